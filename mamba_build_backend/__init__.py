@@ -1,0 +1,94 @@
+"""A PEP 517 and PEP 660 backend that turns mamba-ssm's and causal-conv1d's own builds into portable wheels.
+
+The hooks below are all that a frontend (pip, build, uv) calls; each is a call into :mod:`mamba_build_backend.pipeline`,
+inside one error boundary: errors that are the user's to mend become lines on stderr and an exit code, bugs keep their
+traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Optional
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "build_editable",
+    "build_sdist",
+    "build_wheel",
+    "get_requires_for_build_editable",
+    "get_requires_for_build_sdist",
+    "get_requires_for_build_wheel",
+    "prepare_metadata_for_build_editable",
+    "prepare_metadata_for_build_wheel",
+]
+
+ConfigSettings = Optional[Mapping[str, Any]]
+
+
+def get_requires_for_build_wheel(config_settings: ConfigSettings = None) -> list[str]:
+    """Name what the build environment still needs: compile tools, and torch, nvcc or a sysroot where there is none."""
+    from . import boundary, pipeline
+
+    with boundary.user_errors():
+        return pipeline.wheel_requirements(pipeline.here(config_settings))
+
+
+def get_requires_for_build_editable(config_settings: ConfigSettings = None) -> list[str]:
+    """Name what an editable build still needs; it links against this machine, so no sysroot."""
+    from . import boundary, pipeline
+
+    with boundary.user_errors():
+        return pipeline.wheel_requirements(pipeline.here(config_settings, editable=True))
+
+
+def get_requires_for_build_sdist(config_settings: ConfigSettings = None) -> list[str]:
+    """Name what fetches upstream's source, if it is not here yet."""
+    from . import boundary, pipeline
+
+    with boundary.user_errors():
+        return pipeline.sdist_requirements(pipeline.here(config_settings))
+
+
+def prepare_metadata_for_build_wheel(metadata_directory: str, config_settings: ConfigSettings = None) -> str:
+    """Write the .dist-info that the wheel will have; return its folder's name."""
+    from . import boundary, pipeline
+
+    with boundary.user_errors():
+        return pipeline.write_metadata(pipeline.here(config_settings), metadata_directory)
+
+
+def prepare_metadata_for_build_editable(metadata_directory: str, config_settings: ConfigSettings = None) -> str:
+    """Write the .dist-info that the editable wheel will have; return its folder's name."""
+    from . import boundary, pipeline
+
+    with boundary.user_errors():
+        return pipeline.write_metadata(pipeline.here(config_settings, editable=True), metadata_directory)
+
+
+def build_wheel(
+    wheel_directory: str, config_settings: ConfigSettings = None, metadata_directory: str | None = None
+) -> str:
+    """Build, repair and audit the wheel; return its file name."""
+    from . import boundary, pipeline
+
+    with boundary.user_errors():
+        return pipeline.build_wheel(pipeline.here(config_settings), wheel_directory)
+
+
+def build_editable(
+    wheel_directory: str, config_settings: ConfigSettings = None, metadata_directory: str | None = None
+) -> str:
+    """Compile into the build folder and write a wheel that points to it; return its file name."""
+    from . import boundary, pipeline
+
+    with boundary.user_errors():
+        return pipeline.build_editable(pipeline.here(config_settings, editable=True), wheel_directory)
+
+
+def build_sdist(sdist_directory: str, config_settings: ConfigSettings = None) -> str:
+    """Write an sdist that carries the verified upstream source; return its file name."""
+    from . import boundary, pipeline
+
+    with boundary.user_errors():
+        return pipeline.build_sdist(pipeline.here(config_settings), sdist_directory)

@@ -1,0 +1,100 @@
+"""Runs upstream's setup.py in a process of its own, with the plan's flags in place of upstream's.
+
+Started as ``python _child.py SPEC.json``; standard library only, since the build environment's packages belong to upstream
+here. Rewriting what setup.py hands to ``CUDAExtension`` works for every version and every project, where patching the text
+of setup.py would have to be done for each.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import runpy
+import sys
+import urllib.request
+from typing import Any
+
+_VALUED = ("-gencode", "--generate-code", "-arch", "--gpu-architecture", "-code", "--gpu-code", "--threads", "-t", "-std", "--std", "-ccbin", "--compiler-bindir", "--compress-mode", "-compress-mode")
+_PLAIN = ("-lineinfo", "--generate-line-info", "--ptxas-options=-v", "-compress-all")
+
+
+def rewrite_nvcc(given: list[str], planned: list[str]) -> list[str]:
+    """Take upstream's choices of architectures, standard, threads and compression out of ``given``, and add the plan's.
+
+    >>> rewrite_nvcc(["-O3", "-gencode", "arch=compute_53,code=sm_53", "-std=c++17"], ["-std=c++20"])
+    ['-O3', '-std=c++20']
+    """
+    kept: list[str] = []
+    skip = False
+    for index, flag in enumerate(given):
+        if skip:
+            skip = False
+            continue
+        if flag in _VALUED:
+            skip = index + 1 < len(given)
+            continue
+        if flag in _PLAIN or any(flag.startswith(f"{name}=") for name in _VALUED):
+            continue
+        if flag in ("-Xfatbin", "--fatbin-options") and index + 1 < len(given) and "compress" in given[index + 1]:
+            skip = True
+            continue
+        kept.append(flag)
+    return [*kept, *planned]
+
+
+def rewrite_cxx(given: list[str], planned: list[str]) -> list[str]:
+    """The same for the host compiler: only the language standard is the plan's to choose."""
+    return [*(flag for flag in given if not re.match(r"-?-std=", flag)), *planned]
+
+
+def rewrite_arguments(given: Any, nvcc: list[str], cxx: list[str]) -> dict[str, list[str]]:
+    """Rewrite ``extra_compile_args``, which may be a list (for both compilers) or a dict."""
+    if isinstance(given, dict):
+        before = {key: [str(flag) for flag in flags] for key, flags in given.items()}
+    else:
+        before = {"cxx": [str(flag) for flag in given or ()], "nvcc": [str(flag) for flag in given or ()]}
+    return {**before, "cxx": rewrite_cxx(before.get("cxx", []), cxx), "nvcc": rewrite_nvcc(before.get("nvcc", []), nvcc)}
+
+
+def _refuse_downloads() -> None:
+    def refuse(url: Any, *_: Any, **__: Any) -> Any:
+        # Upstream's setup.py takes a prebuilt wheel from the web if it finds one: built for another glibc, another ABI.
+        raise RuntimeError(f"mamba-build-backend: refused: setup.py wants to download {getattr(url, 'full_url', url)}")
+
+    urllib.request.urlretrieve = refuse
+    urllib.request.urlopen = refuse
+    urllib.request.OpenerDirector.open = refuse  # type: ignore[method-assign]
+
+
+def _patch_extensions(spec: dict[str, Any]) -> None:
+    from torch.utils import cpp_extension
+
+    original = cpp_extension.CUDAExtension
+
+    def planned_extension(name: str, sources: list[str], *args: Any, **kwargs: Any) -> Any:
+        kwargs["extra_compile_args"] = rewrite_arguments(kwargs.get("extra_compile_args"), spec["nvcc_flags"], spec["cxx_flags"])
+        return original(name, sources, *args, **kwargs)
+
+    cpp_extension.CUDAExtension = planned_extension
+
+
+def main() -> None:
+    """Read the spec, patch, run setup.py."""
+    with open(sys.argv[1], encoding="utf-8") as file:
+        spec: dict[str, Any] = json.load(file)
+    # torch alone comes first, through a link with a plain name; what torch imports comes last, so that it never hides
+    # the build environment's setuptools.
+    sys.path[:0] = spec["path_first"]
+    sys.path += [entry for entry in spec["path_last"] if entry not in sys.path]
+    _refuse_downloads()
+    os.chdir(os.path.dirname(spec["setup"]))
+    sys.path.insert(0, os.getcwd())
+    if spec["nvcc_flags"]:
+        _patch_extensions(spec)
+    sys.argv = [spec["setup"], *spec["arguments"]]
+    runpy.run_path(spec["setup"], run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""Judge a finished wheel by its files: what it needs, whether that keeps its promises, what GPU code it holds.
+
+Works on anybody's wheel. Where the wheel carries a build record, its promises are the record's; the platform tag in the
+file name is a promise too.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ._compat import utils, version
+from .audit_types import Extension, Promise, Report
+from .elf import Needs, Providers, VersionNeed, read_needs
+from .errors import AuditError, Problem
+from .repair import RECORD_NAME
+from .tables import Floor, load_tables
+
+_FAMILIES = (("glibc", "GLIBC"), ("glibcxx", "GLIBCXX"), ("cxxabi", "CXXABI"), ("gcc", "GCC"))
+
+
+def audit_wheel(wheel: Path, *, promise: Promise | None = None, libraries: Sequence[Path] = ()) -> Report:
+    """Read the wheel and check it. ``libraries`` are files that may provide its unversioned symbols.
+
+    Raises AuditError for a file that is no wheel; everything else that is wrong is a problem in the report.
+    """
+    try:
+        _, _, _, tag_set = utils.parse_wheel_filename(wheel.name)
+    except utils.InvalidWheelFilename as error:
+        raise AuditError(f"{wheel.name} is not named like a wheel: {error}", "pip reads a wheel's name: undo the renaming") from None
+    try:
+        with zipfile.ZipFile(wheel) as archive, tempfile.TemporaryDirectory(prefix="mamba-audit-") as folder:
+            names = [name for name in archive.namelist() if re.search(r"\.so(\.\d+)*$", name)]
+            record = next((json.loads(archive.read(name)) for name in archive.namelist() if name.endswith(f".dist-info/{RECORD_NAME}")), None)
+            extensions = [_extension(Path(archive.extract(name, folder)), name, libraries) for name in names]
+    except FileNotFoundError:
+        raise AuditError(f"{wheel} is not there", "the path of a wheel is needed") from None
+    except (zipfile.BadZipFile, EOFError, OSError) as error:
+        raise AuditError(f"{wheel.name} is damaged or was cut off ({error})", "a whole file is needed", "download or build it again") from None
+    promise = promise or recorded_promise(record)
+    tags = tuple(sorted(str(tag) for tag in tag_set))
+    problems = [*_check_floors(tags, extensions, promise), *_check_content(extensions, promise)]
+    return Report(wheel.name, wheel.stat().st_size, tags, tuple(extensions), tuple(problems), record)
+
+
+def recorded_promise(record: dict[str, Any] | None) -> Promise:
+    """The promise in a wheel's build record; empty where it has none."""
+    if not record:
+        return Promise()
+    plan = record["plan"]
+    codes = tuple(code if code == "PTX" else _plain(code) for item in plan["front_ends"]["value"] for code in item["codes"])
+    return Promise(Floor(**record["floor"]["promised"]), codes, tuple(plan["upstream"]["value"]["extensions"]))
+
+
+def _plain(code: str) -> str:
+    return code.rstrip("af")
+
+
+def measure(path: Path) -> Floor:
+    """The symbol versions that one library needs."""
+    return _floor(read_needs(path))[0]
+
+
+def highest(floors: Sequence[Floor]) -> Floor:
+    """The newest of each symbol version among several libraries."""
+    def newest(field: str) -> str:
+        values = [getattr(floor, field) for floor in floors if getattr(floor, field)]
+        return max(values, key=version.Version) if values else ""
+
+    return Floor(*(newest(field) for field, _ in _FAMILIES))
+
+
+def _floor(needs: Needs) -> tuple[Floor, tuple[tuple[str, str, str], ...]]:
+    best: dict[str, VersionNeed] = {}
+    for need in needs.versions:
+        family, _, number = need.version.partition("_")
+        if not re.fullmatch(r"\d+(\.\d+)*", number):
+            continue
+        if family not in best or _number(need) > _number(best[family]):
+            best[family] = need
+    values = {name: best[family].version.partition("_")[2] if family in best else "" for name, family in _FAMILIES}
+    blockers = tuple((best[family].version, best[family].library, " ".join(best[family].symbols[:4])) for _, family in _FAMILIES if family in best)
+    return Floor(**values), blockers
+
+
+def _number(need: VersionNeed) -> version.Version:
+    return version.Version(need.version.partition("_")[2])
+
+
+def _extension(path: Path, name: str, libraries: Sequence[Path]) -> Extension:
+    needs = read_needs(path)
+    floor, blockers = _floor(needs)
+    unresolved: tuple[str, ...] | None = None
+    if libraries:
+        with Providers([*libraries, path]) as providers:
+            unresolved = tuple(symbol for symbol in needs.unversioned if providers.find(symbol) is None)
+    return Extension(
+        path=name,
+        size=path.stat().st_size,
+        floor=floor,
+        blockers=blockers,
+        needed=needs.needed,
+        rpath=needs.rpath,
+        sass=_by_arch(needs, "sass"),
+        ptx=_by_arch(needs, "ptx"),
+        unversioned=len(needs.unversioned),
+        unresolved=unresolved,
+    )
+
+
+def _by_arch(needs: Needs, kind: str) -> tuple[tuple[str, int], ...]:
+    sizes: dict[str, int] = {}
+    for code in needs.gpu:
+        if code.kind == kind:
+            sizes[code.arch] = sizes.get(code.arch, 0) + code.size
+    return tuple(sorted(sizes.items(), key=lambda item: int(item[0])))
+
+
+def _tag_glibc(tags: Sequence[str]) -> str | None:
+    """The oldest glibc that the file name claims to run on."""
+    legacy = {"manylinux1": "2.5", "manylinux2010": "2.12", "manylinux2014": "2.17"}
+    found = [f"{match[1]}.{match[2]}" for tag in tags if (match := re.search(r"manylinux_(\d+)_(\d+)_", tag))]
+    found += [glibc for tag in tags for name, glibc in legacy.items() if f"{name}_" in tag]
+    return min(found, key=version.Version) if found else None
+
+
+def _check_floors(tags: Sequence[str], extensions: Sequence[Extension], promise: Promise) -> list[Problem]:
+    caps: list[tuple[str, Floor]] = []
+    if promise.floor is not None:
+        caps.append(("the build promised", promise.floor))
+    claimed = _tag_glibc(tags)
+    if claimed is not None:
+        row = load_tables().floor_row(claimed)
+        caps.append((f"the tag manylinux_{claimed.replace('.', '_')} allows", Floor(claimed, row.glibcxx, row.cxxabi, row.gcc)))
+    problems = []
+    for extension in extensions:
+        for needed, library, symbols in extension.blockers:
+            family, _, number = needed.partition("_")
+            field = next(name for name, label in _FAMILIES if label == family)
+            for who, cap in caps:
+                most = getattr(cap, field)
+                if most and version.Version(number) > version.Version(most):
+                    problems.append(
+                        Problem(
+                            "floor",
+                            f"{extension.path} needs {needed} of {library} (for {symbols})",
+                            f"{who} at most {family}_{most}",
+                            ("-C sysroot=auto   (build against an older glibc)",),
+                        )
+                    )
+                    break
+    return problems
+
+
+def _check_content(extensions: Sequence[Extension], promise: Promise) -> list[Problem]:
+    problems = []
+    modules = {Path(item.path).name.partition(".")[0] for item in extensions}
+    for name in promise.extensions:
+        if name not in modules:
+            problems.append(Problem("no-extension", f"the wheel holds no {name}.*.so", "it is what this wheel is for", ("-C verbose=true   (see what upstream's build did)",)))
+    for extension in extensions:
+        if extension.unresolved:
+            shown = ", ".join(extension.unresolved[:3]) + (" …" if len(extension.unresolved) > 3 else "")
+            problems.append(
+                Problem("undefined", f"{extension.path}: {len(extension.unresolved)} symbols are in neither torch, Python nor CUDA: {shown}", "the import would fail", ())
+            )
+        bad = [part for part in extension.rpath if not part.startswith("$ORIGIN")]
+        if bad:
+            problems.append(Problem("rpath", f"{extension.path} looks for libraries in {bad[0]}", "a folder of the build machine has no place in a wheel", ()))
+    if promise.codes and extensions:
+        sass = {arch for item in extensions for arch, _ in item.sass}
+        ptx = {arch for item in extensions for arch, _ in item.ptx}
+        missing = [code for code in promise.codes if (code == "PTX" and not ptx) or (code != "PTX" and code not in sass)]
+        if missing:
+            problems.append(Problem("gpu-code", f"there is no GPU code for {' '.join(missing)}", "the build was asked for it", ("-C verbose=true   (see nvcc's command lines)",)))
+    return problems
+
+
+def provider_libraries(torch_site: Path | None, cuda_home: Path | None, python_library: str | None) -> list[Path]:
+    """The files in which a wheel's unversioned symbols must be found."""
+    out: list[Path] = []
+    if torch_site is not None:
+        out += sorted((torch_site / "torch" / "lib").glob("lib*.so"))
+        out += sorted(torch_site.glob("nvidia/*/lib/libcudart.so.*"))
+    if cuda_home is not None:
+        out += sorted(path for name in ("lib64", "lib") for path in (cuda_home / name).glob("libcudart.so*"))[:1]
+    if python_library:
+        out.append(Path(python_library))
+    return [path for path in out if path.is_file()]
+
+
+def check_report(report: Report) -> None:
+    """Raise AuditError with all problems of the report, if it has any."""
+    if report.problems:
+        error = AuditError("the wheel failed its audit")
+        error.problems = report.problems
+        raise error

@@ -1,0 +1,74 @@
+"""The one place where errors become what a user sees: lines with a prefix on stderr, and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+from .errors import INTERRUPTED, BackendError, StorageError
+
+PREFIX = "mamba-build-backend: "
+EXIT_FILE = "_MAMBA_BACKEND_EXIT_FILE"
+"""Variable with the path of a file that takes the exit code, for a caller that has a frontend in between."""
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Turn BackendError, a full disk and Ctrl-C into SystemExit; let everything else through as the bug that it is."""
+    try:
+        with _terminable():
+            yield
+    except KeyboardInterrupt:
+        _print("interrupted; nothing was left running, and what was cached is whole")
+        raise _exit(INTERRUPTED) from None
+    except BackendError as error:
+        _print_error(error)
+        raise _exit(error.exit_code) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        where = f"{error.filename or 'a folder'} cannot be written: {error.strerror}"
+        full = StorageError(where, "a build needs about 1 GB of room", ("-C build-dir=/another/folder", "-C cache-dir=/another/folder"))
+        _print_error(full)
+        raise _exit(full.exit_code) from None
+
+
+def _exit(status: int) -> SystemExit:
+    if path := os.environ.get(EXIT_FILE):
+        with suppress(OSError):
+            Path(path).write_text(str(status), encoding="ascii")
+    return SystemExit(status)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    # SIGTERM (a job's time limit, a cancelled CI run) must end our children as Ctrl-C does.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _print_error(error: BackendError) -> None:
+    for line in error.lines():
+        _print(f"error: {line}")
+
+
+def _print(line: str) -> None:
+    for part in line.splitlines() or [""]:
+        print(f"{PREFIX}{part}", file=sys.stderr, flush=True)

@@ -1,0 +1,109 @@
+"""The command line: arguments in, one call, output. No logic."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from . import __version__
+from .errors import PlanError, SettingsError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit status."""
+    options = _parser().parse_args(argv)
+    status: int = options.run(options)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m mamba_build_backend",
+        description="Build portable wheels of mamba-ssm. Exit codes: 0 fine, 2 settings, 3 plan, 4 source, 5 build, 6 audit, 7 disk, 8 a tool, 130 interrupted.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    doctor = commands.add_parser("doctor", help="what was found on this machine, what would be built, and why; compiles nothing")
+    _common(doctor)
+    doctor.add_argument("-v", "--verbose", action="store_true", help="also what was rejected, and why")
+    doctor.set_defaults(run=_doctor)
+
+    build = commands.add_parser("build", help="build a wheel, in isolation, for the torch of this environment")
+    _common(build)
+    build.add_argument("-w", "--wheel-dir", default="dist", metavar="DIR", help="where the wheel goes (default: dist)")
+    build.add_argument("--no-isolation", action="store_true", help="use this environment's build tools instead of fetching them")
+    build.set_defaults(run=_build)
+
+    audit = commands.add_parser("audit", help="what a finished wheel needs and holds, and whether it keeps its promises")
+    audit.add_argument("wheel", type=Path, metavar="WHEEL")
+    audit.add_argument("--torch", type=Path, metavar="SITE_PACKAGES", help="the torch to look symbols up in (default: this environment's)")
+    audit.add_argument("--json", action="store_true", help="print JSON")
+    audit.set_defaults(run=_audit)
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-C", "--config-setting", action="append", default=[], metavar="KEY=VALUE", help="a setting, as for pip; may be repeated")
+    parser.add_argument("--project", type=Path, default=None, metavar="DIR", help="the project to build (default: the one that holds the backend)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _settings(options: argparse.Namespace) -> dict[str, str]:
+    out: dict[str, str] = {}
+    for item in options.config_setting:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise SettingsError(f"-C {item!r} has no value", "it is written KEY=VALUE", f"-C {key}=…")
+        out[key] = value
+    return out
+
+
+def _project(options: argparse.Namespace) -> Path:
+    project: Path = (options.project or Path(__file__).parent.parent).absolute()
+    if not (project / "pyproject.toml").is_file():
+        raise SettingsError(f"{project} has no pyproject.toml", "the folder of a project is needed", "--project DIR")
+    return project
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from . import pipeline, report
+
+    job = pipeline.make_job(_project(options), _settings(options), os.environ)
+    if options.json:
+        _print_json(report.plan_json(job.facts, job.plan))
+    else:
+        print(report.plan_text(job.facts, job.plan, verbose=options.verbose), end="")
+    return PlanError.exit_code if job.plan.problems else 0
+
+
+def _build(options: argparse.Namespace) -> int:
+    from . import frontend
+
+    built = frontend.build(_project(options), _settings(options), Path(options.wheel_dir).absolute(), os.environ, isolated=not options.no_isolation)
+    if options.json:
+        _print_json(built)
+    else:
+        print(built["wheel"])
+    return 0
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from . import frontend, report
+
+    result = frontend.audit(options.wheel, options.torch, os.environ)
+    if options.json:
+        _print_json(report.audit_json(result))
+    else:
+        print(report.audit_text(result), end="")
+    return 6 if result.problems else 0
+
+
+def _print_json(data: Any) -> None:
+    json.dump(data, sys.stdout, indent=1, ensure_ascii=False)
+    print()

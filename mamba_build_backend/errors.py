@@ -1,0 +1,104 @@
+"""The one hierarchy of errors that a user may see.
+
+Every error says three things: what was found, what is needed, and what to type. The hooks and the CLI catch
+:class:`BackendError` and nothing else, so a bug of ours keeps its traceback and a user's mistake never has one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One reason why a plan cannot be carried out.
+
+    ``code`` is stable and machine-readable; ``found`` and ``needed`` are sentences without a full stop; ``fix``
+    holds commands or instructions, one a line, the recommended one first.
+    """
+
+    code: str
+    found: str
+    needed: str
+    fix: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """The problem as lines of text, without any prefix."""
+        text = [f"{self.found}; {self.needed}." if self.needed else f"{self.found}."]
+        text += [f"  {'type:' if i == 0 else 'or:  '} {fix}" for i, fix in enumerate(self.fix)]
+        return text
+
+
+class BackendError(Exception):
+    """Base of all errors that are the user's to mend. ``exit_code`` is the process's exit status."""
+
+    exit_code = 1
+    code = "error"
+
+    def __init__(self, found: str, needed: str = "", fix: str | tuple[str, ...] = ()) -> None:
+        """See :class:`Problem` for the meaning of the three parts."""
+        fixes = (fix,) if isinstance(fix, str) else tuple(fix)
+        self.problems: tuple[Problem, ...] = (Problem(self.code, found, needed, fixes),)
+        super().__init__("\n".join(self.lines()))
+
+    def lines(self) -> list[str]:
+        """All problems as lines of text."""
+        return [line for problem in self.problems for line in problem.lines()]
+
+
+class SettingsError(BackendError):
+    """A setting is unknown, misspelt, or has a value that cannot be read."""
+
+    exit_code = 2
+    code = "setting"
+
+
+class PlanError(BackendError):
+    """The machine lacks something that the build needs. Carries *all* the problems that the plan met."""
+
+    exit_code = 3
+    code = "plan"
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        """``problems`` must not be empty."""
+        Exception.__init__(self, "\n".join(line for p in problems for line in p.lines()))
+        self.problems = problems
+
+
+class SourceError(BackendError):
+    """The upstream source cannot be had, or is not what it should be."""
+
+    exit_code = 4
+    code = "source"
+
+
+class BuildFailedError(BackendError):
+    """Upstream's build failed, or left nothing that could be shipped."""
+
+    exit_code = 5
+    code = "build"
+
+
+class AuditError(BackendError):
+    """A finished wheel does not keep its promises, or is no wheel."""
+
+    exit_code = 6
+    code = "audit"
+
+
+class StorageError(BackendError):
+    """A folder cannot be written: it is full, read-only, or not a folder."""
+
+    exit_code = 7
+    code = "storage"
+
+
+class ToolError(BackendError):
+    """A program that the backend runs could not be started, failed, or took too long."""
+
+    exit_code = 8
+    code = "tool"
+
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells report it (128 + SIGINT)."""

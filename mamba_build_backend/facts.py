@@ -1,0 +1,150 @@
+"""What was found on a machine: frozen records with a JSON round trip and no I/O of their own.
+
+A miss is a value: a candidate that is broken stays in the list with ``problem`` filled in, so that the plan can say why
+it was passed over. Any machine in the world can be written down as such a record and planned for.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import Any, Optional
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine and the Python that the wheel is for. Memory in bytes."""
+
+    system: str
+    arch: str
+    libc: str
+    libc_version: str
+    cores: int
+    memory_available: int
+    python_version: str
+    python_tag: str
+    python_prefix: str
+    python_library: Optional[str] = None
+    """A file that exports the Python C API: libpython, or a statically linked interpreter."""
+
+
+@dataclass(frozen=True)
+class Torch:
+    """One torch installation, read without importing it."""
+
+    site: str
+    found_in: str
+    version: str = ""
+    cuda: Optional[str] = None
+    hip: Optional[str] = None
+    cxx11_abi: Optional[bool] = None
+    cxx_standard: int = 17
+    tag: Optional[str] = None
+    problem: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Toolkit:
+    """One CUDA toolkit. ``layout`` is ``home`` (one folder) or ``pypi`` (the nvidia/cu13 folders of wheels)."""
+
+    home: str
+    found_in: str
+    layout: str = "home"
+    version: str = ""
+    archs: tuple[str, ...] = ()
+    problem: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """One C++ compiler. ``libstdcxx_static`` and ``libstdcxx_shared`` are its own runtime's files."""
+
+    path: str
+    found_in: str
+    kind: str = "gcc"
+    version: str = ""
+    target: str = ""
+    cxx_includes: tuple[str, ...] = ()
+    gcc_includes: tuple[str, ...] = ()
+    libstdcxx_static: Optional[str] = None
+    libstdcxx_shared: Optional[str] = None
+    problem: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Sysroot:
+    """glibc headers and libraries to link against. ``provider`` is ``zig``, ``conda``, ``path`` or ``host``."""
+
+    provider: str
+    path: str
+    found_in: str
+    glibc: str = ""
+    problem: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU, as its driver describes it."""
+
+    name: str
+    capability: str
+    driver: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that was looked at, in the order in which it was found."""
+
+    machine: Machine
+    torches: tuple[Torch, ...] = ()
+    toolkits: tuple[Toolkit, ...] = ()
+    compilers: tuple[Compiler, ...] = ()
+    sysroots: tuple[Sysroot, ...] = ()
+    gpus: tuple[Gpu, ...] = ()
+    polluted: tuple[str, ...] = ()
+    """Variables set in the environment that would leak host folders into the build (LIBRARY_PATH, CPATH, …)."""
+    embedded: Optional[str] = None
+    """The upstream archive that this source tree carries, as sdists do: its file name."""
+    schema: int = SCHEMA
+
+
+def to_json(value: Any) -> Any:
+    """A record as plain dicts and lists."""
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+
+
+def from_json(data: Mapping[str, Any]) -> Facts:
+    """The inverse of :func:`to_json` for Facts. Raises ValueError for a missing or unknown field."""
+    loaded = _load(Facts, data, "facts")
+    assert isinstance(loaded, Facts)
+    return loaded
+
+
+def _load(kind: Any, data: Any, where: str) -> Any:
+    origin = typing.get_origin(kind)
+    if is_dataclass(kind) and isinstance(kind, type):
+        if not isinstance(data, Mapping):
+            raise ValueError(f"{where}: an object is needed")
+        hints = typing.get_type_hints(kind)
+        names = {item.name for item in fields(kind)}
+        if unknown := sorted(set(data) - names):
+            raise ValueError(f"{where}: unknown field {unknown[0]!r}")
+        try:
+            return kind(**{name: _load(hints[name], value, f"{where}.{name}") for name, value in data.items()})
+        except TypeError as error:
+            raise ValueError(f"{where}: {error}") from None
+    if origin is tuple:
+        if not isinstance(data, (list, tuple)):
+            raise ValueError(f"{where}: a list is needed")
+        item = typing.get_args(kind)[0]
+        return tuple(_load(item, value, f"{where}[{n}]") for n, value in enumerate(data))
+    if origin is typing.Union:  # Optional[…], the only union here
+        if not isinstance(data, typing.get_args(kind)):
+            raise ValueError(f"{where}: {data!r} is not allowed")
+        return data
+    if not isinstance(data, kind) or (kind is int and isinstance(data, bool)):
+        raise ValueError(f"{where}: {data!r} is not of type {kind.__name__}")
+    return data

@@ -1,0 +1,96 @@
+"""The wheel's METADATA: upstream's, under this project's name, with requirements that say what the binary is tied to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from email.parser import HeaderParser
+from pathlib import Path
+
+from ._compat import requirements, utils
+from .errors import SourceError
+from .plan import BuildPlan
+
+# "License" holds the whole licence text in upstream's; "Dynamic" has no place in a wheel. The rest is written anew.
+_REPLACED = ("metadata-version", "name", "version", "license", "license-expression", "license-file", "dynamic", "requires-dist", "provides-extra", "provide-extra")
+
+
+def read_pkg_info(tree: Path) -> str:
+    """The PKG-INFO that upstream's sdist carries. Raises SourceError."""
+    try:
+        return (tree / "PKG-INFO").read_text(encoding="utf-8")
+    except OSError as error:
+        raise SourceError(f"{tree.name}/PKG-INFO cannot be read: {error.strerror}", "a source archive carries one") from None
+
+
+def distribution_name(plan: BuildPlan, project: Mapping[str, object], upstream_name: str) -> str:
+    """The wheel's name: the setting, else the project's, else upstream's."""
+    declared = project.get("name")
+    return plan.distribution or (str(declared) if declared else upstream_name)
+
+
+def compose_metadata(plan: BuildPlan, pkg_info: str, project: Mapping[str, object], license_files: tuple[str, ...]) -> str:
+    """METADATA as text; a function of its arguments alone, so that the metadata hook and the wheel agree to the byte."""
+    upstream = HeaderParser().parsestr(pkg_info)
+    name, version = str(upstream["Name"]), str(upstream["Version"])
+    final = distribution_name(plan, project, name)
+    if plan.local_version:
+        version = f"{version.partition('+')[0]}+{plan.local_version}"
+    lines = ["Metadata-Version: 2.4", f"Name: {final}", f"Version: {version}"]
+    for key, value in upstream.items():
+        if key.lower() in _REPLACED or (key == "Classifier" and value.startswith("License ::")):
+            continue
+        lines.append(f"{key}: {_folded(str(value))}")
+    row = plan.upstream.value
+    if row.license:
+        lines.append(f"License-Expression: {row.license}")
+    elif upstream["License-Expression"]:
+        lines.append(f"License-Expression: {upstream['License-Expression']}")
+    lines += [f"License-File: {file}" for file in license_files]
+    lines += _requirements(plan, upstream.get_all("Requires-Dist") or [], upstream.get_all("Provides-Extra") or [])
+    body = upstream.get_payload()
+    intro = _introduction(final, name, version) if utils.canonicalize_name(final) != utils.canonicalize_name(name) else ""
+    return "\n".join(lines) + f"\n\n{intro}{str(body).strip()}\n"
+
+
+def _folded(value: str) -> str:
+    return re.sub(r"\s*\n\s*", " ", value).strip()
+
+
+def _introduction(final: str, name: str, version: str) -> str:
+    return f"**{final}** is {name} {version.partition('+')[0]}, unchanged in what it computes, built to run everywhere its torch runs.\n\n"
+
+
+def _requirements(plan: BuildPlan, given: list[str], extras: list[str]) -> list[str]:
+    """Upstream's requirements: torch pinned to the minor version that the binary is tied to, and some made optional."""
+    optional = {name: extra for extra, names in plan.upstream.value.extras for name in names}
+    pinned = [f"Requires-Dist: {plan.torch_requirement}"] if plan.torch_requirement else []
+    kept: list[str] = []
+    moved: dict[str, list[str]] = {}
+    for text in given:
+        item = requirements.Requirement(text)
+        name = utils.canonicalize_name(item.name)
+        if name == "torch" and item.marker is None:
+            continue
+        if name in optional and item.marker is None:
+            moved.setdefault(optional[name], []).append(f'Requires-Dist: {text}; extra == "{optional[name]}"')
+        else:
+            kept.append(f"Requires-Dist: {text}")
+    lines = [*pinned, *kept]
+    lines += [f"Provides-Extra: {extra}" for extra in extras]
+    for extra, items in moved.items():
+        lines += [*([] if extra in extras else [f"Provides-Extra: {extra}"]), *items]
+    return lines
+
+
+def dist_info_name(metadata: str) -> str:
+    """The name of the .dist-info folder that belongs to a METADATA text."""
+    message = HeaderParser().parsestr(metadata)
+    name = utils.canonicalize_name(str(message["Name"])).replace("-", "_")
+    return f"{name}-{str(message['Version']).replace('-', '_')}.dist-info"
+
+
+def license_files(tree: Path) -> tuple[Path, ...]:
+    """Upstream's licence and notice files, at the top of its tree."""
+    names = ("LICEN[CS]E*", "COPYING*", "NOTICE*", "AUTHORS*")
+    return tuple(sorted({path for name in names for path in tree.glob(name) if path.is_file()}))

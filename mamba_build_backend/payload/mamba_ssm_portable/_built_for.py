@@ -1,0 +1,13 @@
+"""What this wheel was built for. The values here are placeholders: the build writes this file anew into each wheel."""
+
+from __future__ import annotations
+
+DISTRIBUTION: str = "mamba-ssm-portable"
+VERSION: str = "0"
+UPSTREAM: str = "mamba-ssm"
+UPSTREAM_VERSION: str = "0"
+TORCH: str = "0.0"
+CUDA: str = "0.0"
+CXX11_ABI: bool | None = None
+EXTENSIONS: tuple[str, ...] = ()
+RECORD: str = ""

@@ -1,0 +1,256 @@
+"""The stages in order: settings → facts → plan → apply → build → repair → audit. Each hook is one function here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from . import metadata, requires, sources
+from ._compat import tomllib
+from .errors import BuildFailedError, SettingsError
+from .facts import Facts
+from .plan import BuildPlan, decide
+from .probe import probe_all
+from .process import say
+from .settings import TABLE, Settings, load_settings
+from .storage import cache_root, disk_errors, sha256, work_folder
+from .tables import load_tables
+
+
+@dataclass(frozen=True)
+class Job:
+    """One build: where the project is, what was asked for, what was found, and what will be done."""
+
+    project: Path
+    table: Mapping[str, Any]
+    """The project's own ``[project]`` table."""
+    settings: Settings
+    facts: Facts
+    plan: BuildPlan
+    cache: Path
+    environ: Mapping[str, str]
+
+
+def here(config_settings: Mapping[str, Any] | None, *, editable: bool = False) -> Job:
+    """The job of the project in the current folder, which is where frontends call hooks."""
+    return make_job(Path.cwd(), config_settings, os.environ, editable=editable)
+
+
+def make_job(project: Path, config_settings: Mapping[str, Any] | None, environ: Mapping[str, str], *, editable: bool = False) -> Job:
+    """Read settings, look at the machine, decide."""
+    pyproject = read_pyproject(project)
+    settings = load_settings(config_settings, environ, pyproject.get("tool", {}).get(TABLE))
+    if editable:
+        # An editable build stays on this machine: nothing to repair, and this machine's glibc to link against.
+        settings = replace(settings, repair=False)
+    cache = cache_root(settings)
+    facts = probe_all(settings, environ, cache, embedded=sources.embedded_archive(project))
+    plan = decide(settings, facts, load_tables())
+    return Job(project, pyproject.get("project", {}), settings, facts, plan, cache, environ)
+
+
+def read_pyproject(project: Path) -> dict[str, Any]:
+    """The project's pyproject.toml; empty where there is none."""
+    path = project / "pyproject.toml"
+    if not path.is_file():
+        return {}
+    try:
+        with path.open("rb") as file:
+            data: dict[str, Any] = tomllib.load(file)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}", "mend that line") from None
+    return data
+
+
+def wheel_requirements(job: Job) -> list[str]:
+    """Build requirements; a plan that cannot work fails here, before anything large is downloaded."""
+    job.plan.check()
+    for note in job.plan.notes:
+        say(f"mamba-build-backend: note: {note}")
+    return requires.requires_for_wheel(job.plan, job.cache)
+
+
+def sdist_requirements(job: Job) -> list[str]:
+    """Build requirements of the sdist."""
+    return ["filelock", *requires.requires_for_sdist(job.plan, job.cache)]
+
+
+def write_metadata(job: Job, directory: str) -> str:
+    """Write ``<name>.dist-info/METADATA`` and the licences."""
+    from .repair import write_dist_info_files
+
+    job.plan.check(ready=True)
+    with _workshop(job) as shop:
+        tree, _ = _source_tree(job, shop)
+        content = _metadata(job, tree, shop)
+        return write_dist_info_files(Path(directory), content, metadata.license_files(tree)).name
+
+
+def build_wheel(job: Job, directory: str) -> str:
+    """The main job. The wheel appears in ``directory`` whole, or not at all."""
+    from . import audit, repair, toolchain, upstream
+
+    plan = job.plan
+    plan.check(ready=True)
+    requires.check_installed(plan, job.cache)
+    start = time.monotonic()
+    with _workshop(job) as shop:
+        tree, digest = _source_tree(job, shop)
+        text = _metadata(job, tree, shop)
+        tools = toolchain.apply_toolchain(plan, shop.folder, job.cache, job.environ, shop.echo)
+        _announce(plan, shop.echo)
+        raw = upstream.build_raw_wheel(plan, tree, tools, shop)
+        stage = shop.folder / "stage"
+        binaries = repair.unpack_raw(raw, stage)
+        if not binaries:
+            raise BuildFailedError(
+                "upstream's build left no extension module (.so) in its wheel",
+                "a wheel without one is of no use",
+                ("-C verbose=true   (see what its setup.py did)", f"less {shop.log}"),
+            )
+        floors = [audit.measure(path) for path in binaries]
+        record = repair.build_record(plan, digest, audit.highest(floors), job.facts.machine.python_version)
+        repair.stage_wheel(plan, stage, repair.Content(text, metadata.license_files(tree), record))
+        wheel = repair.pack(stage, shop.folder / "packed", shop)
+        if plan.repair:
+            wheel = repair.repair_wheel(plan, wheel, shop)
+        assert plan.torch.value is not None
+        libraries = audit.provider_libraries(Path(plan.torch.value.site), tools.cuda_home, job.facts.machine.python_library)
+        promise = audit.recorded_promise(record)
+        report = audit.audit_wheel(wheel, promise=promise if plan.repair else replace(promise, floor=None), libraries=libraries)
+        audit.check_report(report)
+        final = _hand_over(wheel, Path(directory))
+    measured = report.extensions[0].floor
+    shop.echo(
+        f"{final.name}: {final.stat().st_size / 1e6:.1f} MB, sha256 {sha256(final)}, needs GLIBC {measured.glibc}, "
+        f"GLIBCXX {measured.glibcxx}, CXXABI {measured.cxxabi}; {time.monotonic() - start:.0f} s"
+    )
+    return final.name
+
+
+def build_editable(job: Job, directory: str) -> str:
+    """Compile in place, in a build folder that stays, and point Python there."""
+    from . import repair, toolchain, upstream
+
+    plan = job.plan
+    plan.check(ready=True)
+    requires.check_installed(plan, job.cache)
+    own = plan.upstream.value.name == "self"
+    folder = job.settings.build_dir or str(job.project / "build" / f"editable-{job.facts.machine.python_tag}")
+    job = replace(job, settings=replace(job.settings, build_dir=folder))
+    with _workshop(job) as shop:
+        # The project's own tree is what its author edits; another upstream's is unpacked once and edited there.
+        tree, digest = (job.project, "self") if own else _source_tree(job, shop)
+        text = _metadata(job, tree, shop)
+        tools = toolchain.apply_toolchain(plan, shop.folder, job.cache, job.environ, shop.echo)
+        _announce(plan, shop.echo)
+        upstream.build_in_place(plan, tree, tools, shop)
+        binaries = [path for path in tree.rglob("*.so") if "build" not in path.relative_to(tree).parts]
+        if not binaries:
+            raise BuildFailedError("upstream's build left no extension module (.so)", "it is what an editable build is for", f"less {shop.log}")
+        record = repair.build_record(plan, digest, repair.NO_FLOOR, job.facts.machine.python_version)
+        content = repair.Content(text, metadata.license_files(tree), record)
+        # Python must not depend on the short-lived name that the compilers were given.
+        real = Path(os.path.realpath(tree))
+        if plan.upstream.value.guard:
+            repair.add_payload(plan, tree, text)
+        wheel = repair.editable_wheel(real, content, job.facts.machine, shop)
+        return _hand_over(wheel, Path(directory)).name
+
+
+def build_sdist(job: Job, directory: str) -> str:
+    """The project's tree, and in it upstream's archive: a wheel from this sdist fetches no source."""
+    from .sdist import write_sdist
+
+    row = job.plan.upstream.value
+    problems = [item for item in job.plan.problems if item.code.startswith("upstream")]
+    if problems:
+        replace(job.plan, problems=tuple(problems)).check()
+    with _workshop(job) as shop:
+        if row.name == "self":
+            pkg_info, archive = None, None
+        else:
+            archive = sources.obtain_archive(job.plan, job.project, job.cache, job.environ, shop.echo)
+            pkg_info = metadata.read_pkg_info(sources.unpack(archive, shop.folder / "source"))
+        draft = write_sdist(job.project, job.table, job.plan, pkg_info, archive, shop.folder, job.environ)
+        return _hand_over(draft, Path(directory)).name
+
+
+@contextmanager
+def _workshop(job: Job) -> Iterator[Any]:
+    from .upstream import Workshop
+
+    logs = job.cache / "logs"
+    with work_folder(job.settings, job.environ) as folder:
+        if job.settings.build_dir or job.settings.keep_build_dir:
+            logs = folder
+        with disk_errors(logs, "-C cache-dir=/another/folder"):
+            logs.mkdir(parents=True, exist_ok=True)
+            log = logs / f"build-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+            log.touch()
+        yield Workshop(folder, log, job.environ, _echo, job.settings.verbose)
+        # A log is kept only where something went wrong: the exception has left this function before this line.
+        if logs != folder:
+            log.unlink(missing_ok=True)
+
+
+def _echo(line: str) -> None:
+    say(f"mamba-build-backend: {line}")
+
+
+def _announce(plan: BuildPlan, echo: Any) -> None:
+    for note in plan.notes:
+        echo(f"note: {note}")
+    torch, toolkit, compiler = plan.torch.value, plan.toolkit.value, plan.compiler.value
+    assert torch is not None and toolkit is not None and compiler is not None
+    codes = " ".join(code for item in plan.front_ends.value for code in item.codes)
+    echo(
+        f"compiling {plan.upstream.value.name} {plan.upstream.value.version} for torch {torch.version}, CUDA {toolkit.version}, "
+        f"g++ {compiler.version}, GPUs {codes}, {plan.jobs.value} jobs; glibc at most {plan.floor.glibc}"
+    )
+
+
+def _source_tree(job: Job, shop: Any) -> tuple[Path, str]:
+    """Upstream's tree, ready to build, and what identifies its content."""
+    target = shop.folder / "source"
+    if job.plan.upstream.value.name == "self":
+        return sources.copy_tree(job.project, target / "self"), "self"
+    archive = sources.obtain_archive(job.plan, job.project, job.cache, job.environ, shop.echo)
+    digest = sha256(archive)
+    stamp = target / ".sha256"
+    if stamp.is_file() and stamp.read_text(encoding="ascii") == digest:
+        # A build folder that stays keeps its tree, and with it ninja's knowledge of what is up to date.
+        return next(path for path in target.iterdir() if path.is_dir()), digest
+    shutil.rmtree(target, ignore_errors=True)
+    tree = sources.unpack(archive, target)
+    stamp.write_text(digest, encoding="ascii")
+    return tree, digest
+
+
+def _metadata(job: Job, tree: Path, shop: Any) -> str:
+    from . import upstream
+
+    own = job.plan.upstream.value.name == "self"
+    pkg_info = upstream.egg_info(job.plan, tree, shop) if own else metadata.read_pkg_info(tree)
+    names = tuple(path.name for path in metadata.license_files(tree))
+    return metadata.compose_metadata(job.plan, pkg_info, job.table, names)
+
+
+def _hand_over(file: Path, directory: Path) -> Path:
+    """Copy beside the final place, then rename: a reader never sees half a file."""
+    with disk_errors(directory, "choose another output folder"):
+        directory.mkdir(parents=True, exist_ok=True)
+        draft = directory / f".{file.name}.{os.getpid()}"
+        try:
+            shutil.copyfile(file, draft)
+            draft.replace(directory / file.name)
+        finally:
+            draft.unlink(missing_ok=True)
+    return directory / file.name
+

@@ -1,0 +1,28 @@
+"""Looking at the machine: read-only, one file for each kind of thing, a time limit on every call, never a decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..facts import Facts
+from ..settings import Settings
+from . import compilers, cuda, gpus, machine, sysroots, torch
+
+POLLUTING = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH", "LD_LIBRARY_PATH", "LDFLAGS", "CFLAGS", "CXXFLAGS", "CPPFLAGS")
+"""Variables that put folders of the host in front of ours. The build runs without them, and says so."""
+
+
+def probe_all(settings: Settings, environ: Mapping[str, str], cache: Path, *, embedded: str | None = None) -> Facts:
+    """Look at everything that the plan may want to choose from."""
+    torches = torch.probe_torches(settings, environ)
+    return Facts(
+        machine=machine.probe_machine(environ),
+        torches=torches,
+        toolkits=cuda.probe_toolkits(settings, environ, [Path(item.site) for item in torches]),
+        compilers=compilers.probe_compilers(settings, environ),
+        sysroots=sysroots.probe_sysroots(settings, environ, cache),
+        gpus=gpus.probe_gpus(),
+        polluted=tuple(f"{name}={environ[name]}" for name in POLLUTING if environ.get(name)),
+        embedded=embedded,
+    )

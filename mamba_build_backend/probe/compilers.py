@@ -1,0 +1,94 @@
+"""Every C++ compiler that could be nvcc's host compiler: what it is, and which libstdc++ it brings."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from ..errors import ToolError
+from ..facts import Compiler
+from ..process import capture
+from ..settings import Settings
+from .paths import on_path
+
+_NAMES = re.compile(r"g\+\+(-\d+(\.\d+)?)?$|(x86_64|aarch64)-conda[\w.]*-linux-gnu-g\+\+$")
+
+
+def probe_compilers(settings: Settings, environ: Mapping[str, str]) -> tuple[Compiler, ...]:
+    """Look for the setting's compiler, then for every g++ on PATH and in the active conda environment."""
+    seen: set[str] = set()
+    found: list[Compiler] = []
+    for path, where in _candidates(settings, environ):
+        real = os.path.realpath(path)
+        if real not in seen:
+            seen.add(real)
+            found.append(read_compiler(path, where, environ))
+    return tuple(found)
+
+
+def _candidates(settings: Settings, environ: Mapping[str, str]) -> Iterable[tuple[Path, str]]:
+    if settings.host_compiler != "auto":
+        origin = settings.origin("host-compiler")
+        # CXX may carry a launcher or flags ("ccache g++", "g++ -pthread"): its last word that is no flag is the compiler.
+        words = [word for word in settings.host_compiler.split() if not word.startswith("-")]
+        name = settings.host_compiler if os.path.exists(settings.host_compiler) else (words or [""])[-1]
+        path = shutil.which(name, path=environ.get("PATH"))
+        yield Path(path or name), "CXX" if origin == "CXX" else "setting host-compiler"
+    folders = [(folder, "PATH") for folder in on_path(environ)]
+    if environ.get("CONDA_PREFIX"):
+        folders.insert(0, (Path(environ["CONDA_PREFIX"]) / "bin", "CONDA_PREFIX"))
+    for folder, where in folders:
+        try:
+            names = sorted(entry for entry in os.listdir(folder) if _NAMES.match(entry))
+        except OSError:
+            continue
+        for entry in names:
+            if os.access(folder / entry, os.X_OK):
+                yield folder / entry, where
+
+
+def read_compiler(path: Path, where: str, environ: Mapping[str, str]) -> Compiler:
+    """Ask one compiler for its version, target, include folders and libstdc++."""
+    clean = {**environ, "LC_ALL": "C"}
+    for name in ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH"):
+        clean.pop(name, None)
+    try:
+        banner = capture([path, "--version"], env=clean)
+        version = capture([path, "-dumpfullversion", "-dumpversion"], env=clean).strip()
+        target = capture([path, "-dumpmachine"], env=clean).strip()
+        search = capture([path, "-E", "-v", "-x", "c++", os.devnull, "-o", os.devnull], env=clean, merge=True)
+        static = _file(path, "libstdc++.a", clean)
+        shared = _file(path, "libstdc++.so.6", clean) or _file(path, "libstdc++.so", clean)
+    except ToolError as error:
+        return Compiler(str(path), where, problem=error.problems[0].found)
+    cxx, gcc = _includes(search)
+    kind = "clang" if "clang" in banner else "gcc"
+    problem = None
+    if kind == "clang":
+        problem = "clang is not supported as nvcc's host compiler by this backend yet"
+    elif not cxx:
+        problem = "it has no C++ headers"
+    return Compiler(
+        str(path), where, kind, version.splitlines()[0], target, cxx, gcc, static, os.path.realpath(shared) if shared else None, problem
+    )
+
+
+def _file(path: Path, name: str, env: Mapping[str, str]) -> str | None:
+    said = capture([path, f"-print-file-name={name}"], env=env).strip()
+    return os.path.normpath(said) if os.path.isabs(said) and os.path.exists(said) else None
+
+
+def _includes(search: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Split gcc's search list into libstdc++'s folders and gcc's own; all others belong to the system."""
+    inside = search.partition("#include <...> search starts here:")[2].partition("End of search list")[0]
+    cxx, gcc = [], []
+    for line in inside.splitlines():
+        folder = os.path.normpath(line.strip()) if line.strip() else ""
+        if re.search(r"/c\+\+(/|$)", folder):
+            cxx.append(folder)
+        elif re.search(r"/lib(64|exec)?/gcc/", folder):
+            gcc.append(folder)
+    return tuple(cxx), tuple(gcc)

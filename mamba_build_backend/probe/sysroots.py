@@ -1,0 +1,63 @@
+"""Every glibc that the wheel could be linked against."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+from ..facts import Sysroot
+from ..settings import Settings
+
+CACHED = "the cache"
+
+ZIG_VERSION = "0.13.0"
+"""zig 0.15's headers are glibc 2.42's; they declare rsqrt and clash with CUDA's math_functions.h (0.13's don't)."""
+
+
+def probe_sysroots(settings: Settings, environ: Mapping[str, str], cache: Path) -> tuple[Sysroot, ...]:
+    """Look for a path in the settings, conda's sysroot package, one that was made before, and zig."""
+    found: list[Sysroot] = []
+    if settings.sysroot not in ("auto", "conda", "zig", "host"):
+        found.append(read_sysroot(Path(settings.sysroot).expanduser(), "path", "setting sysroot"))
+    if environ.get("CONDA_PREFIX"):
+        for path in sorted(Path(environ["CONDA_PREFIX"]).glob("*-conda*-linux-gnu/sysroot")):
+            found.append(read_sysroot(path, "conda", "CONDA_PREFIX"))
+    made = zig_folder(cache, settings.glibc, platform.machine())
+    if made.is_dir():
+        found.append(Sysroot("zig", str(made), CACHED))
+    with suppress(ImportError, ValueError):
+        spec = find_spec("ziglang")
+        if spec is not None and spec.origin:
+            found.append(_zig(Path(spec.origin).parent))
+    return tuple(found)
+
+
+def zig_folder(cache: Path, glibc: str, arch: str) -> Path:
+    """Where the sysroot that zig makes is kept."""
+    return cache / "sysroots" / f"zig-{ZIG_VERSION}-{arch}-glibc-{glibc}"
+
+
+def read_sysroot(path: Path, provider: str, where: str) -> Sysroot:
+    """Read the glibc version that a sysroot's headers declare."""
+    header = path / "usr" / "include" / "features.h"
+    try:
+        text = header.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return Sysroot(provider, str(path), where, problem=f"there is no {header}")
+    match = re.search(r"#\s*define\s+__GLIBC_MINOR__\s+(\d+)", text)
+    if not match:
+        return Sysroot(provider, str(path), where, problem=f"{header} declares no __GLIBC_MINOR__")
+    return Sysroot(provider, str(path), where, f"2.{match[1]}")
+
+
+def _zig(package: Path) -> Sysroot:
+    version = ""
+    for info in package.parent.glob("ziglang-*.dist-info"):
+        version = info.name[len("ziglang-") : -len(".dist-info")]
+    if not version.startswith(f"{ZIG_VERSION}.") and version != ZIG_VERSION:
+        return Sysroot("zig", str(package), "ziglang", problem=f"ziglang {version}: its glibc headers are not {ZIG_VERSION}'s")
+    return Sysroot("zig", str(package), f"ziglang {version}")

@@ -1,0 +1,134 @@
+"""Every torch that this build could be for, read from its files: importing it takes seconds and may fail."""
+
+from __future__ import annotations
+
+import ast
+import mmap
+import os
+import re
+import site
+import sys
+import sysconfig
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from ..facts import Torch
+from ..settings import Settings
+
+# c10::detail::torchCheckFail(char const*, char const*, unsigned, std::string const&): its mangled name says which
+# std::string libc10 was compiled with. Present in every libc10 since torch 1.8.
+_NEW_ABI = b"_ZN3c106detail14torchCheckFailEPKcS2_jRKNSt7__cxx1112basic_string"
+_OLD_ABI = b"_ZN3c106detail14torchCheckFailEPKcS2_jRKSs"
+
+
+def probe_torches(settings: Settings, environ: Mapping[str, str]) -> tuple[Torch, ...]:
+    """Look for torch where the settings say, on this process's path, and in the environment that is built for."""
+    seen: set[str] = set()
+    found: list[Torch] = []
+    for folder, where in _sites(settings, environ):
+        real = os.path.realpath(folder)
+        if real in seen:
+            continue
+        seen.add(real)
+        if (Path(folder) / "torch" / "version.py").is_file():
+            found.append(read_torch(Path(folder), where))
+        elif where == "setting torch":
+            found.append(Torch(str(folder), where, problem="there is no torch in this folder"))
+    return tuple(found)
+
+
+def torch_path(settings: Settings) -> Path | None:
+    """The ``torch`` setting as a path, if it is one and not a requirement."""
+    value = settings.torch
+    if value == "auto" or not (os.sep in value or os.path.isdir(value)):
+        return None
+    path = Path(value).expanduser()
+    return path.parent if (path / "version.py").is_file() and path.name == "torch" else path
+
+
+def _sites(settings: Settings, environ: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+    path = torch_path(settings)
+    if path is not None:
+        # An environment's root is a natural thing to give: look for its site-packages.
+        inner = path / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+        yield str(inner if inner.is_dir() else path), "setting torch"
+        return
+    for entry in sys.path:
+        if entry and os.path.isdir(entry):
+            yield entry, "this Python's path"
+    # Under pip's isolation the path is the build environment's, but the prefix is still the target environment's.
+    for key in ("purelib", "platlib"):
+        yield sysconfig.get_path(key), f"the environment {sys.prefix}"
+    for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
+        if prefix := environ.get(variable):
+            name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+            yield os.path.join(prefix, "lib", name, "site-packages"), f"{variable} ({prefix})"
+    with suppress(Exception):
+        yield site.getusersitepackages(), "the user's site-packages"
+
+
+def read_torch(folder: Path, where: str) -> Torch:
+    """Read one installation; what cannot be read becomes its ``problem``."""
+    try:
+        values = _version_file((folder / "torch" / "version.py").read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError) as error:
+        return Torch(str(folder), where, problem=f"torch/version.py cannot be read: {error}")
+    version = values.get("__version__") or ""
+    if not version:
+        return Torch(str(folder), where, problem="torch/version.py names no version")
+    libc10 = folder / "torch" / "lib" / "libc10.so"
+    abi, problem = None, None
+    try:
+        abi = _cxx11_abi(libc10)
+    except (OSError, ValueError):
+        problem = f"{libc10} cannot be read: the installation is incomplete"
+    header = folder / "torch" / "include" / "ATen" / "ATen.h"
+    if problem is None and not header.is_file():
+        problem = f"{header} is missing: the installation has no C++ headers"
+    return Torch(
+        site=str(folder),
+        found_in=where,
+        version=version,
+        cuda=values.get("cuda") or None,
+        hip=values.get("hip") or None,
+        cxx11_abi=abi,
+        cxx_standard=_cxx_standard(header),
+        tag=_tag(folder, version),
+        problem=problem,
+    )
+
+
+def _version_file(text: str) -> dict[str, str | None]:
+    values: dict[str, str | None] = {}
+    for node in ast.parse(text).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign)) else None
+        for target in targets:
+            if isinstance(target, ast.Name) and isinstance(value, ast.Constant) and isinstance(value.value, (str, type(None))):
+                values[target.id] = value.value
+    return values
+
+
+def _cxx11_abi(libc10: Path) -> bool | None:
+    with libc10.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+        if view.find(_NEW_ABI) >= 0:
+            return True
+        return False if view.find(_OLD_ABI) >= 0 else None
+
+
+def _cxx_standard(header: Path) -> int:
+    # ATen.h: "#error C++17 or later compatible compiler is required to use ATen."
+    with suppress(OSError):
+        if match := re.search(r"#error C\+\+(\d\d) or later", header.read_text(encoding="utf-8", errors="replace")):
+            return int(match[1])
+    return 17
+
+
+def _tag(folder: Path, version: str) -> str | None:
+    for info in folder.glob("torch-*.dist-info"):
+        if info.name in (f"torch-{version}.dist-info", f"torch-{version.split('+')[0]}.dist-info"):
+            with suppress(OSError):
+                if match := re.search(r"^Tag: (\S+)", (info / "WHEEL").read_text(encoding="utf-8"), re.MULTILINE):
+                    return match[1]
+    return None

@@ -1,0 +1,187 @@
+"""From upstream's raw wheel to the one that is handed over: content, record, platform tag."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import shutil
+import sys
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import BuildFailedError
+from .facts import Machine, to_json
+from .metadata import dist_info_name
+from .plan import BuildPlan
+from .process import stream
+from .tables import Floor
+from .upstream import Workshop, first_errors
+
+PAYLOAD = Path(__file__).with_name("payload")
+RECORD_NAME = "mamba-build-record.json"
+RECORD_SCHEMA = 1
+NO_FLOOR = Floor()
+
+EXCLUDED = ("libtorch*", "libc10*", "libcudart.so.*", "libcuda.so.*", "libcublas*.so.*", "libcusparse*.so.*", "libcurand.so.*", "libnv*.so.*", "libgomp*.so.*")
+"""Libraries that the wheel must not bring along: torch's, CUDA's and the driver's are those of the process it runs in."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What goes into the wheel beside upstream's files."""
+
+    metadata: str
+    licenses: tuple[Path, ...]
+    record: dict[str, Any]
+
+
+def unpack_raw(raw: Path, stage: Path) -> list[Path]:
+    """Unpack upstream's wheel into ``stage``; return its shared libraries."""
+    if stage.exists():
+        shutil.rmtree(stage)
+    with zipfile.ZipFile(raw) as archive:
+        archive.extractall(stage)  # noqa: S202 - this wheel was made a moment ago, by our own child
+    return sorted(stage.rglob("*.so"))
+
+
+def stage_wheel(plan: BuildPlan, stage: Path, content: Content) -> None:
+    """Replace upstream's .dist-info by ours, and add the guard and ``mamba_ssm_portable``."""
+    old = next(stage.glob("*.dist-info"))
+    tags = [line for line in (old / "WHEEL").read_text(encoding="utf-8").splitlines() if line.startswith("Tag:")]
+    entry_points = (old / "entry_points.txt").read_bytes() if (old / "entry_points.txt").is_file() else None
+    shutil.rmtree(old)
+    info = write_dist_info(stage, content, tags)
+    if entry_points is not None:
+        (info / "entry_points.txt").write_bytes(entry_points)
+    if plan.upstream.value.guard:
+        add_payload(plan, stage, content.metadata)
+
+
+def write_dist_info_files(parent: Path, text: str, licenses: tuple[Path, ...]) -> Path:
+    """Write METADATA and the licences, which is all that is known before a build."""
+    info = parent / dist_info_name(text)
+    (info / "licenses").mkdir(parents=True)
+    (info / "METADATA").write_bytes(text.encode("utf-8"))
+    for path in licenses:
+        shutil.copyfile(path, info / "licenses" / path.name)
+    return info
+
+
+def write_dist_info(parent: Path, content: Content, tags: list[str]) -> Path:
+    """Write METADATA, WHEEL, the licences and the build record."""
+    from . import __version__
+
+    info = write_dist_info_files(parent, content.metadata, content.licenses)
+    wheel = ["Wheel-Version: 1.0", f"Generator: mamba-build-backend {__version__}", "Root-Is-Purelib: false", *tags, ""]
+    (info / "WHEEL").write_bytes("\n".join(wheel).encode("utf-8"))
+    record = json.dumps(content.record, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    (info / RECORD_NAME).write_bytes(record.encode("utf-8"))
+    return info
+
+
+def editable_wheel(tree: Path, content: Content, machine: Machine, shop: Workshop) -> Path:
+    """A wheel that holds nothing but a .pth to ``tree``, and the metadata."""
+    stage = shop.folder / "stage"
+    if stage.exists():
+        shutil.rmtree(stage)
+    stage.mkdir()
+    info = write_dist_info(stage, content, [f"Tag: {machine.python_tag}-{machine.python_tag}-linux_{machine.arch}"])
+    name = info.name.partition("-")[0]
+    (stage / f"__editable__.{name}.pth").write_text(f"{tree}\n", encoding="utf-8")
+    return pack(stage, shop.folder / "packed", shop)
+
+
+def add_payload(plan: BuildPlan, stage: Path, metadata: str) -> None:
+    """Add ``mamba_ssm_portable`` and make upstream's package check its torch before it loads the binary."""
+    row, torch = plan.upstream.value, plan.torch.value
+    assert torch is not None
+    target = stage / "mamba_ssm_portable"
+    shutil.copytree(PAYLOAD / "mamba_ssm_portable", target, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+    name, _, version = dist_info_name(metadata)[: -len(".dist-info")].partition("-")
+    built_for = {
+        "DISTRIBUTION": name.replace("_", "-"),
+        "VERSION": version,
+        "UPSTREAM": row.name,
+        "UPSTREAM_VERSION": row.version,
+        "TORCH": ".".join(torch.version.split(".")[:2]),
+        "CUDA": torch.cuda,
+        "CXX11_ABI": torch.cxx11_abi,
+        "EXTENSIONS": row.extensions,
+        "RECORD": RECORD_NAME,
+    }
+    text = '"""What this wheel was built for; written by the build."""\n\n' + "".join(f"{key} = {value!r}\n" for key, value in built_for.items())
+    (target / "_built_for.py").write_text(text, encoding="utf-8")
+    init = stage / row.guard / "__init__.py"
+    init.write_text(insert_guard(init.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+GUARD = "import mamba_ssm_portable._guard  # noqa: F401 - says which torch this was built for, before the binary is loaded\n"
+
+
+def insert_guard(source: str) -> str:
+    """Put the guard in front of a module's first import, after its docstring and ``from __future__`` lines.
+
+    >>> insert_guard('__version__ = "1"\\nimport x\\n').splitlines()[1][:35]
+    'import mamba_ssm_portable._guard  #'
+    """
+    if GUARD in source:
+        return source
+    lines = source.splitlines(keepends=True)
+    for node in ast.parse(source).body:
+        future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
+        if isinstance(node, (ast.Import, ast.ImportFrom)) and not future:
+            return "".join([*lines[: node.lineno - 1], GUARD, *lines[node.lineno - 1 :]])
+    return source if not source or source.endswith("\n") else source + "\n"
+
+
+def build_record(plan: BuildPlan, source_sha256: str, floor: Floor, python: str) -> dict[str, Any]:
+    """What was done, for whoever meets the wheel later. Home folders are cut: a wheel travels."""
+    from . import __version__
+
+    record = {
+        "schema": RECORD_SCHEMA,
+        "backend": __version__,
+        "python": python,
+        "upstream": {"name": plan.upstream.value.name, "version": plan.upstream.value.version, "sha256": source_sha256},
+        "patches": [],
+        "flags": {"nvcc": list(plan.nvcc_flags), "cxx": [f"-std=c++{plan.cxx_standard}"]},
+        "floor": {"promised": to_json(plan.floor), "measured": to_json(floor)},
+        "plan": to_json(plan),
+    }
+    home = os.path.expanduser("~")
+    text = json.dumps(record, ensure_ascii=False)
+    cleaned: dict[str, Any] = json.loads(text.replace(home, "~") if len(home) > 1 else text)
+    return cleaned
+
+
+def pack(stage: Path, out: Path, shop: Workshop) -> Path:
+    """Write the staged folder as a wheel, with the `wheel` project's own packer (RECORD, order, SOURCE_DATE_EPOCH)."""
+    out.mkdir(exist_ok=True, parents=True)
+    for old in out.glob("*.whl"):
+        old.unlink()
+    return _one_wheel([sys.executable, "-m", "wheel", "pack", str(stage), "--dest-dir", str(out)], out, shop, "packing")
+
+
+def repair_wheel(plan: BuildPlan, wheel: Path, shop: Workshop) -> Path:
+    """Let auditwheel find the platform tag that the binaries deserve, strip them, and drop RPATHs."""
+    out = shop.folder / "repaired"
+    out.mkdir(exist_ok=True)
+    for old in out.glob("*.whl"):
+        old.unlink()
+    command = [sys.executable, "-m", "auditwheel", "repair", "--only-plat", "--wheel-dir", str(out)]
+    command += [part for pattern in EXCLUDED for part in ("--exclude", pattern)]
+    command += ["--strip"] if plan.strip else []
+    return _one_wheel([*command, str(wheel)], out, shop, "auditwheel")
+
+
+def _one_wheel(command: list[str], out: Path, shop: Workshop, what: str) -> Path:
+    env: Mapping[str, str] = {**shop.environ, "PATH": os.pathsep.join([os.path.dirname(sys.executable), shop.environ.get("PATH", os.defpath)])}
+    status = stream(command, env=env, cwd=shop.folder, log=shop.log, echo=shop.echo if shop.verbose else lambda _line: None)
+    wheels = sorted(out.glob("*.whl"))
+    if status != 0 or len(wheels) != 1:
+        raise BuildFailedError(f"{what} ended with exit code {status} and left {len(wheels)} wheels" + first_errors(shop.log), "exactly one wheel is expected", f"less {shop.log}")
+    return wheels[0]

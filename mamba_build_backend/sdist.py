@@ -1,0 +1,85 @@
+"""The sdist: the project's tree with upstream's verified archive in it, the same bytes for the same content."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import tarfile
+from collections.abc import Iterator, Mapping
+from email.parser import HeaderParser
+from pathlib import Path
+from typing import Any
+
+from ._compat import utils
+from .errors import SettingsError
+from .plan import BuildPlan
+from .sources import EMBEDDED
+
+_SKIPPED_FOLDERS = ("__pycache__", "build", "dist", "node_modules", EMBEDDED)
+_SKIPPED_FILES = (".pyc", ".whl", ".so", ".o", ".tar.gz")
+_EPOCH = 1_577_836_800  # 2020-01-01: zip files cannot go back before 1980, and a date in the future confuses make
+
+
+def write_sdist(
+    project: Path, table: Mapping[str, Any], plan: BuildPlan, pkg_info: str | None, archive: Path | None, folder: Path, environ: Mapping[str, str]
+) -> Path:
+    """Write ``<name>-<version>.tar.gz`` into ``folder`` and return its path."""
+    upstream = HeaderParser().parsestr(pkg_info) if pkg_info else None
+    name = plan.distribution or str(table.get("name") or (upstream["Name"] if upstream else ""))
+    version = str(upstream["Version"]) if upstream else str(table.get("version") or "")
+    if not name or not version:
+        raise SettingsError("pyproject.toml has no static name and version", "an sdist of upstream=self needs both under [project]")
+    base = f"{utils.canonicalize_name(name).replace('-', '_')}-{version}"
+    path = folder / f"{base}.tar.gz"
+    stamp = source_date_epoch(environ)
+    with path.open("wb") as raw, gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=stamp) as packed:
+        with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
+            for file in sorted(project_files(project)):
+                _add(tar, f"{base}/{file.relative_to(project).as_posix()}", file.read_bytes(), stamp, executable=os.access(file, os.X_OK))
+            if archive is not None:
+                _add(tar, f"{base}/{EMBEDDED}/{archive.name}", archive.read_bytes(), stamp)
+            _add(tar, f"{base}/PKG-INFO", _pkg_info(name, version, upstream, plan).encode(), stamp)
+    return path
+
+
+def source_date_epoch(environ: Mapping[str, str]) -> int:
+    """SOURCE_DATE_EPOCH, or a fixed date. Raises SettingsError for a value that is no number."""
+    text = environ.get("SOURCE_DATE_EPOCH", "")
+    if text and not text.isdigit():
+        raise SettingsError(f"SOURCE_DATE_EPOCH is {text!r}", "it is a whole number of seconds since 1970", "unset SOURCE_DATE_EPOCH")
+    return int(text) if text else _EPOCH
+
+
+def project_files(project: Path) -> Iterator[Path]:
+    """The files of the project: no hidden ones at the top, no build results, no virtual environments."""
+    for folder, folders, files in os.walk(project):
+        here = Path(folder)
+        top = here == project
+        folders[:] = sorted(
+            name
+            for name in folders
+            if name not in _SKIPPED_FOLDERS
+            and not name.startswith(".")
+            and not name.endswith(".egg-info")
+            and not (here / name / "pyvenv.cfg").exists()
+        )
+        for name in files:
+            if not name.endswith(_SKIPPED_FILES) and not (top and (name.startswith(".") or name == "PKG-INFO")):
+                yield here / name
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes, stamp: int, *, executable: bool = False) -> None:
+    info = tarfile.TarInfo(name)
+    info.size, info.mtime, info.mode = len(data), stamp, 0o755 if executable else 0o644
+    tar.addfile(info, io.BytesIO(data))
+
+
+def _pkg_info(name: str, version: str, upstream: Any, plan: BuildPlan) -> str:
+    lines = ["Metadata-Version: 2.2", f"Name: {name}", f"Version: {version}"]
+    # Which torch the wheel will pin is known only where it is built.
+    lines += ["Dynamic: Requires-Dist", "Dynamic: Provides-Extra"]
+    if upstream is not None:
+        lines += [f"{key}: {upstream[key]}" for key in ("Summary", "Requires-Python") if upstream[key]]
+        return "\n".join(lines) + f"\n\nPortable builds of {plan.upstream.value.name}.\n"
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,128 @@
+"""Folders on disk: the cache, the place where the work happens, and what a user reads when one cannot be written."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ._compat import platformdirs
+from .errors import StorageError
+from .settings import Settings
+
+_DISK = {
+    errno.ENOSPC: "it is full",
+    errno.EDQUOT: "your quota is used up",
+    errno.EROFS: "it is read-only",
+    errno.EACCES: "you may not write there",
+    errno.EPERM: "you may not write there",
+    errno.ENOTDIR: "a file is in the way",
+    errno.EEXIST: "a file is in the way",
+    errno.ENOENT: "it cannot be made",
+}
+
+
+def cache_root(settings: Settings) -> Path:
+    """The cache folder; it need not exist yet."""
+    if settings.cache_dir:
+        return Path(settings.cache_dir).expanduser().absolute()
+    return Path(platformdirs.user_cache_dir("mamba-build-backend"))
+
+
+@contextmanager
+def disk_errors(folder: Path, fix: str) -> Iterator[None]:
+    """Turn the system's word on a full or read-only folder into a StorageError that says what to type."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        raise StorageError(f"{folder} cannot be written: {_DISK[error.errno]}", "a folder with room is needed", fix) from None
+
+
+def prepared(folder: Path, build: Callable[[Path], None]) -> Path:
+    """Return ``folder``, building it first if it is not there.
+
+    Built beside its place and renamed into it, under a lock: two builds that start together make it once, and one that
+    is interrupted leaves nothing behind that a later one could mistake for the whole.
+    """
+    if folder.is_dir():
+        return folder
+    from filelock import FileLock
+
+    with disk_errors(folder.parent, "-C cache-dir=/another/folder"):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.parent / f".{folder.name}.lock"):
+            if folder.is_dir():
+                return folder
+            draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+            try:
+                build(draft)
+                draft.chmod(0o755)
+                draft.rename(folder)
+            except BaseException:
+                shutil.rmtree(draft, ignore_errors=True)
+                raise
+    return folder
+
+
+_SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
+
+
+@contextmanager
+def work_folder(settings: Settings, environ: Mapping[str, str]) -> Iterator[Path]:
+    """Yield the folder in which a build happens, under a name that no compiler, ninja or linker script trips over.
+
+    A temporary one is removed at the end unless ``keep-build-dir``; one that the settings name stays.
+    """
+    temporary = settings.build_dir is None
+    with disk_errors(Path(settings.build_dir or tempfile.gettempdir()), "-C build-dir=/another/folder"):
+        if settings.build_dir is None:
+            real = Path(tempfile.mkdtemp(prefix="mamba-build-"))
+        else:
+            real = Path(settings.build_dir).expanduser().absolute()
+            real.mkdir(parents=True, exist_ok=True)
+    alias = None
+    try:
+        if not _SAFE.fullmatch(str(real)):
+            alias = _alias(real)
+        yield alias or real
+    finally:
+        if alias is not None:
+            with suppress(OSError):
+                alias.unlink()
+        if temporary and not settings.keep_build_dir:
+            shutil.rmtree(real, ignore_errors=True)
+
+
+def _alias(real: Path) -> Path:
+    # torch's BuildExtension writes compiler paths into build.ninja unquoted, so a blank in one would end it there.
+    # The name depends on the folder alone: ninja then still knows its objects in the next build.
+    digest = hashlib.sha256(os.fsencode(real)).hexdigest()[:12]
+    for base in (Path("/tmp"), Path("/var/tmp")):  # noqa: S108 - a link, made with O_EXCL semantics below
+        link = base / f"mamba-build-{os.getuid()}-{digest}"
+        with suppress(OSError):
+            if link.is_symlink() and os.readlink(link) == str(real) and link.lstat().st_uid == os.getuid():
+                link.unlink()
+            link.symlink_to(real, target_is_directory=True)
+            return link
+    raise StorageError(
+        f"the build folder {real} has blanks or letters in its name that build tools cannot take",
+        "a link to it in /tmp could not be made either",
+        "-C build-dir=/a/plain/folder",
+    )
+
+
+def sha256(path: Path) -> str:
+    """The file's SHA-256, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,126 @@
+"""Link C++ so that it runs with an older libstdc++.so.6 than the compiler's, the way gcc-toolset does it.
+
+A linker that is given the compiler's own libstdc++.so.6 writes its newest symbol versions into the wheel. Instead it is
+given a stub of that library that exports only what the promised version has, and after it the compiler's libstdc++.a for
+the few functions that are newer. Those come in statically and hidden; exceptions, locales and streams stay the one shared
+library's, which a fully static libstdc++ would double.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..elf import DynamicSymbol, read_exports
+from ..errors import ToolError
+from ..facts import Compiler
+from ..process import capture
+from ..tables import Floor
+from .sysroot import Root
+
+STATIC = "libstdc++.a"
+STREAMS = "libmamba_streams.a"
+
+# g++ 13's <iostream> no longer makes a std::ios_base::Init in each object; it refers to this function instead, which says
+# "the library starts its streams itself" (GLIBCXX_3.4.32). An older library does not: so bring the Init object along,
+# and keep libstdc++.a's own definition, and with it a second set of streams, out.
+_STREAMS_SOURCE = """\
+#include <ios>
+namespace std { void ios_base_library_init() {} }
+namespace { std::ios_base::Init streams __attribute__((init_priority(101))); }
+"""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The folder to link from, and the archives whose symbols stay hidden."""
+
+    folder: Path
+    hidden: tuple[str, ...]
+
+
+def apply_libstdcxx(compiler: Compiler, floor: Floor, root: Root, folder: Path, environ: Mapping[str, str]) -> Runtime:
+    """Make ``folder/libstdc++.so`` for this compiler and this promise."""
+    assert compiler.libstdcxx_shared is not None and compiler.libstdcxx_static is not None
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = select_symbols(read_exports(Path(compiler.libstdcxx_shared)), floor)
+    if not kept:
+        raise ToolError(f"{compiler.libstdcxx_shared} exports no symbol at or under GLIBCXX_{floor.glibcxx}")
+    assembly, script = folder / "stub.s", folder / "stub.map"
+    assembly.write_text(_assembly(kept), encoding="ascii")
+    script.write_text(_version_script(kept), encoding="ascii")
+    shared = folder / "libstdc++.so.6"
+    link = ["-shared", "-nostdlib", "-nostartfiles", "-fPIC", f"-Wl,--version-script={script}", "-Wl,-soname,libstdc++.so.6"]
+    capture([compiler.path, *link, "-o", shared, assembly], env=environ, timeout=120)
+
+    source, streams = folder / "streams.cpp", folder / STREAMS
+    source.write_text(_STREAMS_SOURCE, encoding="ascii")
+    compile_ = ["-nostdinc", "-nostdinc++", *(f"-isystem{path}" for path in (*compiler.cxx_includes, *compiler.gcc_includes, *root.includes))]
+    capture([compiler.path, *root.defines, *compile_, "-O2", "-fPIC", "-c", source, "-o", folder / "streams.o"], env=environ, timeout=120)
+    streams.unlink(missing_ok=True)
+    capture([_ar(compiler), "rcs", streams, folder / "streams.o"], env=environ, timeout=60)
+
+    archives = " ".join(f'"{path}"' for path in (shared, streams, compiler.libstdcxx_static))
+    (folder / "libstdc++.so").write_text(f"INPUT ( {archives} )\n", encoding="utf-8")
+    return Runtime(folder, (STATIC, STREAMS))
+
+
+def _ar(compiler: Compiler) -> str:
+    # A cross or conda compiler has binutils of its own, named like itself.
+    own = re.sub(r"g\+\+(-[\d.]+)?$", "ar", compiler.path)
+    return own if own != compiler.path and Path(own).is_file() else "ar"
+
+
+def select_symbols(symbols: Iterable[DynamicSymbol], floor: Floor) -> tuple[DynamicSymbol, ...]:
+    """Of each symbol's versions, the newest that the promise has; symbols that came later are left out."""
+    caps = {"GLIBCXX": _numbers(floor.glibcxx), "CXXABI": _numbers(floor.cxxabi)}
+    best: dict[str, tuple[tuple[int, ...], DynamicSymbol]] = {}
+    for symbol in symbols:
+        family, _, number = symbol.version.partition("_")
+        # Nodes such as CXXABI_TM_1 and GLIBCXX_LDBL_3.4 have no place in the promise. A version definition also shows
+        # up as an absolute symbol of its own name.
+        if family not in caps or not re.fullmatch(r"\d+(\.\d+)*", number) or symbol.name == symbol.version:
+            continue
+        numbers = _numbers(number)
+        if numbers <= caps[family] and (symbol.name not in best or numbers > best[symbol.name][0]):
+            best[symbol.name] = (numbers, symbol)
+    return tuple(symbol for _, symbol in sorted(best.values(), key=lambda item: item[1].name))
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split("."))
+
+
+_SECTIONS = {"function": ".text", "object": ".data", "tls": '.section .tbss,"awT",%nobits'}
+_TYPES = {"function": "%function", "object": "%object", "tls": "%tls_object"}
+
+
+def _assembly(symbols: tuple[DynamicSymbol, ...]) -> str:
+    """A definition for each symbol, of its kind, binding and size; nothing in it is ever run."""
+    lines = []
+    for symbol in symbols:
+        size = max(1, symbol.size) if symbol.kind != "function" else 1
+        kind = "%gnu_unique_object" if symbol.unique else _TYPES[symbol.kind]
+        lines += [
+            _SECTIONS[symbol.kind],
+            f'{".weak" if symbol.weak else ".globl"} "{symbol.name}"',
+            f'.type "{symbol.name}", {kind}',
+            f'"{symbol.name}":',
+            f".zero {size}",
+            f'.size "{symbol.name}", {size}',
+        ]
+    return "\n".join([*lines, '.section .note.GNU-stack,"",%progbits', ""])
+
+
+def _version_script(symbols: tuple[DynamicSymbol, ...]) -> str:
+    nodes: dict[str, list[str]] = {}
+    for symbol in symbols:
+        nodes.setdefault(symbol.version, []).append(symbol.name)
+    # "local: *" stands once, in the first node; whatever a node names stays exported.
+    blocks = [
+        f"{node} {{ global: {' '.join(f'{name};' for name in names)} {'local: *; ' if first == 0 else ''}}};"
+        for first, (node, names) in enumerate(sorted(nodes.items()))
+    ]
+    return "\n".join([*blocks, ""])

@@ -1,0 +1,96 @@
+"""glibc headers and link stubs of an older glibc than this machine's."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ToolError
+from ..facts import Sysroot
+from ..probe.sysroots import CACHED, zig_folder
+from ..process import Echo, capture
+from ..storage import prepared
+
+# zig keeps one copy of what several targets share; a target's headers are the union, the most special last.
+_HEADERS = {
+    "x86_64": ("any-linux-any", "x86-linux-any", "generic-glibc", "x86-linux-gnu", "x86_64-linux-gnu"),
+    "aarch64": ("any-linux-any", "aarch64-linux-any", "generic-glibc", "aarch64-linux-gnu"),
+}
+_LOADER = {"x86_64": "ld-linux-x86-64.so.2", "aarch64": "ld-linux-aarch64.so.1"}
+_OBJECTS = ("Scrt1.o", "crti.o", "crtn.o", "libc_nonshared.a")
+_STUBS = ("libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libutil.so.1", "libresolv.so.2", "libld.so.2")
+
+# libstdc++'s ext/atomicity.h uses __libc_single_threaded (GLIBC_2.32) wherever this header exists; zig carries it for
+# every target, because its headers are the newest glibc's with the differences switched by __GLIBC_MINOR__.
+_TOO_NEW = ("sys/single_threaded.h",)
+
+
+@dataclass(frozen=True)
+class Root:
+    """A sysroot in use. ``defines`` tell zig's headers which glibc they are."""
+
+    path: Path
+    includes: tuple[Path, ...]
+    libraries: tuple[Path, ...]
+    defines: tuple[str, ...]
+
+
+def apply_sysroot(chosen: Sysroot, glibc: str, target: str, cache: Path, environ: Mapping[str, str], echo: Echo) -> Root:
+    """Make the chosen sysroot ready to compile against."""
+    if chosen.provider == "zig":
+        path = prepared_zig(chosen, glibc, target, cache, environ, echo)
+        defines = (f"-D__GLIBC_MINOR__={glibc.partition('.')[2]}",)
+    else:
+        path, defines = Path(chosen.path), ()
+    libraries = tuple(path / part for part in ("usr/lib64", "usr/lib", "lib64", "lib") if (path / part).is_dir())
+    return Root(path, (path / "usr" / "include",), libraries, defines)
+
+
+def prepared_zig(chosen: Sysroot, glibc: str, target: str, cache: Path, environ: Mapping[str, str], echo: Echo) -> Path:
+    """The sysroot that zig's package makes, from the cache or made now (about 7 s)."""
+    if chosen.found_in == CACHED:
+        return Path(chosen.path)
+    arch = target.partition("-")[0]
+
+    def build(draft: Path) -> None:
+        echo(f"making a sysroot of glibc {glibc} from {chosen.found_in}")
+        _copy_headers(Path(chosen.path), arch, draft / "usr" / "include")
+        _make_stubs(Path(chosen.path), arch, glibc, draft / "usr" / "lib", environ)
+
+    return prepared(zig_folder(cache, glibc, arch), build)
+
+
+def _copy_headers(zig: Path, arch: str, include: Path) -> None:
+    for name in _HEADERS[arch]:
+        source = zig / "lib" / "libc" / "include" / name
+        if not source.is_dir():
+            raise ToolError(f"{source} is missing", "the ziglang package is incomplete", "python -m pip install --force-reinstall ziglang==0.13.0.post1")
+        shutil.copytree(source, include, dirs_exist_ok=True, copy_function=shutil.copyfile)
+    for name in _TOO_NEW:
+        (include / name).unlink(missing_ok=True)
+
+
+def _make_stubs(zig: Path, arch: str, glibc: str, lib: Path, environ: Mapping[str, str]) -> None:
+    """Let zig link a program for that glibc, and keep the stubs and start files that it made for it."""
+    lib.mkdir(parents=True)
+    with tempfile.TemporaryDirectory(prefix="mamba-build-zig-") as scratch:
+        source = Path(scratch) / "main.c"
+        source.write_text("int main(void) { return 0; }\n")
+        env = {**environ, "ZIG_GLOBAL_CACHE_DIR": scratch, "ZIG_LOCAL_CACHE_DIR": scratch, "ZIG_VERBOSE_LINK": "1"}
+        command = [zig / "zig", "cc", "-v", "-target", f"{arch}-linux-gnu.{glibc}", "-o", Path(scratch) / "main", source]
+        said = capture([*command, "-lm", "-lpthread", "-ldl", "-lrt"], env=env, timeout=300, merge=True)
+        # The last link line names every file that went into the program.
+        line = next((line for line in reversed(said.splitlines()) if "Scrt1.o" in line and "ld.lld" in line), "")
+        parts = {Path(part).name: Path(part) for part in line.split()}
+        missing = [name for name in (*_OBJECTS, *_STUBS) if name not in parts or not parts[name].is_file()]
+        if missing:
+            raise ToolError(f"zig made no {', '.join(missing)} for glibc {glibc}", "another provider can serve", "-C sysroot=conda")
+        for name in (*_OBJECTS, *_STUBS):
+            shutil.copyfile(parts[name], lib / (_LOADER[arch] if name == "libld.so.2" else name))
+    shutil.copyfile(lib / "Scrt1.o", lib / "crt1.o")
+    (lib / "libc.so").write_text(f"GROUP ( libc.so.6 libc_nonshared.a AS_NEEDED ( {_LOADER[arch]} ) )\n")
+    for stub in _STUBS[1:-1]:
+        (lib / (stub.partition(".so")[0] + ".so")).symlink_to(stub)

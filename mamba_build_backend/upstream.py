@@ -1,0 +1,162 @@
+"""Run upstream's own setup.py with the plan's environment and flags, and hand over the wheel that it leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+import sysconfig
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import BuildFailedError
+from .plan import BuildPlan
+from .probe import POLLUTING
+from .process import Echo, stream
+from .toolchain import Toolchain
+
+CHILD = Path(__file__).with_name("_child.py")
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where a build happens and how it speaks."""
+
+    folder: Path
+    log: Path
+    environ: Mapping[str, str]
+    echo: Echo
+    verbose: bool = False
+
+
+def build_raw_wheel(plan: BuildPlan, tree: Path, tools: Toolchain, shop: Workshop) -> Path:
+    """Compile; return upstream's wheel, as upstream made it. Raises BuildFailedError."""
+    out = shop.folder / "raw"
+    out.mkdir(exist_ok=True)
+    for old in out.glob("*.whl"):
+        old.unlink()
+    status = run_setup(plan, tree, ["bdist_wheel", "--dist-dir", str(out)], shop, tools)
+    if status != 0:
+        raise BuildFailedError(
+            f"upstream's build failed with exit code {status}" + first_errors(shop.log),
+            "the compilers' whole output is in the log",
+            (f"less {shop.log}", "python -m mamba_build_backend doctor   (what was chosen, and why)"),
+        )
+    wheels = sorted(out.glob("*.whl"))
+    if len(wheels) != 1:
+        raise BuildFailedError(f"upstream's build left {len(wheels)} wheels", "exactly one is expected", f"less {shop.log}")
+    return wheels[0]
+
+
+def build_in_place(plan: BuildPlan, tree: Path, tools: Toolchain, shop: Workshop) -> None:
+    """Compile the extension into the tree itself, for an editable install. Raises BuildFailedError."""
+    status = run_setup(plan, tree, ["build_ext", "--inplace", "--build-temp", str(shop.folder / "objects")], shop, tools)
+    if status != 0:
+        raise BuildFailedError(f"upstream's build failed with exit code {status}" + first_errors(shop.log), "the compilers' output is in the log", f"less {shop.log}")
+
+
+def egg_info(plan: BuildPlan, tree: Path, shop: Workshop) -> str:
+    """The metadata of a project that has no PKG-INFO yet, from its own setup.py."""
+    out = shop.folder / "egg"
+    if out.exists():
+        shutil.rmtree(out)
+    out.mkdir()
+    status = run_setup(plan, tree, ["egg_info", "--egg-base", str(out)], shop, None)
+    found = sorted(out.glob("*.egg-info/PKG-INFO"))
+    if status != 0 or len(found) != 1:
+        raise BuildFailedError(f"setup.py egg_info failed with exit code {status}" + first_errors(shop.log), "its metadata is needed", f"less {shop.log}")
+    return found[0].read_text(encoding="utf-8")
+
+
+def run_setup(plan: BuildPlan, tree: Path, arguments: list[str], shop: Workshop, tools: Toolchain | None) -> int:
+    """Run ``setup.py`` in a child and return its exit status; without ``tools``, for what needs no compiler."""
+    if not (tree / "setup.py").is_file():
+        raise BuildFailedError(f"{tree.name} has no setup.py", "the backend wraps projects that build with setuptools")
+    first, last = _torch_path(plan, shop.folder)
+    standard = f"-std=c++{plan.cxx_standard}"
+    spec = {
+        "setup": str(tree / "setup.py"),
+        "arguments": arguments,
+        "path_first": first,
+        "path_last": last,
+        "nvcc_flags": [*plan.nvcc_flags, standard, "-ccbin", str(tools.cxx)] if tools else [],
+        "cxx_flags": [standard],
+    }
+    path = shop.folder / "child.json"
+    path.write_text(json.dumps(spec, indent=1), encoding="utf-8")
+    progress = Progress(shop.echo, verbose=shop.verbose)
+    env = build_environment(plan, tools, shop.environ)
+    return stream([sys.executable, CHILD, path], env=env, cwd=tree, log=shop.log, echo=progress)
+
+
+def _torch_path(plan: BuildPlan, work: Path) -> tuple[list[str], list[str]]:
+    """Entries for the front and the end of the child's path."""
+    if plan.torch.value is None:
+        return [], []
+    site = Path(plan.torch.value.site)
+    # torch writes its own path into build.ninja and compile lines; a link gives it one without blanks.
+    alone = work / "torch-alone"
+    alone.mkdir(exist_ok=True)
+    link = alone / "torch"
+    if not link.is_symlink() or os.readlink(link) != str(site / "torch"):
+        link.unlink(missing_ok=True)
+        link.symlink_to(site / "torch")
+    return [str(alone)], [str(site)]
+
+
+def build_environment(plan: BuildPlan, tools: Toolchain | None, environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of upstream's build: the user's, less what would leak the host in, and the plan's."""
+    env = {key: value for key, value in environ.items() if key not in POLLUTING}
+    for name in ("TORCH_CUDA_ARCH_LIST", "CUDA_PATH"):
+        env.pop(name, None)
+    env.update(plan.upstream.value.environment)
+    scripts = os.path.dirname(sys.executable)
+    env["PATH"] = os.pathsep.join([env.get("PATH", os.defpath), scripts, sysconfig.get_path("scripts")])
+    env["MAX_JOBS"] = str(plan.jobs.value)
+    # An unbuffered child shows its progress when it happens, and leaves no .pyc in the user's site-packages.
+    env.update(PYTHONUNBUFFERED="1", PYTHONDONTWRITEBYTECODE="1", PYTHONIOENCODING="utf-8")
+    if tools is None and plan.toolkit.value is not None:
+        env["CUDA_HOME"] = plan.toolkit.value.home  # CUDAExtension refuses to be made without one
+    if tools is not None:
+        env.update(CUDA_HOME=str(tools.cuda_home), CC=str(tools.cc), CXX=str(tools.cxx))
+        env["PATH"] = os.pathsep.join([str(tools.cxx.parent), str(tools.cuda_home / "bin"), env["PATH"]])
+    return env
+
+
+class Progress:
+    """Turns ninja's lines into short ones: which file, how far, how long. The log keeps everything."""
+
+    def __init__(self, echo: Echo, *, verbose: bool) -> None:
+        """With ``verbose``, lines pass through as they are."""
+        self._echo, self._verbose, self._start = echo, verbose, time.monotonic()
+
+    def __call__(self, line: str) -> None:
+        """Take one line of output."""
+        if self._verbose:
+            self._echo(line)
+            return
+        if match := re.match(r"\[(\d+)/(\d+)\] .*?(\S+\.(?:cu|cpp|cc|cxx|c))(?:'|\s)", line + " "):
+            self._echo(f"[{match[1]}/{match[2]}] {_clock(time.monotonic() - self._start)}  {os.path.basename(match[3])}")
+        elif re.search(r"\b(error|fatal|FAILED|refused)\b", line) and "-Werror" not in line:
+            self._echo(line[:400])
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+_ERROR = re.compile(r"(fatal error|\berror\b ?:|error #|Error:|undefined reference|Killed|refused:|No space left|cannot find -l)")
+
+
+def first_errors(log: Path, limit: int = 3) -> str:
+    """The first lines of the log that name an error, as an addition to a message; the last ones are only echoes."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    hits = [line.strip()[:300] for line in lines if _ERROR.search(line) and not line.startswith(("+ ", "["))]
+    return "".join(f"\n    {line}" for line in hits[:limit]) if hits else ""
