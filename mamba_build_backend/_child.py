@@ -58,12 +58,11 @@ def rewrite_arguments(given: Any, nvcc: list[str], cxx: list[str]) -> dict[str, 
 
 
 def _refuse_downloads() -> None:
-    def refuse(url: Any, *_: Any, **__: Any) -> Any:
-        # Upstream's setup.py takes a prebuilt wheel from the web if it finds one: built for another glibc, another ABI.
+    # Upstream's setup.py takes a prebuilt wheel from the web if it finds one: built for another glibc, another ABI.
+    # Everything in urllib.request goes through this method.
+    def refuse(_self: Any, url: Any, *_: Any, **__: Any) -> Any:
         raise RuntimeError(f"mamba-build-backend: refused: setup.py wants to download {getattr(url, 'full_url', url)}")
 
-    urllib.request.urlretrieve = refuse
-    urllib.request.urlopen = refuse
     urllib.request.OpenerDirector.open = refuse  # type: ignore[method-assign]
 
 

@@ -21,7 +21,7 @@ from ..tables import Floor
 from .sysroot import Root
 
 STATIC = "libstdc++.a"
-STREAMS = "libmamba_streams.a"
+SUPPORT = "libmamba_support.a"
 
 # g++ 13's <iostream> no longer makes a std::ios_base::Init in each object; it refers to this function instead, which says
 # "the library starts its streams itself" (GLIBCXX_3.4.32). An older library does not: so bring the Init object along,
@@ -30,6 +30,12 @@ _STREAMS_SOURCE = """\
 #include <ios>
 namespace std { void ios_base_library_init() {} }
 namespace { std::ios_base::Init streams __attribute__((init_priority(101))); }
+"""
+
+# Members of a libstdc++.a that was built with glibc 2.32 or newer skip atomic operations while this variable of glibc
+# says that there is one thread. 0 says that there may be more, which is always right.
+_THREADS_SOURCE = """\
+extern "C" { extern char __libc_single_threaded; char __libc_single_threaded = 0; }
 """
 
 
@@ -55,16 +61,27 @@ def apply_libstdcxx(compiler: Compiler, floor: Floor, root: Root, folder: Path, 
     link = ["-shared", "-nostdlib", "-nostartfiles", "-fPIC", f"-Wl,--version-script={script}", "-Wl,-soname,libstdc++.so.6"]
     capture([compiler.path, *link, "-o", shared, assembly], env=environ, timeout=120)
 
-    source, streams = folder / "streams.cpp", folder / STREAMS
-    source.write_text(_STREAMS_SOURCE, encoding="ascii")
-    compile_ = ["-nostdinc", "-nostdinc++", *(f"-isystem{path}" for path in (*compiler.cxx_includes, *compiler.gcc_includes, *root.includes))]
-    capture([compiler.path, *root.defines, *compile_, "-O2", "-fPIC", "-c", source, "-o", folder / "streams.o"], env=environ, timeout=120)
-    streams.unlink(missing_ok=True)
-    capture([_ar(compiler), "rcs", streams, folder / "streams.o"], env=environ, timeout=60)
+    support = _support_archive(compiler, root, folder, environ)
+    # A group, since members of the static library may need the support archive, which stands before it so that its
+    # definitions win.
+    archives = " ".join(f'"{path}"' for path in (shared, support, compiler.libstdcxx_static))
+    (folder / "libstdc++.so").write_text(f"GROUP ( {archives} )\n", encoding="utf-8")
+    return Runtime(folder, (STATIC, SUPPORT))
 
-    archives = " ".join(f'"{path}"' for path in (shared, streams, compiler.libstdcxx_static))
-    (folder / "libstdc++.so").write_text(f"INPUT ( {archives} )\n", encoding="utf-8")
-    return Runtime(folder, (STATIC, STREAMS))
+
+def _support_archive(compiler: Compiler, root: Root, folder: Path, environ: Mapping[str, str]) -> Path:
+    includes = [f"-isystem{path}" for path in (*compiler.cxx_includes, *compiler.gcc_includes, *root.includes)]
+    objects = []
+    for name, text in (("streams", _STREAMS_SOURCE), ("threads", _THREADS_SOURCE)):
+        source = folder / f"{name}.cpp"
+        source.write_text(text, encoding="ascii")
+        objects.append(folder / f"{name}.o")
+        command = [compiler.path, *root.defines, "-nostdinc", "-nostdinc++", *includes, "-O2", "-fPIC", "-c", source, "-o", objects[-1]]
+        capture(command, env=environ, timeout=120)
+    archive = folder / SUPPORT
+    archive.unlink(missing_ok=True)
+    capture([_ar(compiler), "rcs", archive, *objects], env=environ, timeout=60)
+    return archive
 
 
 def _ar(compiler: Compiler) -> str:

@@ -1,0 +1,56 @@
+"""Fixtures, and the rule on skipping: a skip says what is missing, and where all is demanded it is a failure."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from support import ROOT, lacking
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--no-skips", action="store_true", help="a test that is skipped fails: the run is meant to be whole")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test's tier is the folder that it lies in."""
+    for item in items:
+        tier = Path(item.path).relative_to(ROOT / "tests").parts[0]
+        if tier in ("unit", "integration", "e2e"):
+            item.add_marker(getattr(pytest.mark, tier))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and item.config.getoption("--no-skips"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and this run is meant to be whole: {report.longrepr}"
+    return report
+
+
+@pytest.fixture
+def clean_env(tmp_path: Path) -> dict[str, str]:
+    """The environment of a user without any settings, with caches of their own."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("MAMBA_", "UV_", "CONDA_", "NVCC_"))}
+    for name in ("CUDA_HOME", "CUDA_PATH", "CXX", "CC", "MAX_JOBS", "TORCH_CUDA_ARCH_LIST", "VIRTUAL_ENV", "PYTHONPATH", "SOURCE_DATE_EPOCH"):
+        env.pop(name, None)
+    return env
+
+
+@pytest.fixture(scope="session")
+def torch_site() -> Path:
+    spec = find_spec("torch")
+    if spec is None or spec.origin is None:
+        lacking("a CUDA torch in the test environment (python tests/run.py installs it)")
+    return Path(spec.origin).parent.parent
+
+
+@pytest.fixture(scope="session")
+def gxx() -> str:
+    path = shutil.which("g++")
+    if path is None:
+        lacking("g++")
+    return path

@@ -1,0 +1,63 @@
+"""Runs the checks and the tests: ``python tests/run.py`` for all, ``python tests/run.py fast`` for those of seconds.
+
+Makes a virtual environment for them once and keeps it in the user's cache folder; standard library only. Extra arguments
+go to pytest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TORCH = "torch==2.11.0"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tier", nargs="?", choices=("fast", "all"), default="all")
+    options, rest = parser.parse_known_args()
+    python = environment(with_torch=options.tier == "all")
+    env = {**os.environ, "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
+    # Nothing that a developer has set may decide a test.
+    for name in [name for name in env if name.startswith("MAMBA_") or name in ("VIRTUAL_ENV", "PYTHONPATH", "CONDA_PREFIX")]:
+        del env[name]
+    commands = [
+        [python, "-m", "ruff", "check", "."],
+        [python, "-m", "ruff", "format", "--check", "."],
+        [python, "-m", "mypy"],
+        [python, "-m", "pytest", *(["-m", "unit"] if options.tier == "fast" else ["--no-skips"]), *rest],
+    ]
+    for command in commands:
+        print("+", *command, flush=True)
+        status = subprocess.run(command, cwd=ROOT, env=env, check=False).returncode
+        if status:
+            return status
+    return 0
+
+
+def environment(*, with_torch: bool) -> Path:
+    """The Python of the test environment, made or completed where needed."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mamba-ssm-portable-tests"
+    key = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + sys.version.encode()).hexdigest()[:12]
+    folder = cache / f"{'all' if with_torch else 'fast'}-{sys.version_info.major}.{sys.version_info.minor}-{key}"
+    python = folder / "bin" / "python"
+    if not (folder / "complete").exists():
+        print(f"making a test environment in {folder}", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "--upgrade", "pip>=25.1"], check=True)
+        # torch first: the tools must not choose a torch of their own.
+        if with_torch:
+            subprocess.run([*pip, TORCH], check=True)
+        subprocess.run([*pip, "--group", f"{ROOT / 'pyproject.toml'}:test"], check=True)
+        (folder / "complete").touch()
+    return python
+
+
+if __name__ == "__main__":
+    sys.exit(main())

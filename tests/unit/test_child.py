@@ -1,0 +1,90 @@
+"""The child that runs setup.py: flag rewriting, and the refusal to download. A real child process, a real setup.py."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from support import ROOT
+
+from mamba_build_backend._child import rewrite_arguments, rewrite_cxx, rewrite_nvcc
+
+CHILD = ROOT / "mamba_build_backend" / "_child.py"
+
+# What setup.py of mamba-ssm 2.3.0 hands to nvcc under CUDA 13.0, shortened in the middle.
+UPSTREAM = [
+    "-O3", "-std=c++17", "-U__CUDA_NO_HALF_OPERATORS__", "--expt-relaxed-constexpr", "--use_fast_math", "--ptxas-options=-v", "-lineinfo",
+    "-gencode", "arch=compute_75,code=sm_75", "-gencode", "arch=compute_80,code=sm_80", "--threads", "4",
+]  # fmt: skip
+PLAN = ["-gencode=arch=compute_90,code=[sm_90]", "-std=c++20"]
+
+
+def test_upstream_choices_give_way_to_the_plan():
+    assert rewrite_nvcc(UPSTREAM, PLAN) == ["-O3", "-U__CUDA_NO_HALF_OPERATORS__", "--expt-relaxed-constexpr", "--use_fast_math", *PLAN]
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        ["-gencode=arch=compute_80,code=sm_80"],
+        ["--generate-code", "arch=compute_80,code=sm_80"],
+        ["-arch=sm_80"],
+        ["--gpu-architecture", "sm_80"],
+        ["--std=c++14"],
+        ["-std", "c++14"],
+        ["--threads=8"],
+        ["-t", "8"],
+        ["-Xfatbin", "-compress-all"],
+        ["--compress-mode=none"],
+        ["-ccbin", "/usr/bin/g++"],
+    ],
+)
+def test_every_spelling_is_known(spelling):
+    assert rewrite_nvcc(["-O3", *spelling, "-DX"], []) == ["-O3", "-DX"]
+
+
+def test_other_fatbin_options_stay():
+    assert rewrite_nvcc(["-Xfatbin", "-other"], []) == ["-Xfatbin", "-other"]
+
+
+def test_a_flag_at_the_end_without_its_value_is_dropped():
+    assert rewrite_nvcc(["-O3", "-gencode"], []) == ["-O3"]
+
+
+def test_the_host_compiler_keeps_all_but_the_standard():
+    assert rewrite_cxx(["-O3", "-std=c++14", "-DX"], ["-std=c++17"]) == ["-O3", "-DX", "-std=c++17"]
+
+
+@pytest.mark.parametrize("given", [["-O1"], None, {"nvcc": ["-O1"]}])
+def test_arguments_of_every_shape_become_a_dict(given):
+    made = rewrite_arguments(given, ["-n"], ["-c"])
+    assert made["nvcc"][-1] == "-n"
+    assert made["cxx"][-1] == "-c"
+
+
+def run_child(tmp_path, setup):
+    (tmp_path / "setup.py").write_text(setup)
+    spec = {"setup": str(tmp_path / "setup.py"), "arguments": ["hello"], "path_first": [], "path_last": [], "nvcc_flags": [], "cxx_flags": []}
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    return subprocess.run([sys.executable, CHILD, tmp_path / "spec.json"], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    "download",
+    [
+        "import urllib.request; urllib.request.urlretrieve('http://127.0.0.1:9/x.whl', 'x.whl')",
+        "import urllib.request; urllib.request.urlopen('http://127.0.0.1:9/x.whl')",
+        "from urllib.request import urlretrieve; urlretrieve('http://127.0.0.1:9/x.whl', 'x.whl')",
+        "import urllib.request as r; r.build_opener().open('http://127.0.0.1:9/x.whl')",
+    ],
+)
+def test_a_setup_that_wants_to_download_a_wheel_is_refused(tmp_path, download):
+    done = run_child(tmp_path, download)
+    assert done.returncode != 0
+    assert "refused: setup.py wants to download http://127.0.0.1:9/x.whl" in done.stderr
+
+
+def test_setup_runs_in_its_own_folder_with_its_arguments(tmp_path):
+    (tmp_path / "beside.py").write_text("value = 42")
+    done = run_child(tmp_path, "import sys, os, beside; print(sys.argv[1:], os.getcwd(), beside.value, __name__)")
+    assert done.stdout.split() == ["['hello']", str(tmp_path), "42", "__main__"], done.stderr

@@ -1,0 +1,224 @@
+"""The command line through its front door."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+
+import pytest
+from support import ROOT
+
+from mamba_build_backend import sources, upstream
+from mamba_build_backend.tables import load_tables
+
+
+def run(*arguments, env=None, cwd=ROOT):
+    return subprocess.run([sys.executable, "-m", "mamba_build_backend", *arguments], cwd=cwd, env=env, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def bare(clean_env, tmp_path):
+    """A machine without compiler or CUDA on PATH."""
+    empty = tmp_path / "bin"
+    empty.mkdir()
+    return {**clean_env, "PATH": str(empty), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+
+def test_doctor_without_a_compiler_says_what_to_type_and_exits_with_3(bare):
+    done = run("doctor", env=bare)
+    assert done.returncode == 3, done.stderr
+    assert "problem: no C++ compiler fits (no g++ on PATH)" in done.stdout
+    assert "type: apt-get install g++" in done.stdout
+
+
+def test_doctor_speaks_json(bare):
+    data = json.loads(run("doctor", "--json", env=bare).stdout)
+    assert data["schema"] == 1
+    assert data["ok"] is False
+    assert "no-compiler" in [item["code"] for item in data["plan"]["problems"]]
+    assert data["facts"]["machine"]["python_tag"].startswith("cp")
+
+
+def test_build_without_a_compiler_stops_before_anything_is_fetched(bare, tmp_path):
+    done = run("build", "-w", str(tmp_path / "dist"), env=bare)
+    assert done.returncode == 3
+    assert done.stderr.startswith("mamba-build-backend: error: no C++ compiler fits")
+    assert not (tmp_path / "dist").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "told"),
+    [
+        (["-C", "arhc=9.0"], {}, "unknown setting 'arhc' in -C (config settings); did you mean 'arch'?"),
+        (["-C", "arch"], {}, "-C 'arch' has no value"),
+        (["-C", "arch=sm90x"], {}, "arch: 'sm90x' is not a compute capability"),
+        ([], {"MAMBA_BUILD_GLIBCC": "2.17"}, "unknown setting 'MAMBA_BUILD_GLIBCC' in the environment; did you mean 'MAMBA_BUILD_GLIBC'?"),
+        (["--project", "/nowhere"], {}, "/nowhere has no pyproject.toml"),
+    ],
+)
+@pytest.mark.parametrize("command", ["doctor", "build"])
+def test_a_wrong_setting_is_one_sentence_and_exit_code_2(bare, command, arguments, env, told):
+    done = run(command, *arguments, env={**bare, **env})
+    assert done.returncode == 2
+    assert f"mamba-build-backend: error: {told}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def project(tmp_path, text):
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "pyproject.toml").write_text(text)
+    return str(tmp_path / "p")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[tool.mamba-build-backend]\narhc = '9.0'\n", "did you mean 'arch'?"),
+        ("[tool.mamba-build-backend\n", "is not valid TOML"),
+    ],
+)
+def test_a_wrong_pyproject_is_one_sentence_and_exit_code_2(bare, tmp_path, text, told):
+    done = run("doctor", "--project", project(tmp_path, text), env=bare)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("mamba_ssm-2.3.0-cp311-cp311-linux_x86_64.whl", b"PK\x03\x04 cut off", "is damaged or was cut off"),
+        ("mamba_ssm-2.3.0-cp311-cp311-linux_x86_64.whl", b"", "is damaged or was cut off"),
+        ("mamba_ssm-2.3.0-cp311-cp311-linux_x86_64.whl", None, "is not there"),
+        ("mamba_ssm (1).whl", b"", "is not named like a wheel"),
+    ],
+)
+def test_audit_of_something_that_is_no_wheel_exits_with_6(clean_env, tmp_path, name, content, told):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    done = run("audit", str(tmp_path / name), env=clean_env)
+    assert done.returncode == 6
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_audit_of_a_pure_wheel_is_fine(clean_env, tmp_path):
+    wheel = tmp_path / "pure-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("pure.py", "")
+    done = run("audit", str(wheel), env=clean_env)
+    assert done.returncode == 0
+    assert "a pure Python wheel" in done.stdout
+
+
+def test_help_names_every_command():
+    said = run("--help").stdout
+    for command in ("doctor", "build", "audit"):
+        assert command in said
+
+
+@pytest.fixture
+def released(tmp_path):
+    """A project that carries a released archive: what an sdist is, without the package index."""
+    row = load_tables().upstream[0]
+    tree = tmp_path / "tree"
+    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", "build", "dist", "tests", ".*"))
+    return tree, row
+
+
+def test_an_sdist_with_a_wrong_archive_is_refused_by_the_hook(released, bare):
+    tree, row = released
+    (tree / sources.EMBEDDED).mkdir()
+    (tree / sources.EMBEDDED / row.index_file).write_bytes(b"wrong")
+    code = "import mamba_build_backend as b; b.build_sdist('out')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tree, env=bare, capture_output=True, text=True, check=False)
+    assert done.returncode == 4
+    assert f"{row.name} {row.version} as released has {row.index_sha256}" in done.stderr
+    assert not (tree / "out").exists()
+
+
+def test_the_first_real_error_is_found_in_a_log(tmp_path):
+    log = tmp_path / "log"
+    log.write_text(
+        "+ c++ -Werror -c a.cpp\n[1/2] c++ error.cpp\na.cpp:3:10: fatal error: cuda_runtime.h: No such file or directory\n"
+        "compilation terminated.\nninja: build stopped: subcommand failed.\nRuntimeError: Error compiling objects for extension\n"
+    )
+    assert upstream.first_errors(log).splitlines()[1].strip() == "a.cpp:3:10: fatal error: cuda_runtime.h: No such file or directory"
+    assert upstream.first_errors(tmp_path / "none") == ""
+
+
+def test_hooks_are_what_pep_517_and_660_name():
+    import mamba_build_backend as backend
+
+    assert sorted(backend.__all__) == sorted(
+        [
+            "build_editable", "build_sdist", "build_wheel",
+            "get_requires_for_build_editable", "get_requires_for_build_sdist", "get_requires_for_build_wheel",
+            "prepare_metadata_for_build_editable", "prepare_metadata_for_build_wheel",
+        ]
+    )  # fmt: skip
+    assert all(callable(getattr(backend, name)) for name in backend.__all__)
+
+
+def test_importing_the_backend_loads_nothing_heavy():
+    code = "import sys, mamba_build_backend; print([m for m in sys.modules if m.split('.')[0] in ('packaging', 'elftools', 'torch', 'setuptools', 'tomllib')])"
+    done = subprocess.run([sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_doctor_needs_nothing_but_pip(tmp_path):
+    """In a fresh virtual environment pip's own copies of packaging and the like serve."""
+    import venv
+
+    venv.create(tmp_path / "v", with_pip=True)
+    python = tmp_path / "v" / "bin" / "python"
+    env = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    done = subprocess.run([python, "-m", "mamba_build_backend", "doctor"], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.stdout.startswith("machine ")
+
+
+def test_a_python_without_pip_and_packaging_is_told_what_to_type(tmp_path):
+    import venv
+
+    venv.create(tmp_path / "v", with_pip=False)
+    done = subprocess.run([tmp_path / "v/bin/python", "-m", "mamba_build_backend", "doctor"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 8
+    assert "-m pip install" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_sdist_of_this_project_holds_these_files():
+    from mamba_build_backend.sdist import project_files
+
+    names = {path.relative_to(ROOT).as_posix() for path in project_files(ROOT)}
+    assert {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "mamba_build_backend/__init__.py", "mamba_build_backend/tables/upstream.toml"} <= names
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split("\n")
+    if (ROOT / ".git").exists():
+        assert names <= set(tracked), "nothing that is not under version control"
+
+
+def test_the_same_tree_gives_the_same_sdist(tmp_path):
+    from mamba_build_backend import facts, plan, settings
+    from mamba_build_backend.sdist import write_sdist
+
+    data = json.loads((ROOT / "tests/facts/debian12-torch2.11-cuda13.0.json").read_text())
+    made = plan.decide(settings.Settings(), facts.from_json(data["facts"]), load_tables())
+    tree, archive = tmp_path / "tree", tmp_path / "mamba_ssm-2.3.0.tar.gz"
+    (tree / ".git").mkdir(parents=True)
+    (tree / "a.py").write_text("")
+    (tree / "venv").mkdir()
+    (tree / "venv" / "pyvenv.cfg").write_text("")
+    archive.write_bytes(b"archive")
+    digests = set()
+    for number in range(2):
+        (tmp_path / str(number)).mkdir()
+        os.utime(tree / "a.py", (number, number))
+        made_file = write_sdist(tree, {"name": "mamba-ssm-portable"}, made, "Name: mamba_ssm\nVersion: 2.3.0\n\n", archive, tmp_path / str(number), {})
+        digests.add(sources.sha256(made_file))
+    assert len(digests) == 1
+    with tarfile.open(made_file) as tar:
+        assert tar.getnames() == [f"mamba_ssm_portable-2.3.0/{name}" for name in ("a.py", "upstream/mamba_ssm-2.3.0.tar.gz", "PKG-INFO")]

@@ -1,0 +1,93 @@
+"""mamba_ssm_portable as it is in a wheel, with a torch that is a few lines of Python."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+from support import ROOT
+
+PAYLOAD = ROOT / "mamba_build_backend" / "payload" / "mamba_ssm_portable"
+BUILT_FOR = """
+DISTRIBUTION, VERSION = "mamba-ssm-portable", "2.3.2.post1"
+UPSTREAM, UPSTREAM_VERSION = "mamba-ssm", "2.3.2.post1"
+TORCH, CUDA, CXX11_ABI = "2.11", "13.0", True
+EXTENSIONS, RECORD = ("selective_scan_cuda",), "mamba-build-record.json"
+"""
+TORCH = """
+class version: cuda = {cuda!r}
+class _C: _GLIBCXX_USE_CXX11_ABI = {abi}
+__version__ = {version!r}
+"""
+
+
+@pytest.fixture
+def site(tmp_path):
+    shutil.copytree(PAYLOAD, tmp_path / "mamba_ssm_portable", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "mamba_ssm_portable" / "_built_for.py").write_text(BUILT_FOR)
+    (tmp_path / "mamba_ssm").mkdir()
+    (tmp_path / "mamba_ssm" / "__init__.py").write_text("import mamba_ssm_portable._guard\n")
+    return tmp_path
+
+
+def python(site, *arguments):
+    return subprocess.run([sys.executable, *arguments], cwd=site, capture_output=True, text=True, check=False)
+
+
+def give_torch(site, version="2.11.0+cu130", cuda="13.0", *, abi=True):
+    (site / "torch.py").write_text(TORCH.format(version=version, cuda=cuda, abi=abi))
+
+
+@pytest.mark.parametrize("version", ["2.11.0+cu130", "2.11.1+cu132", "2.11.0a0+git123"])
+def test_a_torch_that_fits_is_let_through(site, version):
+    give_torch(site, version, "13.2" if "132" in version else "13.0")
+    assert python(site, "-c", "import mamba_ssm").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("version", "cuda", "abi", "found"),
+    [
+        ("2.12.0+cu130", "13.0", True, "torch 2.12.0+cu130 is installed"),
+        ("2.1.2+cu121", "12.1", False, "torch 2.1.2+cu121 is installed"),
+        ("2.11.0+cu128", "12.8", True, "torch 2.11.0+cu128 is a build for CUDA 12.8"),
+        ("2.11.0+cpu", None, True, "torch 2.11.0+cpu is a build without CUDA"),
+        ("2.11.0+cu130", "13.0", False, "has the C++ ABI 0"),
+    ],
+)
+def test_another_torch_is_an_import_error_that_names_both_and_the_command(site, version, cuda, abi, found):
+    give_torch(site, version, cuda, abi=abi)
+    done = python(site, "-c", "import mamba_ssm")
+    assert done.returncode == 1
+    assert "ImportError: mamba-ssm 2.3.2.post1 (mamba-ssm-portable) was built for torch 2.11 with CUDA 13" in done.stderr
+    assert found in done.stderr
+    assert "type: python -m pip install 'torch==2.11.*'" in done.stderr
+    assert "undefined symbol" not in done.stderr
+
+
+def test_no_torch_is_an_import_error_too(site):
+    (site / "torch.py").write_text("raise ImportError('no torch here')")
+    done = python(site, "-c", "import mamba_ssm")
+    assert "torch cannot be imported (no torch here)" in done.stderr
+    assert "pip install 'torch==2.11.*'" in done.stderr
+
+
+def test_the_table_says_what_fails_and_exits_with_1(site):
+    give_torch(site, "2.12.0+cu130")
+    done = python(site, "-m", "mamba_ssm_portable")
+    assert done.returncode == 1
+    assert done.stderr == ""
+    assert "torch 2.12.0+cu130 is installed" in done.stdout
+    assert done.stdout.splitlines()[-1] == "not working: wheel, torch"
+
+
+def test_the_table_as_json(site):
+    give_torch(site, "2.12.0+cu130")
+    data = json.loads(python(site, "-m", "mamba_ssm_portable", "--json").stdout)
+    assert data["schema"] == 1
+    assert {row["check"]: row["state"] for row in data["rows"]}["torch"] == "failed"
+
+
+def test_build_info_without_metadata_says_so(site):
+    done = python(site, "-c", "import mamba_ssm_portable; mamba_ssm_portable.build_info()")
+    assert "LookupError: mamba-ssm-portable is not installed with its metadata" in done.stderr

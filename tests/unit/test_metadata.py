@@ -1,0 +1,107 @@
+import json
+from dataclasses import replace
+
+import pytest
+from support import ROOT
+
+from mamba_build_backend import facts, metadata, plan, repair, settings, tables
+
+# The head of 2.3.2.post1's PKG-INFO, its licence text cut.
+PKG_INFO = """\
+Metadata-Version: 2.4
+Name: mamba_ssm
+Version: 2.3.2.post1
+Summary: Mamba state-space model
+Home-page: https://github.com/state-spaces/mamba
+License:                                  Apache License
+                                   Version 2.0, January 2004
+        
+Classifier: Programming Language :: Python :: 3
+Classifier: License :: OSI Approved :: Apache Software License
+Requires-Python: >=3.9
+License-File: LICENSE
+Requires-Dist: torch
+Requires-Dist: tilelang==0.1.8
+Requires-Dist: apache-tvm-ffi<=0.1.9
+Requires-Dist: quack-kernels>=0.3.4
+Requires-Dist: triton>=3.5.0
+Requires-Dist: einops
+Requires-Dist: transformers
+Provides-Extra: causal-conv1d
+Requires-Dist: causal-conv1d>=1.2.0; extra == "causal-conv1d"
+Dynamic: license-file
+
+# Mamba
+"""
+
+
+def made(**config):
+    data = json.loads((ROOT / "tests" / "facts" / "debian12-torch2.11-cuda13.0.json").read_text())
+    return plan.decide(settings.load_settings(config, {}, {}), facts.from_json(data["facts"]), tables.load_tables())
+
+
+def composed(**config):
+    return metadata.compose_metadata(made(**config), PKG_INFO, {"name": "mamba-ssm-portable"}, ("AUTHORS", "LICENSE"))
+
+
+def test_the_wheel_is_upstreams_under_our_name_and_pins_its_torch():
+    head, _, body = composed().partition("\n\n")
+    assert head.splitlines() == [
+        "Metadata-Version: 2.4",
+        "Name: mamba-ssm-portable",
+        "Version: 2.3.2.post1",
+        "Summary: Mamba state-space model",
+        "Home-page: https://github.com/state-spaces/mamba",
+        "Classifier: Programming Language :: Python :: 3",
+        "Requires-Python: >=3.9",
+        "License-Expression: Apache-2.0",
+        "License-File: AUTHORS",
+        "License-File: LICENSE",
+        "Requires-Dist: torch==2.11.*",
+        "Requires-Dist: triton>=3.5.0",
+        "Requires-Dist: einops",
+        "Requires-Dist: transformers",
+        'Requires-Dist: causal-conv1d>=1.2.0; extra == "causal-conv1d"',
+        "Provides-Extra: causal-conv1d",
+        "Provides-Extra: mamba3",
+        'Requires-Dist: tilelang==0.1.8; extra == "mamba3"',
+        'Requires-Dist: apache-tvm-ffi<=0.1.9; extra == "mamba3"',
+        'Requires-Dist: quack-kernels>=0.3.4; extra == "mamba3"',
+    ]
+    assert body.startswith("**mamba-ssm-portable** is mamba_ssm 2.3.2.post1")
+    assert body.endswith("# Mamba\n")
+
+
+def test_a_drop_in_has_upstreams_name():
+    text = composed(**{"distribution-name": "mamba-ssm"})
+    assert "Name: mamba-ssm\n" in text
+    assert metadata.dist_info_name(text) == "mamba_ssm-2.3.2.post1.dist-info"
+    assert "\n\n# Mamba" in text
+
+
+@pytest.mark.parametrize(("given", "version"), [("auto", "2.3.2.post1+torch2.11.cu130"), ("lab1", "2.3.2.post1+lab1")])
+def test_a_local_version_is_in_the_metadata_and_in_the_folder_name(given, version):
+    text = composed(**{"local-version": given})
+    assert f"Version: {version}\n" in text
+    assert metadata.dist_info_name(text) == f"mamba_ssm_portable-{version}.dist-info"
+
+
+def test_the_guard_stands_before_the_first_import_and_once():
+    source = '"""Doc."""\nfrom __future__ import annotations\n__version__ = "1"\n\nfrom x import y\nimport z\n'
+    once = repair.insert_guard(source)
+    assert once.splitlines()[4:6] == [repair.GUARD.rstrip(), "from x import y"]
+    assert once.startswith('"""Doc."""\nfrom __future__')
+    assert repair.insert_guard(once) == once
+
+
+def test_the_record_holds_no_home_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/u")
+    recorded = json.dumps(repair.build_record(made(), "0" * 64, tables.Floor("2.14"), "3.11.7"))
+    assert "/home/u" not in recorded
+    assert "~/venv" in recorded
+
+
+def test_self_keeps_its_own_name_and_pins_torch():
+    own = replace(made(), upstream=plan.Choice(tables.UpstreamRow("self", ""), "test"))
+    text = metadata.compose_metadata(own, "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\nRequires-Dist: torch\n\n", {}, ())
+    assert "Name: tiny\nVersion: 1.0\nRequires-Dist: torch==2.11.*\n" in text

@@ -1,0 +1,97 @@
+"""The plan, on machines that were written down: tests/facts/*.json holds facts, settings and what must come of them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mamba_build_backend import facts, plan, report, settings, tables
+
+RECORDED = sorted((Path(__file__).parent.parent / "facts").glob("*.json"))
+
+
+def planned(path):
+    data = json.loads(path.read_text())
+    found = facts.from_json(data["facts"])
+    return data["expect"], found, plan.decide(settings.load_settings(data["settings"], {}, {}), found, tables.load_tables())
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
+def test_recorded_machine_gets_its_plan(path):
+    expect, _, made = planned(path)
+    assert [item.code for item in made.problems] == expect["problems"]
+    simple = {
+        "toolkit": made.toolkit.value and made.toolkit.value.home,
+        "compiler": made.compiler.value and made.compiler.value.path,
+        "sysroot": made.sysroot.value and made.sysroot.value.provider,
+        "torch": made.torch.value and made.torch.value.version,
+        "torch_requirement": made.torch_requirement,
+        "requirements": list(made.requirements),
+        "floor": [made.floor.glibc, made.floor.glibcxx, made.floor.cxxabi],
+        "jobs": made.jobs.value,
+        "cxx_standard": made.cxx_standard,
+        "upstream": made.upstream.value.version,
+        "source": made.source.value,
+        "codes": [code for item in made.front_ends.value for code in item.codes],
+    }
+    for key, value in expect.items():
+        if key in simple:
+            assert simple[key] == value, key
+    told = "\n".join(line for item in made.problems for line in item.lines())
+    for sentence in expect.get("says", []):
+        assert sentence in told
+    for sentence in expect.get("notes", []):
+        assert any(sentence in note for note in made.notes)
+    reasons = [item.why for choice in (made.torch, made.toolkit, made.compiler, made.sysroot) for item in choice.rejected]
+    for sentence in expect.get("rejected", []):
+        assert any(sentence in why for why in reasons), reasons
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
+def test_every_problem_says_what_to_do(path):
+    _, _, made = planned(path)
+    for problem in made.problems:
+        assert problem.found
+        assert problem.needed
+        assert problem.fix or problem.code == "arch"
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
+def test_the_same_facts_give_the_same_report(path):
+    texts = {report.plan_text(found, made, verbose=True) for _, found, made in (planned(path), planned(path))}
+    assert len(texts) == 1
+    json.dumps(report.plan_json(*planned(path)[1:]))
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
+def test_facts_survive_json(path):
+    data = json.loads(path.read_text())["facts"]
+    assert facts.to_json(facts.from_json(data)) == json.loads(json.dumps(data), object_hook=lambda d: {k: tuple(v) if isinstance(v, list) else v for k, v in d.items()})
+
+
+@pytest.mark.parametrize(
+    ("data", "complaint"),
+    [
+        ({"machine": {}}, "machine"),
+        ({"machine": 3}, "an object is needed"),
+        ({"surprise": 1}, "unknown field 'surprise'"),
+    ],
+)
+def test_facts_that_are_not_facts_are_refused(data, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        facts.from_json(data)
+
+
+def test_all_covers_every_gpu_of_cuda_13_with_the_fewest_front_ends():
+    _, _, made = planned(next(path for path in RECORDED if path.stem == "debian12-torch2.11-cuda13.0"))
+    assert made.nvcc_flags[:2] == (
+        "-gencode=arch=compute_75,code=[sm_75]",
+        "-gencode=arch=compute_80,code=[sm_80,sm_90,sm_100,sm_120,compute_80]",
+    )
+
+
+def test_a_build_without_isolation_is_told_what_to_install():
+    _, _, made = planned(next(path for path in RECORDED if path.stem == "cuda13-no-toolkit"))
+    made.check()
+    with pytest.raises(plan.PlanError, match=r"nvidia-cuda-nvcc==13\.0\.\*"):
+        made.check(ready=True)

@@ -1,0 +1,99 @@
+import pytest
+from support import ROOT
+
+from mamba_build_backend.errors import SettingsError
+from mamba_build_backend.settings import known_keys, load_settings, settings_table
+
+
+
+def test_the_three_places_in_order_of_strength():
+    table, env, config = {"glibc": "2.24", "jobs": 2, "arch": "8.0"}, {"MAMBA_BUILD_GLIBC": "2.28", "MAMBA_BUILD_JOBS": "3"}, {"glibc": "2.31"}
+    loaded = load_settings(config, env, table)
+    assert (loaded.glibc, loaded.jobs, loaded.arch) == ("2.31", 3, "8.0")
+    assert loaded.origin("glibc") == "-C (config settings)"
+    assert loaded.origin("arch") == "[tool.mamba-build-backend] in pyproject.toml"
+    assert loaded.origin("strip") == "default"
+
+
+@pytest.mark.parametrize(
+    ("config", "env", "table", "place", "hint"),
+    [
+        ({"arhc": "9.0"}, {}, {}, "-C", "'arch'"),
+        ({}, {"MAMBA_BUILD_ARHC": "9.0"}, {}, "the environment", "'MAMBA_BUILD_ARCH'"),
+        ({}, {}, {"arhc": "9.0"}, "pyproject.toml", "'arch'"),
+        ({"cuda_home": "/x"}, {}, {}, "-C", "'cuda-home'"),
+    ],
+)
+def test_a_misspelt_setting_is_refused_with_the_right_spelling(config, env, table, place, hint):
+    with pytest.raises(SettingsError) as caught:
+        load_settings(config, env, table)
+    assert place in str(caught.value)
+    assert f"did you mean {hint}?" in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_a_setting_that_resembles_nothing_gets_the_list():
+    with pytest.raises(SettingsError, match="the settings are upstream, upstream-version"):
+        load_settings({"zzzzzz": "1"}, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("all", "all"),
+        ("Native", "native"),
+        ("9.0", "9.0"),
+        ("8.0;9.0+PTX", "8.0;9.0+PTX"),
+        ("8.0 9.0+ptx", "8.0;9.0+PTX"),
+        ("sm_90,sm_100", "9.0;10.0"),
+        (["8.0", "9.0"], "8.0;9.0"),
+        ("12.0f", "12.0f"),
+        ("9.0;9.0", "9.0"),
+    ],
+)
+def test_architectures_are_read_in_every_usual_notation(given, read):
+    assert load_settings({"arch": given}, {}, {}).arch == read
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "complaint"),
+    [
+        ("arch", "sm90x", "'sm90x' is not a compute capability"),
+        ("arch", "Hopper", "'hopper' is not|'Hopper' is not"),
+        ("arch", ";", "an empty list"),
+        ("glibc", "2.x", "is not a glibc version"),
+        ("jobs", "0", "is not a number of processes"),
+        ("jobs", "many", "is not a number of processes"),
+        ("memory", "lots", "is not an amount of memory"),
+        ("memory", "12", "is not an amount of memory"),
+        ("repair", "maybe", "neither true nor false"),
+        ("compress", "tiny", "is not one of its values"),
+        ("torch", {"a": 1}, "a value of type dict"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_refused_with_an_example(key, value, complaint):
+    with pytest.raises(SettingsError, match=complaint) as caught:
+        load_settings({key: value}, {}, {})
+    assert caught.value.problems[0].fix
+    assert "from -C" in str(caught.value)
+
+
+def test_toml_values_keep_their_types():
+    loaded = load_settings({}, {}, {"repair": False, "jobs": 4, "arch": ["8.0", "9.0"], "memory": "2.5G"})
+    assert (loaded.repair, loaded.jobs, loaded.arch, loaded.memory) == (False, 4, "8.0;9.0", int(2.5 * 1024**3))
+
+
+def test_variables_of_torch_are_honoured_where_nothing_else_is_said():
+    env = {"TORCH_CUDA_ARCH_LIST": "8.0 9.0", "MAX_JOBS": "5", "CUDA_HOME": "/opt/cuda"}
+    loaded = load_settings({}, env, {})
+    assert (loaded.arch, loaded.jobs, loaded.cuda_home) == ("8.0;9.0", 5, "/opt/cuda")
+    assert loaded.origin("arch") == "TORCH_CUDA_ARCH_LIST"
+    assert load_settings({"jobs": "2"}, env, {}).jobs == 2
+
+
+def test_the_readme_holds_the_table_of_settings():
+    assert settings_table() in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_setting_is_documented():
+    assert all(item.metadata["doc"] for item in known_keys().values())

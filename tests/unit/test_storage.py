@@ -1,0 +1,121 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from support import ROOT, lacking
+
+from mamba_build_backend import boundary
+from mamba_build_backend.errors import StorageError
+from mamba_build_backend.settings import Settings
+from mamba_build_backend.storage import cache_root, prepared, work_folder
+
+SLOW_BUILD = """
+import sys, time, os
+from pathlib import Path
+sys.path.insert(0, {root!r})
+from mamba_build_backend.storage import prepared
+
+def build(draft):
+    with open({count!r}, "a") as file:
+        file.write("x")
+    (draft / "first").write_text("1")
+    Path({count!r} + ".started").touch()
+    time.sleep({seconds})
+    (draft / "second").write_text("2")
+
+print(sorted(p.name for p in prepared(Path({folder!r}), build).iterdir()))
+"""
+
+
+def script(tmp_path, seconds):
+    return SLOW_BUILD.format(root=str(ROOT), count=str(tmp_path / "count"), folder=str(tmp_path / "cache" / "thing"), seconds=seconds)
+
+
+def test_two_that_start_together_build_it_once_and_both_get_it_whole(tmp_path):
+    started = [subprocess.Popen([sys.executable, "-c", script(tmp_path, 0.5)], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [child.communicate()[0].strip() for child in started] == ["['first', 'second']"] * 2
+    assert (tmp_path / "count").read_text() == "x"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_one_that_is_interrupted_leaves_nothing_that_looks_whole(tmp_path, number):
+    child = subprocess.Popen([sys.executable, "-c", script(tmp_path, 30)], stderr=subprocess.DEVNULL)
+    while not (tmp_path / "count.started").exists():
+        time.sleep(0.02)
+    child.send_signal(number)
+    child.wait()
+    assert not (tmp_path / "cache" / "thing").exists()
+    done = subprocess.run([sys.executable, "-c", script(tmp_path, 0)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['first', 'second']"
+
+
+def test_a_file_in_the_way_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="a file is in the way") as caught:
+        prepared(tmp_path / "file" / "thing", lambda draft: None)
+    assert caught.value.exit_code == 7
+    assert "-C cache-dir=/another/folder" in str(caught.value)
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A file system with room for 64 kB, which only root can make."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True, check=False)
+    if mounted.returncode != 0:
+        lacking("the right to mount a tmpfs")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_is_one_sentence_and_nothing_half_made(tiny_disk):
+    with pytest.raises(StorageError, match="it is full"):
+        prepared(tiny_disk / "thing", lambda draft: (draft / "big").write_bytes(bytes(200_000)) and None)
+    assert [path.name for path in tiny_disk.iterdir() if not path.name.endswith(".lock")] == []
+
+
+def test_a_read_only_disk_is_one_sentence(tiny_disk):
+    subprocess.run(["mount", "-o", "remount,ro", tiny_disk], check=True)
+    with pytest.raises(StorageError, match="it is read-only"):
+        prepared(tiny_disk / "thing", lambda draft: None)
+
+
+def test_a_full_disk_elsewhere_is_told_by_the_boundary(tiny_disk, capsys):
+    with pytest.raises(SystemExit) as caught, boundary.user_errors():
+        (tiny_disk / "big").write_bytes(bytes(200_000))
+    assert caught.value.code == 7
+    assert "mamba-build-backend: error: " in capsys.readouterr().err
+
+
+def test_a_work_folder_with_blanks_and_letters_of_any_script_gets_a_plain_name(tmp_path):
+    wanted = tmp_path / "mein Ordner – 模型"
+    with work_folder(Settings(build_dir=str(wanted)), {}) as folder:
+        assert str(folder).isascii()
+        assert " " not in str(folder)
+        (folder / "kept").write_text("")
+        first = folder
+    assert (wanted / "kept").exists()
+    assert not first.is_symlink()
+    with work_folder(Settings(build_dir=str(wanted)), {}) as folder:
+        assert folder == first, "ninja knows its objects again"
+
+
+def test_a_temporary_work_folder_is_removed_unless_it_is_to_be_kept():
+    with work_folder(Settings(), {}) as folder:
+        pass
+    assert not folder.exists()
+    with work_folder(Settings(keep_build_dir=True), {}) as folder:
+        pass
+    assert folder.exists()
+    folder.rmdir()
+
+
+def test_the_cache_folder_is_the_users_own_or_the_setting(monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/x")
+    assert str(cache_root(Settings())) == "/x/mamba-build-backend"
+    assert str(cache_root(Settings(cache_dir="/y"))) == "/y"
+    assert os.path.isabs(cache_root(Settings(cache_dir="relative")))

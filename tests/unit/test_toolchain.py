@@ -1,0 +1,62 @@
+from mamba_build_backend.elf import DynamicSymbol
+from mamba_build_backend.tables import Floor, load_tables
+from mamba_build_backend.toolchain import toolkit
+from mamba_build_backend.facts import Toolkit
+from mamba_build_backend.toolchain.libstdcxx import select_symbols
+
+
+def symbol(name, version, kind="function"):
+    return DynamicSymbol(name, version, kind, False, False, 8)
+
+
+def test_each_symbol_keeps_its_newest_allowed_version_and_newer_symbols_are_left_out():
+    given = [
+        symbol("a", "GLIBCXX_3.4"),
+        symbol("a", "GLIBCXX_3.4.11"),
+        symbol("a", "GLIBCXX_3.4.30"),
+        symbol("b", "GLIBCXX_3.4.9"),
+        symbol("new", "GLIBCXX_3.4.29"),
+        symbol("addref", "CXXABI_1.3.13"),
+        symbol("old", "CXXABI_1.3"),
+        symbol("once", "GLIBCXX_3.4.11", "tls"),
+        symbol("GLIBCXX_3.4", "GLIBCXX_3.4", "object"),
+        symbol("tm", "CXXABI_TM_1"),
+        symbol("ldbl", "GLIBCXX_LDBL_3.4"),
+        symbol("bare", ""),
+    ]
+    kept = select_symbols(given, Floor("2.17", "3.4.19", "1.3.7"))
+    assert [(item.name, item.version) for item in kept] == [
+        ("a", "GLIBCXX_3.4.11"),
+        ("b", "GLIBCXX_3.4.9"),
+        ("old", "CXXABI_1.3"),
+        ("once", "GLIBCXX_3.4.11"),
+    ]
+    assert kept[3].kind == "tls"
+
+
+def test_the_index_nvcc_and_torchs_headers_become_one_folder(tmp_path):
+    build, torch = tmp_path / "build" / "nvidia" / "cu13", tmp_path / "site" / "nvidia" / "cu13"
+    for path in (build / "bin/nvcc", build / "bin/crt/link.stub", build / "nvvm/bin/cicc", build / "include/crt/host_config.h",
+                 torch / "include/cuda_runtime.h", torch / "include/crt/host_config.h", torch / "lib/libcudart.so.13"):  # fmt: skip
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(str(path))
+    view = toolkit.apply_toolkit(Toolkit(str(build), "test", "pypi", "13.0"), tmp_path / "site", tmp_path / "work")
+    assert (view / "bin/nvcc").read_text() == str(build / "bin/nvcc")
+    assert (view / "nvvm/bin/cicc").exists()
+    assert (view / "include/cuda_runtime.h").exists()
+    assert (view / "include/crt/host_config.h").read_text() == str(build / "include/crt/host_config.h"), "nvcc's own win"
+    assert (view / "lib64/libcudart.so").read_text() == str(torch / "lib/libcudart.so.13")
+    assert toolkit.apply_toolkit(Toolkit(str(build), "test", "pypi", "13.0"), tmp_path / "site", tmp_path / "work") == view
+
+
+def test_a_toolkit_that_is_one_folder_is_used_where_it_is(tmp_path):
+    assert toolkit.apply_toolkit(Toolkit(str(tmp_path), "test"), tmp_path, tmp_path / "work") == tmp_path
+
+
+def test_tables_load_and_a_newer_version_is_planned_by_the_nearest_row():
+    loaded = load_tables()
+    assert loaded.cuda_row("14.7") == loaded.cuda[-1]
+    assert loaded.cuda_row("12.9").version == "12.8"
+    assert loaded.cuda_row("10.1") == loaded.cuda[0]
+    assert loaded.floor_row("2.17").glibcxx == "3.4.19"
+    assert loaded.floor_row("2.26").glibc == "2.24"
