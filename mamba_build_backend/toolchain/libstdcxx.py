@@ -4,6 +4,10 @@ A linker that is given the compiler's own libstdc++.so.6 writes its newest symbo
 given a stub of that library that exports only what the promised version has, and after it the compiler's libstdc++.a for
 the few functions that are newer. Those come in statically and hidden; exceptions, locales and streams stay the one shared
 library's, which a fully static libstdc++ would double.
+
+The archive must come right after the objects and before torch's libraries: GNU ld also takes archive members for symbols
+that *shared* libraries on its command line leave undefined, and torch's need dozens of newer ones. Placed last, the
+archive gave mamba-ssm a second std::locale and a reference to glibc 2.32. ``wrappers.py`` sees to the place.
 """
 
 from __future__ import annotations
@@ -41,10 +45,10 @@ extern "C" { extern char __libc_single_threaded; char __libc_single_threaded = 0
 
 @dataclass(frozen=True)
 class Runtime:
-    """The folder to link from, and the archives whose symbols stay hidden."""
+    """The folder with the stub, and what objects are linked with before anything else; its symbols stay hidden."""
 
     folder: Path
-    hidden: tuple[str, ...]
+    group: tuple[str, ...]
 
 
 def apply_libstdcxx(compiler: Compiler, floor: Floor, root: Root, folder: Path, environ: Mapping[str, str]) -> Runtime:
@@ -62,11 +66,12 @@ def apply_libstdcxx(compiler: Compiler, floor: Floor, root: Root, folder: Path, 
     capture([compiler.path, *link, "-o", shared, assembly], env=environ, timeout=120)
 
     support = _support_archive(compiler, root, folder, environ)
+    (folder / "libstdc++.so").unlink(missing_ok=True)
+    (folder / "libstdc++.so").symlink_to(shared.name)
     # A group, since members of the static library may need the support archive, which stands before it so that its
     # definitions win.
-    archives = " ".join(f'"{path}"' for path in (shared, support, compiler.libstdcxx_static))
-    (folder / "libstdc++.so").write_text(f"GROUP ( {archives} )\n", encoding="utf-8")
-    return Runtime(folder, (STATIC, SUPPORT))
+    group = ("-Wl,--start-group", str(shared), str(support), compiler.libstdcxx_static, "-Wl,--end-group")
+    return Runtime(folder, (f"-Wl,--exclude-libs,{STATIC}:{SUPPORT}", *group))
 
 
 def _support_archive(compiler: Compiler, root: Root, folder: Path, environ: Mapping[str, str]) -> Path:

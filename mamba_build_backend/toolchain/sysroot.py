@@ -45,8 +45,14 @@ def apply_sysroot(chosen: Sysroot, glibc: str, target: str, cache: Path, environ
         defines = (f"-D__GLIBC_MINOR__={glibc.partition('.')[2]}",)
     else:
         path, defines = Path(chosen.path), ()
-    libraries = tuple(path / part for part in ("usr/lib64", "usr/lib", "lib64", "lib") if (path / part).is_dir())
-    return Root(path, (path / "usr" / "include",), libraries, defines)
+    # Debian's roots keep a part in folders named after the target; Red Hat's and conda's have lib64.
+    libraries = [f"usr/lib/{target}", f"lib/{target}", "usr/lib64", "usr/lib", "lib64", "lib"]
+    includes = [f"usr/include/{target}", "usr/include"]
+    return Root(path, _folders(path, includes), _folders(path, libraries), defines)
+
+
+def _folders(root: Path, parts: list[str]) -> tuple[Path, ...]:
+    return tuple(root / part for part in parts if (root / part).is_dir())
 
 
 def prepared_zig(chosen: Sysroot, glibc: str, target: str, cache: Path, environ: Mapping[str, str], echo: Echo) -> Path:

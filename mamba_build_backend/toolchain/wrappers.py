@@ -28,16 +28,48 @@ def apply_wrappers(compiler: Compiler, root: Root, runtime: Runtime, folder: Pat
     includes = [f"-isystem{path}" for path in (*compiler.gcc_includes, *root.includes, *host)]
     cxx_includes = ["-nostdinc++", *(f"-isystem{path}" for path in compiler.cxx_includes)]
     libraries = [flag for path in root.libraries for flag in (f"-B{path}", f"-L{path}")]
-    link = [f"-L{runtime.folder}", *libraries, f"-Wl,--exclude-libs,{':'.join(runtime.hidden)}"]
+    # Programs, as opposed to extensions, would otherwise have to resolve what torch's libraries need of a newer system.
+    link = [f"-L{runtime.folder}", *libraries, "-Wl,--allow-shlib-undefined"]
     binaries = folder / "bin"
     binaries.mkdir(parents=True, exist_ok=True)
-    cc = _script(binaries / "gcc", [str(c_compiler(Path(compiler.path))), *shared, *includes, *link])
-    cxx = _script(binaries / "g++", [compiler.path, *shared, *cxx_includes, *includes, *link])
+    cc = _script(binaries / "gcc", [str(c_compiler(Path(compiler.path))), *shared, *includes], link, runtime)
+    cxx = _script(binaries / "g++", [compiler.path, *shared, *cxx_includes, *includes], link, runtime)
     return cc, cxx
 
 
-def _script(path: Path, command: list[str]) -> Path:
-    path.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n', encoding="utf-8")
+# In a link, the runtime's group goes right behind the last object, so in front of the libraries; libstdcxx.py says why.
+# What only a link needs stays away from questions such as "-v", which gcc would take for a link of nothing.
+_SCRIPT = """\
+#!/bin/sh
+links=yes
+[ "$*" != -v ] || links=no
+index=0 last=0 before=
+for word in "$@"; do
+    index=$((index + 1))
+    case $word in
+        -c|-S|-E|-M|-MM|-fsyntax-only|-r|--version|-dump*|-print*) links=no ;;
+        -*|*.so|*.so.[0-9]*) ;;
+        *) [ "$before" = -o ] || last=$index ;;
+    esac
+    before=$word
+done
+if [ $links = yes ]; then
+    index=0
+    for word in "$@"; do
+        index=$((index + 1))
+        set -- "$@" "$word"
+        [ $index != $last ] || set -- "$@" {group}
+    done
+    shift $index
+    set -- "$@" {link}
+fi
+exec {command} "$@"
+"""
+
+
+def _script(path: Path, command: list[str], link: list[str], runtime: Runtime) -> Path:
+    text = _SCRIPT.format(command=shlex.join(command), group=shlex.join(runtime.group), link=shlex.join(link))
+    path.write_text(text, encoding="utf-8")
     path.chmod(0o755)
     return path
 

@@ -32,8 +32,10 @@ static PyObject* lines(PyObject*, PyObject* argument) {
         kept = std::current_exception();
     }
     std::exception_ptr copy = kept;
+    // shared_ptr's counter is what brings __libc_single_threaded@GLIBC_2.32 into an unportable build.
+    std::shared_ptr<int> shared(new int(1)), second = shared;
     std::ostringstream out;
-    out << "size " << many[0].size() << " n " << n << std::endl;
+    out << "size " << many[0].size() << " n " << n + *second - 1 << std::endl;
     return PyUnicode_FromString(out.str().c_str());
 }
 

@@ -1,0 +1,189 @@
+"""The sysroot, the compiler wrapper and the libstdc++ recipe, with this machine's own g++."""
+
+import ctypes
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from support import lacking
+
+from mamba_build_backend import audit
+from mamba_build_backend.elf import Providers, read_needs
+from mamba_build_backend.facts import Sysroot
+from mamba_build_backend.probe.compilers import read_compiler
+from mamba_build_backend.probe.sysroots import read_sysroot
+from mamba_build_backend.tables import load_tables
+from mamba_build_backend.toolchain import libstdcxx, sysroot, wrappers
+
+# What needs the newest symbols of the compiler's libstdc++ and glibc, beside what must stay the shared library's.
+SAMPLE = r"""
+#include <condition_variable>
+#include <exception>
+#include <functional>
+#include <iostream>
+#include <memory>
+#include <mutex>
+#include <regex>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+static thread_local int counted = 0;
+static std::once_flag once;
+extern "C" int sample(int n) {
+    std::unique_ptr<std::vector<int>[]> many(new std::vector<int>[n]);
+    std::exception_ptr kept;
+    try { throw std::runtime_error("kept"); } catch (...) { kept = std::current_exception(); }
+    std::exception_ptr copy = kept;
+    std::shared_ptr<int> shared(new int(1)), second = shared;
+    std::function<int(int)> twice = [&](int x) { return x * 2 + *second - 1; };
+    std::call_once(once, [] { counted = 1; });
+    std::unordered_map<std::string, int> map{{"a", 1}};
+    std::ostringstream out;
+    out << std::regex_match("abc", std::regex("[a-c]+")) << map["a"] << counted;
+    try { std::rethrow_exception(copy); } catch (const std::exception& error) { out << error.what(); }
+    std::cout << "" << std::flush;
+    return twice(n) + (out.str() == "111kept" ? 1000 : 0);
+}
+"""
+
+
+@pytest.fixture(scope="session")
+def compiler(gxx):
+    found = read_compiler(Path(gxx), "test", os.environ)
+    assert found.problem is None
+    return found
+
+
+@pytest.fixture(scope="session")
+def root(compiler, zig_package, cache):
+    chosen = Sysroot("zig", str(zig_package), "ziglang 0.13.0.post1")
+    return sysroot.apply_sysroot(chosen, "2.17", compiler.target, cache, os.environ, print)
+
+
+def portable(compiler, root, folder, glibc):
+    floor = load_tables().floor_row(glibc)
+    runtime = libstdcxx.apply_libstdcxx(compiler, floor, root, folder / "libstdc++", os.environ)
+    return floor, wrappers.apply_wrappers(compiler, root, runtime, folder)[1]
+
+
+def compiled(cxx, folder, *options, source=SAMPLE, name="sample.so"):
+    (folder / "sample.cpp").write_text(source)
+    done = subprocess.run([cxx, "-O2", *options, "sample.cpp", "-o", name], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder / name
+
+
+@pytest.mark.parametrize(("abi", "glibc", "runtime"), [(0, "2.17", "2.17"), (1, "2.17", "2.24")])
+def test_a_library_keeps_the_floor_of_its_abi_and_runs(compiler, root, tmp_path, abi, glibc, runtime):
+    floor, cxx = portable(compiler, root, tmp_path, runtime)
+    library = compiled(cxx, tmp_path, "-shared", "-fPIC", f"-D_GLIBCXX_USE_CXX11_ABI={abi}")
+    measured = audit.measure(library)
+    for field in ("glibc", "glibcxx", "cxxabi", "gcc"):
+        most = glibc if field == "glibc" else getattr(floor, field)
+        assert not getattr(measured, field) or tuple(map(int, getattr(measured, field).split("."))) <= tuple(map(int, most.split("."))), measured
+    assert ctypes.CDLL(str(library)).sample(3) == 1006
+
+
+def test_the_same_source_without_the_recipe_breaks_the_floor(compiler, root, tmp_path):
+    """The test of the test."""
+    library = compiled(compiler.path, tmp_path, "-shared", "-fPIC")
+    measured = audit.measure(library)
+    assert tuple(map(int, measured.cxxabi.split("."))) > (1, 3, 10)
+    assert tuple(map(int, measured.glibc.split("."))) > (2, 17)
+
+
+def test_only_the_newer_functions_come_in_statically_even_beside_a_library_that_needs_many(compiler, root, tmp_path):
+    # A stand-in for libtorch: a shared library that leaves new symbols of libstdc++ undefined, locale's among them.
+    newer = "#include <fstream>\n#include <sstream>\n#include <filesystem>\nint other() { std::ostringstream o; std::istringstream i; std::fstream f(\"x\"); return int(std::filesystem::exists(\"/\")) + int(o.str().size()); }\n"
+    compiled(compiler.path, tmp_path, "-std=c++17", "-shared", "-fPIC", source=newer, name="libother.so")
+    _, cxx = portable(compiler, root, tmp_path, "2.24")
+    library = compiled(cxx, tmp_path, "-shared", "-fPIC", "-Wl,--no-as-needed", "-L.", "-lother")
+    needs = read_needs(library)
+    assert "libother.so" in needs.needed
+    assert [name for name in needs.unversioned if not name.startswith(("sample", "_Z5other"))] == []
+    inside = subprocess.run(["nm", "-C", "--defined-only", library], capture_output=True, text=True, check=True).stdout
+    assert "std::__throw_bad_array_new_length()" in inside
+    for state in ("std::locale::classic()", "std::cout", "std::locale::locale()"):
+        assert state not in inside, f"{state} must stay the shared library's"
+
+
+def test_an_object_of_gxx_13_gets_its_streams_started_once(compiler, root, tmp_path):
+    """g++ 13's <iostream> refers to std::ios_base_library_init; here the reference is written by hand."""
+    _, cxx = portable(compiler, root, tmp_path, "2.24")
+    source = '#include <ostream>\nnamespace std { extern ostream cout; }\n__asm(".globl _ZSt21ios_base_library_initv");\nint main() { std::cout << "streams work" << std::endl; }\n'
+    program = compiled(cxx, tmp_path, source=source, name="program")
+    assert subprocess.run([program], capture_output=True, text=True, check=True).stdout == "streams work\n"
+    inside = subprocess.run(["nm", "-C", "--defined-only", program], capture_output=True, text=True, check=True).stdout
+    assert "std::ios_base_library_init()" in inside
+    assert "std::locale::classic()" not in inside
+
+
+def test_a_program_runs_and_sees_an_old_glibc(compiler, root, tmp_path):
+    _, cxx = portable(compiler, root, tmp_path, "2.24")
+    source = "#include <features.h>\n#include <cstdio>\n#if __has_include(<sys/single_threaded.h>)\n#error host header\n#endif\nint main() { std::printf(\"%d.%d\", __GLIBC__, __GLIBC_MINOR__); }\n"
+    program = compiled(cxx, tmp_path, source=source, name="program")
+    assert subprocess.run([program], capture_output=True, text=True, check=True).stdout == "2.17"
+
+
+def test_the_wrapper_answers_questions_as_the_compiler_does(compiler, root, tmp_path):
+    _, cxx = portable(compiler, root, tmp_path, "2.24")
+    for question in (["--version"], ["-dumpversion"], ["-dumpmachine"], ["-v"]):
+        answers = [subprocess.run([tool, *question], capture_output=True, text=True, check=False) for tool in (cxx, compiler.path)]
+        assert answers[0].returncode == answers[1].returncode == 0
+        assert answers[0].stdout == answers[1].stdout
+
+
+def test_a_sysroot_of_ones_own_serves_too(compiler, tmp_path):
+    """This machine's own root, with the promise set to its own glibc: Debian's folders are found."""
+    here = read_sysroot(Path("/"), "path", "test")
+    if here.problem:
+        lacking("libc6-dev in /usr/include")
+    own = sysroot.apply_sysroot(here, here.glibc, compiler.target, tmp_path, os.environ, print)
+    assert own.defines == ()
+    _, cxx = portable(compiler, own, tmp_path, "2.24")
+    assert ctypes.CDLL(str(compiled(cxx, tmp_path, "-shared", "-fPIC"))).sample(3) == 1006
+
+
+def test_a_folder_that_is_no_sysroot_is_said(tmp_path):
+    assert read_sysroot(tmp_path, "path", "test").problem == f"there is no {tmp_path}/usr/include/features.h"
+
+
+def test_the_sysroot_is_made_once(compiler, zig_package, tmp_path):
+    chosen, said = Sysroot("zig", str(zig_package), "ziglang 0.13.0.post1"), []
+    start = time.monotonic()
+    for _ in range(2):
+        sysroot.apply_sysroot(chosen, "2.17", compiler.target, tmp_path, os.environ, said.append)
+    assert len(said) == 1
+    assert time.monotonic() - start < 300
+    assert [path.name for path in (tmp_path / "sysroots").iterdir() if not path.name.startswith(".")] == [f"zig-0.13.0-{compiler.target.partition('-')[0]}-glibc-2.17"]
+
+
+def test_a_symbol_that_nobody_has_is_found_to_be_missing(compiler, tmp_path):
+    library = compiled(compiler.path, tmp_path, "-shared", "-fPIC", source='extern "C" void nobody_has_this(); extern "C" void f() { nobody_has_this(); }')
+    needs = read_needs(library)
+    assert "nobody_has_this" in needs.unversioned
+    with Providers([library]) as providers:
+        assert providers.find("f") == "sample.so"
+        assert providers.find("nobody_has_this") is None
+
+
+def test_gpu_code_is_read_as_cuobjdump_reads_it(torch_site, tmp_path):
+    nvcc, cuobjdump = shutil.which("nvcc"), next(torch_site.glob("triton/backends/nvidia/bin/cuobjdump"), None)
+    if nvcc is None or cuobjdump is None:
+        lacking("nvcc, and the cuobjdump of triton")
+    (tmp_path / "k.cu").write_text("__global__ void k(float* x) { *x *= 2; }\nvoid f(float* x) { k<<<1, 1>>>(x); }\n")
+    (tmp_path / "l.cu").write_text("__global__ void l(float* x) { *x *= 3; }\nvoid g(float* x) { l<<<1, 1>>>(x); }\n")
+    codes = ["-gencode=arch=compute_75,code=[sm_75]", "-gencode=arch=compute_80,code=[sm_80,sm_90,sm_120,compute_80]"]
+    for extra in ([], ["-Xfatbin", "-compress-all"]):
+        subprocess.run([nvcc, "-shared", "-Xcompiler", "-fPIC", *codes, *extra, "k.cu", "l.cu", "-o", "k.so"], cwd=tmp_path, check=True)
+        mine = sorted((item.kind, item.arch) for item in read_needs(tmp_path / "k.so").gpu)
+        assert mine == sorted([("sass", arch) for arch in ("75", "80", "90", "120")] * 2 + [("ptx", "80")] * 2)
+        listed = subprocess.run([cuobjdump, "--list-elf", "--list-ptx", "k.so"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        theirs = sorted(("ptx" if line.startswith("PTX") else "sass", line.split("sm_")[1].split(".")[0]) for line in listed.splitlines() if "sm_" in line)
+        assert mine == theirs
