@@ -15,7 +15,22 @@ import sys
 import urllib.request
 from typing import Any
 
-_VALUED = ("-gencode", "--generate-code", "-arch", "--gpu-architecture", "-code", "--gpu-code", "--threads", "-t", "-std", "--std", "-ccbin", "--compiler-bindir", "--compress-mode", "-compress-mode")
+_VALUED = (
+    "-gencode",
+    "--generate-code",
+    "-arch",
+    "--gpu-architecture",
+    "-code",
+    "--gpu-code",
+    "--threads",
+    "-t",
+    "-std",
+    "--std",
+    "-ccbin",
+    "--compiler-bindir",
+    "--compress-mode",
+    "-compress-mode",
+)
 _PLAIN = ("-lineinfo", "--generate-line-info", "--ptxas-options=-v", "-compress-all")
 
 
@@ -54,7 +69,11 @@ def rewrite_arguments(given: Any, nvcc: list[str], cxx: list[str]) -> dict[str, 
         before = {key: [str(flag) for flag in flags] for key, flags in given.items()}
     else:
         before = {"cxx": [str(flag) for flag in given or ()], "nvcc": [str(flag) for flag in given or ()]}
-    return {**before, "cxx": rewrite_cxx(before.get("cxx", []), cxx), "nvcc": rewrite_nvcc(before.get("nvcc", []), nvcc)}
+    return {
+        **before,
+        "cxx": rewrite_cxx(before.get("cxx", []), cxx),
+        "nvcc": rewrite_nvcc(before.get("nvcc", []), nvcc),
+    }
 
 
 def _refuse_downloads() -> None:
@@ -63,7 +82,7 @@ def _refuse_downloads() -> None:
     def refuse(_self: Any, url: Any, *_: Any, **__: Any) -> Any:
         raise RuntimeError(f"mamba-build-backend: refused: setup.py wants to download {getattr(url, 'full_url', url)}")
 
-    urllib.request.OpenerDirector.open = refuse  # type: ignore[method-assign]
+    setattr(urllib.request.OpenerDirector, "open", refuse)  # noqa: B010 - a method of another signature
 
 
 def _patch_extensions(spec: dict[str, Any]) -> None:
@@ -72,7 +91,9 @@ def _patch_extensions(spec: dict[str, Any]) -> None:
     original = cpp_extension.CUDAExtension
 
     def planned_extension(name: str, sources: list[str], *args: Any, **kwargs: Any) -> Any:
-        kwargs["extra_compile_args"] = rewrite_arguments(kwargs.get("extra_compile_args"), spec["nvcc_flags"], spec["cxx_flags"])
+        kwargs["extra_compile_args"] = rewrite_arguments(
+            kwargs.get("extra_compile_args"), spec["nvcc_flags"], spec["cxx_flags"]
+        )
         return original(name, sources, *args, **kwargs)
 
     cpp_extension.CUDAExtension = planned_extension

@@ -32,16 +32,27 @@ def audit_wheel(wheel: Path, *, promise: Promise | None = None, libraries: Seque
     try:
         _, _, _, tag_set = utils.parse_wheel_filename(wheel.name)
     except utils.InvalidWheelFilename as error:
-        raise AuditError(f"{wheel.name} is not named like a wheel: {error}", "pip reads a wheel's name: undo the renaming") from None
+        raise AuditError(
+            f"{wheel.name} is not named like a wheel: {error}", "pip reads a wheel's name: undo the renaming"
+        ) from None
     try:
         with zipfile.ZipFile(wheel) as archive, tempfile.TemporaryDirectory(prefix="mamba-audit-") as folder:
             names = [name for name in archive.namelist() if re.search(r"\.so(\.\d+)*$", name)]
-            record = next((json.loads(archive.read(name)) for name in archive.namelist() if name.endswith(f".dist-info/{RECORD_NAME}")), None)
+            record = next(
+                (
+                    json.loads(archive.read(name))
+                    for name in archive.namelist()
+                    if name.endswith(f".dist-info/{RECORD_NAME}")
+                ),
+                None,
+            )
             extensions = [_extension(Path(archive.extract(name, folder)), name, libraries) for name in names]
     except FileNotFoundError:
         raise AuditError(f"{wheel} is not there", "the path of a wheel is needed") from None
     except (zipfile.BadZipFile, EOFError, OSError) as error:
-        raise AuditError(f"{wheel.name} is damaged or was cut off ({error})", "a whole file is needed", "download or build it again") from None
+        raise AuditError(
+            f"{wheel.name} is damaged or was cut off ({error})", "a whole file is needed", "download or build it again"
+        ) from None
     promise = promise or recorded_promise(record)
     tags = tuple(sorted(str(tag) for tag in tag_set))
     problems = [*_check_floors(tags, extensions, promise), *_check_content(extensions, promise)]
@@ -53,7 +64,9 @@ def recorded_promise(record: dict[str, Any] | None) -> Promise:
     if not record:
         return Promise()
     plan = record["plan"]
-    codes = tuple(code if code == "PTX" else _plain(code) for item in plan["front_ends"]["value"] for code in item["codes"])
+    codes = tuple(
+        code if code == "PTX" else _plain(code) for item in plan["front_ends"]["value"] for code in item["codes"]
+    )
     return Promise(Floor(**record["floor"]["promised"]), codes, tuple(plan["upstream"]["value"]["extensions"]))
 
 
@@ -68,6 +81,7 @@ def measure(path: Path) -> Floor:
 
 def highest(floors: Sequence[Floor]) -> Floor:
     """The newest of each symbol version among several libraries."""
+
     def newest(field: str) -> str:
         values = [getattr(floor, field) for floor in floors if getattr(floor, field)]
         return max(values, key=version.Version) if values else ""
@@ -84,7 +98,11 @@ def _floor(needs: Needs) -> tuple[Floor, tuple[tuple[str, str, str], ...]]:
         if family not in best or _number(need) > _number(best[family]):
             best[family] = need
     values = {name: best[family].version.partition("_")[2] if family in best else "" for name, family in _FAMILIES}
-    blockers = tuple((best[family].version, best[family].library, " ".join(best[family].symbols[:4])) for _, family in _FAMILIES if family in best)
+    blockers = tuple(
+        (best[family].version, best[family].library, " ".join(best[family].symbols[:4]))
+        for _, family in _FAMILIES
+        if family in best
+    )
     return Floor(**values), blockers
 
 
@@ -136,7 +154,9 @@ def _check_floors(tags: Sequence[str], extensions: Sequence[Extension], promise:
     claimed = _tag_glibc(tags)
     if claimed is not None:
         row = load_tables().floor_row(claimed)
-        caps.append((f"the tag manylinux_{claimed.replace('.', '_')} allows", Floor(claimed, row.glibcxx, row.cxxabi, row.gcc)))
+        caps.append(
+            (f"the tag manylinux_{claimed.replace('.', '_')} allows", Floor(claimed, row.glibcxx, row.cxxabi, row.gcc))
+        )
     problems = []
     for extension in extensions:
         for needed, library, symbols in extension.blockers:
@@ -162,22 +182,50 @@ def _check_content(extensions: Sequence[Extension], promise: Promise) -> list[Pr
     modules = {Path(item.path).name.partition(".")[0] for item in extensions}
     for name in promise.extensions:
         if name not in modules:
-            problems.append(Problem("no-extension", f"the wheel holds no {name}.*.so", "it is what this wheel is for", ("-C verbose=true   (see what upstream's build did)",)))
+            problems.append(
+                Problem(
+                    "no-extension",
+                    f"the wheel holds no {name}.*.so",
+                    "it is what this wheel is for",
+                    ("-C verbose=true   (see what upstream's build did)",),
+                )
+            )
     for extension in extensions:
         if extension.unresolved:
             shown = ", ".join(extension.unresolved[:3]) + (" …" if len(extension.unresolved) > 3 else "")
             problems.append(
-                Problem("undefined", f"{extension.path}: {len(extension.unresolved)} symbols are in neither torch, Python nor CUDA: {shown}", "the import would fail", ())
+                Problem(
+                    "undefined",
+                    f"{extension.path}: {len(extension.unresolved)} symbols are in neither torch, Python nor CUDA: {shown}",
+                    "the import would fail",
+                    (),
+                )
             )
         bad = [part for part in extension.rpath if not part.startswith("$ORIGIN")]
         if bad:
-            problems.append(Problem("rpath", f"{extension.path} looks for libraries in {bad[0]}", "a folder of the build machine has no place in a wheel", ()))
+            problems.append(
+                Problem(
+                    "rpath",
+                    f"{extension.path} looks for libraries in {bad[0]}",
+                    "a folder of the build machine has no place in a wheel",
+                    (),
+                )
+            )
     if promise.codes and extensions:
         sass = {arch for item in extensions for arch, _ in item.sass}
         ptx = {arch for item in extensions for arch, _ in item.ptx}
-        missing = [code for code in promise.codes if (code == "PTX" and not ptx) or (code != "PTX" and code not in sass)]
+        missing = [
+            code for code in promise.codes if (code == "PTX" and not ptx) or (code != "PTX" and code not in sass)
+        ]
         if missing:
-            problems.append(Problem("gpu-code", f"there is no GPU code for {' '.join(missing)}", "the build was asked for it", ("-C verbose=true   (see nvcc's command lines)",)))
+            problems.append(
+                Problem(
+                    "gpu-code",
+                    f"there is no GPU code for {' '.join(missing)}",
+                    "the build was asked for it",
+                    ("-C verbose=true   (see nvcc's command lines)",),
+                )
+            )
     return problems
 
 

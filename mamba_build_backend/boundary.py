@@ -35,7 +35,9 @@ def user_errors() -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise
         where = f"{error.filename or 'a folder'} cannot be written: {error.strerror}"
-        full = StorageError(where, "a build needs about 1 GB of room", ("-C build-dir=/another/folder", "-C cache-dir=/another/folder"))
+        full = StorageError(
+            where, "a build needs about 1 GB of room", ("-C build-dir=/another/folder", "-C cache-dir=/another/folder")
+        )
         _print_error(full)
         raise _exit(full.exit_code) from None
 

@@ -29,7 +29,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    doctor = commands.add_parser("doctor", help="what was found on this machine, what would be built, and why; compiles nothing")
+    doctor = commands.add_parser(
+        "doctor", help="what was found on this machine, what would be built, and why; compiles nothing"
+    )
     _common(doctor)
     doctor.add_argument("-v", "--verbose", action="store_true", help="also what was rejected, and why")
     doctor.set_defaults(run=_doctor)
@@ -37,20 +39,42 @@ def _parser() -> argparse.ArgumentParser:
     build = commands.add_parser("build", help="build a wheel, in isolation, for the torch of this environment")
     _common(build)
     build.add_argument("-w", "--wheel-dir", default="dist", metavar="DIR", help="where the wheel goes (default: dist)")
-    build.add_argument("--no-isolation", action="store_true", help="use this environment's build tools instead of fetching them")
+    build.add_argument(
+        "--no-isolation", action="store_true", help="use this environment's build tools instead of fetching them"
+    )
     build.set_defaults(run=_build)
 
-    audit = commands.add_parser("audit", help="what a finished wheel needs and holds, and whether it keeps its promises")
+    audit = commands.add_parser(
+        "audit", help="what a finished wheel needs and holds, and whether it keeps its promises"
+    )
     audit.add_argument("wheel", type=Path, metavar="WHEEL")
-    audit.add_argument("--torch", type=Path, metavar="SITE_PACKAGES", help="the torch to look symbols up in (default: this environment's)")
+    audit.add_argument(
+        "--torch",
+        type=Path,
+        metavar="SITE_PACKAGES",
+        help="the torch to look symbols up in (default: this environment's)",
+    )
     audit.add_argument("--json", action="store_true", help="print JSON")
     audit.set_defaults(run=_audit)
     return parser
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-C", "--config-setting", action="append", default=[], metavar="KEY=VALUE", help="a setting, as for pip; may be repeated")
-    parser.add_argument("--project", type=Path, default=None, metavar="DIR", help="the project to build (default: the one that holds the backend)")
+    parser.add_argument(
+        "-C",
+        "--config-setting",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting, as for pip; may be repeated",
+    )
+    parser.add_argument(
+        "--project",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help="the project to build (default: the one that holds the backend)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -85,7 +109,13 @@ def _doctor(options: argparse.Namespace) -> int:
 def _build(options: argparse.Namespace) -> int:
     from . import frontend
 
-    built = frontend.build(_project(options), _settings(options), Path(options.wheel_dir).absolute(), os.environ, isolated=not options.no_isolation)
+    built = frontend.build(
+        _project(options),
+        _settings(options),
+        Path(options.wheel_dir).absolute(),
+        os.environ,
+        isolated=not options.no_isolation,
+    )
     if options.json:
         _print_json(built)
     else:

@@ -22,7 +22,13 @@ from elftools.elf.sections import SymbolTableSection
 
 from .errors import AuditError
 
-_KINDS = {"STT_FUNC": "function", "STT_GNU_IFUNC": "function", "STT_OBJECT": "object", "STT_COMMON": "object", "STT_TLS": "tls"}
+_KINDS = {
+    "STT_FUNC": "function",
+    "STT_GNU_IFUNC": "function",
+    "STT_OBJECT": "object",
+    "STT_COMMON": "object",
+    "STT_TLS": "tls",
+}
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,10 @@ def _section(elf: ELFFile, kind: type[Any]) -> Any:
 
 
 def _dynsym(elf: ELFFile) -> Any:
-    return next((s for s in elf.iter_sections() if isinstance(s, SymbolTableSection) and s.header["sh_type"] == "SHT_DYNSYM"), None)
+    return next(
+        (s for s in elf.iter_sections() if isinstance(s, SymbolTableSection) and s.header["sh_type"] == "SHT_DYNSYM"),
+        None,
+    )
 
 
 def read_exports(path: Path) -> list[DynamicSymbol]:
@@ -101,7 +110,14 @@ def read_exports(path: Path) -> list[DynamicSymbol]:
             number = versions.get_symbol(index)["ndx"] if versions is not None else 1
             version = names.get(number & 0x7FFF, "") if isinstance(number, int) else ""
             out.append(
-                DynamicSymbol(symbol.name, version, kind, info["bind"] == "STB_WEAK", info["bind"] == "STB_LOOS", symbol["st_size"])
+                DynamicSymbol(
+                    symbol.name,
+                    version,
+                    kind,
+                    info["bind"] == "STB_WEAK",
+                    info["bind"] == "STB_LOOS",
+                    symbol["st_size"],
+                )
             )
     return out
 
@@ -143,7 +159,9 @@ def _undefined(elf: ELFFile) -> tuple[tuple[VersionNeed, ...], tuple[str, ...]]:
         elif symbol["st_info"]["bind"] != "STB_WEAK":
             # A weak one may stay undefined: __gmon_start__, _ITM_registerTMCloneTable.
             unversioned.append(symbol.name)
-    return tuple(VersionNeed(lib, version, tuple(sorted(names))) for (lib, version), names in sorted(asked.items())), tuple(sorted(unversioned))
+    return tuple(
+        VersionNeed(lib, version, tuple(sorted(names))) for (lib, version), names in sorted(asked.items())
+    ), tuple(sorted(unversioned))
 
 
 _FATBIN = struct.Struct("<IHHQ")  # magic, version, size of this header, size of what follows
@@ -185,7 +203,7 @@ class Providers:
             if table is not None:
                 self._tables.append((path.name, table))
 
-    def __enter__(self) -> Providers:
+    def __enter__(self) -> Providers:  # noqa: PYI034 - Self is Python 3.11's
         """Keep the files open."""
         return self
 

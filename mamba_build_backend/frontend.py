@@ -32,7 +32,9 @@ class _FrontendError(BuildFailedError):
         self.exit_code = status
 
 
-def build(project: Path, settings: dict[str, str], out: Path, environ: Mapping[str, str], *, isolated: bool) -> dict[str, Any]:
+def build(
+    project: Path, settings: dict[str, str], out: Path, environ: Mapping[str, str], *, isolated: bool
+) -> dict[str, Any]:
     """Build a wheel with pip, or uv where there is no pip; return its name, size, hash and the time that it took."""
     job = pipeline.make_job(project, settings, environ)
     job.plan.check()
@@ -65,7 +67,9 @@ def _relay(line: str) -> None:
         say(line)
 
 
-def _command(project: Path, settings: Mapping[str, str], folder: str, *, isolated: bool, environ: Mapping[str, str]) -> list[str]:
+def _command(
+    project: Path, settings: Mapping[str, str], folder: str, *, isolated: bool, environ: Mapping[str, str]
+) -> list[str]:
     options = [part for key, value in settings.items() for part in ("--config-settings", f"{key}={value}")]
     if find_spec("pip") is not None:
         # -v, because pip is silent for the whole build otherwise.
@@ -87,11 +91,19 @@ def audit(wheel: Path, site: Path | None, environ: Mapping[str, str]) -> Any:
     try:
         from .audit import audit_wheel, provider_libraries
     except ImportError as error:
-        raise ToolError(f"this Python has no {error.name}", "audit reads ELF files with it", f"{os.path.basename(sys.executable)} -m pip install pyelftools packaging") from None
+        raise ToolError(
+            f"this Python has no {error.name}",
+            "audit reads ELF files with it",
+            f"{os.path.basename(sys.executable)} -m pip install pyelftools packaging",
+        ) from None
     if site is not None and not (site / "torch").is_dir():
-        raise BackendError(f"there is no torch in {site}", "--torch takes a site-packages folder", f"--torch $({os.path.basename(sys.executable)} -c 'import sysconfig; print(sysconfig.get_path(\"purelib\"))')")
+        raise BackendError(
+            f"there is no torch in {site}",
+            "--torch takes a site-packages folder",
+            f"--torch $({os.path.basename(sys.executable)} -c 'import sysconfig; print(sysconfig.get_path(\"purelib\"))')",
+        )
     if site is None:
         found = [item for item in probe_torches(Settings(), environ) if item.cuda and not item.problem]
         site = Path(found[0].site) if found else None
-    libraries = provider_libraries(site, None, probe_machine(environ).python_library) if site else []
+    libraries = provider_libraries(site, None, probe_machine().python_library) if site else []
     return audit_wheel(wheel, libraries=libraries)

@@ -12,7 +12,18 @@ from .errors import SourceError
 from .plan import BuildPlan
 
 # "License" holds the whole licence text in upstream's; "Dynamic" has no place in a wheel. The rest is written anew.
-_REPLACED = ("metadata-version", "name", "version", "license", "license-expression", "license-file", "dynamic", "requires-dist", "provides-extra", "provide-extra")
+_REPLACED = (
+    "metadata-version",
+    "name",
+    "version",
+    "license",
+    "license-expression",
+    "license-file",
+    "dynamic",
+    "requires-dist",
+    "provides-extra",
+    "provide-extra",
+)
 
 
 def read_pkg_info(tree: Path) -> str:
@@ -20,7 +31,9 @@ def read_pkg_info(tree: Path) -> str:
     try:
         return (tree / "PKG-INFO").read_text(encoding="utf-8")
     except OSError as error:
-        raise SourceError(f"{tree.name}/PKG-INFO cannot be read: {error.strerror}", "a source archive carries one") from None
+        raise SourceError(
+            f"{tree.name}/PKG-INFO cannot be read: {error.strerror}", "a source archive carries one"
+        ) from None
 
 
 def distribution_name(plan: BuildPlan, project: Mapping[str, object], upstream_name: str) -> str:
@@ -29,7 +42,9 @@ def distribution_name(plan: BuildPlan, project: Mapping[str, object], upstream_n
     return plan.distribution or (str(declared) if declared else upstream_name)
 
 
-def compose_metadata(plan: BuildPlan, pkg_info: str, project: Mapping[str, object], license_files: tuple[str, ...]) -> str:
+def compose_metadata(
+    plan: BuildPlan, pkg_info: str, project: Mapping[str, object], license_files: tuple[str, ...]
+) -> str:
     """METADATA as text; a function of its arguments alone, so that the metadata hook and the wheel agree to the byte."""
     upstream = HeaderParser().parsestr(pkg_info)
     name, version = str(upstream["Name"]), str(upstream["Version"])
@@ -49,7 +64,9 @@ def compose_metadata(plan: BuildPlan, pkg_info: str, project: Mapping[str, objec
     lines += [f"License-File: {file}" for file in license_files]
     lines += _requirements(plan, upstream.get_all("Requires-Dist") or [], upstream.get_all("Provides-Extra") or [])
     body = upstream.get_payload()
-    intro = _introduction(final, name, version) if utils.canonicalize_name(final) != utils.canonicalize_name(name) else ""
+    intro = (
+        _introduction(final, name, version) if utils.canonicalize_name(final) != utils.canonicalize_name(name) else ""
+    )
     return "\n".join(lines) + f"\n\n{intro}{str(body).strip()}\n"
 
 

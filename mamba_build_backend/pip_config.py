@@ -46,13 +46,20 @@ def read_index_config(environ: Mapping[str, str], *, prefix: str = sys.prefix) -
         if value := environ.get("PIP_" + key.upper().replace("-", "_")):
             merged[key] = value
     # uv's users set these instead; they name the same things.
-    for name, key in (("UV_DEFAULT_INDEX", "index-url"), ("UV_INDEX_URL", "index-url"), ("UV_EXTRA_INDEX_URL", "extra-index-url"), ("UV_FIND_LINKS", "find-links")):
+    for name, key in (
+        ("UV_DEFAULT_INDEX", "index-url"),
+        ("UV_INDEX_URL", "index-url"),
+        ("UV_EXTRA_INDEX_URL", "extra-index-url"),
+        ("UV_FIND_LINKS", "find-links"),
+    ):
         if environ.get(name) and key not in merged:
             merged[key] = environ[name].replace(",", " ")
     return IndexConfig(
         index_urls=tuple(merged.get("index-url", "").split()),
         extra_index_urls=tuple(merged.get("extra-index-url", "").split()),
-        find_links=tuple(link for link in merged.get("find-links", "").split() if "://" in link or os.path.exists(link)),
+        find_links=tuple(
+            link for link in merged.get("find-links", "").split() if "://" in link or os.path.exists(link)
+        ),
         trusted_hosts=tuple(merged.get("trusted-host", "").split()),
         no_index=merged.get("no-index", "").lower() in ("1", "true", "yes", "on"),
         cert=merged.get("cert") or None,
@@ -62,14 +69,22 @@ def read_index_config(environ: Mapping[str, str], *, prefix: str = sys.prefix) -
 
 
 def config_files(environ: Mapping[str, str], prefix: str) -> list[Path]:
-    """pip's configuration files, the weakest first."""
+    """Pip's configuration files, the weakest first."""
     override = environ.get("PIP_CONFIG_FILE")
     if override == os.devnull:
         return []
     home = Path(environ.get("HOME", "~")).expanduser()
-    shared = [Path(folder) / "pip" / "pip.conf" for folder in environ.get("XDG_CONFIG_DIRS", "/etc/xdg").split(os.pathsep)]
+    shared = [
+        Path(folder) / "pip" / "pip.conf" for folder in environ.get("XDG_CONFIG_DIRS", "/etc/xdg").split(os.pathsep)
+    ]
     config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
-    files = [*reversed(shared), Path("/etc/pip.conf"), home / ".pip" / "pip.conf", config / "pip" / "pip.conf", Path(prefix) / "pip.conf"]
+    files = [
+        *reversed(shared),
+        Path("/etc/pip.conf"),
+        home / ".pip" / "pip.conf",
+        config / "pip" / "pip.conf",
+        Path(prefix) / "pip.conf",
+    ]
     return [*files, Path(override)] if override else files
 
 

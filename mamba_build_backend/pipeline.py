@@ -42,7 +42,9 @@ def here(config_settings: Mapping[str, Any] | None, *, editable: bool = False) -
     return make_job(Path.cwd(), config_settings, os.environ, editable=editable)
 
 
-def make_job(project: Path, config_settings: Mapping[str, Any] | None, environ: Mapping[str, str], *, editable: bool = False) -> Job:
+def make_job(
+    project: Path, config_settings: Mapping[str, Any] | None, environ: Mapping[str, str], *, editable: bool = False
+) -> Job:
     """Read settings, look at the machine, decide."""
     pyproject = read_pyproject(project)
     settings = load_settings(config_settings, environ, pyproject.get("tool", {}).get(TABLE))
@@ -121,9 +123,13 @@ def build_wheel(job: Job, directory: str) -> str:
         if plan.repair:
             wheel = repair.repair_wheel(plan, wheel, shop)
         assert plan.torch.value is not None
-        libraries = audit.provider_libraries(Path(plan.torch.value.site), tools.cuda_home, job.facts.machine.python_library)
+        libraries = audit.provider_libraries(
+            Path(plan.torch.value.site), tools.cuda_home, job.facts.machine.python_library
+        )
         promise = audit.recorded_promise(record)
-        report = audit.audit_wheel(wheel, promise=promise if plan.repair else replace(promise, floor=None), libraries=libraries)
+        report = audit.audit_wheel(
+            wheel, promise=promise if plan.repair else replace(promise, floor=None), libraries=libraries
+        )
         audit.check_report(report)
         final = _hand_over(wheel, Path(directory))
     measured = report.extensions[0].floor
@@ -153,7 +159,11 @@ def build_editable(job: Job, directory: str) -> str:
         upstream.build_in_place(plan, tree, tools, shop)
         binaries = [path for path in tree.rglob("*.so") if "build" not in path.relative_to(tree).parts]
         if not binaries:
-            raise BuildFailedError("upstream's build left no extension module (.so)", "it is what an editable build is for", f"less {shop.log}")
+            raise BuildFailedError(
+                "upstream's build left no extension module (.so)",
+                "it is what an editable build is for",
+                f"less {shop.log}",
+            )
         record = repair.build_record(plan, digest, repair.NO_FLOOR, job.facts.machine.python_version)
         content = repair.Content(text, metadata.license_files(tree), record)
         # Python must not depend on the short-lived name that the compilers were given.
@@ -187,7 +197,7 @@ def _workshop(job: Job) -> Iterator[Any]:
     from .upstream import Workshop
 
     logs = job.cache / "logs"
-    with work_folder(job.settings, job.environ) as folder:
+    with work_folder(job.settings) as folder:
         if job.settings.build_dir or job.settings.keep_build_dir:
             logs = folder
         with disk_errors(logs, "-C cache-dir=/another/folder"):
@@ -253,4 +263,3 @@ def _hand_over(file: Path, directory: Path) -> Path:
         finally:
             draft.unlink(missing_ok=True)
     return directory / file.name
-

@@ -6,7 +6,7 @@ raises them. Every field that was chosen among candidates is a :class:`Choice` a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -153,11 +153,17 @@ def _decide_platform(facts: Facts, book: _Notebook) -> None:
     machine = facts.machine
     if machine.system != "Linux":
         book.problem(
-            "platform", f"this is {machine.system}", "CUDA wheels are built on Linux", "use a Linux machine, a container, or WSL 2"
+            "platform",
+            f"this is {machine.system}",
+            "CUDA wheels are built on Linux",
+            "use a Linux machine, a container, or WSL 2",
         )
     elif machine.libc != "glibc":
         book.problem(
-            "libc", f"this Linux runs on {machine.libc}", "torch's wheels need glibc", "use a glibc image, such as debian or rockylinux"
+            "libc",
+            f"this Linux runs on {machine.libc}",
+            "torch's wheels need glibc",
+            "use a glibc image, such as debian or rockylinux",
         )
     elif machine.arch not in ARCHITECTURES:
         book.problem("arch", f"this machine is {machine.arch}", f"CUDA exists for {' and '.join(ARCHITECTURES)}")
@@ -169,7 +175,12 @@ def _decide_upstream(settings: Settings, facts: Facts, tables: Tables, book: _No
     rows = [row for row in tables.upstream if row.name == settings.upstream]
     if not rows:
         names = [*dict(tables.upstream_defaults), "self"]
-        book.problem("upstream", f"unknown upstream {settings.upstream!r}", f"it is one of {', '.join(names)}", f"-C upstream={names[0]}")
+        book.problem(
+            "upstream",
+            f"unknown upstream {settings.upstream!r}",
+            f"it is one of {', '.join(names)}",
+            f"-C upstream={names[0]}",
+        )
         rows = [row for row in tables.upstream if row.name == names[0]]
     wanted, because = settings.upstream_version, "setting upstream-version"
     if wanted is None and facts.embedded:
@@ -182,7 +193,12 @@ def _decide_upstream(settings: Settings, facts: Facts, tables: Tables, book: _No
         if row.version == wanted:
             return Choice(row, because)
     known = ", ".join(row.version for row in rows)
-    book.problem("upstream-version", f"{rows[0].name} {wanted} is not in the table", f"it knows {known}", f"-C upstream-version={rows[-1].version}")
+    book.problem(
+        "upstream-version",
+        f"{rows[0].name} {wanted} is not in the table",
+        f"it knows {known}",
+        f"-C upstream-version={rows[-1].version}",
+    )
     return Choice(rows[-1], "the nearest known version")
 
 
@@ -196,7 +212,9 @@ def _decide_source(settings: Settings, facts: Facts, row: UpstreamRow) -> Choice
     return Choice("index", "the package index, or the cache if it was fetched before")
 
 
-def _decide_torch(settings: Settings, facts: Facts, tables: Tables, book: _Notebook) -> tuple[Choice[Torch | None], str, str, bool | None]:
+def _decide_torch(
+    settings: Settings, facts: Facts, tables: Tables, book: _Notebook
+) -> tuple[Choice[Torch | None], str, str, bool | None]:
     """The torch to build for, or the requirement that installs one; its CUDA, and its C++ ABI."""
     wanted = None
     if settings.torch != "auto" and not any(item.found_in == "setting torch" for item in facts.torches):
@@ -241,10 +259,20 @@ def _decide_torch(settings: Settings, facts: Facts, tables: Tables, book: _Noteb
         )
     if wanted is not None:
         row = _row_of_requirement(wanted, tables)
-        return Choice(None, f"none found is {wanted}: it is installed for the build", tuple(rejected)), str(wanted), row, True
+        return (
+            Choice(None, f"none found is {wanted}: it is installed for the build", tuple(rejected)),
+            str(wanted),
+            row,
+            True,
+        )
     newest = tables.torch[-1]
     requirement = f"torch=={newest.version}.*"
-    return Choice(None, "no torch was found: the newest known one is installed for the build", tuple(rejected)), requirement, newest.cuda, True
+    return (
+        Choice(None, "no torch was found: the newest known one is installed for the build", tuple(rejected)),
+        requirement,
+        newest.cuda,
+        True,
+    )
 
 
 def _torch_misfit(item: Torch) -> str:
@@ -264,7 +292,9 @@ def _row_of_requirement(wanted: requirements.Requirement, tables: Tables) -> str
     return tables.torch[-1].cuda
 
 
-def _decide_toolkit(settings: Settings, facts: Facts, cuda: str, book: _Notebook) -> tuple[Choice[Toolkit | None], list[str]]:
+def _decide_toolkit(
+    settings: Settings, facts: Facts, cuda: str, book: _Notebook
+) -> tuple[Choice[Toolkit | None], list[str]]:
     if not cuda:
         return Choice(None, "there is no CUDA torch to choose for"), []
     need = version.Version(cuda)
@@ -286,20 +316,30 @@ def _decide_toolkit(settings: Settings, facts: Facts, cuda: str, book: _Notebook
     from_index = f"nvcc from the package index, {need.major}.{need.minor}"
     if fitting:
         best = fitting[0]
-        rejected += [Rejected(f"CUDA {item.version} in {item.home}", f"CUDA {best.version} was nearer, or found first") for item in fitting[1:]]
+        rejected += [
+            Rejected(f"CUDA {item.version} in {item.home}", f"CUDA {best.version} was nearer, or found first")
+            for item in fitting[1:]
+        ]
         exact = version.Version(best.version).minor == need.minor
         if not exact:
             book.notes.append(
                 f"torch was built with CUDA {cuda} and {best.home} is {best.version}: the same major version, so this works; "
                 f"GPU kernels are compiled by {best.version}"
             )
-        reason = f"{best.found_in}: " + (f"exactly torch's CUDA {cuda}" if exact else f"the nearest to torch's CUDA {cuda}")
+        reason = f"{best.found_in}: " + (
+            f"exactly torch's CUDA {cuda}" if exact else f"the nearest to torch's CUDA {cuda}"
+        )
         return Choice(best, reason, tuple(rejected)), []
     if need.major >= 13 and (not forced or settings.cuda_home == "pypi"):
         pin = f"=={need.major}.{need.minor}.*"
         names = ["nvidia-cuda-nvcc", "nvidia-nvvm", "nvidia-cuda-crt", "nvidia-cuda-cccl"]
-        return Choice(None, f"no toolkit of CUDA {need.major} on this machine: {from_index}", tuple(rejected)), [name + pin for name in names]
-    seen = "; ".join(f"{item.what}: {item.why}" for item in rejected) or "no nvcc on PATH, in CUDA_HOME, /usr/local/cuda* or conda"
+        return Choice(None, f"no toolkit of CUDA {need.major} on this machine: {from_index}", tuple(rejected)), [
+            name + pin for name in names
+        ]
+    seen = (
+        "; ".join(f"{item.what}: {item.why}" for item in rejected)
+        or "no nvcc on PATH, in CUDA_HOME, /usr/local/cuda* or conda"
+    )
     book.problem(
         "no-toolkit",
         f"no CUDA toolkit fits ({seen})",
@@ -354,7 +394,11 @@ def _compiler_misfit(item: Compiler, facts: Facts, least: int, most: int, cuda: 
     if major > most:
         return f"nvcc {cuda} takes g++ up to {most}"
     if major < least:
-        return f"torch's headers are C++{standard}, which needs g++ {least}" if standard >= 20 else f"nvcc {cuda} takes g++ from {least}"
+        return (
+            f"torch's headers are C++{standard}, which needs g++ {least}"
+            if standard >= 20
+            else f"nvcc {cuda} takes g++ from {least}"
+        )
     if item.libstdcxx_static is None:
         return "its libstdc++.a is not installed, and a portable link needs it"
     return ""
@@ -368,8 +412,12 @@ def _decide_sysroot(settings: Settings, facts: Facts, book: _Notebook) -> tuple[
         return Choice(None, "there is no glibc here"), []
     if settings.sysroot == "host" or (settings.sysroot == "auto" and not settings.repair):
         if version.Version(host.glibc) > target:
-            book.notes.append(f"linking against this machine's glibc {host.glibc}: the wheel may need more than {settings.glibc}")
-        return Choice(host, "setting sysroot" if settings.sysroot == "host" else "repair=false: for this machine only"), []
+            book.notes.append(
+                f"linking against this machine's glibc {host.glibc}: the wheel may need more than {settings.glibc}"
+            )
+        return Choice(
+            host, "setting sysroot" if settings.sysroot == "host" else "repair=false: for this machine only"
+        ), []
     if settings.sysroot == "auto" and version.Version(host.glibc) <= target:
         return Choice(host, f"this machine's glibc is {host.glibc}, which is old enough"), []
     rejected.append(Rejected("this machine's glibc", f"it is {host.glibc}, newer than {settings.glibc}"))
@@ -398,8 +446,7 @@ def _decide_sysroot(settings: Settings, facts: Facts, book: _Notebook) -> tuple[
 
 def _decide_floor(settings: Settings, tables: Tables, cxx11_abi: bool | None) -> Floor:
     """The promise: the glibc of the settings, and for libstdc++ no more than the torch that the wheel is tied to needs."""
-    newer: Callable[[str, str], str] = lambda a, b: max(a, b, key=version.Version)  # noqa: E731
-    runtime = newer(settings.glibc, tables.cxx11_glibc) if cxx11_abi is not False else settings.glibc
+    runtime = max(settings.glibc, tables.cxx11_glibc, key=version.Version) if cxx11_abi is not False else settings.glibc
     row = tables.floor_row(runtime)
     return Floor(settings.glibc, row.glibcxx, row.cxxabi, row.gcc)
 
@@ -425,7 +472,10 @@ def _decide_front_ends(
         book.notes.append("arch=native: no GPU was seen yet; nvidia-ml-py is installed for the build to look again")
         return Choice((), "setting arch: this machine's GPU")
     origin = settings.origin("arch")
-    return Choice(_own_front_ends(settings.arch.split(";"), known, cuda, book), origin if origin == "TORCH_CUDA_ARCH_LIST" else "setting arch")
+    return Choice(
+        _own_front_ends(settings.arch.split(";"), known, cuda, book),
+        origin if origin == "TORCH_CUDA_ARCH_LIST" else "setting arch",
+    )
 
 
 def _own_front_ends(archs: Sequence[str], known: set[str], cuda: str, book: _Notebook) -> tuple[FrontEnd, ...]:
@@ -436,7 +486,13 @@ def _own_front_ends(archs: Sequence[str], known: set[str], cuda: str, book: _Not
         base = code.rstrip("af")
         if known and base not in known:
             listed = " ".join(f"{item[:-1]}.{item[-1]}" for item in sorted(known, key=int))
-            book.problem("gpu-arch", f"nvcc {cuda} cannot compile for {number}", f"it knows {listed}", "-C arch=all", "-C arch=9.0   (for instance)")
+            book.problem(
+                "gpu-arch",
+                f"nvcc {cuda} cannot compile for {number}",
+                f"it knows {listed}",
+                "-C arch=all",
+                "-C arch=9.0   (for instance)",
+            )
         out.append(FrontEnd(code, (code, "PTX") if ptx else (code,)))
     return tuple(out)
 
@@ -458,7 +514,9 @@ def _decide_jobs(settings: Settings, facts: Facts, front_ends: tuple[FrontEnd, .
     return Choice(jobs, why), threads
 
 
-def _nvcc_flags(settings: Settings, tables: Tables, cuda: str, front_ends: tuple[FrontEnd, ...], threads: int) -> tuple[str, ...]:
+def _nvcc_flags(
+    settings: Settings, tables: Tables, cuda: str, front_ends: tuple[FrontEnd, ...], threads: int
+) -> tuple[str, ...]:
     flags = [item.flag() for item in front_ends]
     if threads > 1:
         flags += ["--threads", str(threads)]

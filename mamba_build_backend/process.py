@@ -40,7 +40,7 @@ def capture(
     """
     command = [os.fspath(arg) for arg in argv]
     try:
-        done = subprocess.run(  # noqa: S603 - argv is a list and never goes through a shell
+        done = subprocess.run(
             command,
             env=dict(env),
             timeout=timeout,
@@ -55,7 +55,9 @@ def capture(
         raise ToolError(f"`{quoted(command)}` gave no answer in {timeout:g} s") from None
     except subprocess.CalledProcessError as error:
         said = ((error.stdout or "") if merge else (error.stderr or error.stdout or "")).strip().splitlines()
-        raise ToolError(f"`{quoted(command)}` failed with exit code {error.returncode}: {' / '.join(said[-3:])}") from None
+        raise ToolError(
+            f"`{quoted(command)}` failed with exit code {error.returncode}: {' / '.join(said[-3:])}"
+        ) from None
     except OSError as error:
         raise ToolError(f"`{quoted(command)}` cannot be started: {error.strerror or error}") from None
     return done.stdout
@@ -78,7 +80,7 @@ def stream(
     with log.open("a", encoding="utf-8", errors="replace") as sink:
         _note(sink, f"+ cd {shlex.quote(str(cwd))}\n+ {quoted(command)}\n")
         try:
-            child = subprocess.Popen(  # noqa: S603 - argv is a list and never goes through a shell
+            child = subprocess.Popen(
                 command,
                 env=dict(env),
                 cwd=cwd,

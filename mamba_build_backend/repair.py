@@ -26,7 +26,17 @@ RECORD_NAME = "mamba-build-record.json"
 RECORD_SCHEMA = 1
 NO_FLOOR = Floor()
 
-EXCLUDED = ("libtorch*", "libc10*", "libcudart.so.*", "libcuda.so.*", "libcublas*.so.*", "libcusparse*.so.*", "libcurand.so.*", "libnv*.so.*", "libgomp*.so.*")
+EXCLUDED = (
+    "libtorch*",
+    "libc10*",
+    "libcudart.so.*",
+    "libcuda.so.*",
+    "libcublas*.so.*",
+    "libcusparse*.so.*",
+    "libcurand.so.*",
+    "libnv*.so.*",
+    "libgomp*.so.*",
+)
 """Libraries that the wheel must not bring along: torch's, CUDA's and the driver's are those of the process it runs in."""
 
 
@@ -44,7 +54,7 @@ def unpack_raw(raw: Path, stage: Path) -> list[Path]:
     if stage.exists():
         shutil.rmtree(stage)
     with zipfile.ZipFile(raw) as archive:
-        archive.extractall(stage)  # noqa: S202 - this wheel was made a moment ago, by our own child
+        archive.extractall(stage)
     return sorted(stage.rglob("*.so"))
 
 
@@ -100,7 +110,9 @@ def add_payload(plan: BuildPlan, stage: Path, metadata: str) -> None:
     row, torch = plan.upstream.value, plan.torch.value
     assert torch is not None
     target = stage / "mamba_ssm_portable"
-    shutil.copytree(PAYLOAD / "mamba_ssm_portable", target, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+    shutil.copytree(
+        PAYLOAD / "mamba_ssm_portable", target, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True
+    )
     name, _, version = dist_info_name(metadata)[: -len(".dist-info")].partition("-")
     built_for = {
         "DISTRIBUTION": name.replace("_", "-"),
@@ -113,7 +125,9 @@ def add_payload(plan: BuildPlan, stage: Path, metadata: str) -> None:
         "EXTENSIONS": row.extensions,
         "RECORD": RECORD_NAME,
     }
-    text = '"""What this wheel was built for; written by the build."""\n\n' + "".join(f"{key} = {value!r}\n" for key, value in built_for.items())
+    text = '"""What this wheel was built for; written by the build."""\n\n' + "".join(
+        f"{key} = {value!r}\n" for key, value in built_for.items()
+    )
     (target / "_built_for.py").write_text(text, encoding="utf-8")
     init = stage / row.guard / "__init__.py"
     init.write_text(insert_guard(init.read_text(encoding="utf-8")), encoding="utf-8")
@@ -123,9 +137,9 @@ GUARD = "import mamba_ssm_portable._guard  # noqa: F401 - says which torch this 
 
 
 def insert_guard(source: str) -> str:
-    """Put the guard in front of a module's first import, after its docstring and ``from __future__`` lines.
+    r"""Put the guard in front of a module's first import, after its docstring and ``from __future__`` lines.
 
-    >>> insert_guard('__version__ = "1"\\nimport x\\n').splitlines()[1][:35]
+    >>> insert_guard('__version__ = "1"\nimport x\n').splitlines()[1][:35]
     'import mamba_ssm_portable._guard  #'
     """
     if GUARD in source:
@@ -179,9 +193,18 @@ def repair_wheel(plan: BuildPlan, wheel: Path, shop: Workshop) -> Path:
 
 
 def _one_wheel(command: list[str], out: Path, shop: Workshop, what: str) -> Path:
-    env: Mapping[str, str] = {**shop.environ, "PATH": os.pathsep.join([os.path.dirname(sys.executable), shop.environ.get("PATH", os.defpath)])}
-    status = stream(command, env=env, cwd=shop.folder, log=shop.log, echo=shop.echo if shop.verbose else lambda _line: None)
+    env: Mapping[str, str] = {
+        **shop.environ,
+        "PATH": os.pathsep.join([os.path.dirname(sys.executable), shop.environ.get("PATH", os.defpath)]),
+    }
+    status = stream(
+        command, env=env, cwd=shop.folder, log=shop.log, echo=shop.echo if shop.verbose else lambda _line: None
+    )
     wheels = sorted(out.glob("*.whl"))
     if status != 0 or len(wheels) != 1:
-        raise BuildFailedError(f"{what} ended with exit code {status} and left {len(wheels)} wheels" + first_errors(shop.log), "exactly one wheel is expected", f"less {shop.log}")
+        raise BuildFailedError(
+            f"{what} ended with exit code {status} and left {len(wheels)} wheels" + first_errors(shop.log),
+            "exactly one wheel is expected",
+            f"less {shop.log}",
+        )
     return wheels[0]

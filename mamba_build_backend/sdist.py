@@ -22,21 +22,35 @@ _EPOCH = 1_577_836_800  # 2020-01-01: zip files cannot go back before 1980, and 
 
 
 def write_sdist(
-    project: Path, table: Mapping[str, Any], plan: BuildPlan, pkg_info: str | None, archive: Path | None, folder: Path, environ: Mapping[str, str]
+    project: Path,
+    table: Mapping[str, Any],
+    plan: BuildPlan,
+    pkg_info: str | None,
+    archive: Path | None,
+    folder: Path,
+    environ: Mapping[str, str],
 ) -> Path:
     """Write ``<name>-<version>.tar.gz`` into ``folder`` and return its path."""
     upstream = HeaderParser().parsestr(pkg_info) if pkg_info else None
     name = plan.distribution or str(table.get("name") or (upstream["Name"] if upstream else ""))
     version = str(upstream["Version"]) if upstream else str(table.get("version") or "")
     if not name or not version:
-        raise SettingsError("pyproject.toml has no static name and version", "an sdist of upstream=self needs both under [project]")
+        raise SettingsError(
+            "pyproject.toml has no static name and version", "an sdist of upstream=self needs both under [project]"
+        )
     base = f"{utils.canonicalize_name(name).replace('-', '_')}-{version}"
     path = folder / f"{base}.tar.gz"
     stamp = source_date_epoch(environ)
     with path.open("wb") as raw, gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=stamp) as packed:
         with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
             for file in sorted(project_files(project)):
-                _add(tar, f"{base}/{file.relative_to(project).as_posix()}", file.read_bytes(), stamp, executable=os.access(file, os.X_OK))
+                _add(
+                    tar,
+                    f"{base}/{file.relative_to(project).as_posix()}",
+                    file.read_bytes(),
+                    stamp,
+                    executable=os.access(file, os.X_OK),
+                )
             if archive is not None:
                 _add(tar, f"{base}/{EMBEDDED}/{archive.name}", archive.read_bytes(), stamp)
             _add(tar, f"{base}/PKG-INFO", _pkg_info(name, version, upstream, plan).encode(), stamp)
@@ -47,7 +61,9 @@ def source_date_epoch(environ: Mapping[str, str]) -> int:
     """SOURCE_DATE_EPOCH, or a fixed date. Raises SettingsError for a value that is no number."""
     text = environ.get("SOURCE_DATE_EPOCH", "")
     if text and not text.isdigit():
-        raise SettingsError(f"SOURCE_DATE_EPOCH is {text!r}", "it is a whole number of seconds since 1970", "unset SOURCE_DATE_EPOCH")
+        raise SettingsError(
+            f"SOURCE_DATE_EPOCH is {text!r}", "it is a whole number of seconds since 1970", "unset SOURCE_DATE_EPOCH"
+        )
     return int(text) if text else _EPOCH
 
 

@@ -11,6 +11,7 @@ import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any
 
 from .errors import SettingsError
@@ -50,7 +51,9 @@ def _count(key: str, raw: Value) -> int | None:
     if text == "auto":
         return None
     if not text.isdigit() or int(text) < 1:
-        raise SettingsError(f"{key}: {text!r} is not a number of processes", "a whole number from 1, or auto, is needed", f"-C {key}=4")
+        raise SettingsError(
+            f"{key}: {text!r} is not a number of processes", "a whole number from 1, or auto, is needed", f"-C {key}=4"
+        )
     return int(text)
 
 
@@ -61,14 +64,20 @@ def _memory(key: str, raw: Value) -> int | None:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.lower())
     size = int(float(match[1]) * 1024 ** " kmgt".index(match[2] or " ")) if match else 0
     if size < 256 * 1024**2:
-        raise SettingsError(f"{key}: {text!r} is not an amount of memory to compile in", "at least 256M, or auto, is needed", f"-C {key}=8G")
+        raise SettingsError(
+            f"{key}: {text!r} is not an amount of memory to compile in",
+            "at least 256M, or auto, is needed",
+            f"-C {key}=8G",
+        )
     return size
 
 
 def _glibc(key: str, raw: Value) -> str:
     text = _text(key, raw)
     if not re.fullmatch(r"2\.\d{1,2}", text):
-        raise SettingsError(f"{key}: {text!r} is not a glibc version", "a version such as 2.17 is needed", f"-C {key}=2.17")
+        raise SettingsError(
+            f"{key}: {text!r} is not a glibc version", "a version such as 2.17 is needed", f"-C {key}=2.17"
+        )
     return text
 
 
@@ -125,13 +134,22 @@ class Settings:
     """What the user asked for. Every field is one setting; ``origins`` says where a value that was set came from."""
 
     upstream: str = _setting(
-        "mamba-ssm", _text, "which project to build: a row of `tables/upstream.toml`, or `self` for the project that vendors the backend"
+        "mamba-ssm",
+        _text,
+        "which project to build: a row of `tables/upstream.toml`, or `self` for the project that vendors the backend",
     )
     upstream_version: str | None = _setting(None, _optional, "any version in that table", shown="newest known good")
-    source: str = _setting("auto", _text, "`auto` (the package index), or the path of an upstream archive; verified either way")
-    torch: str = _setting("auto", _text, "`auto`, a requirement (`torch==2.11.*`), or the path of a site-packages that holds torch")
+    source: str = _setting(
+        "auto", _text, "`auto` (the package index), or the path of an upstream archive; verified either way"
+    )
+    torch: str = _setting(
+        "auto", _text, "`auto`, a requirement (`torch==2.11.*`), or the path of a site-packages that holds torch"
+    )
     cuda_home: str = _setting(
-        "auto", _text, "`auto`, a toolkit's folder, or `pypi` for nvcc from the package index (CUDA 13)", alias="CUDA_HOME"
+        "auto",
+        _text,
+        "`auto`, a toolkit's folder, or `pypi` for nvcc from the package index (CUDA 13)",
+        alias="CUDA_HOME",
     )
     host_compiler: str = _setting("auto", _text, "`auto`, or the path or name of a g++; still checked", alias="CXX")
     arch: str = _setting(
@@ -144,9 +162,13 @@ class Settings:
     sysroot: str = _setting("auto", _text, "`auto`, `conda`, `zig`, `host`, or a path")
     repair: bool = _setting(True, _flag, "`false` leaves a plain linux wheel, for this machine only")
     jobs: int | None = _setting(None, _count, "parallel compiles", alias="MAX_JOBS", shown="auto")
-    memory: int | None = _setting(None, _memory, "the memory that they may use together, such as `8G`", shown="auto: 75 % of what is free")
+    memory: int | None = _setting(
+        None, _memory, "the memory that they may use together, such as `8G`", shown="auto: 75 % of what is free"
+    )
     compress: str = _setting(
-        "size", _choice("size", "speed", "balance", "none", "default"), "nvcc's fatbin compression, where nvcc has the choice (12.8)"
+        "size",
+        _choice("size", "speed", "balance", "none", "default"),
+        "nvcc's fatbin compression, where nvcc has the choice (12.8)",
     )
     strip: bool = _setting(True, _flag, "drop symbols that nobody links against")
     lineinfo: bool = _setting(False, _flag, "keep source lines in the kernels, for profilers")
@@ -156,7 +178,9 @@ class Settings:
     local_version: str | None = _setting(
         None, _optional, "a local version label; `auto` gives `+torch2.11.cu130`", shown="none"
     )
-    cache_dir: str | None = _setting(None, _optional, "sysroots and sources that were fetched", shown="the user's cache folder")
+    cache_dir: str | None = _setting(
+        None, _optional, "sysroots and sources that were fetched", shown="the user's cache folder"
+    )
     build_dir: str | None = _setting(None, _optional, "where the work happens", shown="a temporary folder")
     keep_build_dir: bool = _setting(False, _flag, "keep that folder, to look at it")
     verbose: bool = _setting(False, _flag, "print the compilers' whole output")
@@ -200,7 +224,7 @@ def load_settings(
     for place, given in places:
         for key, raw in given.items():
             if key not in keys:
-                raise _unknown(key, list(keys), place, lambda hint, place=place: _spell(place, hint))
+                raise _unknown(key, list(keys), place, partial(_spell, place))
             _take(values, origins, key, raw, place)
     return Settings(**values, origins=tuple(sorted(origins.items())))
 
@@ -220,7 +244,9 @@ def _spell(place: str, hint: str) -> str:
 
 
 def _unknown(key: str, keys: list[str], place: str, spell: Callable[[str], str]) -> SettingsError:
-    close = difflib.get_close_matches(key, keys, 1, 0.5) or difflib.get_close_matches(key.replace("_", "-"), keys, 1, 0.5)
+    close = difflib.get_close_matches(key, keys, 1, 0.5) or difflib.get_close_matches(
+        key.replace("_", "-"), keys, 1, 0.5
+    )
     if close:
         return SettingsError(f"unknown setting {key!r} in {place}", f"did you mean {close[0]!r}?", spell(close[0]))
     return SettingsError(f"unknown setting {key!r} in {place}", f"the settings are {', '.join(keys)}")
@@ -230,7 +256,10 @@ def settings_table() -> str:
     """The README's table of settings, as Markdown."""
     rows = ["| key | default | meaning |", "|---|---|---|"]
     for key, item in known_keys().items():
-        default = item.metadata["shown"] or f"`{str(item.default).lower() if isinstance(item.default, bool) else item.default}`"
+        default = (
+            item.metadata["shown"]
+            or f"`{str(item.default).lower() if isinstance(item.default, bool) else item.default}`"
+        )
         alias = f"; where unset, `{item.metadata['alias']}` is honoured" if item.metadata["alias"] else ""
         rows.append(f"| `{key}` | {default} | {item.metadata['doc']}{alias} |")
     return "\n".join(rows) + "\n"

@@ -109,7 +109,11 @@ def _fetch(row: UpstreamRow, config: IndexConfig, folder: Path) -> Path:
         if attempt:
             time.sleep(2.0**attempt)
         try:
-            matches = [m for m in finder.find_matches(f"{row.name}=={row.version}", allow_yanked=True) if m.link.filename == row.index_file]
+            matches = [
+                m
+                for m in finder.find_matches(f"{row.name}=={row.version}", allow_yanked=True)
+                if m.link.filename == row.index_file
+            ]
             if not matches:
                 last = f"no index lists {row.index_file}, or none answers"
                 continue
@@ -127,8 +131,8 @@ def _fetch(row: UpstreamRow, config: IndexConfig, folder: Path) -> Path:
             last = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no answer'}"
             continue
         if link.is_file:
-            return Path(shutil.copyfile(link.file_path, folder / row.index_file))
-        return folder / link.filename
+            shutil.copyfile(link.file_path, folder / row.index_file)
+        return folder / row.index_file
     raise _unreachable(row, last)
 
 
@@ -172,7 +176,9 @@ def unpack(archive: Path, into: Path) -> Path:
             else:
                 tar.extractall(into)  # noqa: S202 - every member was checked above
     except (tarfile.TarError, EOFError, zipfile.BadZipFile) as error:
-        raise SourceError(f"{archive.name} is damaged: {error}", "a whole archive is needed", "-C source=auto") from None
+        raise SourceError(
+            f"{archive.name} is damaged: {error}", "a whole archive is needed", "-C source=auto"
+        ) from None
     tops = list(into.iterdir())
     if len(tops) != 1 or not tops[0].is_dir():
         raise SourceError(f"{archive.name} does not hold one folder", "a source archive has one")
@@ -183,11 +189,16 @@ def _check_member(member: tarfile.TarInfo, archive: Path) -> None:
     path = PurePosixPath(member.name)
     inside = not path.is_absolute() and ".." not in path.parts
     if not inside or not (member.isfile() or member.isdir()):
-        raise SourceError(f"{archive.name} holds {member.name!r}, which is a link, a device or a path that leads outside", "only files and folders may be in it")
+        raise SourceError(
+            f"{archive.name} holds {member.name!r}, which is a link, a device or a path that leads outside",
+            "only files and folders may be in it",
+        )
 
 
 def copy_tree(project: Path, into: Path) -> Path:
     """Copy the project's own tree, for ``upstream=self``; what builds leave behind stays where it is."""
-    ignored = shutil.ignore_patterns(".git", "__pycache__", "*.egg-info", "build", "dist", ".venv", "venv", "mamba_build_backend")
+    ignored = shutil.ignore_patterns(
+        ".git", "__pycache__", "*.egg-info", "build", "dist", ".venv", "venv", "mamba_build_backend"
+    )
     shutil.copytree(project, into, symlinks=True, ignore=ignored, dirs_exist_ok=True)
     return into

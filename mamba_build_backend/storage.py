@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -43,7 +43,9 @@ def disk_errors(folder: Path, fix: str) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _DISK:
             raise
-        raise StorageError(f"{folder} cannot be written: {_DISK[error.errno]}", "a folder with room is needed", fix) from None
+        raise StorageError(
+            f"{folder} cannot be written: {_DISK[error.errno]}", "a folder with room is needed", fix
+        ) from None
 
 
 def prepared(folder: Path, build: Callable[[Path], None]) -> Path:
@@ -76,7 +78,7 @@ _SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 
 
 @contextmanager
-def work_folder(settings: Settings, environ: Mapping[str, str]) -> Iterator[Path]:
+def work_folder(settings: Settings) -> Iterator[Path]:
     """Yield the folder in which a build happens, under a name that no compiler, ninja or linker script trips over.
 
     A temporary one is removed at the end unless ``keep-build-dir``; one that the settings name stays.

@@ -48,15 +48,23 @@ def build_raw_wheel(plan: BuildPlan, tree: Path, tools: Toolchain, shop: Worksho
         )
     wheels = sorted(out.glob("*.whl"))
     if len(wheels) != 1:
-        raise BuildFailedError(f"upstream's build left {len(wheels)} wheels", "exactly one is expected", f"less {shop.log}")
+        raise BuildFailedError(
+            f"upstream's build left {len(wheels)} wheels", "exactly one is expected", f"less {shop.log}"
+        )
     return wheels[0]
 
 
 def build_in_place(plan: BuildPlan, tree: Path, tools: Toolchain, shop: Workshop) -> None:
     """Compile the extension into the tree itself, for an editable install. Raises BuildFailedError."""
-    status = run_setup(plan, tree, ["build_ext", "--inplace", "--build-temp", str(shop.folder / "objects")], shop, tools)
+    status = run_setup(
+        plan, tree, ["build_ext", "--inplace", "--build-temp", str(shop.folder / "objects")], shop, tools
+    )
     if status != 0:
-        raise BuildFailedError(f"upstream's build failed with exit code {status}" + first_errors(shop.log), "the compilers' output is in the log", f"less {shop.log}")
+        raise BuildFailedError(
+            f"upstream's build failed with exit code {status}" + first_errors(shop.log),
+            "the compilers' output is in the log",
+            f"less {shop.log}",
+        )
 
 
 def egg_info(plan: BuildPlan, tree: Path, shop: Workshop) -> str:
@@ -68,7 +76,11 @@ def egg_info(plan: BuildPlan, tree: Path, shop: Workshop) -> str:
     status = run_setup(plan, tree, ["egg_info", "--egg-base", str(out)], shop, None)
     found = sorted(out.glob("*.egg-info/PKG-INFO"))
     if status != 0 or len(found) != 1:
-        raise BuildFailedError(f"setup.py egg_info failed with exit code {status}" + first_errors(shop.log), "its metadata is needed", f"less {shop.log}")
+        raise BuildFailedError(
+            f"setup.py egg_info failed with exit code {status}" + first_errors(shop.log),
+            "its metadata is needed",
+            f"less {shop.log}",
+        )
     return found[0].read_text(encoding="utf-8")
 
 
@@ -140,7 +152,9 @@ class Progress:
             self._echo(line)
             return
         if match := re.match(r"\[(\d+)/(\d+)\] .*?(\S+\.(?:cu|cpp|cc|cxx|c))(?:'|\s)", line + " "):
-            self._echo(f"[{match[1]}/{match[2]}] {_clock(time.monotonic() - self._start)}  {os.path.basename(match[3])}")
+            self._echo(
+                f"[{match[1]}/{match[2]}] {_clock(time.monotonic() - self._start)}  {os.path.basename(match[3])}"
+            )
         elif re.search(r"\b(error|fatal|FAILED|refused)\b", line) and "-Werror" not in line:
             self._echo(line[:400])
 
@@ -149,7 +163,9 @@ def _clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-_ERROR = re.compile(r"(fatal error|\berror\b ?:|error #|Error:|undefined reference|Killed|refused:|No space left|cannot find -l)")
+_ERROR = re.compile(
+    r"(fatal error|\berror\b ?:|error #|Error:|undefined reference|Killed|refused:|No space left|cannot find -l)"
+)
 
 
 def first_errors(log: Path, limit: int = 3) -> str:

@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 from support import ROOT, lacking
 
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--no-skips", action="store_true", help="a test that is skipped fails: the run is meant to be whole")
+    parser.addoption(
+        "--no-skips", action="store_true", help="a test that is skipped fails: the run is meant to be whole"
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,7 +38,17 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
 def clean_env(tmp_path: Path) -> dict[str, str]:
     """The environment of a user without any settings, with caches of their own."""
     env = {key: value for key, value in os.environ.items() if not key.startswith(("MAMBA_", "UV_", "CONDA_", "NVCC_"))}
-    for name in ("CUDA_HOME", "CUDA_PATH", "CXX", "CC", "MAX_JOBS", "TORCH_CUDA_ARCH_LIST", "VIRTUAL_ENV", "PYTHONPATH", "SOURCE_DATE_EPOCH"):
+    for name in (
+        "CUDA_HOME",
+        "CUDA_PATH",
+        "CXX",
+        "CC",
+        "MAX_JOBS",
+        "TORCH_CUDA_ARCH_LIST",
+        "VIRTUAL_ENV",
+        "PYTHONPATH",
+        "SOURCE_DATE_EPOCH",
+    ):
         env.pop(name, None)
     return env
 

@@ -24,7 +24,9 @@ def main() -> int:
     python = environment(with_torch=options.tier == "all")
     env = {**os.environ, "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
     # Nothing that a developer has set may decide a test.
-    for name in [name for name in env if name.startswith("MAMBA_") or name in ("VIRTUAL_ENV", "PYTHONPATH", "CONDA_PREFIX")]:
+    for name in [
+        name for name in env if name.startswith("MAMBA_") or name in ("VIRTUAL_ENV", "PYTHONPATH", "CONDA_PREFIX")
+    ]:
         del env[name]
     commands = [
         [python, "-m", "ruff", "check", "."],

@@ -1,7 +1,11 @@
-"""What several tests need: where things are, and how a skip is said."""
+"""What several tests need: where things are, how a skip is said, and how frontends are driven."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,3 +17,52 @@ PACKAGES = ROOT / "tests" / "packages"
 def lacking(what: str) -> None:
     """Skip, naming what is missing; a run that is meant to be whole turns this into a failure."""
     pytest.skip(f"lacks {what}")
+
+
+def copy_tiny(into: Path) -> Path:
+    shutil.copytree(PACKAGES / "tiny_cuda", into)
+    shutil.copytree(
+        ROOT / "mamba_build_backend", into / "mamba_build_backend", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    return into
+
+
+def run(*command: object, env: dict[str, str], cwd: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [str(part) for part in command], env=env, cwd=cwd, capture_output=True, text=True, check=False
+    )
+    if check and done.returncode != 0:
+        pytest.fail(f"{command} exited with {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
+    return done
+
+
+def pip_wheel(
+    project: Path, out: Path, env: dict[str, str], *options: str, check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    return run(
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "-v",
+        "--no-deps",
+        "-w",
+        out,
+        *options,
+        project,
+        env=env,
+        cwd=out.parent,
+        check=check,
+    )
+
+
+def only_wheel(folder: Path) -> Path:
+    wheels = list(folder.glob("*.whl"))
+    assert len(wheels) == 1, wheels
+    return wheels[0]
+
+
+def without_local_nvcc(env: dict[str, str]) -> dict[str, str]:
+    """PATH without any folder that holds nvcc."""
+    kept = [folder for folder in env["PATH"].split(os.pathsep) if not os.path.exists(os.path.join(folder, "nvcc"))]
+    return {**env, "PATH": os.pathsep.join(kept)}

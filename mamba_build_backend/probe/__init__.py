@@ -9,7 +9,17 @@ from ..facts import Facts
 from ..settings import Settings
 from . import compilers, cuda, gpus, machine, sysroots, torch
 
-POLLUTING = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH", "LD_LIBRARY_PATH", "LDFLAGS", "CFLAGS", "CXXFLAGS", "CPPFLAGS")
+POLLUTING = (
+    "CPATH",
+    "C_INCLUDE_PATH",
+    "CPLUS_INCLUDE_PATH",
+    "LIBRARY_PATH",
+    "LD_LIBRARY_PATH",
+    "LDFLAGS",
+    "CFLAGS",
+    "CXXFLAGS",
+    "CPPFLAGS",
+)
 """Variables that put folders of the host in front of ours. The build runs without them, and says so."""
 
 
@@ -17,7 +27,7 @@ def probe_all(settings: Settings, environ: Mapping[str, str], cache: Path, *, em
     """Look at everything that the plan may want to choose from."""
     torches = torch.probe_torches(settings, environ)
     return Facts(
-        machine=machine.probe_machine(environ),
+        machine=machine.probe_machine(),
         torches=torches,
         toolkits=cuda.probe_toolkits(settings, environ, [Path(item.site) for item in torches]),
         compilers=compilers.probe_compilers(settings, environ),

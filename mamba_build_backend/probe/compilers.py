@@ -72,7 +72,16 @@ def read_compiler(path: Path, where: str, environ: Mapping[str, str]) -> Compile
     elif not cxx:
         problem = "it has no C++ headers"
     return Compiler(
-        str(path), where, kind, version.splitlines()[0], target, cxx, gcc, static, os.path.realpath(shared) if shared else None, problem
+        str(path),
+        where,
+        kind,
+        version.splitlines()[0],
+        target,
+        cxx,
+        gcc,
+        static,
+        os.path.realpath(shared) if shared else None,
+        problem,
     )
 
 

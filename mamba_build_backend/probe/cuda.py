@@ -78,6 +78,8 @@ def read_toolkit(home: Path, where: str, environ: Mapping[str, str]) -> Toolkit:
     except ToolError:  # nvcc before 11.? has no such option; the table knows its architectures
         archs = ()
     problem = None
-    if layout == "home" and not any((home / part / "cuda_runtime.h").is_file() for part in ("include", "targets/x86_64-linux/include")):
+    if layout == "home" and not any(
+        (home / part / "cuda_runtime.h").is_file() for part in ("include", "targets/x86_64-linux/include")
+    ):
         problem = f"cuda_runtime.h is not in {home / 'include'}: the toolkit is incomplete"
     return Toolkit(str(home), where, layout, match[1], archs, problem)

@@ -7,14 +7,13 @@ import platform
 import re
 import sys
 import sysconfig
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from ..facts import Machine
 
 
-def probe_machine(environ: Mapping[str, str], *, root: Path = Path("/")) -> Machine:
+def probe_machine(*, root: Path = Path("/")) -> Machine:
     """Look at this machine. ``root`` stands in for / in tests of /proc and /sys readings."""
     libc, version = _libc()
     return Machine(

@@ -59,5 +59,7 @@ def _zig(package: Path) -> Sysroot:
     for info in package.parent.glob("ziglang-*.dist-info"):
         version = info.name[len("ziglang-") : -len(".dist-info")]
     if not version.startswith(f"{ZIG_VERSION}.") and version != ZIG_VERSION:
-        return Sysroot("zig", str(package), "ziglang", problem=f"ziglang {version}: its glibc headers are not {ZIG_VERSION}'s")
+        return Sysroot(
+            "zig", str(package), "ziglang", problem=f"ziglang {version}: its glibc headers are not {ZIG_VERSION}'s"
+        )
     return Sysroot("zig", str(package), f"ziglang {version}")

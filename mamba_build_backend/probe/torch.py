@@ -102,10 +102,16 @@ def read_torch(folder: Path, where: str) -> Torch:
 def _version_file(text: str) -> dict[str, str | None]:
     values: dict[str, str | None] = {}
     for node in ast.parse(text).body:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
         value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign)) else None
         for target in targets:
-            if isinstance(target, ast.Name) and isinstance(value, ast.Constant) and isinstance(value.value, (str, type(None))):
+            if (
+                isinstance(target, ast.Name)
+                and isinstance(value, ast.Constant)
+                and isinstance(value.value, (str, type(None)))
+            ):
                 values[target.id] = value.value
     return values
 
@@ -127,7 +133,7 @@ def _cxx_standard(header: Path) -> int:
 
 def _tag(folder: Path, version: str) -> str | None:
     for info in folder.glob("torch-*.dist-info"):
-        if info.name in (f"torch-{version}.dist-info", f"torch-{version.split('+')[0]}.dist-info"):
+        if info.name in (f"torch-{version}.dist-info", f"torch-{version.split('+', maxsplit=1)[0]}.dist-info"):
             with suppress(OSError):
                 if match := re.search(r"^Tag: (\S+)", (info / "WHEEL").read_text(encoding="utf-8"), re.MULTILINE):
                     return match[1]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .._compat import tomllib, version
 
@@ -43,6 +43,9 @@ class TorchRow:
 
     version: str
     cuda: str
+
+
+Row = TypeVar("Row", Cuda, TorchRow)
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ class Tables:
         return older[-1] if older else self.floors[0]
 
 
-def _nearest(rows: Any, wanted: str) -> Any:
+def _nearest(rows: Sequence[Row], wanted: str) -> Row:
     older = [row for row in rows if version.Version(row.version) <= version.Version(wanted)]
     return older[-1] if older else rows[0]
 
@@ -159,7 +162,9 @@ def _rows(name: str, *needed: str) -> list[dict[str, Any]]:
     for row in rows:
         for key in needed:
             if row.get(key) in (None, "", []):
-                raise ValueError(f"tables/{name}.toml: the row of {row.get('version') or row.get('glibc')} has no {key!r}")
+                raise ValueError(
+                    f"tables/{name}.toml: the row of {row.get('version') or row.get('glibc')} has no {key!r}"
+                )
     return rows
 
 

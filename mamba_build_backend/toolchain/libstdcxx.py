@@ -12,6 +12,7 @@ archive gave mamba-ssm a second std::locale and a reference to glibc 2.32. ``wra
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -62,7 +63,14 @@ def apply_libstdcxx(compiler: Compiler, floor: Floor, root: Root, folder: Path, 
     assembly.write_text(_assembly(kept), encoding="ascii")
     script.write_text(_version_script(kept), encoding="ascii")
     shared = folder / "libstdc++.so.6"
-    link = ["-shared", "-nostdlib", "-nostartfiles", "-fPIC", f"-Wl,--version-script={script}", "-Wl,-soname,libstdc++.so.6"]
+    link = [
+        "-shared",
+        "-nostdlib",
+        "-nostartfiles",
+        "-fPIC",
+        f"-Wl,--version-script={script}",
+        "-Wl,-soname,libstdc++.so.6",
+    ]
     capture([compiler.path, *link, "-o", shared, assembly], env=environ, timeout=120)
 
     support = _support_archive(compiler, root, folder, environ)
@@ -81,7 +89,8 @@ def _support_archive(compiler: Compiler, root: Root, folder: Path, environ: Mapp
         source = folder / f"{name}.cpp"
         source.write_text(text, encoding="ascii")
         objects.append(folder / f"{name}.o")
-        command = [compiler.path, *root.defines, "-nostdinc", "-nostdinc++", *includes, "-O2", "-fPIC", "-c", source, "-o", objects[-1]]
+        flags = [*root.defines, "-nostdinc", "-nostdinc++", *includes, "-O2", "-fPIC"]
+        command: list[str | os.PathLike[str]] = [compiler.path, *flags, "-c", source, "-o", objects[-1]]
         capture(command, env=environ, timeout=120)
     archive = folder / SUPPORT
     archive.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -21,7 +22,16 @@ _HEADERS = {
 }
 _LOADER = {"x86_64": "ld-linux-x86-64.so.2", "aarch64": "ld-linux-aarch64.so.1"}
 _OBJECTS = ("Scrt1.o", "crti.o", "crtn.o", "libc_nonshared.a")
-_STUBS = ("libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libutil.so.1", "libresolv.so.2", "libld.so.2")
+_STUBS = (
+    "libc.so.6",
+    "libm.so.6",
+    "libpthread.so.0",
+    "libdl.so.2",
+    "librt.so.1",
+    "libutil.so.1",
+    "libresolv.so.2",
+    "libld.so.2",
+)
 
 # libstdc++'s ext/atomicity.h uses __libc_single_threaded (GLIBC_2.32) wherever this header exists; zig carries it for
 # every target, because its headers are the newest glibc's with the differences switched by __GLIBC_MINOR__.
@@ -38,13 +48,14 @@ class Root:
     defines: tuple[str, ...]
 
 
-def apply_sysroot(chosen: Sysroot, glibc: str, target: str, cache: Path, environ: Mapping[str, str], echo: Echo) -> Root:
+def apply_sysroot(
+    chosen: Sysroot, glibc: str, target: str, cache: Path, environ: Mapping[str, str], echo: Echo
+) -> Root:
     """Make the chosen sysroot ready to compile against."""
+    path, defines = Path(chosen.path), tuple[str, ...]()
     if chosen.provider == "zig":
         path = prepared_zig(chosen, glibc, target, cache, environ, echo)
         defines = (f"-D__GLIBC_MINOR__={glibc.partition('.')[2]}",)
-    else:
-        path, defines = Path(chosen.path), ()
     # Debian's roots keep a part in folders named after the target; Red Hat's and conda's have lib64.
     libraries = [f"usr/lib/{target}", f"lib/{target}", "usr/lib64", "usr/lib", "lib64", "lib"]
     includes = [f"usr/include/{target}", "usr/include"]
@@ -73,7 +84,11 @@ def _copy_headers(zig: Path, arch: str, include: Path) -> None:
     for name in _HEADERS[arch]:
         source = zig / "lib" / "libc" / "include" / name
         if not source.is_dir():
-            raise ToolError(f"{source} is missing", "the ziglang package is incomplete", "python -m pip install --force-reinstall ziglang==0.13.0.post1")
+            raise ToolError(
+                f"{source} is missing",
+                "the ziglang package is incomplete",
+                "python -m pip install --force-reinstall ziglang==0.13.0.post1",
+            )
         shutil.copytree(source, include, dirs_exist_ok=True, copy_function=shutil.copyfile)
     for name in _TOO_NEW:
         (include / name).unlink(missing_ok=True)
@@ -86,14 +101,26 @@ def _make_stubs(zig: Path, arch: str, glibc: str, lib: Path, environ: Mapping[st
         source = Path(scratch) / "main.c"
         source.write_text("int main(void) { return 0; }\n")
         env = {**environ, "ZIG_GLOBAL_CACHE_DIR": scratch, "ZIG_LOCAL_CACHE_DIR": scratch, "ZIG_VERBOSE_LINK": "1"}
-        command = [zig / "zig", "cc", "-v", "-target", f"{arch}-linux-gnu.{glibc}", "-o", Path(scratch) / "main", source]
+        target = f"{arch}-linux-gnu.{glibc}"
+        command: list[str | os.PathLike[str]] = [
+            zig / "zig",
+            "cc",
+            "-v",
+            "-target",
+            target,
+            "-o",
+            Path(scratch) / "main",
+            source,
+        ]
         said = capture([*command, "-lm", "-lpthread", "-ldl", "-lrt"], env=env, timeout=300, merge=True)
         # The last link line names every file that went into the program.
         line = next((line for line in reversed(said.splitlines()) if "Scrt1.o" in line and "ld.lld" in line), "")
         parts = {Path(part).name: Path(part) for part in line.split()}
         missing = [name for name in (*_OBJECTS, *_STUBS) if name not in parts or not parts[name].is_file()]
         if missing:
-            raise ToolError(f"zig made no {', '.join(missing)} for glibc {glibc}", "another provider can serve", "-C sysroot=conda")
+            raise ToolError(
+                f"zig made no {', '.join(missing)} for glibc {glibc}", "another provider can serve", "-C sysroot=conda"
+            )
         for name in (*_OBJECTS, *_STUBS):
             shutil.copyfile(parts[name], lib / (_LOADER[arch] if name == "libld.so.2" else name))
     shutil.copyfile(lib / "Scrt1.o", lib / "crt1.o")

@@ -74,7 +74,9 @@ def portable(compiler, root, folder, glibc):
 
 def compiled(cxx, folder, *options, source=SAMPLE, name="sample.so"):
     (folder / "sample.cpp").write_text(source)
-    done = subprocess.run([cxx, "-O2", *options, "sample.cpp", "-o", name], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [cxx, "-O2", *options, "sample.cpp", "-o", name], cwd=folder, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return folder / name
 
@@ -86,7 +88,9 @@ def test_a_library_keeps_the_floor_of_its_abi_and_runs(compiler, root, tmp_path,
     measured = audit.measure(library)
     for field in ("glibc", "glibcxx", "cxxabi", "gcc"):
         most = glibc if field == "glibc" else getattr(floor, field)
-        assert not getattr(measured, field) or tuple(map(int, getattr(measured, field).split("."))) <= tuple(map(int, most.split("."))), measured
+        assert not getattr(measured, field) or tuple(map(int, getattr(measured, field).split("."))) <= tuple(
+            map(int, most.split("."))
+        ), measured
     assert ctypes.CDLL(str(library)).sample(3) == 1006
 
 
@@ -100,7 +104,7 @@ def test_the_same_source_without_the_recipe_breaks_the_floor(compiler, root, tmp
 
 def test_only_the_newer_functions_come_in_statically_even_beside_a_library_that_needs_many(compiler, root, tmp_path):
     # A stand-in for libtorch: a shared library that leaves new symbols of libstdc++ undefined, locale's among them.
-    newer = "#include <fstream>\n#include <sstream>\n#include <filesystem>\nint other() { std::ostringstream o; std::istringstream i; std::fstream f(\"x\"); return int(std::filesystem::exists(\"/\")) + int(o.str().size()); }\n"
+    newer = '#include <fstream>\n#include <sstream>\n#include <filesystem>\nint other() { std::ostringstream o; std::istringstream i; std::fstream f("x"); return int(std::filesystem::exists("/")) + int(o.str().size()); }\n'
     compiled(compiler.path, tmp_path, "-std=c++17", "-shared", "-fPIC", source=newer, name="libother.so")
     _, cxx = portable(compiler, root, tmp_path, "2.24")
     library = compiled(cxx, tmp_path, "-shared", "-fPIC", "-Wl,--no-as-needed", "-L.", "-lother")
@@ -126,7 +130,7 @@ def test_an_object_of_gxx_13_gets_its_streams_started_once(compiler, root, tmp_p
 
 def test_a_program_runs_and_sees_an_old_glibc(compiler, root, tmp_path):
     _, cxx = portable(compiler, root, tmp_path, "2.24")
-    source = "#include <features.h>\n#include <cstdio>\n#if __has_include(<sys/single_threaded.h>)\n#error host header\n#endif\nint main() { std::printf(\"%d.%d\", __GLIBC__, __GLIBC_MINOR__); }\n"
+    source = '#include <features.h>\n#include <cstdio>\n#if __has_include(<sys/single_threaded.h>)\n#error host header\n#endif\nint main() { std::printf("%d.%d", __GLIBC__, __GLIBC_MINOR__); }\n'
     program = compiled(cxx, tmp_path, source=source, name="program")
     assert subprocess.run([program], capture_output=True, text=True, check=True).stdout == "2.17"
 
@@ -134,7 +138,10 @@ def test_a_program_runs_and_sees_an_old_glibc(compiler, root, tmp_path):
 def test_the_wrapper_answers_questions_as_the_compiler_does(compiler, root, tmp_path):
     _, cxx = portable(compiler, root, tmp_path, "2.24")
     for question in (["--version"], ["-dumpversion"], ["-dumpmachine"], ["-v"]):
-        answers = [subprocess.run([tool, *question], capture_output=True, text=True, check=False) for tool in (cxx, compiler.path)]
+        answers = [
+            subprocess.run([tool, *question], capture_output=True, text=True, check=False)
+            for tool in (cxx, compiler.path)
+        ]
         assert answers[0].returncode == answers[1].returncode == 0
         assert answers[0].stdout == answers[1].stdout
 
@@ -161,11 +168,19 @@ def test_the_sysroot_is_made_once(compiler, zig_package, tmp_path):
         sysroot.apply_sysroot(chosen, "2.17", compiler.target, tmp_path, os.environ, said.append)
     assert len(said) == 1
     assert time.monotonic() - start < 300
-    assert [path.name for path in (tmp_path / "sysroots").iterdir() if not path.name.startswith(".")] == [f"zig-0.13.0-{compiler.target.partition('-')[0]}-glibc-2.17"]
+    assert [path.name for path in (tmp_path / "sysroots").iterdir() if not path.name.startswith(".")] == [
+        f"zig-0.13.0-{compiler.target.partition('-')[0]}-glibc-2.17"
+    ]
 
 
 def test_a_symbol_that_nobody_has_is_found_to_be_missing(compiler, tmp_path):
-    library = compiled(compiler.path, tmp_path, "-shared", "-fPIC", source='extern "C" void nobody_has_this(); extern "C" void f() { nobody_has_this(); }')
+    library = compiled(
+        compiler.path,
+        tmp_path,
+        "-shared",
+        "-fPIC",
+        source='extern "C" void nobody_has_this(); extern "C" void f() { nobody_has_this(); }',
+    )
     needs = read_needs(library)
     assert "nobody_has_this" in needs.unversioned
     with Providers([library]) as providers:
@@ -181,9 +196,19 @@ def test_gpu_code_is_read_as_cuobjdump_reads_it(torch_site, tmp_path):
     (tmp_path / "l.cu").write_text("__global__ void l(float* x) { *x *= 3; }\nvoid g(float* x) { l<<<1, 1>>>(x); }\n")
     codes = ["-gencode=arch=compute_75,code=[sm_75]", "-gencode=arch=compute_80,code=[sm_80,sm_90,sm_120,compute_80]"]
     for extra in ([], ["-Xfatbin", "-compress-all"]):
-        subprocess.run([nvcc, "-shared", "-Xcompiler", "-fPIC", *codes, *extra, "k.cu", "l.cu", "-o", "k.so"], cwd=tmp_path, check=True)
+        subprocess.run(
+            [nvcc, "-shared", "-Xcompiler", "-fPIC", *codes, *extra, "k.cu", "l.cu", "-o", "k.so"],
+            cwd=tmp_path,
+            check=True,
+        )
         mine = sorted((item.kind, item.arch) for item in read_needs(tmp_path / "k.so").gpu)
         assert mine == sorted([("sass", arch) for arch in ("75", "80", "90", "120")] * 2 + [("ptx", "80")] * 2)
-        listed = subprocess.run([cuobjdump, "--list-elf", "--list-ptx", "k.so"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-        theirs = sorted(("ptx" if line.startswith("PTX") else "sass", line.split("sm_")[1].split(".")[0]) for line in listed.splitlines() if "sm_" in line)
+        listed = subprocess.run(
+            [cuobjdump, "--list-elf", "--list-ptx", "k.so"], cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout
+        theirs = sorted(
+            ("ptx" if line.startswith("PTX") else "sass", line.split("sm_")[1].split(".")[0])
+            for line in listed.splitlines()
+            if "sm_" in line
+        )
         assert mine == theirs

@@ -20,7 +20,13 @@ PLAN = ["-gencode=arch=compute_90,code=[sm_90]", "-std=c++20"]
 
 
 def test_upstream_choices_give_way_to_the_plan():
-    assert rewrite_nvcc(UPSTREAM, PLAN) == ["-O3", "-U__CUDA_NO_HALF_OPERATORS__", "--expt-relaxed-constexpr", "--use_fast_math", *PLAN]
+    assert rewrite_nvcc(UPSTREAM, PLAN) == [
+        "-O3",
+        "-U__CUDA_NO_HALF_OPERATORS__",
+        "--expt-relaxed-constexpr",
+        "--use_fast_math",
+        *PLAN,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +70,14 @@ def test_arguments_of_every_shape_become_a_dict(given):
 
 def run_child(tmp_path, setup):
     (tmp_path / "setup.py").write_text(setup)
-    spec = {"setup": str(tmp_path / "setup.py"), "arguments": ["hello"], "path_first": [], "path_last": [], "nvcc_flags": [], "cxx_flags": []}
+    spec = {
+        "setup": str(tmp_path / "setup.py"),
+        "arguments": ["hello"],
+        "path_first": [],
+        "path_last": [],
+        "nvcc_flags": [],
+        "cxx_flags": [],
+    }
     (tmp_path / "spec.json").write_text(json.dumps(spec))
     return subprocess.run([sys.executable, CHILD, tmp_path / "spec.json"], capture_output=True, text=True, check=False)
 

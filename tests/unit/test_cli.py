@@ -16,7 +16,14 @@ from mamba_build_backend.tables import load_tables
 
 
 def run(*arguments, env=None, cwd=ROOT):
-    return subprocess.run([sys.executable, "-m", "mamba_build_backend", *arguments], cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "mamba_build_backend", *arguments],
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.fixture
@@ -55,7 +62,11 @@ def test_build_without_a_compiler_stops_before_anything_is_fetched(bare, tmp_pat
         (["-C", "arhc=9.0"], {}, "unknown setting 'arhc' in -C (config settings); did you mean 'arch'?"),
         (["-C", "arch"], {}, "-C 'arch' has no value"),
         (["-C", "arch=sm90x"], {}, "arch: 'sm90x' is not a compute capability"),
-        ([], {"MAMBA_BUILD_GLIBCC": "2.17"}, "unknown setting 'MAMBA_BUILD_GLIBCC' in the environment; did you mean 'MAMBA_BUILD_GLIBC'?"),
+        (
+            [],
+            {"MAMBA_BUILD_GLIBCC": "2.17"},
+            "unknown setting 'MAMBA_BUILD_GLIBCC' in the environment; did you mean 'MAMBA_BUILD_GLIBC'?",
+        ),
         (["--project", "/nowhere"], {}, "/nowhere has no pyproject.toml"),
     ],
 )
@@ -146,7 +157,10 @@ def test_the_first_real_error_is_found_in_a_log(tmp_path):
         "+ c++ -Werror -c a.cpp\n[1/2] c++ error.cpp\na.cpp:3:10: fatal error: cuda_runtime.h: No such file or directory\n"
         "compilation terminated.\nninja: build stopped: subcommand failed.\nRuntimeError: Error compiling objects for extension\n"
     )
-    assert upstream.first_errors(log).splitlines()[1].strip() == "a.cpp:3:10: fatal error: cuda_runtime.h: No such file or directory"
+    assert (
+        upstream.first_errors(log).splitlines()[1].strip()
+        == "a.cpp:3:10: fatal error: cuda_runtime.h: No such file or directory"
+    )
     assert upstream.first_errors(tmp_path / "none") == ""
 
 
@@ -165,7 +179,12 @@ def test_hooks_are_what_pep_517_and_660_name():
 
 def test_importing_the_backend_loads_nothing_heavy():
     code = "import sys, mamba_build_backend; print([m for m in sys.modules if m.split('.')[0] in ('packaging', 'elftools', 'torch', 'setuptools', 'tomllib')])"
-    done = subprocess.run([sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.strip() == "[]"
 
 
@@ -176,7 +195,9 @@ def test_doctor_needs_nothing_but_pip(tmp_path):
     venv.create(tmp_path / "v", with_pip=True)
     python = tmp_path / "v" / "bin" / "python"
     env = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    done = subprocess.run([python, "-m", "mamba_build_backend", "doctor"], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [python, "-m", "mamba_build_backend", "doctor"], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+    )
     assert done.stderr == ""
     assert done.stdout.startswith("machine ")
 
@@ -185,7 +206,13 @@ def test_a_python_without_pip_and_packaging_is_told_what_to_type(tmp_path):
     import venv
 
     venv.create(tmp_path / "v", with_pip=False)
-    done = subprocess.run([tmp_path / "v/bin/python", "-m", "mamba_build_backend", "doctor"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [tmp_path / "v/bin/python", "-m", "mamba_build_backend", "doctor"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 8
     assert "-m pip install" in done.stderr
     assert "Traceback" not in done.stderr
@@ -195,8 +222,17 @@ def test_the_sdist_of_this_project_holds_these_files():
     from mamba_build_backend.sdist import project_files
 
     names = {path.relative_to(ROOT).as_posix() for path in project_files(ROOT)}
-    assert {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "mamba_build_backend/__init__.py", "mamba_build_backend/tables/upstream.toml"} <= names
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split("\n")
+    assert {
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "CHANGELOG.md",
+        "mamba_build_backend/__init__.py",
+        "mamba_build_backend/tables/upstream.toml",
+    } <= names
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split(
+        "\n"
+    )
     if (ROOT / ".git").exists():
         assert names <= set(tracked), "nothing that is not under version control"
 
@@ -217,8 +253,18 @@ def test_the_same_tree_gives_the_same_sdist(tmp_path):
     for number in range(2):
         (tmp_path / str(number)).mkdir()
         os.utime(tree / "a.py", (number, number))
-        made_file = write_sdist(tree, {"name": "mamba-ssm-portable"}, made, "Name: mamba_ssm\nVersion: 2.3.0\n\n", archive, tmp_path / str(number), {})
+        made_file = write_sdist(
+            tree,
+            {"name": "mamba-ssm-portable"},
+            made,
+            "Name: mamba_ssm\nVersion: 2.3.0\n\n",
+            archive,
+            tmp_path / str(number),
+            {},
+        )
         digests.add(sources.sha256(made_file))
     assert len(digests) == 1
     with tarfile.open(made_file) as tar:
-        assert tar.getnames() == [f"mamba_ssm_portable-2.3.0/{name}" for name in ("a.py", "upstream/mamba_ssm-2.3.0.tar.gz", "PKG-INFO")]
+        assert tar.getnames() == [
+            f"mamba_ssm_portable-2.3.0/{name}" for name in ("a.py", "upstream/mamba_ssm-2.3.0.tar.gz", "PKG-INFO")
+        ]

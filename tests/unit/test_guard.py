@@ -59,7 +59,9 @@ def test_another_torch_is_an_import_error_that_names_both_and_the_command(site, 
     give_torch(site, version, cuda, abi=abi)
     done = python(site, "-c", "import mamba_ssm")
     assert done.returncode == 1
-    assert "ImportError: mamba-ssm 2.3.2.post1 (mamba-ssm-portable) was built for torch 2.11 with CUDA 13" in done.stderr
+    assert (
+        "ImportError: mamba-ssm 2.3.2.post1 (mamba-ssm-portable) was built for torch 2.11 with CUDA 13" in done.stderr
+    )
     assert found in done.stderr
     assert "type: python -m pip install 'torch==2.11.*'" in done.stderr
     assert "undefined symbol" not in done.stderr

@@ -103,5 +103,7 @@ def test_the_record_holds_no_home_folder(monkeypatch):
 
 def test_self_keeps_its_own_name_and_pins_torch():
     own = replace(made(), upstream=plan.Choice(tables.UpstreamRow("self", ""), "test"))
-    text = metadata.compose_metadata(own, "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\nRequires-Dist: torch\n\n", {}, ())
+    text = metadata.compose_metadata(
+        own, "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\nRequires-Dist: torch\n\n", {}, ()
+    )
     assert "Name: tiny\nVersion: 1.0\nRequires-Dist: torch==2.11.*\n" in text

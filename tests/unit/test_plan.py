@@ -13,7 +13,11 @@ RECORDED = sorted((Path(__file__).parent.parent / "facts").glob("*.json"))
 def planned(path):
     data = json.loads(path.read_text())
     found = facts.from_json(data["facts"])
-    return data["expect"], found, plan.decide(settings.load_settings(data["settings"], {}, {}), found, tables.load_tables())
+    return (
+        data["expect"],
+        found,
+        plan.decide(settings.load_settings(data["settings"], {}, {}), found, tables.load_tables()),
+    )
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
@@ -42,7 +46,9 @@ def test_recorded_machine_gets_its_plan(path):
         assert sentence in told
     for sentence in expect.get("notes", []):
         assert any(sentence in note for note in made.notes)
-    reasons = [item.why for choice in (made.torch, made.toolkit, made.compiler, made.sysroot) for item in choice.rejected]
+    reasons = [
+        item.why for choice in (made.torch, made.toolkit, made.compiler, made.sysroot) for item in choice.rejected
+    ]
     for sentence in expect.get("rejected", []):
         assert any(sentence in why for why in reasons), reasons
 
@@ -66,7 +72,9 @@ def test_the_same_facts_give_the_same_report(path):
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
 def test_facts_survive_json(path):
     data = json.loads(path.read_text())["facts"]
-    assert facts.to_json(facts.from_json(data)) == json.loads(json.dumps(data), object_hook=lambda d: {k: tuple(v) if isinstance(v, list) else v for k, v in d.items()})
+    assert facts.to_json(facts.from_json(data)) == json.loads(
+        json.dumps(data), object_hook=lambda d: {k: tuple(v) if isinstance(v, list) else v for k, v in d.items()}
+    )
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,9 @@ def test_a_signal_to_the_backend_ends_all_and_gives_130(tmp_path, number):
         "from pathlib import Path\nfrom mamba_build_backend.boundary import user_errors\nfrom mamba_build_backend.process import stream\n"
         f"with user_errors():\n    stream([sys.executable, '-c', {FAMILY!r}], env={{}}, cwd=Path('.'), log=Path('log'), echo=lambda line: print(line, flush=True))\n"
     )
-    backend = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    backend = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     grandchild = int(backend.stdout.readline())
     assert alive(grandchild)
     backend.send_signal(number)
@@ -56,7 +58,9 @@ def test_a_signal_to_the_backend_ends_all_and_gives_130(tmp_path, number):
 
 
 def test_the_log_holds_the_command_as_it_can_be_pasted(tmp_path):
-    status = stream(["sh", "-c", "echo 'a b'; exit 3"], env=os.environ, cwd=tmp_path, log=tmp_path / "log", echo=lambda line: None)
+    status = stream(
+        ["sh", "-c", "echo 'a b'; exit 3"], env=os.environ, cwd=tmp_path, log=tmp_path / "log", echo=lambda line: None
+    )
     assert status == 3
     assert (tmp_path / "log").read_text().splitlines()[1:] == ["+ sh -c 'echo '\"'\"'a b'\"'\"'; exit 3'", "a b"]
 

@@ -5,9 +5,12 @@ from mamba_build_backend.errors import SettingsError
 from mamba_build_backend.settings import known_keys, load_settings, settings_table
 
 
-
 def test_the_three_places_in_order_of_strength():
-    table, env, config = {"glibc": "2.24", "jobs": 2, "arch": "8.0"}, {"MAMBA_BUILD_GLIBC": "2.28", "MAMBA_BUILD_JOBS": "3"}, {"glibc": "2.31"}
+    table, env, config = (
+        {"glibc": "2.24", "jobs": 2, "arch": "8.0"},
+        {"MAMBA_BUILD_GLIBC": "2.28", "MAMBA_BUILD_JOBS": "3"},
+        {"glibc": "2.31"},
+    )
     loaded = load_settings(config, env, table)
     assert (loaded.glibc, loaded.jobs, loaded.arch) == ("2.31", 3, "8.0")
     assert loaded.origin("glibc") == "-C (config settings)"

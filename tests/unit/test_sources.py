@@ -12,7 +12,9 @@ from mamba_build_backend.plan import Choice
 from mamba_build_backend.tables import UpstreamRow
 
 DATA = b"what upstream released"
-ROW = UpstreamRow("mamba-ssm", "2.3.0", "mamba_ssm-2.3.0.tar.gz", "cb1c1cdf4d6b2d7a7a76a3ab0c4a54b7a5ea6a3b27d9bf4a6f6d0ff0d6cbd0c0")
+ROW = UpstreamRow(
+    "mamba-ssm", "2.3.0", "mamba_ssm-2.3.0.tar.gz", "cb1c1cdf4d6b2d7a7a76a3ab0c4a54b7a5ea6a3b27d9bf4a6f6d0ff0d6cbd0c0"
+)
 
 
 @pytest.fixture
@@ -136,20 +138,28 @@ def test_a_damaged_archive_is_refused(tmp_path, data):
 def test_pips_files_and_variables_are_merged_in_pips_order(tmp_path):
     user, override = tmp_path / "home/.config/pip/pip.conf", tmp_path / "override.conf"
     user.parent.mkdir(parents=True)
-    user.write_text("[global]\nindex-url = https://user.example/simple\nextra-index-url =\n  https://a.example\n  https://b.example\ntimeout = 60\n")
+    user.write_text(
+        "[global]\nindex-url = https://user.example/simple\nextra-index-url =\n  https://a.example\n  https://b.example\ntimeout = 60\n"
+    )
     override.write_text("[global]\nindex_url = https://override.example/simple\n[install]\ntrusted-host = h.example\n")
     environ = {"HOME": str(tmp_path / "home"), "XDG_CONFIG_DIRS": str(tmp_path / "none")}
     config = pip_config.read_index_config(environ, prefix=str(tmp_path))
     assert config.index_urls == ("https://user.example/simple",)
     assert config.timeout == 60
-    config = pip_config.read_index_config({**environ, "PIP_CONFIG_FILE": str(override), "PIP_CERT": "/ca.pem"}, prefix=str(tmp_path))
+    config = pip_config.read_index_config(
+        {**environ, "PIP_CONFIG_FILE": str(override), "PIP_CERT": "/ca.pem"}, prefix=str(tmp_path)
+    )
     assert config.index_urls == ("https://override.example/simple",)
     assert config.extra_index_urls == ("https://a.example", "https://b.example")
     assert (config.trusted_hosts, config.cert) == (("h.example",), "/ca.pem")
-    config = pip_config.read_index_config({**environ, "PIP_INDEX_URL": "https://env.example/simple"}, prefix=str(tmp_path))
+    config = pip_config.read_index_config(
+        {**environ, "PIP_INDEX_URL": "https://env.example/simple"}, prefix=str(tmp_path)
+    )
     assert config.index_urls == ("https://env.example/simple",)
 
 
 def test_uvs_variables_count_where_pip_says_nothing():
-    config = pip_config.read_index_config({"PIP_CONFIG_FILE": os.devnull, "UV_DEFAULT_INDEX": "https://uv.example/simple"})
+    config = pip_config.read_index_config(
+        {"PIP_CONFIG_FILE": os.devnull, "UV_DEFAULT_INDEX": "https://uv.example/simple"}
+    )
     assert config.index_urls == ("https://uv.example/simple",)

@@ -31,11 +31,16 @@ print(sorted(p.name for p in prepared(Path({folder!r}), build).iterdir()))
 
 
 def script(tmp_path, seconds):
-    return SLOW_BUILD.format(root=str(ROOT), count=str(tmp_path / "count"), folder=str(tmp_path / "cache" / "thing"), seconds=seconds)
+    return SLOW_BUILD.format(
+        root=str(ROOT), count=str(tmp_path / "count"), folder=str(tmp_path / "cache" / "thing"), seconds=seconds
+    )
 
 
 def test_two_that_start_together_build_it_once_and_both_get_it_whole(tmp_path):
-    started = [subprocess.Popen([sys.executable, "-c", script(tmp_path, 0.5)], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    started = [
+        subprocess.Popen([sys.executable, "-c", script(tmp_path, 0.5)], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
     assert [child.communicate()[0].strip() for child in started] == ["['first', 'second']"] * 2
     assert (tmp_path / "count").read_text() == "x"
 
@@ -65,7 +70,9 @@ def tiny_disk(tmp_path):
     """A file system with room for 64 kB, which only root can make."""
     folder = tmp_path / "tiny"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True, check=False
+    )
     if mounted.returncode != 0:
         lacking("the right to mount a tmpfs")
     yield folder
@@ -93,22 +100,22 @@ def test_a_full_disk_elsewhere_is_told_by_the_boundary(tiny_disk, capsys):
 
 def test_a_work_folder_with_blanks_and_letters_of_any_script_gets_a_plain_name(tmp_path):
     wanted = tmp_path / "mein Ordner – 模型"
-    with work_folder(Settings(build_dir=str(wanted)), {}) as folder:
+    with work_folder(Settings(build_dir=str(wanted))) as folder:
         assert str(folder).isascii()
         assert " " not in str(folder)
         (folder / "kept").write_text("")
         first = folder
     assert (wanted / "kept").exists()
     assert not first.is_symlink()
-    with work_folder(Settings(build_dir=str(wanted)), {}) as folder:
+    with work_folder(Settings(build_dir=str(wanted))) as folder:
         assert folder == first, "ninja knows its objects again"
 
 
 def test_a_temporary_work_folder_is_removed_unless_it_is_to_be_kept():
-    with work_folder(Settings(), {}) as folder:
+    with work_folder(Settings()) as folder:
         pass
     assert not folder.exists()
-    with work_folder(Settings(keep_build_dir=True), {}) as folder:
+    with work_folder(Settings(keep_build_dir=True)) as folder:
         pass
     assert folder.exists()
     folder.rmdir()

@@ -1,7 +1,7 @@
 from mamba_build_backend.elf import DynamicSymbol
+from mamba_build_backend.facts import Toolkit
 from mamba_build_backend.tables import Floor, load_tables
 from mamba_build_backend.toolchain import toolkit
-from mamba_build_backend.facts import Toolkit
 from mamba_build_backend.toolchain.libstdcxx import select_symbols
 
 
@@ -44,9 +44,13 @@ def test_the_index_nvcc_and_torchs_headers_become_one_folder(tmp_path):
     assert (view / "bin/nvcc").read_text() == str(build / "bin/nvcc")
     assert (view / "nvvm/bin/cicc").exists()
     assert (view / "include/cuda_runtime.h").exists()
-    assert (view / "include/crt/host_config.h").read_text() == str(build / "include/crt/host_config.h"), "nvcc's own win"
+    assert (view / "include/crt/host_config.h").read_text() == str(build / "include/crt/host_config.h"), (
+        "nvcc's own win"
+    )
     assert (view / "lib64/libcudart.so").read_text() == str(torch / "lib/libcudart.so.13")
-    assert toolkit.apply_toolkit(Toolkit(str(build), "test", "pypi", "13.0"), tmp_path / "site", tmp_path / "work") == view
+    assert (
+        toolkit.apply_toolkit(Toolkit(str(build), "test", "pypi", "13.0"), tmp_path / "site", tmp_path / "work") == view
+    )
 
 
 def test_a_toolkit_that_is_one_folder_is_used_where_it_is(tmp_path):

@@ -14,7 +14,10 @@ _SIGNS = {"ok": "ok", "failed": "FAILED", "unchecked": "-"}
 
 def main() -> int:
     """Print the table, or the same as JSON."""
-    parser = argparse.ArgumentParser(prog="python -m mamba_ssm_portable", description="Check this installation against the torch and the GPU that are here.")
+    parser = argparse.ArgumentParser(
+        prog="python -m mamba_ssm_portable",
+        description="Check this installation against the torch and the GPU that are here.",
+    )
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     options = parser.parse_args()
     rows = all_rows()
@@ -22,7 +25,18 @@ def main() -> int:
     verdict = _verdict(rows)
     if options.json:
         data = [{"check": row.check, "state": row.state, "found": row.found} for row in rows]
-        print(json.dumps({"schema": 1, "distribution": _built_for.DISTRIBUTION, "version": _built_for.VERSION, "rows": data, "verdict": verdict}, indent=1))
+        print(
+            json.dumps(
+                {
+                    "schema": 1,
+                    "distribution": _built_for.DISTRIBUTION,
+                    "version": _built_for.VERSION,
+                    "rows": data,
+                    "verdict": verdict,
+                },
+                indent=1,
+            )
+        )
     else:
         width = max(len(row.check) for row in rows)
         for row in rows:

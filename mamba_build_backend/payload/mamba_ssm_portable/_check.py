@@ -125,10 +125,18 @@ def _kernels(torch: Any) -> Row:
                 allowed = tolerance * (1 if name == "out" else 5)
                 worst.append(error / allowed)
                 if not error <= allowed:
-                    return Row("kernels", "failed", f"{name} in {dtype} is off by {error:.1e} of its largest value; {allowed:.0e} is allowed")
+                    return Row(
+                        "kernels",
+                        "failed",
+                        f"{name} in {dtype} is off by {error:.1e} of its largest value; {allowed:.0e} is allowed",
+                    )
     except RuntimeError as error:
         return Row("kernels", "failed", str(error).splitlines()[0])
-    return Row("kernels", "ok", f"selective scan, forward and backward, fp32 fp16 bf16: as the reference ({max(worst):.0%} of what is allowed)")
+    return Row(
+        "kernels",
+        "ok",
+        f"selective scan, forward and backward, fp32 fp16 bf16: as the reference ({max(worst):.0%} of what is allowed)",
+    )
 
 
 def _scan(torch: Any, scan: Any, dtype: Any) -> list[Any]:

@@ -12,7 +12,9 @@ def misfit() -> str | None:
     built = f"{name} was built for torch {_built_for.TORCH} with CUDA {cuda}"
     install = f"python -m pip install 'torch=={_built_for.TORCH}.*'"
     rebuild = f"python -m pip install --force-reinstall --no-deps --no-cache-dir --no-binary {_built_for.DISTRIBUTION} {_built_for.DISTRIBUTION}"
-    advice = f"\n  type: {install}   (the torch that it was built for)\n  or:   {rebuild}   (build it again for your torch)"
+    advice = (
+        f"\n  type: {install}   (the torch that it was built for)\n  or:   {rebuild}   (build it again for your torch)"
+    )
     try:
         import torch
     except ImportError as error:

@@ -1,0 +1,352 @@
+"""The hooks as users reach them: pip, build, uv and the command line, each isolated, on a real CUDA extension."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+import zipfile
+from email.parser import HeaderParser
+from pathlib import Path
+
+from support import ROOT, copy_tiny, lacking, only_wheel, pip_wheel, run, without_local_nvcc
+
+from mamba_build_backend import audit
+
+TAG = f"cp{sys.version_info.major}{sys.version_info.minor}"
+USE = "import torch, tiny_cuda_ext as t; print(t.lines(3)); t.scale()\ntry: t.thrown()\nexcept ValueError as error: print('caught', error)"
+USED = "size 0 n 3\n\ncaught a torch error\n"
+
+
+def used(wheel, folder, env):
+    """Unpack the wheel and use its extension beside the torch of this environment."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    done = run(sys.executable, "-c", USE, env={**env, "PYTHONPATH": str(folder)}, cwd=folder)
+    return done.stdout
+
+
+def libraries(torch_site):
+    from mamba_build_backend.probe.machine import probe_machine
+
+    return audit.provider_libraries(torch_site, None, probe_machine().python_library)
+
+
+def test_pip_isolated_makes_one_portable_wheel_that_works(tiny, env, tmp_path, torch_site):
+    done = pip_wheel(tiny, tmp_path / "dist", env)
+    wheel = only_wheel(tmp_path / "dist")
+    assert wheel.name == f"tiny_cuda-1.2.3-{TAG}-{TAG}-manylinux_2_24_x86_64.whl"
+    assert used(wheel, tmp_path / "site", env) == USED
+    assert "compiling self" in done.stdout + done.stderr
+    assert "[2/2]" in done.stdout + done.stderr, "progress is shown"
+
+    report = audit.audit_wheel(wheel, libraries=libraries(torch_site))
+    assert report.problems == ()
+    (extension,) = report.extensions
+    assert extension.rpath == ()
+    assert extension.unresolved == ()
+    assert [arch for arch, _ in extension.sass] == ["90"], "upstream's sm_80 gave way to the plan's"
+    assert extension.ptx == ()
+    numbers = {
+        name: tuple(map(int, getattr(extension.floor, name).split("."))) for name in ("glibc", "glibcxx", "cxxabi")
+    }
+    assert numbers["glibc"] <= (2, 17)
+    assert numbers["glibcxx"] <= (3, 4, 22)
+    assert numbers["cxxabi"] <= (1, 3, 10)
+
+    with zipfile.ZipFile(wheel) as archive:
+        names = sorted(archive.namelist())
+        info = "tiny_cuda-1.2.3.dist-info"
+        assert names == sorted(
+            [
+                "tiny_cuda/__init__.py",
+                f"tiny_cuda_ext.cpython-{TAG[2:]}-x86_64-linux-gnu.so",
+                *(f"{info}/{name}" for name in ("METADATA", "RECORD", "WHEEL", "mamba-build-record.json")),
+            ]
+        )
+        metadata = archive.read(f"{info}/METADATA")
+        record = json.loads(archive.read(f"{info}/mamba-build-record.json"))
+    message = HeaderParser().parsestr(metadata.decode())
+    import torch
+
+    assert message.get_all("Requires-Dist") == [f"torch=={'.'.join(torch.__version__.split('.')[:2])}.*"]
+    assert record["flags"]["nvcc"][0] == "-gencode=arch=compute_90,code=[sm_90]"
+    assert record["floor"]["measured"]["glibc"] == extension.floor.glibc
+
+    # The metadata hook agrees with the wheel to the byte.
+    code = "import mamba_build_backend as b; print(b.prepare_metadata_for_build_wheel('meta'))"
+    hook = run(sys.executable, "-c", code, env=env, cwd=tiny)
+    assert hook.stdout.strip() == info
+    assert (tiny / "meta" / info / "METADATA").read_bytes() == metadata
+
+
+def test_a_machine_with_only_gxx_and_pip_builds_with_the_nvcc_of_the_index(tiny, env, tmp_path):
+    """Every local nvcc is hidden: off PATH, and /usr/local/cuda* covered by an empty file system."""
+    hidden = without_local_nvcc(env)
+    toolkits = [str(path) for path in Path("/usr/local").glob("cuda-*") if path.is_dir() and not path.is_symlink()]
+    command = [sys.executable, "-m", "pip", "wheel", "-v", "--no-deps", "-w", str(tmp_path / "dist"), str(tiny)]
+    if toolkits:
+        if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode != 0:
+            lacking("the right to hide /usr/local/cuda (unshare -m)")
+        mounts = " && ".join(f"mount -t tmpfs tmpfs {path}" for path in toolkits)
+        command = ["unshare", "-m", "sh", "-c", f'{mounts} && exec "$@"', "sh", *command]
+    done = run(*command, env=hidden, cwd=tmp_path)
+    assert "nvidia-cuda-nvcc" in done.stdout
+    wheel = only_wheel(tmp_path / "dist")
+    assert used(wheel, tmp_path / "site", env) == USED
+    with zipfile.ZipFile(wheel) as archive:
+        record = json.loads(archive.read("tiny_cuda-1.2.3.dist-info/mamba-build-record.json"))
+    assert record["plan"]["toolkit"]["value"]["layout"] == "pypi"
+
+
+def test_build_makes_an_sdist_and_from_it_a_wheel_with_torch_by_setting(tiny, env, tmp_path, torch_site):
+    run(sys.executable, "-m", "build", f"-Ctorch={torch_site}", "-o", tmp_path / "dist", tiny, env=env, cwd=tmp_path)
+    assert used(only_wheel(tmp_path / "dist"), tmp_path / "site", env) == USED
+    with tarfile.open(tmp_path / "dist" / "tiny_cuda-1.2.3.tar.gz") as tar:
+        names = tar.getnames()
+    assert "tiny_cuda-1.2.3/mamba_build_backend/tables/upstream.toml" in names
+    assert "tiny_cuda-1.2.3/PKG-INFO" in names
+
+
+def test_uv_builds_with_torch_by_setting(tiny, env, tmp_path, torch_site):
+    uv = shutil.which("uv")
+    if uv is None:
+        lacking("uv")
+    run(
+        uv,
+        "build",
+        "--wheel",
+        "--python",
+        sys.executable,
+        f"-Ctorch={torch_site}",
+        "-o",
+        tmp_path / "dist",
+        tiny,
+        env=env,
+        cwd=tmp_path,
+    )
+    assert used(only_wheel(tmp_path / "dist"), tmp_path / "site", env) == USED
+
+
+def test_the_command_line_builds_with_paths_of_blanks_and_any_letters(tmp_path, env, torch_site, gxx):
+    odd = tmp_path / "mein Ordner – 模型"
+    project = copy_tiny(odd / "das Projekt")
+    options = ["-C", f"build-dir={odd / 'bau ordner'}", "-C", f"cache-dir={odd / 'zwischen lager'}"]
+    env = {key: value for key, value in env.items() if key != "MAMBA_BUILD_CACHE_DIR"}
+    command = [sys.executable, "-m", "mamba_build_backend", "build", "--json", "-w", odd / "die Räder", *options]
+    first = json.loads(run(*command, env=env, cwd=project).stdout)
+    assert first["schema"] == 1
+    wheel = Path(first["wheel"])
+    assert wheel.parent == odd / "die Räder"
+    assert wheel.stat().st_size == first["size"]
+    assert used(wheel, odd / "die Seite", env) == USED
+    audited = run(sys.executable, "-m", "mamba_build_backend", "audit", "--json", wheel, env=env, cwd=project)
+    assert json.loads(audited.stdout)["ok"] is True
+
+
+def test_an_editable_install_compiles_in_place_and_again_only_what_changed(tiny, env, tmp_path, torch_site):
+    python = tmp_path / "venv" / "bin" / "python"
+    run(sys.executable, "-m", "venv", "--system-site-packages", tmp_path / "venv", env=env, cwd=tmp_path)
+    (next((tmp_path / "venv/lib").glob("python*/site-packages")) / "torch-of-the-tests.pth").write_text(
+        f"{torch_site}\n"
+    )
+    options = ["install", "-v", "--no-deps", f"--config-settings=torch={torch_site}", "-e", tiny]
+    run(python, "-m", "pip", *options, env=env, cwd=tmp_path)
+    assert run(python, "-c", USE, env=env, cwd=tmp_path).stdout == USED
+    where = run(
+        python,
+        "-c",
+        "import tiny_cuda, tiny_cuda_ext; print(tiny_cuda.__file__); print(tiny_cuda_ext.__file__)",
+        env=env,
+        cwd=tmp_path,
+    ).stdout
+    assert all(line.startswith(str(tiny)) for line in where.splitlines())
+    objects = {path.name: path.stat().st_mtime_ns for path in tiny.rglob("*.o")}
+    assert set(objects) >= {"tiny.o", "tiny_kernel.o"}
+    kernel = tiny / "csrc" / "tiny_kernel.cu"
+    kernel.write_text(kernel.read_text() + "\n// changed\n")
+    run(python, "-m", "pip", *options, env=env, cwd=tmp_path)
+    again = {path.name: path.stat().st_mtime_ns for path in tiny.rglob("*.o")}
+    assert again["tiny.o"] == objects["tiny.o"]
+    assert again["tiny_kernel.o"] != objects["tiny_kernel.o"]
+
+
+def cli_build(tiny, env, tmp_path, *options):
+    command = [
+        sys.executable,
+        "-m",
+        "mamba_build_backend",
+        "build",
+        "--no-isolation",
+        "-w",
+        tmp_path / "dist",
+        *options,
+    ]
+    return run(*command, env=env, cwd=tiny, check=False)
+
+
+def test_a_promise_that_is_not_kept_is_an_error_that_names_the_symbol_and_leaves_no_wheel(tiny, env, tmp_path):
+    from mamba_build_backend.probe.machine import probe_machine
+
+    if tuple(map(int, probe_machine().libc_version.split("."))) < (2, 32):
+        lacking("a glibc of 2.32 or newer, to be too new")
+    done = cli_build(tiny, env, tmp_path, "-C", "sysroot=host")
+    assert done.returncode == 6, done.stderr
+    assert "needs GLIBC_2.32 of libc.so.6 (for __libc_single_threaded)" in done.stderr
+    assert "the build promised at most GLIBC_2.17" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.rglob("dist/*"))
+
+
+def test_repair_false_gives_a_plain_linux_wheel(tiny, env, tmp_path):
+    done = cli_build(tiny, env, tmp_path, "-C", "repair=false")
+    assert done.returncode == 0, done.stderr
+    assert only_wheel(tmp_path / "dist").name.endswith("-linux_x86_64.whl")
+
+
+def test_a_setup_that_leaves_no_extension_is_an_error(tiny, env, tmp_path):
+    (tiny / "setup.py").write_text("from setuptools import setup\nsetup(packages=['tiny_cuda'])\n")
+    done = cli_build(tiny, env, tmp_path)
+    assert done.returncode == 5, done.stderr
+    assert "upstream's build left no extension module (.so) in its wheel" in done.stderr
+    assert not list(tmp_path.rglob("dist/*"))
+
+
+def test_a_compile_error_is_shown_with_its_first_line_and_the_log_is_kept(tiny, env, tmp_path, cache):
+    source = tiny / "csrc" / "tiny.cpp"
+    source.write_text(source.read_text() + "\nthis is no C++;\n")
+    done = cli_build(tiny, env, tmp_path)
+    assert done.returncode == 5, done.stderr
+    assert "error: ‘this’ does not name a type" in done.stderr or "does not name a type" in done.stderr
+    log = next(line.split("less ")[1] for line in done.stderr.splitlines() if "less " in line)
+    assert "tiny.cpp" in Path(log).read_text()
+
+
+def test_ctrl_c_in_the_middle_leaves_no_process_no_wheel_and_a_good_cache(tiny, env, tmp_path, torch_site):
+    source = tiny / "csrc" / "tiny_kernel.cu"
+    # Enough templates that the compiler is still at it when the signal comes.
+    source.write_text(
+        source.read_text()
+        + "\n#include <map>\n#include <regex>\n"
+        + "template <int N> struct S { static int f(int x) { return S<N - 1>::f(x) + x; } };\ntemplate <> struct S<0> { static int f(int x) { return x; } };\nint g(int x) { return S<800>::f(x); }\n"
+        + "".join(f"std::map<int, std::regex> m{n};\n" for n in range(200))
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "mamba_build_backend",
+        "build",
+        "-w",
+        tmp_path / "dist",
+        "-C",
+        f"build-dir={tmp_path / 'work'}",
+    ]
+    backend = subprocess.Popen(
+        [str(part) for part in command],
+        cwd=tiny,
+        env=env,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    for line in backend.stderr:
+        if "compiling self" in line:
+            break
+    deadline = time.monotonic() + 60
+    while not working(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert any(
+        "cicc" in name or "cc1plus" in name or "nvcc" in name or "ninja" in name for name in working(tmp_path)
+    ), "a compiler is at work"
+    os.killpg(backend.pid, signal.SIGINT)
+    _, rest = backend.communicate(timeout=60)
+    assert backend.returncode == 130, rest
+    assert "Traceback" not in rest
+    assert working(tmp_path) == []
+    assert not list(tmp_path.rglob("dist/*"))
+    (tiny / "csrc" / "tiny_kernel.cu").write_text((ROOT / "tests/packages/tiny_cuda/csrc/tiny_kernel.cu").read_text())
+    run(*command, env=env, cwd=tiny)
+    assert used(only_wheel(tmp_path / "dist"), tmp_path / "site", env) == USED
+
+
+def working(folder):
+    """Programs whose command line names the folder, other than the command itself."""
+    names = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                cwd = os.readlink(entry / "cwd")
+            except OSError:
+                continue
+            tool = os.path.basename(words[0])
+            if cwd.startswith(str(folder)) and tool in ("ninja", "nvcc", "cicc", "cc1plus", "ptxas", "cudafe++", "g++"):
+                names.append(tool)
+    return names
+
+
+def test_without_network_and_without_cache_the_real_project_says_what_to_do(env, tmp_path, torch_site, gxx):
+    refused = {
+        **env,
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
+        "MAMBA_BUILD_CACHE_DIR": str(tmp_path / "empty"),
+    }
+    code = "import mamba_build_backend as b; b.prepare_metadata_for_build_wheel('meta')"
+    done = run(
+        sys.executable,
+        "-c",
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); {code}",
+        env={**refused, "MAMBA_BUILD_SYSROOT": "host"},
+        cwd=project_copy(tmp_path),
+        check=False,
+    )
+    assert done.returncode == 4, done.stderr
+    assert "could not be fetched" in done.stderr
+    assert "-C source=/path/to/mamba_ssm-2.3.2.post1.tar.gz" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def project_copy(tmp_path):
+    copy = tmp_path / "project"
+    copy.mkdir()
+    shutil.copyfile(ROOT / "pyproject.toml", copy / "pyproject.toml")
+    return copy
+
+
+def test_doctor_takes_less_than_a_second_and_a_half(env, torch_site, gxx):
+    """Not a benchmark: the margin is wide here, and an import of torch or a compile would break it."""
+    start = time.monotonic()
+    done = run(sys.executable, "-m", "mamba_build_backend", "doctor", env=env, cwd=ROOT, check=False)
+    assert time.monotonic() - start < 1.5, done.stdout
+    assert done.stdout.splitlines()[-1].startswith("The build can start")
+
+
+def test_audit_finds_what_is_wrong_with_a_wheel(tiny, env, tmp_path, torch_site):
+    done = cli_build(tiny, env, tmp_path, "-C", "repair=false", "-C", "sysroot=host")
+    assert done.returncode == 0, done.stderr
+    good = only_wheel(tmp_path / "dist")
+    lying = good.with_name(good.name.replace("linux_x86_64", "manylinux2014_x86_64"))
+    shutil.copyfile(good, lying)
+    done = run(sys.executable, "-m", "mamba_build_backend", "audit", lying, env=env, cwd=tmp_path / "tiny", check=False)
+    assert done.returncode == 6
+    assert "needs GLIBC_2.32" in done.stdout
+    (tmp_path / "elsewhere" / "torch" / "lib").mkdir(parents=True)
+    done = run(
+        sys.executable,
+        "-m",
+        "mamba_build_backend",
+        "audit",
+        "--torch",
+        tmp_path / "elsewhere",
+        good,
+        env=env,
+        cwd=tmp_path / "tiny",
+        check=False,
+    )
+    assert "not looked up" not in done.stdout
+    assert "symbols are in neither torch, Python nor CUDA" in done.stdout
