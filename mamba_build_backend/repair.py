@@ -74,9 +74,10 @@ def stage_wheel(plan: BuildPlan, stage: Path, content: Content) -> None:
 def write_dist_info_files(parent: Path, text: str, licenses: tuple[Path, ...]) -> Path:
     """Write METADATA and the licences, which is all that is known before a build."""
     info = parent / dist_info_name(text)
-    (info / "licenses").mkdir(parents=True)
+    info.mkdir(parents=True)
     (info / "METADATA").write_bytes(text.encode("utf-8"))
     for path in licenses:
+        (info / "licenses").mkdir(exist_ok=True)
         shutil.copyfile(path, info / "licenses" / path.name)
     return info
 

@@ -58,7 +58,7 @@ def test_pip_isolated_makes_one_portable_wheel_that_works(tiny, env, tmp_path, t
     assert numbers["cxxabi"] <= (1, 3, 10)
 
     with zipfile.ZipFile(wheel) as archive:
-        names = sorted(archive.namelist())
+        names = sorted(name for name in archive.namelist() if not name.endswith("/"))
         info = "tiny_cuda-1.2.3.dist-info"
         assert names == sorted(
             [
@@ -217,10 +217,11 @@ def test_a_setup_that_leaves_no_extension_is_an_error(tiny, env, tmp_path):
 
 def test_a_compile_error_is_shown_with_its_first_line_and_the_log_is_kept(tiny, env, tmp_path, cache):
     source = tiny / "csrc" / "tiny.cpp"
-    source.write_text(source.read_text() + "\nthis is no C++;\n")
+    source.write_text(source.read_text() + "\n#error made to fail\n")
     done = cli_build(tiny, env, tmp_path)
     assert done.returncode == 5, done.stderr
-    assert "error: ‘this’ does not name a type" in done.stderr or "does not name a type" in done.stderr
+    assert "tiny.cpp" in done.stderr
+    assert "error: #error made to fail" in done.stderr
     log = next(line.split("less ")[1] for line in done.stderr.splitlines() if "less " in line)
     assert "tiny.cpp" in Path(log).read_text()
 

@@ -202,7 +202,7 @@ def test_gpu_code_is_read_as_cuobjdump_reads_it(torch_site, tmp_path):
             check=True,
         )
         mine = sorted((item.kind, item.arch) for item in read_needs(tmp_path / "k.so").gpu)
-        assert mine == sorted([("sass", arch) for arch in ("75", "80", "90", "120")] * 2 + [("ptx", "80")] * 2)
+        assert set(mine) == {*(("sass", arch) for arch in ("75", "80", "90", "120")), ("ptx", "80")}
         listed = subprocess.run(
             [cuobjdump, "--list-elf", "--list-ptx", "k.so"], cwd=tmp_path, capture_output=True, text=True, check=True
         ).stdout
