@@ -55,7 +55,10 @@ def audit_wheel(wheel: Path, *, promise: Promise | None = None, libraries: Seque
         ) from None
     promise = promise or recorded_promise(record)
     tags = tuple(sorted(str(tag) for tag in tag_set))
-    problems = [*_check_floors(tags, extensions, promise), *_check_content(extensions, promise)]
+    problems = [
+        *_check_floors(tags, extensions, promise),
+        *_check_content(extensions, promise, portable=_tag_glibc(tags) is not None),
+    ]
     return Report(wheel.name, wheel.stat().st_size, tags, tuple(extensions), tuple(problems), record)
 
 
@@ -177,7 +180,7 @@ def _check_floors(tags: Sequence[str], extensions: Sequence[Extension], promise:
     return problems
 
 
-def _check_content(extensions: Sequence[Extension], promise: Promise) -> list[Problem]:
+def _check_content(extensions: Sequence[Extension], promise: Promise, *, portable: bool) -> list[Problem]:
     problems = []
     modules = {Path(item.path).name.partition(".")[0] for item in extensions}
     for name in promise.extensions:
@@ -202,7 +205,7 @@ def _check_content(extensions: Sequence[Extension], promise: Promise) -> list[Pr
                 )
             )
         bad = [part for part in extension.rpath if not part.startswith("$ORIGIN")]
-        if bad:
+        if bad and portable:
             problems.append(
                 Problem(
                     "rpath",

@@ -17,10 +17,11 @@ from .errors import BuildFailedError, SettingsError
 from .facts import Facts
 from .plan import BuildPlan, decide
 from .probe import probe_all
-from .process import say
+from .process import Echo, say
 from .settings import TABLE, Settings, load_settings
 from .storage import cache_root, disk_errors, sha256, work_folder
 from .tables import load_tables
+from .workshop import Workshop
 
 
 @dataclass(frozen=True)
@@ -193,9 +194,7 @@ def build_sdist(job: Job, directory: str) -> str:
 
 
 @contextmanager
-def _workshop(job: Job) -> Iterator[Any]:
-    from .upstream import Workshop
-
+def _workshop(job: Job) -> Iterator[Workshop]:
     logs = job.cache / "logs"
     with work_folder(job.settings) as folder:
         if job.settings.build_dir or job.settings.keep_build_dir:
@@ -214,19 +213,19 @@ def _echo(line: str) -> None:
     say(f"mamba-build-backend: {line}")
 
 
-def _announce(plan: BuildPlan, echo: Any) -> None:
+def _announce(plan: BuildPlan, echo: Echo) -> None:
     for note in plan.notes:
         echo(f"note: {note}")
     torch, toolkit, compiler = plan.torch.value, plan.toolkit.value, plan.compiler.value
     assert torch is not None and toolkit is not None and compiler is not None
     codes = " ".join(code for item in plan.front_ends.value for code in item.codes)
     echo(
-        f"compiling {plan.upstream.value.name} {plan.upstream.value.version} for torch {torch.version}, CUDA {toolkit.version}, "
+        f"compiling {plan.upstream.value.title} for torch {torch.version}, CUDA {toolkit.version}, "
         f"g++ {compiler.version}, GPUs {codes}, {plan.jobs.value} jobs; glibc at most {plan.floor.glibc}"
     )
 
 
-def _source_tree(job: Job, shop: Any) -> tuple[Path, str]:
+def _source_tree(job: Job, shop: Workshop) -> tuple[Path, str]:
     """Upstream's tree, ready to build, and what identifies its content."""
     target = shop.folder / "source"
     if job.plan.upstream.value.name == "self":
@@ -243,7 +242,7 @@ def _source_tree(job: Job, shop: Any) -> tuple[Path, str]:
     return tree, digest
 
 
-def _metadata(job: Job, tree: Path, shop: Any) -> str:
+def _metadata(job: Job, tree: Path, shop: Workshop) -> str:
     from . import upstream
 
     own = job.plan.upstream.value.name == "self"

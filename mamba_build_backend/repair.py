@@ -19,7 +19,8 @@ from .metadata import dist_info_name
 from .plan import BuildPlan
 from .process import stream
 from .tables import Floor
-from .upstream import Workshop, first_errors
+from .upstream import first_errors
+from .workshop import Workshop
 
 PAYLOAD = Path(__file__).with_name("payload")
 RECORD_NAME = "mamba-build-record.json"

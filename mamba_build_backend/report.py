@@ -43,7 +43,7 @@ def _rows(facts: Facts, plan: BuildPlan, *, verbose: bool) -> Iterator[str]:
         f"{machine.system} {machine.arch}, {libc}, {machine.cores} cores, {memory}",
         f"Python {machine.python_version}",
     )
-    yield from _choice("upstream", f"{row.name} {row.version}".strip(), plan.upstream, verbose)
+    yield from _choice("upstream", row.title, plan.upstream, verbose)
     yield from _choice("source", plan.source.value, plan.source, verbose)
     torch, toolkit, compiler, sysroot = plan.torch.value, plan.toolkit.value, plan.compiler.value, plan.sysroot.value
     abi = "" if torch is None or torch.cxx11_abi is None else f", C++ ABI {'new' if torch.cxx11_abi else 'old'}"

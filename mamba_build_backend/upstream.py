@@ -10,7 +10,6 @@ import sys
 import sysconfig
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import BuildFailedError
@@ -18,19 +17,9 @@ from .plan import BuildPlan
 from .probe import POLLUTING
 from .process import Echo, stream
 from .toolchain import Toolchain
+from .workshop import Workshop
 
 CHILD = Path(__file__).with_name("_child.py")
-
-
-@dataclass(frozen=True)
-class Workshop:
-    """Where a build happens and how it speaks."""
-
-    folder: Path
-    log: Path
-    environ: Mapping[str, str]
-    echo: Echo
-    verbose: bool = False
 
 
 def build_raw_wheel(plan: BuildPlan, tree: Path, tools: Toolchain, shop: Workshop) -> Path:

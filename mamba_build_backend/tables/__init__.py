@@ -63,6 +63,11 @@ class UpstreamRow:
     license: str = ""
     extras: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
+    @property
+    def title(self) -> str:
+        """Name and version, as one says them."""
+        return f"{self.name} {self.version}" if self.version else "this project"
+
 
 @dataclass(frozen=True)
 class Floor:
