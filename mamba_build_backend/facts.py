@@ -104,6 +104,8 @@ class Facts:
     compilers: tuple[Compiler, ...] = ()
     sysroots: tuple[Sysroot, ...] = ()
     gpus: tuple[Gpu, ...] = ()
+    nvml: bool = True
+    """Whether the driver could be asked for GPUs; without nvidia-ml-py it could not."""
     polluted: tuple[str, ...] = ()
     """Variables set in the environment that would leak host folders into the build (LIBRARY_PATH, CPATH, …)."""
     embedded: Optional[str] = None

@@ -63,15 +63,12 @@ class BuildPlan:
     cxx_standard: int
     nvcc_flags: tuple[str, ...]
     requirements: tuple[str, ...]
+    portable: bool
+    """Whether compilers see the sysroot and the libstdc++ recipe; if not, this machine as it is."""
     repair: bool
     strip: bool
     notes: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
-
-    @property
-    def portable(self) -> bool:
-        """Whether the link goes through a sysroot and the libstdc++ recipe."""
-        return self.sysroot.value is not None and self.sysroot.value.provider != "host"
 
     def check(self, *, ready: bool = False) -> None:
         """Raise PlanError with all problems; with ``ready``, also if something still has to be installed first."""
@@ -114,7 +111,7 @@ def decide(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     toolkit_version = toolkit.value.version if toolkit.value else cuda
     cxx_standard = max(17, torch.value.cxx_standard if torch.value else 17)
     compiler = _decide_compiler(settings, facts, tables, toolkit_version, cxx_standard, book)
-    sysroot, sysroot_requirements = _decide_sysroot(settings, facts, book)
+    sysroot, sysroot_requirements = _decide_sysroot(settings, facts, compiler.value, book)
     front_ends = _decide_front_ends(settings, facts, tables, toolkit_version, toolkit.value, book)
     jobs, threads = _decide_jobs(settings, facts, front_ends.value)
     for variable in facts.polluted:
@@ -122,7 +119,7 @@ def decide(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     missing = [*nvcc_requirements, *sysroot_requirements]
     if torch.value is None and torch_requirement:
         missing.append(torch_requirement)
-    if settings.arch == "native" and not facts.gpus:
+    if settings.arch == "native" and not facts.nvml:
         missing.append("nvidia-ml-py")
     return BuildPlan(
         distribution=utils.canonicalize_name(settings.distribution_name) if settings.distribution_name else "",
@@ -142,6 +139,7 @@ def decide(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         cxx_standard=cxx_standard,
         nvcc_flags=_nvcc_flags(settings, tables, toolkit_version, front_ends.value, threads),
         requirements=tuple(missing),
+        portable=settings.repair and settings.sysroot != "host",
         repair=settings.repair,
         strip=settings.strip,
         notes=tuple(book.notes),
@@ -404,7 +402,9 @@ def _compiler_misfit(item: Compiler, facts: Facts, least: int, most: int, cuda: 
     return ""
 
 
-def _decide_sysroot(settings: Settings, facts: Facts, book: _Notebook) -> tuple[Choice[Sysroot | None], list[str]]:
+def _decide_sysroot(
+    settings: Settings, facts: Facts, compiler: Compiler | None, book: _Notebook
+) -> tuple[Choice[Sysroot | None], list[str]]:
     target = version.Version(settings.glibc)
     host = Sysroot("host", "/", "this machine", facts.machine.libc_version)
     rejected: list[Rejected] = []
@@ -418,9 +418,18 @@ def _decide_sysroot(settings: Settings, facts: Facts, book: _Notebook) -> tuple[
         return Choice(
             host, "setting sysroot" if settings.sysroot == "host" else "repair=false: for this machine only"
         ), []
-    if settings.sysroot == "auto" and version.Version(host.glibc) <= target:
+    # conda's compilers come with a sysroot of their own, which is what their libraries were built against.
+    conda = (
+        compiler is not None
+        and compiler.found_in == "CONDA_PREFIX"
+        and any(
+            item.provider == "conda" and item.glibc and version.Version(item.glibc) <= target for item in facts.sysroots
+        )
+    )
+    if settings.sysroot == "auto" and version.Version(host.glibc) <= target and not conda:
         return Choice(host, f"this machine's glibc is {host.glibc}, which is old enough"), []
-    rejected.append(Rejected("this machine's glibc", f"it is {host.glibc}, newer than {settings.glibc}"))
+    why = "conda's compiler has its own" if conda else f"it is {host.glibc}, newer than {settings.glibc}"
+    rejected.append(Rejected("this machine's glibc", why))
     provider = settings.sysroot if settings.sysroot in ("auto", "conda", "zig") else "path"
     for item in facts.sysroots:
         name = f"{item.provider} ({item.path})"
@@ -469,7 +478,16 @@ def _decide_front_ends(
         archs = sorted({gpu.capability for gpu in facts.gpus}, key=version.Version)
         if facts.gpus:
             return Choice(_own_front_ends(archs, known, cuda, book), f"this machine's GPU: {facts.gpus[0].name}")
-        book.notes.append("arch=native: no GPU was seen yet; nvidia-ml-py is installed for the build to look again")
+        if facts.nvml:
+            book.problem(
+                "no-gpu",
+                "arch=native: the driver knows no GPU in this machine",
+                "the architectures have to be named where there is none",
+                "-C arch=9.0   (an H100; 8.0 is an A100, 8.9 an RTX 4090)",
+                "-C arch=all",
+            )
+        else:
+            book.notes.append("arch=native: nvidia-ml-py is installed for the build, to ask the driver for the GPU")
         return Choice((), "setting arch: this machine's GPU")
     origin = settings.origin("arch")
     return Choice(

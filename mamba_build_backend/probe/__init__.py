@@ -26,13 +26,15 @@ POLLUTING = (
 def probe_all(settings: Settings, environ: Mapping[str, str], cache: Path, *, embedded: str | None = None) -> Facts:
     """Look at everything that the plan may want to choose from."""
     torches = torch.probe_torches(settings, environ)
+    found_gpus, asked = gpus.probe_gpus()
     return Facts(
         machine=machine.probe_machine(),
         torches=torches,
         toolkits=cuda.probe_toolkits(settings, environ, [Path(item.site) for item in torches]),
         compilers=compilers.probe_compilers(settings, environ),
         sysroots=sysroots.probe_sysroots(settings, environ, cache),
-        gpus=gpus.probe_gpus(),
+        gpus=found_gpus,
+        nvml=asked,
         polluted=tuple(f"{name}={environ[name]}" for name in POLLUTING if environ.get(name)),
         embedded=embedded,
     )

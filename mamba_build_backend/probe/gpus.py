@@ -5,16 +5,16 @@ from __future__ import annotations
 from ..facts import Gpu
 
 
-def probe_gpus() -> tuple[Gpu, ...]:
-    """Ask NVML. Empty where there is no driver, or nvidia-ml-py is not installed (see ``requires.py``)."""
+def probe_gpus() -> tuple[tuple[Gpu, ...], bool]:
+    """Ask NVML; return the GPUs, and whether it could be asked, which needs nvidia-ml-py (see ``requires.py``)."""
     try:
         import pynvml
     except ImportError:
-        return ()
+        return (), False
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
-        return ()
+        return (), True
     try:
         driver = _text(pynvml.nvmlSystemGetDriverVersion())
         found = []
@@ -22,9 +22,9 @@ def probe_gpus() -> tuple[Gpu, ...]:
             handle = pynvml.nvmlDeviceGetHandleByIndex(index)
             major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
             found.append(Gpu(_text(pynvml.nvmlDeviceGetName(handle)), f"{major}.{minor}", driver))
-        return tuple(found)
+        return tuple(found), True
     except pynvml.NVMLError:
-        return ()
+        return (), True
     finally:
         pynvml.nvmlShutdown()
 

@@ -57,11 +57,17 @@ if [ $links = yes ]; then
     index=0
     for word in "$@"; do
         index=$((index + 1))
-        set -- "$@" "$word"
+        case $word in
+            # conda's and pyenv's Pythons add their own folder; $ORIGIN and the like stay.
+            -Wl,-rpath,/*|-Wl,-rpath=/*|-Wl,--rpath,/*|-Wl,--rpath=/*|-Wl,-R/*|-Wl,-R,/*|-R/*) ;;
+            -Wl,--enable-new-dtags,-rpath,/*|-Wl,--enable-new-dtags,-R/*) ;;
+            *) set -- "$@" "$word" ;;
+        esac
         [ $index != $last ] || set -- "$@" {group}
     done
     shift $index
-    set -- "$@" {link}
+    # Before the caller's own: Debian's Python links extensions with -L/usr/lib/x86_64-linux-gnu, the host's glibc.
+    set -- {link} "$@"
 fi
 exec {command} "$@"
 """

@@ -201,9 +201,32 @@ def test_a_promise_that_is_not_kept_is_an_error_that_names_the_symbol_and_leaves
 
 
 def test_repair_false_gives_a_plain_linux_wheel(tiny, env, tmp_path):
-    done = cli_build(tiny, env, tmp_path, "-C", "repair=false")
+    names = ["-C", "distribution-name=Tiny.Drop_In", "-C", "local-version=auto"]
+    done = cli_build(tiny, env, tmp_path, "-C", "repair=false", *names)
     assert done.returncode == 0, done.stderr
-    assert only_wheel(tmp_path / "dist").name.endswith("-linux_x86_64.whl")
+    minor = ".".join(version("torch").split(".")[:2])
+    wheel = only_wheel(tmp_path / "dist")
+    assert wheel.name.startswith(f"tiny_drop_in-1.2.3+torch{minor}.cu")
+    assert wheel.name.endswith("-linux_x86_64.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        message = HeaderParser().parsestr(archive.read(name).decode())
+    assert message["Name"] == "tiny-drop-in"
+    assert message["Version"] == wheel.name.split("-")[1]
+
+
+def test_a_machine_whose_glibc_is_old_enough_needs_no_sysroot_and_still_gets_the_libstdcxx_recipe(tiny, env, tmp_path):
+    from mamba_build_backend.probe.machine import probe_machine
+
+    done = cli_build(tiny, env, tmp_path, "-C", f"glibc={probe_machine().libc_version}")
+    assert done.returncode == 0, done.stderr
+    wheel = only_wheel(tmp_path / "dist")
+    with zipfile.ZipFile(wheel) as archive:
+        record = json.loads(archive.read("tiny_cuda-1.2.3.dist-info/mamba-build-record.json"))
+    assert record["plan"]["sysroot"]["value"]["provider"] == "host"
+    assert used(wheel, tmp_path / "site", env) == USED
+    assert record["plan"]["portable"] is True
+    assert only_wheel(tmp_path / "dist").name.endswith("manylinux_2_34_x86_64.whl"), "for __libc_single_threaded"
 
 
 def test_a_setup_that_leaves_no_extension_is_an_error(tiny, env, tmp_path):

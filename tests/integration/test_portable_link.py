@@ -84,7 +84,12 @@ def compiled(cxx, folder, *options, source=SAMPLE, name="sample.so"):
 @pytest.mark.parametrize(("abi", "glibc", "runtime"), [(0, "2.17", "2.17"), (1, "2.17", "2.24")])
 def test_a_library_keeps_the_floor_of_its_abi_and_runs(compiler, root, tmp_path, abi, glibc, runtime):
     floor, cxx = portable(compiler, root, tmp_path, runtime)
-    library = compiled(cxx, tmp_path, "-shared", "-fPIC", f"-D_GLIBCXX_USE_CXX11_ABI={abi}")
+    # Debian's Python adds the folder of the host's glibc to every link.
+    said = subprocess.run(
+        [compiler.path, "-print-file-name=libc.so"], capture_output=True, text=True, check=True
+    ).stdout
+    folder = f"-L{Path(said.strip()).resolve().parent}"
+    library = compiled(cxx, tmp_path, "-shared", "-fPIC", folder, f"-D_GLIBCXX_USE_CXX11_ABI={abi}", "-pthread")
     measured = audit.measure(library)
     for field in ("glibc", "glibcxx", "cxxabi", "gcc"):
         most = glibc if field == "glibc" else getattr(floor, field)
@@ -144,6 +149,18 @@ def test_the_wrapper_answers_questions_as_the_compiler_does(compiler, root, tmp_
         ]
         assert answers[0].returncode == answers[1].returncode == 0
         assert answers[0].stdout == answers[1].stdout
+
+
+def test_a_folder_of_the_build_machine_is_no_rpath_but_origin_is(compiler, root, tmp_path):
+    _, cxx = portable(compiler, root, tmp_path, "2.24")
+    spellings = [
+        "-Wl,-rpath,/opt/a",
+        "-Wl,-rpath=/opt/b",
+        "-Wl,--enable-new-dtags,-rpath,/opt/c",
+        "-Wl,-rpath,$ORIGIN/../lib",
+    ]
+    library = compiled(cxx, tmp_path, "-shared", "-fPIC", *spellings)
+    assert read_needs(library).rpath == ("$ORIGIN/../lib",)
 
 
 def test_a_sysroot_of_ones_own_serves_too(compiler, tmp_path):

@@ -32,6 +32,7 @@ def test_recorded_machine_gets_its_plan(path):
         "torch_requirement": made.torch_requirement,
         "requirements": list(made.requirements),
         "floor": [made.floor.glibc, made.floor.glibcxx, made.floor.cxxabi],
+        "portable": made.portable,
         "jobs": made.jobs.value,
         "cxx_standard": made.cxx_standard,
         "upstream": made.upstream.value.version,
