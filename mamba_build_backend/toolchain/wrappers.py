@@ -49,7 +49,7 @@ for word in "$@"; do
     case $word in
         -c|-S|-E|-M|-MM|-fsyntax-only|-r|--version|-dump*|-print*) links=no ;;
         -*|*.so|*.so.[0-9]*) ;;
-        *) [ "$before" = -o ] || last=$index ;;
+        *) case $before in -o|-l) ;; *) last=$index ;; esac ;;
     esac
     before=$word
 done

@@ -1,0 +1,52 @@
+"""What the documents tell people to type is something that the program understands."""
+
+import re
+import shlex
+
+import pytest
+from support import ROOT
+
+from mamba_build_backend.cli import _parser
+from mamba_build_backend.settings import known_keys, load_settings
+
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+COMMANDS = sorted(
+    {
+        (page.name, match[1].split("#")[0].strip())
+        for page in PAGES
+        for match in re.finditer(
+            r"^(?:\$ |    )?python -m (mamba_build_backend .*)$", page.read_text(encoding="utf-8"), re.MULTILINE
+        )
+    }
+    | {
+        (page.name, match[1])
+        for page in PAGES
+        for match in re.finditer(r"`python -m (mamba_build_backend [a-z][^`]*)`", page.read_text(encoding="utf-8"))
+    }
+)
+
+
+def test_there_are_commands_to_check():
+    assert len(COMMANDS) >= 4
+
+
+@pytest.mark.parametrize(("page", "command"), COMMANDS)
+def test_a_documented_command_is_understood(page, command):
+    words = shlex.split(command)[1:]
+    if words == ["audit"]:
+        words.append("x.whl")
+    assert callable(_parser().parse_args(words).run)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_documented_setting_exists_and_its_value_can_be_read(page):
+    for key, value in re.findall(r"-C ([a-z-]+)=([^\s`),]+)", page.read_text(encoding="utf-8")):
+        if value != "value":
+            assert key in known_keys(), f"{page.name}: -C {key}"
+            load_settings({key: value}, {}, {})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_linked_page_is_there(page):
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
