@@ -188,7 +188,7 @@ def build_sdist(job: Job, directory: str) -> str:
             pkg_info, archive = None, None
         else:
             archive = sources.obtain_archive(job.plan, job.project, job.cache, job.environ, shop.echo)
-            pkg_info = metadata.read_pkg_info(sources.unpack(archive, shop.folder / "source"))
+            pkg_info = metadata.read_pkg_info(_source_tree(job, shop)[0])
         draft = write_sdist(job.project, job.table, job.plan, pkg_info, archive, shop.folder, job.environ)
         return _hand_over(draft, Path(directory)).name
 

@@ -132,9 +132,11 @@ def test_an_sdist_carries_the_source_and_is_the_same_twice(python, env, tmp_path
     from mamba_build_backend.sources import sha256
 
     found = []
+    # Twice in the same build folder: the second finds what the first left.
+    kept = {**env, "MAMBA_BUILD_BUILD_DIR": str(tmp_path / "work")}
     for number in range(2):
         out = tmp_path / str(number)
-        run(sys.executable, "-m", "build", "--sdist", "-o", out, ".", env=env)
+        run(sys.executable, "-m", "build", "--sdist", "-o", out, ".", env=kept)
         found.append(out / "mamba_ssm_portable-2.3.2.post1.tar.gz")
     assert sha256(found[0]) == sha256(found[1])
     with tarfile.open(found[0]) as tar:
