@@ -47,7 +47,8 @@ def build(
         # Frontends exit with a code of their own; the backend leaves its one here.
         left = Path(folder) / "exit-code"
         env = {**environ, EXIT_FILE: str(left)}
-        status = stream(command, env=env, cwd=project, log=Path(folder) / "frontend.log", echo=_relay)
+        # The hook below ends its own compilers first: it is given more time than it takes for that.
+        status = stream(command, env=env, cwd=project, log=Path(folder) / "frontend.log", echo=_relay, patience=20.0)
         wheels = sorted(Path(folder).glob("*.whl"))
         if status != 0 or len(wheels) != 1:
             raise _FrontendError(int(left.read_text()) if left.is_file() else BuildFailedError.exit_code)

@@ -70,11 +70,12 @@ def stream(
     cwd: Path,
     log: Path,
     echo: Echo,
+    patience: float = 5.0,
 ) -> int:
     """Run a long command, hand each line of its output to ``echo`` and append it to ``log``; return its exit status.
 
     Whatever ends the wait early (Ctrl-C, SIGTERM turned into an exception, a full disk under the log) first ends every
-    process of the child's session.
+    process of the child's session, which gets ``patience`` seconds to do so itself.
     """
     command = [os.fspath(arg) for arg in argv]
     with log.open("a", encoding="utf-8", errors="replace") as sink:
@@ -102,7 +103,7 @@ def stream(
                 echo(line.rstrip("\n"))
             return child.wait()
         except BaseException:
-            end_session(child.pid)
+            end_session(child.pid, patience=patience)
             child.wait()
             raise
         finally:

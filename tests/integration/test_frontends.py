@@ -13,7 +13,7 @@ from email.parser import HeaderParser
 from importlib.metadata import version
 from pathlib import Path
 
-from support import ROOT, copy_tiny, lacking, only_wheel, pip_wheel, run, without_local_nvcc
+from support import ROOT, copy_tiny, interruptible, lacking, only_wheel, pip_wheel, run, without_local_nvcc
 
 from mamba_build_backend import audit
 
@@ -250,13 +250,9 @@ def test_a_compile_error_is_shown_with_its_first_line_and_the_log_is_kept(tiny, 
 
 def test_ctrl_c_in_the_middle_leaves_no_process_no_wheel_and_a_good_cache(tiny, env, tmp_path, torch_site):
     source = tiny / "csrc" / "tiny_kernel.cu"
-    # Enough templates that the compiler is still at it when the signal comes.
-    source.write_text(
-        source.read_text()
-        + "\n#include <map>\n#include <regex>\n"
-        + "template <int N> struct S { static int f(int x) { return S<N - 1>::f(x) + x; } };\ntemplate <> struct S<0> { static int f(int x) { return x; } };\nint g(int x) { return S<800>::f(x); }\n"
-        + "".join(f"std::map<int, std::regex> m{n};\n" for n in range(200))
-    )
+    # Enough to unroll that the compiler is still at it when the signal comes.
+    slow = "\n__global__ void slow(float* x) {\n    float a = x[0];\n#pragma unroll\n    for (int i = 0; i < 20000; i++) a = sinf(a) * cosf(a + i);\n    x[0] = a;\n}\n"
+    source.write_text(source.read_text() + slow)
     command = [
         sys.executable,
         "-m",
@@ -275,6 +271,7 @@ def test_ctrl_c_in_the_middle_leaves_no_process_no_wheel_and_a_good_cache(tiny, 
         stdout=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
+        preexec_fn=interruptible,
     )
     for line in backend.stderr:
         if "compiling this project" in line:

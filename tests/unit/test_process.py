@@ -5,7 +5,7 @@ import sys
 import time
 
 import pytest
-from support import ROOT
+from support import ROOT, interruptible
 
 from mamba_build_backend.errors import ToolError
 from mamba_build_backend.process import capture, quoted, stream
@@ -43,7 +43,12 @@ def test_a_signal_to_the_backend_ends_all_and_gives_130(tmp_path, number):
         f"with user_errors():\n    stream([sys.executable, '-c', {FAMILY!r}], env={{}}, cwd=Path('.'), log=Path('log'), echo=lambda line: print(line, flush=True))\n"
     )
     backend = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=interruptible,
     )
     grandchild = int(backend.stdout.readline())
     assert alive(grandchild)

@@ -5,7 +5,7 @@ import sys
 import time
 
 import pytest
-from support import ROOT, lacking
+from support import ROOT, interruptible, lacking
 
 from mamba_build_backend import boundary
 from mamba_build_backend.errors import StorageError
@@ -47,7 +47,9 @@ def test_two_that_start_together_build_it_once_and_both_get_it_whole(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_one_that_is_interrupted_leaves_nothing_that_looks_whole(tmp_path, number):
-    child = subprocess.Popen([sys.executable, "-c", script(tmp_path, 30)], stderr=subprocess.DEVNULL)
+    child = subprocess.Popen(
+        [sys.executable, "-c", script(tmp_path, 30)], stderr=subprocess.DEVNULL, preexec_fn=interruptible
+    )
     while not (tmp_path / "count.started").exists():
         time.sleep(0.02)
     child.send_signal(number)
