@@ -18,8 +18,8 @@ from .errors import BackendError, BuildFailedError, ToolError
 from .probe.machine import probe_machine
 from .probe.torch import probe_torches
 from .process import say, stream
-from .settings import Settings
-from .storage import sha256
+from .settings import Settings, as_environment
+from .storage import hand_over, sha256
 
 SCHEMA = 1
 
@@ -43,17 +43,16 @@ def build(
         settings = {**settings, "torch": job.plan.torch.value.site}
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mamba-wheel-") as folder:
-        command = _command(project, settings, folder, isolated=isolated, environ=environ)
+        command = _command(project, folder, isolated=isolated, environ=environ)
         # Frontends exit with a code of their own; the backend leaves its one here.
         left = Path(folder) / "exit-code"
-        env = {**environ, EXIT_FILE: str(left)}
+        env = {**environ, **as_environment(settings), EXIT_FILE: str(left)}
         # The hook below ends its own compilers first: it is given more time than it takes for that.
         status = stream(command, env=env, cwd=project, log=Path(folder) / "frontend.log", echo=_relay, patience=20.0)
         wheels = sorted(Path(folder).glob("*.whl"))
         if status != 0 or len(wheels) != 1:
             raise _FrontendError(int(left.read_text()) if left.is_file() else BuildFailedError.exit_code)
-        out.mkdir(parents=True, exist_ok=True)
-        final = Path(shutil.move(str(wheels[0]), out / wheels[0].name))
+        final = hand_over(wheels[0], out)
     return {
         "schema": SCHEMA,
         "wheel": str(final),
@@ -64,22 +63,20 @@ def build(
 
 
 def _relay(line: str) -> None:
-    if line.strip() and "is ignored: it is neither a file" not in line:
+    if line.strip():
         say(line)
 
 
-def _command(
-    project: Path, settings: Mapping[str, str], folder: str, *, isolated: bool, environ: Mapping[str, str]
-) -> list[str]:
-    options = [part for key, value in settings.items() for part in ("--config-settings", f"{key}={value}")]
+def _command(project: Path, folder: str, *, isolated: bool, environ: Mapping[str, str]) -> list[str]:
+    # Settings go by the environment: `pip wheel` has known --config-settings only since 23.1.
     if find_spec("pip") is not None:
         # -v, because pip is silent for the whole build otherwise.
         command = [sys.executable, "-m", "pip", "wheel", "-v", "--no-deps", "--wheel-dir", folder]
-        return [*command, *([] if isolated else ["--no-build-isolation"]), *options, str(project)]
+        return [*command, *([] if isolated else ["--no-build-isolation"]), str(project)]
     uv = shutil.which("uv", path=environ.get("PATH"))
     if uv:
         command = [uv, "build", "--wheel", "--python", sys.executable, "--out-dir", folder]
-        return [*command, *([] if isolated else ["--no-build-isolation"]), *options, str(project)]
+        return [*command, *([] if isolated else ["--no-build-isolation"]), str(project)]
     raise ToolError(
         f"neither pip nor uv is there for {sys.executable}",
         "one of them builds the wheel in isolation",

@@ -19,7 +19,7 @@ from .plan import BuildPlan, decide
 from .probe import probe_all
 from .process import Echo, say
 from .settings import TABLE, Settings, load_settings
-from .storage import cache_root, disk_errors, sha256, work_folder
+from .storage import cache_root, disk_errors, hand_over, sha256, work_folder
 from .tables import load_tables
 from .workshop import Workshop
 
@@ -132,7 +132,7 @@ def build_wheel(job: Job, directory: str) -> str:
             wheel, promise=promise if plan.repair else replace(promise, floor=None), libraries=libraries
         )
         audit.check_report(report)
-        final = _hand_over(wheel, Path(directory))
+        final = hand_over(wheel, Path(directory))
     measured = report.extensions[0].floor
     shop.echo(
         f"{final.name}: {final.stat().st_size / 1e6:.1f} MB, sha256 {sha256(final)}, needs GLIBC {measured.glibc}, "
@@ -172,7 +172,7 @@ def build_editable(job: Job, directory: str) -> str:
         if plan.upstream.value.guard:
             repair.add_payload(plan, tree, text)
         wheel = repair.editable_wheel(real, content, job.facts.machine, shop)
-        return _hand_over(wheel, Path(directory)).name
+        return hand_over(wheel, Path(directory)).name
 
 
 def build_sdist(job: Job, directory: str) -> str:
@@ -190,7 +190,7 @@ def build_sdist(job: Job, directory: str) -> str:
             archive = sources.obtain_archive(job.plan, job.project, job.cache, job.environ, shop.echo)
             pkg_info = metadata.read_pkg_info(_source_tree(job, shop)[0])
         draft = write_sdist(job.project, job.table, job.plan, pkg_info, archive, shop.folder, job.environ)
-        return _hand_over(draft, Path(directory)).name
+        return hand_over(draft, Path(directory)).name
 
 
 @contextmanager
@@ -203,10 +203,14 @@ def _workshop(job: Job) -> Iterator[Workshop]:
             logs.mkdir(parents=True, exist_ok=True)
             log = logs / f"build-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
             log.touch()
-        yield Workshop(folder, log, job.environ, _echo, job.settings.verbose)
-        # A log is kept only where something went wrong: the exception has left this function before this line.
-        if logs != folder:
-            log.unlink(missing_ok=True)
+        failed = True
+        try:
+            yield Workshop(folder, log, job.environ, _echo, job.settings.verbose)
+            failed = False
+        finally:
+            # A log is kept where something went wrong, or where the build folder was meant to be looked at.
+            if not (failed or logs == folder) or log.stat().st_size == 0:
+                log.unlink(missing_ok=True)
 
 
 def _echo(line: str) -> None:
@@ -249,16 +253,3 @@ def _metadata(job: Job, tree: Path, shop: Workshop) -> str:
     pkg_info = upstream.egg_info(job.plan, tree, shop) if own else metadata.read_pkg_info(tree)
     names = tuple(path.name for path in metadata.license_files(tree))
     return metadata.compose_metadata(job.plan, pkg_info, job.table, names)
-
-
-def _hand_over(file: Path, directory: Path) -> Path:
-    """Copy beside the final place, then rename: a reader never sees half a file."""
-    with disk_errors(directory, "choose another output folder"):
-        directory.mkdir(parents=True, exist_ok=True)
-        draft = directory / f".{file.name}.{os.getpid()}"
-        try:
-            shutil.copyfile(file, draft)
-            draft.replace(directory / file.name)
-        finally:
-            draft.unlink(missing_ok=True)
-    return directory / file.name

@@ -205,7 +205,7 @@ def load_settings(
     places: list[tuple[str, dict[str, Value]]] = []
     project = {str(k): v for k, v in (table or {}).items()}
     places.append((f"[tool.{TABLE}] in pyproject.toml", project))
-    env_names = {ENV_PREFIX + key.upper().replace("-", "_"): key for key in keys}
+    env_names = {name: key for key in keys for name in as_environment({key: ""})}
     from_env: dict[str, Value] = {}
     for name, value in environ.items():
         if name.startswith(ENV_PREFIX):
@@ -250,6 +250,11 @@ def _unknown(key: str, keys: list[str], place: str, spell: Callable[[str], str])
     if close:
         return SettingsError(f"unknown setting {key!r} in {place}", f"did you mean {close[0]!r}?", spell(close[0]))
     return SettingsError(f"unknown setting {key!r} in {place}", f"the settings are {', '.join(keys)}")
+
+
+def as_environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """Settings by key as the variables that carry them to a process below."""
+    return {ENV_PREFIX + key.upper().replace("-", "_"): value for key, value in settings.items()}
 
 
 def settings_table() -> str:

@@ -128,3 +128,16 @@ def sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def hand_over(file: Path, directory: Path) -> Path:
+    """Copy beside the final place, then rename: a reader never sees half a file."""
+    with disk_errors(directory, "choose another output folder"):
+        directory.mkdir(parents=True, exist_ok=True)
+        draft = directory / f".{file.name}.{os.getpid()}"
+        try:
+            shutil.copyfile(file, draft)
+            draft.replace(directory / file.name)
+        finally:
+            draft.unlink(missing_ok=True)
+    return directory / file.name
