@@ -236,7 +236,7 @@ def _decide_torch(
         if wanted is not None and not wanted.specifier.contains(item.version or "0", prereleases=True):
             rejected.append(Rejected(name, f"it is not {wanted}"))
             continue
-        why = _torch_misfit(item)
+        why = _torch_misfit(item, facts.machine.python_tag)
         if why:
             rejected.append(Rejected(name, why))
             blockers.append((item, why))
@@ -246,7 +246,7 @@ def _decide_torch(
         return Choice(item, because, tuple(rejected)), f"torch=={minor}.*", item.cuda or "", item.cxx11_abi
     if blockers:
         item, why = blockers[0]
-        code = "torch-rocm" if item.hip else "torch-cpu" if not item.problem else "torch-broken"
+        code = "torch-rocm" if item.hip else "torch-cpu" if not item.cuda and not item.problem else "torch-broken"
         pin = f"torch=={item.version.split('+')[0]}" if item.version else "torch"
         book.problem(
             code,
@@ -273,9 +273,12 @@ def _decide_torch(
     )
 
 
-def _torch_misfit(item: Torch) -> str:
+def _torch_misfit(item: Torch, python_tag: str) -> str:
     if item.hip:
         return "it is a ROCm build"
+    built_for = (item.tag or "").partition("-")[0]
+    if built_for.startswith("cp") and built_for != python_tag:
+        return f"it is for {built_for}, and this Python is {python_tag}"
     if item.problem:
         return item.problem
     return "" if item.cuda else "it has no CUDA"

@@ -14,13 +14,17 @@ POLLUTING = (
     "C_INCLUDE_PATH",
     "CPLUS_INCLUDE_PATH",
     "LIBRARY_PATH",
-    "LD_LIBRARY_PATH",
+    "LD_RUN_PATH",
     "LDFLAGS",
     "CFLAGS",
     "CXXFLAGS",
     "CPPFLAGS",
 )
-"""Variables that put folders of the host in front of ours. The build runs without them, and says so."""
+"""Variables that put folders of the host in front of ours. The build runs without them, and says so.
+
+LD_LIBRARY_PATH is not one of them: Pythons and compilers of a cluster's modules need it to start, and the linker takes
+nothing from it that the wrapper has not named first.
+"""
 
 
 def probe_all(settings: Settings, environ: Mapping[str, str], cache: Path, *, embedded: str | None = None) -> Facts:
