@@ -14,8 +14,8 @@ from .errors import SourceError
 from .pip_config import IndexConfig, read_index_config
 from .plan import BuildPlan
 from .process import Echo
-from .storage import disk_errors, sha256
-from .tables import UpstreamRow
+from .storage import disk_errors, is_disk_error, sha256
+from .tables import UpstreamRow, load_tables
 
 EMBEDDED = "upstream"
 """The folder of an sdist that holds the upstream archive."""
@@ -76,10 +76,14 @@ def verify(path: Path, row: UpstreamRow) -> Path:
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}") from None
     if found != row.index_sha256:
+        others = [item for item in load_tables().upstream if item.index_sha256 == found]
+        if others:
+            fix = f"-C upstream-version={others[0].version}   (build what it is)"
+            raise SourceError(f"{path} is {others[0].title}", f"{row.title} is what is to be built", fix)
         raise SourceError(
             f"{path} has the sha256 {found}",
-            f"{row.name} {row.version} as released has {row.index_sha256}: the file is damaged, or is something else",
-            ("-C source=auto   (fetch the released one)", f"rm '{path}'   (if it is a download of your own)"),
+            f"{row.title} as released has {row.index_sha256}: the file is damaged, or is something else",
+            "-C source=auto   (fetch the released one)",
         )
     return path
 
@@ -127,6 +131,11 @@ def _fetch(row: UpstreamRow, config: IndexConfig, folder: Path) -> Path:
                 f"{row.name} {row.version} as released has {row.index_sha256}",
                 "use another index, or -C source=/path/to/" + row.index_file,
             ) from None
+        except OSError as error:
+            if is_disk_error(error):
+                raise
+            last = str(error)
+            continue
         except Exception as error:  # the HTTP library's errors are many and private to unearth
             last = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no answer'}"
             continue

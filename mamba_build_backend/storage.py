@@ -35,17 +35,21 @@ def cache_root(settings: Settings) -> Path:
     return Path(platformdirs.user_cache_dir("mamba-build-backend"))
 
 
+def is_disk_error(error: OSError) -> bool:
+    """Whether the error is about a folder that cannot be written, and not, say, about a network."""
+    return error.errno in _DISK
+
+
 @contextmanager
 def disk_errors(folder: Path, fix: str) -> Iterator[None]:
     """Turn the system's word on a full or read-only folder into a StorageError that says what to type."""
     try:
         yield
     except OSError as error:
-        if error.errno not in _DISK:
+        if not is_disk_error(error):
             raise
-        raise StorageError(
-            f"{folder} cannot be written: {_DISK[error.errno]}", "a folder with room is needed", fix
-        ) from None
+        why = _DISK[error.errno or 0]
+        raise StorageError(f"{folder} cannot be written: {why}", "a folder with room is needed", fix) from None
 
 
 def prepared(folder: Path, build: Callable[[Path], None]) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -69,3 +70,17 @@ def gxx() -> str:
     if path is None:
         lacking("g++")
     return path
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A file system with room for 64 kB, which only root can make."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        lacking("the right to mount a tmpfs")
+    yield folder
+    subprocess.run(["umount", folder], check=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from mamba_build_backend import pip_config, sources
-from mamba_build_backend.errors import SourceError
+from mamba_build_backend.errors import SourceError, StorageError
 from mamba_build_backend.plan import Choice
 from mamba_build_backend.tables import UpstreamRow
 
@@ -89,6 +89,25 @@ def test_a_folder_of_find_links_serves_without_any_index(released, tmp_path):
     assert got.read_bytes() == path.read_bytes()
     path.unlink()
     assert obtain(row, "index", tmp_path, {"PIP_NO_INDEX": "1"}) == got, "the second time it comes from the cache"
+
+
+def test_a_full_cache_folder_is_told_as_such_and_not_as_a_network_error(tiny_disk, tmp_path):
+    archive = tmp_path / ROW.index_file
+    with tarfile.open(archive, "w:gz", compresslevel=0) as tar:
+        _add(tar, "mamba_ssm-2.3.0/PKG-INFO", b"Name: mamba_ssm\nVersion: 2.3.0\n" + bytes(200_000))
+    row = replace(ROW, index_sha256=sources.sha256(archive))
+    environ = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path)}
+    with pytest.raises(StorageError, match="it is full"):
+        sources.obtain_archive(Plan(row, "index"), tmp_path, tiny_disk, environ, lambda line: None)
+    assert not [path for path in tiny_disk.rglob("*") if path.is_file()]
+
+
+def test_the_archive_of_another_version_is_named(monkeypatch, released, tmp_path):
+    path, row = released
+    tables = sources.load_tables()
+    monkeypatch.setattr(sources, "load_tables", lambda: replace(tables, upstream=(replace(row, version="2.2.9"),)))
+    with pytest.raises(SourceError, match=r"is mamba-ssm 2\.2\.9; mamba-ssm 2\.3\.0 is what is to be built"):
+        obtain(replace(row, index_sha256="0" * 64), str(path), tmp_path)
 
 
 def test_an_index_that_serves_another_content_is_refused(released, tmp_path):

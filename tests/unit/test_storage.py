@@ -5,7 +5,7 @@ import sys
 import time
 
 import pytest
-from support import ROOT, interruptible, lacking
+from support import ROOT, interruptible
 
 from mamba_build_backend import boundary
 from mamba_build_backend.errors import StorageError
@@ -65,20 +65,6 @@ def test_a_file_in_the_way_is_one_sentence(tmp_path):
         prepared(tmp_path / "file" / "thing", lambda draft: None)
     assert caught.value.exit_code == 7
     assert "-C cache-dir=/another/folder" in str(caught.value)
-
-
-@pytest.fixture
-def tiny_disk(tmp_path):
-    """A file system with room for 64 kB, which only root can make."""
-    folder = tmp_path / "tiny"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True, check=False
-    )
-    if mounted.returncode != 0:
-        lacking("the right to mount a tmpfs")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
 
 
 def test_a_full_disk_is_one_sentence_and_nothing_half_made(tiny_disk):
