@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Mapping
 from email.parser import HeaderParser
 from pathlib import Path
@@ -111,3 +112,14 @@ def license_files(tree: Path) -> tuple[Path, ...]:
     """Upstream's licence and notice files, at the top of its tree."""
     names = ("LICEN[CS]E*", "COPYING*", "NOTICE*", "AUTHORS*")
     return tuple(sorted({path for name in names for path in tree.glob(name) if path.is_file()}))
+
+
+def write_dist_info_files(parent: Path, text: str, licenses: tuple[Path, ...]) -> Path:
+    """Write METADATA and the licences, which is all that is known before a build."""
+    info = parent / dist_info_name(text)
+    info.mkdir(parents=True)
+    (info / "METADATA").write_bytes(text.encode("utf-8"))
+    for path in licenses:
+        (info / "licenses").mkdir(exist_ok=True)
+        shutil.copyfile(path, info / "licenses" / path.name)
+    return info

@@ -86,22 +86,20 @@ def sdist_requirements(job: Job) -> list[str]:
 
 def write_metadata(job: Job, directory: str) -> str:
     """Write ``<name>.dist-info/METADATA`` and the licences."""
-    from .repair import write_dist_info_files
-
-    job.plan.check(ready=True)
+    # A project's own setup.py is run for its metadata; a released archive carries them.
+    requires.check_ready(job.plan, job.cache, compiles=job.plan.upstream.value.name == "self")
     with _workshop(job) as shop:
         tree, _ = _source_tree(job, shop)
         content = _metadata(job, tree, shop)
-        return write_dist_info_files(Path(directory), content, metadata.license_files(tree)).name
+        return metadata.write_dist_info_files(Path(directory), content, metadata.license_files(tree)).name
 
 
 def build_wheel(job: Job, directory: str) -> str:
     """The main job. The wheel appears in ``directory`` whole, or not at all."""
+    plan = job.plan
+    requires.check_ready(plan, job.cache)
     from . import audit, repair, toolchain, upstream
 
-    plan = job.plan
-    plan.check(ready=True)
-    requires.check_installed(plan, job.cache)
     start = time.monotonic()
     with _workshop(job) as shop:
         tree, digest = _source_tree(job, shop)
@@ -143,11 +141,10 @@ def build_wheel(job: Job, directory: str) -> str:
 
 def build_editable(job: Job, directory: str) -> str:
     """Compile in place, in a build folder that stays, and point Python there."""
+    plan = job.plan
+    requires.check_ready(plan, job.cache)
     from . import repair, toolchain, upstream
 
-    plan = job.plan
-    plan.check(ready=True)
-    requires.check_installed(plan, job.cache)
     own = plan.upstream.value.name == "self"
     folder = job.settings.build_dir or str(job.project / "build" / f"editable-{job.facts.machine.python_tag}")
     job = replace(job, settings=replace(job.settings, build_dir=folder))
@@ -183,6 +180,7 @@ def build_sdist(job: Job, directory: str) -> str:
     problems = [item for item in job.plan.problems if item.code.startswith("upstream")]
     if problems:
         replace(job.plan, problems=tuple(problems)).check()
+    requires.check_fetcher(job.plan, job.cache)
     with _workshop(job) as shop:
         if row.name == "self":
             pkg_info, archive = None, None

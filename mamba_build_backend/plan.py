@@ -70,23 +70,10 @@ class BuildPlan:
     notes: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
 
-    def check(self, *, ready: bool = False) -> None:
-        """Raise PlanError with all problems; with ``ready``, also if something still has to be installed first."""
-        problems = self.problems
-        if ready and not problems and self.requirements:
-            problems = (
-                Problem(
-                    "not-installed",
-                    "this build needs packages that are not installed: " + ", ".join(self.requirements),
-                    "an isolated build installs them by itself",
-                    (
-                        "python -m pip install .   (without --no-build-isolation)",
-                        "python -m pip install " + " ".join(f"'{item}'" for item in self.requirements),
-                    ),
-                ),
-            )
-        if problems:
-            raise PlanError(problems)
+    def check(self) -> None:
+        """Raise PlanError with all problems, if there are any."""
+        if self.problems:
+            raise PlanError(self.problems)
 
 
 class _Notebook:

@@ -15,7 +15,7 @@ from typing import Any
 
 from .errors import BuildFailedError
 from .facts import Machine, to_json
-from .metadata import dist_info_name
+from .metadata import dist_info_name, write_dist_info_files
 from .plan import BuildPlan
 from .process import stream
 from .tables import Floor
@@ -70,17 +70,6 @@ def stage_wheel(plan: BuildPlan, stage: Path, content: Content) -> None:
         (info / "entry_points.txt").write_bytes(entry_points)
     if plan.upstream.value.guard:
         add_payload(plan, stage, content.metadata)
-
-
-def write_dist_info_files(parent: Path, text: str, licenses: tuple[Path, ...]) -> Path:
-    """Write METADATA and the licences, which is all that is known before a build."""
-    info = parent / dist_info_name(text)
-    info.mkdir(parents=True)
-    (info / "METADATA").write_bytes(text.encode("utf-8"))
-    for path in licenses:
-        (info / "licenses").mkdir(exist_ok=True)
-        shutil.copyfile(path, info / "licenses" / path.name)
-    return info
 
 
 def write_dist_info(parent: Path, content: Content, tags: list[str]) -> Path:

