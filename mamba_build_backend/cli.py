@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 
 from . import __version__
 from .errors import PlanError, SettingsError
+from .process import say
+from .storage import disk_errors
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,6 +37,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     _common(doctor)
     doctor.add_argument("-v", "--verbose", action="store_true", help="also what was rejected, and why")
+    doctor.add_argument("--facts", type=Path, metavar="FILE", help="plan for the machine in FILE instead of this one")
+    doctor.add_argument(
+        "--save", type=Path, metavar="FILE", help="write this machine to FILE, without user name, host name and secrets"
+    )
+    doctor.add_argument("--schema", action="store_true", help="print the JSON Schema of --json, and nothing else")
     doctor.set_defaults(run=_doctor)
 
     build = commands.add_parser("build", help="build a wheel, in isolation, for the torch of this environment")
@@ -56,6 +64,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     audit.add_argument("--json", action="store_true", help="print JSON")
     audit.set_defaults(run=_audit)
+    explain = commands.add_parser(
+        "explain", help="what an error message or a build log means, and what to type; exit code 1 for an unknown one"
+    )
+    explain.add_argument("text", nargs="*", metavar="FILE|TEXT", help="a log file, or the message (default: stdin)")
+    explain.add_argument("-a", "--all", action="store_true", help="all that was recognised, not the most telling alone")
+    explain.add_argument("--json", action="store_true", help="print JSON")
+    explain.set_defaults(run=_explain)
     return parser
 
 
@@ -96,14 +111,58 @@ def _project(options: argparse.Namespace) -> Path:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from . import pipeline, report
+    from . import pipeline, recorded, report, schema, screen
+    from .plan import decide
+    from .tables import load_tables
 
-    job = pipeline.make_job(_project(options), _settings(options), os.environ)
-    if options.json:
-        _print_json(report.plan_json(job.facts, job.plan))
+    if options.schema:
+        print(schema.FILE.read_text(encoding="utf-8"), end="")
+        return 0
+    if options.facts:
+        settings, facts = recorded.load(options.facts, _settings(options))
+        plan = decide(settings, facts, load_tables())
     else:
-        print(report.plan_text(job.facts, job.plan, verbose=options.verbose), end="")
-    return PlanError.exit_code if job.plan.problems else 0
+        job = pipeline.make_job(_project(options), _settings(options), os.environ)
+        settings, facts, plan = job.settings, job.facts, job.plan
+    if options.save:
+        with disk_errors(options.save, "--save another/file.json"):
+            recorded.save(options.save, settings, facts, os.environ)
+        say(f"mamba-build-backend: this machine, without names, is in {options.save}")
+    if options.json:
+        _print_json(report.plan_json(facts, plan))
+    else:
+        screen.show_plan(facts, plan, verbose=options.verbose)
+    return PlanError.exit_code if plan.problems else 0
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from . import explain
+
+    diagnosis = explain.explain(_given_text(options.text))
+    if options.json:
+        _print_json(explain.diagnosis_json(diagnosis))
+    else:
+        print(explain.diagnosis_text(diagnosis, everything=options.all), end="")
+    return 0 if diagnosis.explanations else 1
+
+
+def _given_text(words: list[str]) -> str:
+    """A file's content, the words themselves, or stdin."""
+    if not words or words == ["-"]:
+        if sys.stdin is not None and sys.stdin.isatty():
+            say("mamba-build-backend: paste the message, then Ctrl-D")
+        return sys.stdin.buffer.read().decode("utf-8", errors="replace") if sys.stdin is not None else ""
+    path = Path(words[0])
+    if len(words) == 1 and path.is_file():
+        try:
+            return path.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise SettingsError(f"{path} cannot be read: {error.strerror}", "a log is needed") from None
+    if len(words) == 1 and not re.search(r"\s", words[0]) and (os.sep in words[0] or path.suffix in (".log", ".txt")):
+        raise SettingsError(
+            f"there is no file {path}", "a log, or the text of a message, is needed", "… explain < build.log"
+        )
+    return " ".join(words)
 
 
 def _build(options: argparse.Namespace) -> int:
@@ -124,13 +183,13 @@ def _build(options: argparse.Namespace) -> int:
 
 
 def _audit(options: argparse.Namespace) -> int:
-    from . import frontend, report
+    from . import audit_report, frontend
 
     result = frontend.audit(options.wheel, options.torch, os.environ)
     if options.json:
-        _print_json(report.audit_json(result))
+        _print_json(audit_report.audit_json(result))
     else:
-        print(report.audit_text(result), end="")
+        print(audit_report.audit_text(result), end="")
     return 6 if result.problems else 0
 
 

@@ -16,19 +16,35 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Machine:
-    """The machine and the Python that the wheel is for. Memory in bytes."""
+    """The machine and the Python that the wheel is for. Memory and disk in bytes."""
 
     system: str
     arch: str
     libc: str
     libc_version: str
     cores: int
+    """Cores that this process may use: affinity and cgroup quota taken off."""
     memory_available: int
     python_version: str
     python_tag: str
     python_prefix: str
+    distribution: str = ""
+    """``ID VERSION_ID`` of os-release(5), such as ``ubuntu 20.04``."""
+    cores_total: int = 0
+    cores_limit: str = ""
+    """What keeps ``cores`` under ``cores_total``: ``affinity`` or ``cgroup quota``."""
+    disk_free: int = 0
+    """In the folder where builds work; 0 where it cannot be told."""
     python_library: Optional[str] = None
     """A file that exports the Python C API: libpython, or a statically linked interpreter."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """An installed distribution that matters beside torch."""
+
+    name: str
+    version: str
 
 
 @dataclass(frozen=True)
@@ -43,18 +59,36 @@ class Torch:
     cxx11_abi: Optional[bool] = None
     cxx_standard: int = 17
     tag: Optional[str] = None
+    glibc: str = ""
+    """With the next two: the newest symbol versions that its own libraries ask of the system; empty where unread."""
+    glibcxx: str = ""
+    cxxabi: str = ""
+    cuda_headers: tuple[str, ...] = ()
+    """Of the headers that an extension needs (``probe.cuda.HEADERS``), those that NVIDIA's wheels beside torch hold."""
+    packages: tuple[Package, ...] = ()
+    """Of the packages that matter (``probe.torch.NEIGHBOURS``), those installed beside it."""
     problem: Optional[str] = None
 
 
 @dataclass(frozen=True)
 class Toolkit:
-    """One CUDA toolkit. ``layout`` is ``home`` (one folder) or ``pypi`` (the nvidia/cu13 folders of wheels)."""
+    """One CUDA toolkit.
+
+    ``layout`` says how its parts lie: ``home`` (one folder), ``conda`` (an environment with ``targets/``), ``debian``
+    (nvcc in /usr/lib/nvidia-cuda-toolkit, headers in /usr/include), ``hpc-sdk`` (mathematical libraries in a folder of
+    their own) or ``pypi`` (the nvidia/cu13 folders of wheels).
+    """
 
     home: str
     found_in: str
     layout: str = "home"
     version: str = ""
     archs: tuple[str, ...] = ()
+    """What its nvcc compiles for, such as ``90``; empty where it could not be asked."""
+    includes: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    """Headers and libraries that an extension needs and that are in none of these folders."""
     problem: Optional[str] = None
 
 
@@ -71,6 +105,8 @@ class Compiler:
     gcc_includes: tuple[str, ...] = ()
     libstdcxx_static: Optional[str] = None
     libstdcxx_shared: Optional[str] = None
+    libstdcxx: str = ""
+    """The newest symbol version of its shared libstdc++, such as ``3.4.30``."""
     problem: Optional[str] = None
 
 
@@ -91,7 +127,16 @@ class Gpu:
 
     name: str
     capability: str
-    driver: str
+
+
+@dataclass(frozen=True)
+class Polluted:
+    """A variable that would lead the build's compilers to folders of the host or of conda."""
+
+    variable: str
+    value: str
+    kept: Optional[str] = None
+    """What of it the build keeps; None drops the variable."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +149,11 @@ class Facts:
     compilers: tuple[Compiler, ...] = ()
     sysroots: tuple[Sysroot, ...] = ()
     gpus: tuple[Gpu, ...] = ()
-    nvml: bool = True
-    """Whether the driver could be asked for GPUs; without nvidia-ml-py it could not."""
-    polluted: tuple[str, ...] = ()
-    """Variables set in the environment that would leak host folders into the build (LIBRARY_PATH, CPATH, …)."""
+    driver: str = ""
+    """Version of NVIDIA's kernel driver; empty where there is none."""
+    gpus_asked: bool = True
+    """Whether the driver could be asked for GPUs: through nvidia-ml-py or nvidia-smi."""
+    polluted: tuple[Polluted, ...] = ()
     embedded: Optional[str] = None
     """The upstream archive that this source tree carries, as sdists do: its file name."""
     schema: int = SCHEMA

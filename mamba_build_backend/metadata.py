@@ -82,7 +82,10 @@ def _introduction(final: str, name: str, version: str) -> str:
 def _requirements(plan: BuildPlan, given: list[str], extras: list[str]) -> list[str]:
     """Upstream's requirements: torch pinned to the minor version that the binary is tied to, and some made optional."""
     optional = {name: extra for extra, names in plan.upstream.value.extras for name in names}
-    pinned = [f"Requires-Dist: {plan.torch_requirement}"] if plan.torch_requirement else []
+    pinned = [f"Requires-Dist: {plan.target.requirement}"] if plan.target.requirement else []
+    narrower = {
+        requirements.Requirement(text).name: requirements.Requirement(text).specifier for text in plan.pins.value
+    }
     kept: list[str] = []
     moved: dict[str, list[str]] = {}
     for text in given:
@@ -92,8 +95,13 @@ def _requirements(plan: BuildPlan, given: list[str], extras: list[str]) -> list[
             continue
         if name in optional and item.marker is None:
             moved.setdefault(optional[name], []).append(f'Requires-Dist: {text}; extra == "{optional[name]}"')
+        elif name in narrower and item.marker is None:
+            item.specifier &= narrower.pop(name)
+            kept.append(f"Requires-Dist: {item}")
         else:
             kept.append(f"Requires-Dist: {text}")
+    # What upstream does not name at all, and torch's binaries still do not work without.
+    kept += [f"Requires-Dist: {name}{specifier}" for name, specifier in narrower.items()]
     lines = [*pinned, *kept]
     lines += [f"Provides-Extra: {extra}" for extra in extras]
     for extra, items in moved.items():

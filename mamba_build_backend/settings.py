@@ -140,7 +140,9 @@ class Settings:
     )
     upstream_version: str | None = _setting(None, _optional, "any version in that table", shown="newest known good")
     source: str = _setting(
-        "auto", _text, "`auto` (the package index), or the path of an upstream archive; verified either way"
+        "auto",
+        _text,
+        "`auto` (the package index, or upstream's git tag where the index's archive holds no CUDA sources), or the path of an archive or a git mirror; verified either way",
     )
     torch: str = _setting(
         "auto", _text, "`auto`, a requirement (`torch==2.11.*`), or the path of a site-packages that holds torch"
@@ -168,7 +170,7 @@ class Settings:
     compress: str = _setting(
         "size",
         _choice("size", "speed", "balance", "none", "default"),
-        "nvcc's fatbin compression, where nvcc has the choice (12.8)",
+        "nvcc's fatbin compression, where nvcc has the choice: from CUDA 13 on, and in 12.8 and 12.9 only if it is set",
     )
     strip: bool = _setting(True, _flag, "drop symbols that nobody links against")
     lineinfo: bool = _setting(False, _flag, "keep source lines in the kernels, for profilers")

@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
+from . import git_source
 from .errors import SourceError
 from .pip_config import IndexConfig, read_index_config
 from .plan import BuildPlan
@@ -43,6 +44,17 @@ def needs_fetch(plan: BuildPlan, cache: Path) -> bool:
     return plan.source.value == "index" and not cached_archive(plan.upstream.value, cache).is_file()
 
 
+def repository_of(plan: BuildPlan) -> str | None:
+    """The git repository that the plan takes the source from: upstream's, or a mirror that the setting names."""
+    row, source = plan.upstream.value, plan.source.value
+    if source == "git":
+        return row.repository
+    if source in ("embedded", "index", "self") or not row.git_commit:
+        return None
+    path = Path(source).expanduser()
+    return str(path.absolute()) if path.is_dir() and git_source.is_repository(path) else None
+
+
 def obtain_archive(plan: BuildPlan, project: Path, cache: Path, environ: Mapping[str, str], echo: Echo) -> Path:
     """The verified upstream archive. Raises SourceError where it cannot be had or is not what the table says."""
     row, source = plan.upstream.value, plan.source.value
@@ -53,8 +65,8 @@ def obtain_archive(plan: BuildPlan, project: Path, cache: Path, environ: Mapping
         if not path.is_file():
             raise SourceError(
                 f"source: {source} is {'a folder' if path.is_dir() else 'not there'}",
-                f"the archive {row.index_file} is needed",
-                "-C source=auto   (the package index)",
+                f"the archive {row.index_file} is needed, or a git mirror that has {row.git_tag}",
+                "-C source=auto   (the package index, or upstream's repository)",
             )
         return verify(path, row)
     kept = cached_archive(row, cache)

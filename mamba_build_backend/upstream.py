@@ -14,7 +14,6 @@ from pathlib import Path
 
 from .errors import BuildFailedError
 from .plan import BuildPlan
-from .probe import POLLUTING
 from .process import Echo, stream
 from .workshop import Toolchain, Workshop
 
@@ -29,11 +28,7 @@ def build_raw_wheel(plan: BuildPlan, tree: Path, tools: Toolchain, shop: Worksho
         old.unlink()
     status = run_setup(plan, tree, ["bdist_wheel", "--dist-dir", str(out)], shop, tools)
     if status != 0:
-        raise BuildFailedError(
-            f"upstream's build failed with exit code {status}" + first_errors(shop.log),
-            "the compilers' whole output is in the log",
-            (f"less {shop.log}", "python -m mamba_build_backend doctor   (what was chosen, and why)"),
-        )
+        raise failed(f"upstream's build failed with exit code {status}", shop.log)
     wheels = sorted(out.glob("*.whl"))
     if len(wheels) != 1:
         raise BuildFailedError(
@@ -48,11 +43,7 @@ def build_in_place(plan: BuildPlan, tree: Path, tools: Toolchain, shop: Workshop
         plan, tree, ["build_ext", "--inplace", "--build-temp", str(shop.folder / "objects")], shop, tools
     )
     if status != 0:
-        raise BuildFailedError(
-            f"upstream's build failed with exit code {status}" + first_errors(shop.log),
-            "the compilers' output is in the log",
-            f"less {shop.log}",
-        )
+        raise failed(f"upstream's build failed with exit code {status}", shop.log)
 
 
 def egg_info(plan: BuildPlan, tree: Path, shop: Workshop) -> str:
@@ -64,11 +55,7 @@ def egg_info(plan: BuildPlan, tree: Path, shop: Workshop) -> str:
     status = run_setup(plan, tree, ["egg_info", "--egg-base", str(out)], shop, None)
     found = sorted(out.glob("*.egg-info/PKG-INFO"))
     if status != 0 or len(found) != 1:
-        raise BuildFailedError(
-            f"setup.py egg_info failed with exit code {status}" + first_errors(shop.log),
-            "its metadata is needed",
-            f"less {shop.log}",
-        )
+        raise failed(f"setup.py egg_info failed with exit code {status}; its metadata are needed", shop.log)
     return found[0].read_text(encoding="utf-8")
 
 
@@ -77,7 +64,7 @@ def run_setup(plan: BuildPlan, tree: Path, arguments: list[str], shop: Workshop,
     if not (tree / "setup.py").is_file():
         raise BuildFailedError(f"{tree.name} has no setup.py", "the backend wraps projects that build with setuptools")
     first, last = _torch_path(plan, shop.folder)
-    standard = f"-std=c++{plan.cxx_standard}"
+    standard = f"-std=c++{plan.target.cxx_standard}"
     spec = {
         "setup": str(tree / "setup.py"),
         "arguments": arguments,
@@ -110,7 +97,9 @@ def _torch_path(plan: BuildPlan, work: Path) -> tuple[list[str], list[str]]:
 
 def build_environment(plan: BuildPlan, tools: Toolchain | None, environ: Mapping[str, str]) -> dict[str, str]:
     """The environment of upstream's build: the user's, less what would leak the host in, and the plan's."""
-    env = {key: value for key, value in environ.items() if key not in POLLUTING}
+    changed = dict(plan.environment)
+    env = {key: value for key, value in environ.items() if key not in changed}
+    env.update({key: value for key, value in changed.items() if value is not None})
     for name in ("TORCH_CUDA_ARCH_LIST", "CUDA_PATH"):
         env.pop(name, None)
     env.update(plan.upstream.value.environment)
@@ -119,6 +108,9 @@ def build_environment(plan: BuildPlan, tools: Toolchain | None, environ: Mapping
     env["MAX_JOBS"] = str(plan.jobs.value)
     # An unbuffered child shows its progress when it happens, and leaves no .pyc in the user's site-packages.
     env.update(PYTHONUNBUFFERED="1", PYTHONDONTWRITEBYTECODE="1", PYTHONIOENCODING="utf-8")
+    if tools is None:
+        # Old setup.py ask nvcc for its version even for their metadata; there is nothing to compile.
+        env.update({name: "TRUE" for name in env if name.endswith("_SKIP_CUDA_BUILD")})
     if tools is None and plan.toolkit.value is not None:
         env["CUDA_HOME"] = plan.toolkit.value.home  # CUDAExtension refuses to be made without one
     if tools is not None:
@@ -151,16 +143,20 @@ def _clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-_ERROR = re.compile(
-    r"(fatal error|\berror\b ?:|error #|Error:|undefined reference|Killed|refused:|No space left|cannot find -l)"
-)
+def failed(what: str, log: Path) -> BuildFailedError:
+    """The error for a step that failed: the cause, if its log holds a known one, else the first line that names an error."""
+    from .explain import explain
 
-
-def first_errors(log: Path, limit: int = 3) -> str:
-    """The first lines of the log that name an error, as an addition to a message; the last ones are only echoes."""
     try:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        text = log.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return ""
-    hits = [line.strip()[:300] for line in lines if _ERROR.search(line) and not line.startswith(("+ ", "["))]
-    return "".join(f"\n    {line}" for line in hits[:limit]) if hits else ""
+        return BuildFailedError(what)
+    diagnosis = explain(text)
+    look = (f"less {log}   (the whole output)", "python -m mamba_build_backend doctor -v   (what was chosen, and why)")
+    if not diagnosis.first_error and diagnosis.explanations:
+        best = diagnosis.explanations[0]
+        # A fix that is to build by this backend helps those who come from upstream's own build.
+        ways = tuple(way for way in best.fix if not way.startswith("python -m pip install ."))
+        return BuildFailedError(f"{what}\n    {best.line}", best.cause.rstrip("."), (*ways, *look))
+    found = f"{what}\n    {diagnosis.first_error}" if diagnosis.first_error else what
+    return BuildFailedError(found, "the compilers' whole output is in the log", look)

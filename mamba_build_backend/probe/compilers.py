@@ -14,14 +14,17 @@ from ..process import capture
 from ..settings import Settings
 from .paths import on_path
 
-_NAMES = re.compile(r"g\+\+(-\d+(\.\d+)?)?$|(x86_64|aarch64)-conda[\w.]*-linux-gnu-g\+\+$")
+_NAMES = re.compile(r"(g|clang)\+\+(-\d+(\.\d+)?)?$|(x86_64|aarch64|powerpc64le)-conda[\w.]*-linux-gnu-(g|clang)\+\+$")
 
 
-def probe_compilers(settings: Settings, environ: Mapping[str, str]) -> tuple[Compiler, ...]:
-    """Look for the setting's compiler, then for every g++ on PATH and in the active conda environment."""
+def probe_compilers(settings: Settings, environ: Mapping[str, str], *, root: Path = Path("/")) -> tuple[Compiler, ...]:
+    """Look for the setting's compiler, those of the active conda environment and PATH, and Red Hat's toolsets.
+
+    Environment modules and Spack work by PATH. ``root`` stands in for / in tests.
+    """
     seen: set[str] = set()
     found: list[Compiler] = []
-    for path, where in _candidates(settings, environ):
+    for path, where in _candidates(settings, environ, root):
         real = os.path.realpath(path)
         if real not in seen:
             seen.add(real)
@@ -29,7 +32,7 @@ def probe_compilers(settings: Settings, environ: Mapping[str, str]) -> tuple[Com
     return tuple(found)
 
 
-def _candidates(settings: Settings, environ: Mapping[str, str]) -> Iterable[tuple[Path, str]]:
+def _candidates(settings: Settings, environ: Mapping[str, str], root: Path) -> Iterable[tuple[Path, str]]:
     if settings.host_compiler != "auto":
         origin = settings.origin("host-compiler")
         # CXX may carry a launcher or flags ("ccache g++", "g++ -pthread"): its last word that is no flag is the compiler.
@@ -40,6 +43,9 @@ def _candidates(settings: Settings, environ: Mapping[str, str]) -> Iterable[tupl
     folders = [(folder, "PATH") for folder in on_path(environ)]
     if environ.get("CONDA_PREFIX"):
         folders.insert(0, (Path(environ["CONDA_PREFIX"]) / "bin", "CONDA_PREFIX"))
+    # devtoolset-11 of CentOS 7, gcc-toolset-13 of RHEL 8 and 9: installed, but on PATH only after `scl enable`.
+    toolsets = sorted((root / "opt/rh").glob("*toolset-[0-9]*/root/usr/bin"), key=_toolset_number, reverse=True)
+    folders += [(folder, "/opt/rh") for folder in toolsets]
     for folder, where in folders:
         try:
             names = sorted(entry for entry in os.listdir(folder) if _NAMES.match(entry))
@@ -48,6 +54,11 @@ def _candidates(settings: Settings, environ: Mapping[str, str]) -> Iterable[tupl
         for entry in names:
             if os.access(folder / entry, os.X_OK):
                 yield folder / entry, where
+
+
+def _toolset_number(folder: Path) -> int:
+    match = re.search(r"toolset-(\d+)", str(folder))
+    return int(match[1]) if match else 0
 
 
 def read_compiler(path: Path, where: str, environ: Mapping[str, str]) -> Compiler:
@@ -68,7 +79,8 @@ def read_compiler(path: Path, where: str, environ: Mapping[str, str]) -> Compile
     kind = "clang" if "clang" in banner else "gcc"
     problem = None
     if kind == "clang":
-        problem = "clang is not supported as nvcc's host compiler by this backend yet"
+        # Its libstdc++ is some g++'s, which is there too and does the same work by the recipe that is tested.
+        problem = "clang: the portable link is made with g++"
     elif not cxx:
         problem = "it has no C++ headers"
     return Compiler(
@@ -81,8 +93,15 @@ def read_compiler(path: Path, where: str, environ: Mapping[str, str]) -> Compile
         gcc,
         static,
         os.path.realpath(shared) if shared else None,
+        _symbol_version(os.path.realpath(shared)) if shared else "",
         problem,
     )
+
+
+def _symbol_version(library: str) -> str:
+    """libstdc++.so.6.0.30 provides GLIBCXX_3.4.30: the numbers run together (GCC manual, ABI Policy and Guidelines)."""
+    match = re.search(r"libstdc\+\+\.so\.6\.0\.(\d+)$", library)
+    return f"3.4.{match[1]}" if match else ""
 
 
 def _file(path: Path, name: str, env: Mapping[str, str]) -> str | None:

@@ -1,8 +1,9 @@
-"""Every CUDA toolkit: a setting's, the environment's, PATH's, /usr/local's, and the one that PyPI's wheels make."""
+"""Every CUDA toolkit: a setting's, the environment's, PATH's, and those in the places where installers put them."""
 
 from __future__ import annotations
 
 import os
+import platform
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,24 +16,47 @@ from ..process import capture
 from ..settings import Settings
 from .paths import on_path
 
+PARTS = {
+    "cuda_runtime.h": ("cuda_runtime.h",),
+    "cuda_fp16.h": ("cuda_fp16.h",),
+    "cuda_bf16.h": ("cuda_bf16.h",),
+    "crt/host_config.h": ("crt/host_config.h",),
+    "cub/cub.cuh": ("cub/cub.cuh", "cccl/cub/cub.cuh"),
+    # ATen/cuda/CUDAContext.h includes these three.
+    "cublas_v2.h": ("cublas_v2.h",),
+    "cusparse.h": ("cusparse.h",),
+    "cusolverDn.h": ("cusolverDn.h",),
+}
+"""The headers that an extension of torch needs, and where they may lie under an include folder."""
 
-def probe_toolkits(settings: Settings, environ: Mapping[str, str], sites: Sequence[Path]) -> tuple[Toolkit, ...]:
-    """Look for nvcc; ``sites`` are site-packages that may hold PyPI's ``nvidia/cu13``."""
+RUNTIME = "libcudart"
+"""The library that it links with; named among the missing parts beside the headers."""
+
+TARGETS = {"x86_64": "x86_64-linux", "aarch64": "sbsa-linux"}
+"""Names of the folders under targets/, of conda's packages and of toolkits for several platforms."""
+
+
+def probe_toolkits(
+    settings: Settings, environ: Mapping[str, str], sites: Sequence[Path], *, root: Path = Path("/")
+) -> tuple[Toolkit, ...]:
+    """Look for nvcc; ``sites`` are site-packages that may hold PyPI's ``nvidia/cu13``. ``root`` stands in for /."""
     seen: set[str] = set()
     found: list[Toolkit] = []
-    for home, where in _homes(settings, environ, sites):
+    for home, where in _homes(settings, environ, sites, root):
         real = os.path.realpath(home)
         if real in seen:
             continue
         seen.add(real)
-        if (home / "bin" / "nvcc").is_file():
+        if nvcc_of(home) is not None:
             found.append(read_toolkit(home, where, environ))
         elif where in ("setting cuda-home", "CUDA_HOME", "CUDA_PATH"):
             found.append(Toolkit(str(home), where, problem=f"there is no {home / 'bin' / 'nvcc'}"))
     return tuple(found)
 
 
-def _homes(settings: Settings, environ: Mapping[str, str], sites: Sequence[Path]) -> Iterable[tuple[Path, str]]:
+def _homes(
+    settings: Settings, environ: Mapping[str, str], sites: Sequence[Path], root: Path
+) -> Iterable[tuple[Path, str]]:
     if settings.cuda_home not in ("auto", "pypi"):
         where = settings.origin("cuda-home")
         yield Path(settings.cuda_home).expanduser(), where if where == "CUDA_HOME" else "setting cuda-home"
@@ -43,17 +67,29 @@ def _homes(settings: Settings, environ: Mapping[str, str], sites: Sequence[Path]
         for folder in on_path(environ):
             nvcc = folder / "nvcc"
             if nvcc.is_file():
-                yield _home_of(nvcc, environ), "PATH"
-        for home in [Path("/usr/local/cuda"), *sorted(Path("/usr/local").glob("cuda-*"), reverse=True)]:
-            yield home, "/usr/local"
+                yield home_of(nvcc, environ), "PATH"
         if environ.get("CONDA_PREFIX"):
             yield Path(environ["CONDA_PREFIX"]), "CONDA_PREFIX"
+        local = root / "usr/local"
+        for home in [local / "cuda", *_newest_first(local.glob("cuda-*"))]:
+            yield home, "/usr/local"
+        yield root / "usr", "Debian's nvidia-cuda-toolkit"
+        sdks = _newest_first((root / "opt/nvidia/hpc_sdk").glob("Linux_*/[0-9]*"))
+        if environ.get("NVHPC_ROOT"):
+            sdks.insert(0, Path(environ["NVHPC_ROOT"]))
+        for sdk in sdks:
+            for home in _newest_first(sdk.glob("cuda/[0-9]*")):
+                yield home, "the HPC SDK"
     for site in [*(Path(entry) for entry in sys.path if entry), *sites]:
         for home in sorted(site.glob("nvidia/cu[0-9]*")):
             yield home, "the package index's nvcc"
 
 
-def _home_of(nvcc: Path, environ: Mapping[str, str]) -> Path:
+def _newest_first(folders: Iterable[Path]) -> list[Path]:
+    return sorted(folders, key=lambda path: [int(part) for part in re.findall(r"\d+", path.name)], reverse=True)
+
+
+def home_of(nvcc: Path, environ: Mapping[str, str]) -> Path:
     """The toolkit behind an nvcc on PATH, which may be a link, or a script that starts the real one elsewhere."""
     with suppress(ToolError):
         said = capture([nvcc, "--dryrun", "-c", "-x", "cu", os.devnull, "-o", os.devnull], env=environ, merge=True)
@@ -62,10 +98,19 @@ def _home_of(nvcc: Path, environ: Mapping[str, str]) -> Path:
     return Path(os.path.realpath(nvcc)).parent.parent
 
 
+def nvcc_of(home: Path) -> Path | None:
+    """A toolkit's own nvcc. Debian's /usr/bin/nvcc is a script that starts it; its parts lie beside the real one."""
+    for path in (home / "lib" / "nvidia-cuda-toolkit" / "bin" / "nvcc", home / "bin" / "nvcc"):
+        if path.is_file():
+            return path
+    return None
+
+
 def read_toolkit(home: Path, where: str, environ: Mapping[str, str]) -> Toolkit:
-    """Ask the toolkit's nvcc for its version and its architectures."""
-    nvcc = home / "bin" / "nvcc"
-    layout = "pypi" if home.parent.name == "nvidia" and home.name.startswith("cu") else "home"
+    """Ask the toolkit's nvcc for its version and its architectures, and see what of it is really there."""
+    nvcc = nvcc_of(home)
+    assert nvcc is not None
+    layout = _layout(home)
     try:
         said = capture([nvcc, "--version"], env=environ)
     except ToolError as error:
@@ -74,12 +119,69 @@ def read_toolkit(home: Path, where: str, environ: Mapping[str, str]) -> Toolkit:
     if not match:
         return Toolkit(str(home), where, layout, problem=f"`{nvcc} --version` names no release")
     try:
-        archs = tuple(re.findall(r"sm_(\w+)", capture([nvcc, "--list-gpu-code"], env=environ)))
-    except ToolError:  # nvcc before 11.? has no such option; the table knows its architectures
+        archs = tuple(re.findall(r"sm_(\d+)\b", capture([nvcc, "--list-gpu-code"], env=environ)))
+    except ToolError:  # nvcc before 11.2 has no such option; the table knows its architectures
         archs = ()
-    problem = None
-    if layout == "home" and not any(
-        (home / part / "cuda_runtime.h").is_file() for part in ("include", "targets/x86_64-linux/include")
-    ):
-        problem = f"cuda_runtime.h is not in {home / 'include'}: the toolkit is incomplete"
-    return Toolkit(str(home), where, layout, match[1], archs, problem)
+    includes, libraries = _folders(home, layout)
+    missing = [name for name, places in PARTS.items() if not _holds(includes, places)]
+    if not any(next(folder.glob(f"{RUNTIME}.so*"), None) for folder in libraries):
+        missing.append(RUNTIME)
+    return Toolkit(
+        str(home),
+        where,
+        layout,
+        match[1],
+        archs,
+        tuple(map(str, includes)),
+        tuple(map(str, libraries)),
+        tuple(missing),
+    )
+
+
+def _layout(home: Path) -> str:
+    if home.parent.name == "nvidia" and home.name.startswith("cu"):
+        return "pypi"
+    if (home / "conda-meta").is_dir():
+        return "conda"
+    if (home / "lib" / "nvidia-cuda-toolkit" / "bin" / "nvcc").is_file():
+        return "debian"
+    if home.parent.name == "cuda" and (home.parent.parent / "math_libs").is_dir():
+        return "hpc-sdk"
+    return "home"
+
+
+def _folders(home: Path, layout: str) -> tuple[list[Path], list[Path]]:
+    """The include and library folders that are there, in the order in which they are to be searched."""
+    machine = platform.machine()
+    target = TARGETS.get(machine, f"{machine}-linux")
+    tops = [home / "targets" / target, home] if layout == "conda" else [home, home / "targets" / target]
+    if layout == "hpc-sdk":
+        maths = home.parent.parent / "math_libs" / home.name
+        tops += [maths, maths / "targets" / target]
+    includes = [top / "include" for top in tops]
+    libraries = [top / name for top in tops for name in ("lib64", "lib")]
+    if layout == "debian":
+        libraries = [home / "lib" / f"{machine}-linux-gnu"]
+    return _existing(includes), _existing(libraries)
+
+
+def _existing(folders: Iterable[Path]) -> list[Path]:
+    """Those that exist, each once: a toolkit's include is often a link into targets/."""
+    seen: dict[str, Path] = {}
+    for folder in folders:
+        if folder.is_dir():
+            seen.setdefault(os.path.realpath(folder), folder)
+    return list(seen.values())
+
+
+def _holds(folders: Iterable[Path], places: Iterable[str]) -> bool:
+    return any((folder / place).is_file() for folder in folders for place in places)
+
+
+def parts_beside(site: Path) -> tuple[str, ...]:
+    """Of what a toolkit may lack, what NVIDIA's wheels in a site-packages hold: torch for CUDA requires most of them."""
+    includes, libraries = list(site.glob("nvidia/*/include")), list(site.glob("nvidia/*/lib"))
+    parts = [name for name, places in PARTS.items() if _holds(includes, places)]
+    if any(next(folder.glob(f"{RUNTIME}.so*"), None) for folder in libraries):
+        parts.append(RUNTIME)
+    return tuple(parts)

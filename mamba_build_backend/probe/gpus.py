@@ -1,33 +1,89 @@
-"""The GPUs of this machine and their driver, through NVML; a machine without one is the usual case, not an error."""
+"""The GPUs of this machine and their driver; a machine without one is the usual case, not an error."""
 
 from __future__ import annotations
 
+import re
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ToolError
 from ..facts import Gpu
+from ..process import capture
 
 
-def probe_gpus() -> tuple[tuple[Gpu, ...], bool]:
-    """Ask NVML; return the GPUs, and whether it could be asked, which needs nvidia-ml-py (see ``requires.py``)."""
+@dataclass(frozen=True)
+class Answer:
+    """What the driver said. ``asked`` is False where nobody could be asked, which is not the same as no GPU."""
+
+    gpus: tuple[Gpu, ...] = ()
+    driver: str = ""
+    asked: bool = True
+
+
+def probe_gpus(environ: Mapping[str, str], *, root: Path = Path("/")) -> Answer:
+    """Ask NVML, through nvidia-ml-py or else through nvidia-smi, which every driver brings.
+
+    An isolated build has no nvidia-ml-py at first, and a user's environment seldom has; the kernel module's own file says
+    at least the driver's version. ``root`` stands in for / in tests.
+    """
+    driver = _kernel_driver(root)
+    return _by_nvml() or _by_nvidia_smi(environ) or Answer((), driver, asked=not driver)
+
+
+def _by_nvml() -> Answer | None:
     try:
         import pynvml
     except ImportError:
-        return (), False
+        return None
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
-        return (), True
+        return None
     try:
         driver = _text(pynvml.nvmlSystemGetDriverVersion())
         found = []
         for index in range(pynvml.nvmlDeviceGetCount()):
             handle = pynvml.nvmlDeviceGetHandleByIndex(index)
             major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
-            found.append(Gpu(_text(pynvml.nvmlDeviceGetName(handle)), f"{major}.{minor}", driver))
-        return tuple(found), True
+            found.append(Gpu(_text(pynvml.nvmlDeviceGetName(handle)), f"{major}.{minor}"))
+        return Answer(tuple(found), driver)
     except pynvml.NVMLError:
-        return (), True
+        return None
     finally:
-        pynvml.nvmlShutdown()
+        with suppress(pynvml.NVMLError):
+            pynvml.nvmlShutdown()
 
 
 def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value
+
+
+def _by_nvidia_smi(environ: Mapping[str, str]) -> Answer | None:
+    program = shutil.which("nvidia-smi", path=environ.get("PATH"))
+    if program is None:
+        return None
+    try:
+        # compute_cap is known to nvidia-smi since driver 495; an older one answers with an error.
+        said = capture(
+            [program, "--query-gpu=name,compute_cap,driver_version", "--format=csv,noheader"], env=environ, timeout=10
+        )
+    except ToolError:
+        return None
+    found, driver = [], ""
+    for line in said.splitlines():
+        if match := re.fullmatch(r"(.+), (\d+\.\d), ([\d.]+)", line.strip()):
+            found.append(Gpu(match[1], match[2]))
+            driver = match[3]
+    return Answer(tuple(found), driver) if found else None
+
+
+def _kernel_driver(root: Path) -> str:
+    with suppress(OSError):
+        text = (root / "proc/driver/nvidia/version").read_text(encoding="utf-8", errors="replace")
+        # "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.161.08 …", or "… Open Kernel Module for x86_64  580.65.06 …"
+        if match := re.search(r"NVRM version:.*?\s(\d{3}\.\d+(?:\.\d+)?)\s", text):
+            return match[1]
+    return ""

@@ -1,31 +1,39 @@
-"""The machine: system, C library, cores that we may use, memory that is free, and the Python that we build for."""
+"""The machine: system, C library, cores that we may use, memory and disk that are free, and the Python that we build for."""
 
 from __future__ import annotations
 
 import os
 import platform
 import re
+import shutil
 import sys
 import sysconfig
+import tempfile
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from ..facts import Machine
 
 
-def probe_machine(*, root: Path = Path("/")) -> Machine:
-    """Look at this machine. ``root`` stands in for / in tests of /proc and /sys readings."""
+def probe_machine(*, root: Path = Path("/"), work: Path | None = None) -> Machine:
+    """Look at this machine. ``root`` stands in for / in tests of /proc and /sys; builds work in ``work``."""
     libc, version = _libc()
+    cores, total, limit = read_cores(root)
     return Machine(
         system=platform.system(),
         arch=platform.machine(),
         libc=libc,
         libc_version=version,
-        cores=_cores(root),
-        memory_available=_memory(root),
+        cores=cores,
+        memory_available=read_memory(root),
         python_version=platform.python_version(),
         python_tag=f"cp{sys.version_info.major}{sys.version_info.minor}",
         python_prefix=sys.prefix,
+        distribution=_distribution(root),
+        cores_total=total,
+        cores_limit=limit,
+        disk_free=_disk_free(work or Path(tempfile.gettempdir())),
         python_library=_python_library(),
     )
 
@@ -39,33 +47,77 @@ def _libc() -> tuple[str, str]:
     return ("musl" if "musl" in (sysconfig.get_config_var("HOST_GNU_TYPE") or "") else "unknown"), ""
 
 
-def _cores(root: Path) -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    with suppress(OSError, ValueError):  # cgroup v2: "max 100000" or "200000 100000"
-        quota, period = (root / "sys/fs/cgroup/cpu.max").read_text().split()
-        if quota != "max":
-            cores = min(cores, max(1, int(quota) // int(period)))
-    with suppress(OSError, ValueError):  # cgroup v1
-        quota_us = int((root / "sys/fs/cgroup/cpu/cpu.cfs_quota_us").read_text())
-        period_us = int((root / "sys/fs/cgroup/cpu/cpu.cfs_period_us").read_text())
-        if quota_us > 0:
-            cores = min(cores, max(1, quota_us // period_us))
-    return max(1, cores)
+def _distribution(root: Path) -> str:
+    for name in ("etc/os-release", "usr/lib/os-release"):
+        with suppress(OSError):
+            text = (root / name).read_text(encoding="utf-8", errors="replace")
+            values = dict(re.findall(r"^(ID|VERSION_ID)=[\"']?([^\"'\n]*)", text, re.MULTILINE))
+            return f"{values.get('ID', '')} {values.get('VERSION_ID', '')}".strip()
+    return ""
 
 
-def _memory(root: Path) -> int:
+def read_cores(root: Path) -> tuple[int, int, str]:
+    """Cores that may be used, cores in all, and what limits them."""
+    total = os.cpu_count() or 1
+    cores, limit = total, ""
+    if hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) < cores:
+        cores, limit = len(os.sched_getaffinity(0)), "affinity"
+    for folder in _cgroups(root, "cpu"):
+        quota = None
+        with suppress(OSError, ValueError):  # version 2: "max 100000" (a ValueError: no limit) or "200000 100000"
+            allowed, period = (folder / "cpu.max").read_text().split()
+            quota = int(allowed) // int(period)
+        with suppress(OSError, ValueError):  # version 1; -1 is no limit
+            allowed, period = ((folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+            quota = int(allowed) // int(period) if int(allowed) > 0 else None
+        if quota is not None and max(1, quota) < cores:
+            cores, limit = max(1, quota), "cgroup quota"
+    return cores, total, limit
+
+
+def read_memory(root: Path) -> int:
+    """Bytes that are free: of the machine, and of every control group that we are in; 0 where nothing is told."""
     free = 0
     with suppress(OSError):
         if match := re.search(r"^MemAvailable:\s+(\d+) kB", (root / "proc/meminfo").read_text(), re.MULTILINE):
             free = int(match[1]) * 1024
-    for limit, used in (
-        ("sys/fs/cgroup/memory.max", "sys/fs/cgroup/memory.current"),
-        ("sys/fs/cgroup/memory/memory.limit_in_bytes", "sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ):
-        with suppress(OSError, ValueError):  # "max" is a ValueError: no limit
-            left = int((root / limit).read_text()) - int((root / used).read_text())
-            free = min(free, max(0, left)) if free else max(0, left)
+    for folder in _cgroups(root, "memory"):
+        for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
+            with suppress(OSError, ValueError):  # "max" is a ValueError: no limit
+                left = max(0, int((folder / limit).read_text()) - int((folder / used).read_text()))
+                free = min(free, left) if free else left
     return free
+
+
+def _cgroups(root: Path, controller: str) -> Iterator[Path]:
+    """The control groups of this process, from its own up to the root: a batch system limits one in the middle.
+
+    /proc/self/cgroup has lines ``0::/path`` (version 2) and ``4:memory:/path`` (version 1), cgroups(7). A container
+    may show a path of its host that is not there; its own limits are then at the root.
+    """
+    mount = root / "sys/fs/cgroup"
+    tops = [(mount, "/"), (mount / controller, "/")]
+    with suppress(OSError):
+        for line in (root / "proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if not controllers:
+                tops.append((mount, path))
+            elif controller in controllers.split(","):
+                tops += [(mount / controller, path), (mount / controllers, path)]
+    seen = set()
+    for top, path in tops:
+        folder = top / path.strip("/")
+        while folder not in seen and (folder == top or top in folder.parents):
+            seen.add(folder)
+            yield folder
+            folder = folder.parent
+
+
+def _disk_free(folder: Path) -> int:
+    for path in (folder, *folder.parents):
+        with suppress(OSError):
+            return shutil.disk_usage(path).free
+    return 0
 
 
 def _python_library() -> str | None:

@@ -13,13 +13,20 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from ..facts import Torch
+from ..facts import Package, Torch
 from ..settings import Settings
+from .cuda import parts_beside
+from .needs import newest_needs
 
 # c10::detail::torchCheckFail(char const*, char const*, unsigned, std::string const&): its mangled name says which
 # std::string libc10 was compiled with. Present in every libc10 since torch 1.8.
 _NEW_ABI = b"_ZN3c106detail14torchCheckFailEPKcS2_jRKNSt7__cxx1112basic_string"
 _OLD_ABI = b"_ZN3c106detail14torchCheckFailEPKcS2_jRKSs"
+
+NEIGHBOURS = ("numpy", "transformers", "mkl", "causal-conv1d", "mamba-ssm", "mamba-ssm-portable")
+"""Packages whose installed version, beside torch, decides whether a finished build will import."""
+
+_LIBRARIES = ("libc10.so", "libc10_cuda.so", "libtorch_cpu.so", "libtorch_cuda.so", "libtorch_python.so")
 
 
 def probe_torches(settings: Settings, environ: Mapping[str, str]) -> tuple[Torch, ...]:
@@ -86,6 +93,7 @@ def read_torch(folder: Path, where: str) -> Torch:
     header = folder / "torch" / "include" / "ATen" / "ATen.h"
     if problem is None and not header.is_file():
         problem = f"{header} is missing: the installation has no C++ headers"
+    needs = newest_needs(folder / "torch" / "lib" / name for name in _LIBRARIES)
     return Torch(
         site=str(folder),
         found_in=where,
@@ -95,8 +103,23 @@ def read_torch(folder: Path, where: str) -> Torch:
         cxx11_abi=abi,
         cxx_standard=_cxx_standard(header),
         tag=_tag(folder, version),
+        glibc=needs.get("GLIBC", ""),
+        glibcxx=needs.get("GLIBCXX", ""),
+        cxxabi=needs.get("CXXABI", ""),
+        cuda_headers=parts_beside(folder),
+        packages=installed_beside(folder),
         problem=problem,
     )
+
+
+def installed_beside(folder: Path) -> tuple[Package, ...]:
+    """The versions of NEIGHBOURS in a site-packages, by the names of their metadata folders."""
+    found = {}
+    with suppress(OSError):
+        for entry in sorted(os.listdir(folder)):
+            if match := re.fullmatch(r"([\w.]+)-([^-]+)(-py[\d.]+)?\.(dist|egg)-info", entry):
+                found[re.sub(r"[_.]+", "-", match[1]).lower()] = match[2]
+    return tuple(Package(name, found[name]) for name in NEIGHBOURS if name in found)
 
 
 def _version_file(text: str) -> dict[str, str | None]:

@@ -2,157 +2,180 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from .._compat import tomllib, version
+from .._compat import specifiers, tomllib, version
+from .rows import (
+    BadPair,
+    Cuda,
+    Distribution,
+    Floor,
+    FrontEnd,
+    Tables,
+    TorchRow,
+    UpstreamRow,
+    is_newer,
+    minor,
+)
+
+__all__ = [
+    "BadPair",
+    "Cuda",
+    "Distribution",
+    "Floor",
+    "FrontEnd",
+    "Tables",
+    "TorchRow",
+    "UpstreamRow",
+    "is_newer",
+    "load_tables",
+    "minor",
+    "read_rows",
+]
 
 HERE = Path(__file__).parent
 
 
-@dataclass(frozen=True)
-class FrontEnd:
-    """One pass of nvcc's front end and what is assembled from it; code ``PTX`` keeps the PTX itself."""
-
-    compute: str
-    codes: tuple[str, ...]
-
-    def flag(self) -> str:
-        """The option for nvcc."""
-        codes = [f"compute_{self.compute}" if code == "PTX" else f"sm_{code}" for code in self.codes]
-        return f"-gencode=arch=compute_{self.compute},code=[{','.join(codes)}]"
-
-
-@dataclass(frozen=True)
-class Cuda:
-    """A CUDA release: host compilers that it takes (major versions of g++) and the SASS that covers its GPUs."""
-
-    version: str
-    gcc_min: int
-    gcc_max: int
-    front_ends: tuple[FrontEnd, ...]
-    compress: bool
-
-
-@dataclass(frozen=True)
-class TorchRow:
-    """The build of a torch minor version that the package index gives."""
-
-    version: str
-    cuda: str
-
-
-Row = TypeVar("Row", Cuda, TorchRow)
-
-
-@dataclass(frozen=True)
-class UpstreamRow:
-    """One version of one upstream project; ``version`` is empty for ``self``."""
-
-    name: str
-    version: str
-    index_file: str = ""
-    index_sha256: str = ""
-    packages: tuple[str, ...] = ()
-    guard: str = ""
-    extensions: tuple[str, ...] = ()
-    environment: tuple[tuple[str, str], ...] = ()
-    license: str = ""
-    extras: tuple[tuple[str, tuple[str, ...]], ...] = ()
-
-    @property
-    def title(self) -> str:
-        """Name and version, as one says them."""
-        return f"{self.name} {self.version}" if self.version else "this project"
-
-
-@dataclass(frozen=True)
-class Floor:
-    """Symbol versions: a promise (a policy's row) or a measurement."""
-
-    glibc: str = ""
-    glibcxx: str = ""
-    cxxabi: str = ""
-    gcc: str = ""
-
-
-@dataclass(frozen=True)
-class Tables:
-    """All tables. Immutable, so a plan depends on nothing else than facts, settings and this."""
-
-    cuda: tuple[Cuda, ...]
-    torch: tuple[TorchRow, ...]
-    upstream: tuple[UpstreamRow, ...]
-    upstream_defaults: tuple[tuple[str, str], ...]
-    floors: tuple[Floor, ...]
-    cxx11_glibc: str
-
-    def cuda_row(self, wanted: str) -> Cuda:
-        """The row of a CUDA release, or the newest older one, or the oldest of all."""
-        return _nearest(self.cuda, wanted)
-
-    def torch_row(self, wanted: str) -> TorchRow:
-        """The row of a torch version, or the newest older one, or the oldest of all."""
-        return _nearest(self.torch, wanted)
-
-    def floor_row(self, glibc: str) -> Floor:
-        """The manylinux row of a glibc version, or the newest older one, or the oldest of all."""
-        older = [row for row in self.floors if version.Version(row.glibc) <= version.Version(glibc)]
-        return older[-1] if older else self.floors[0]
-
-
-def _nearest(rows: Sequence[Row], wanted: str) -> Row:
-    older = [row for row in rows if version.Version(row.version) <= version.Version(wanted)]
-    return older[-1] if older else rows[0]
-
-
 @lru_cache(maxsize=1)
 def load_tables() -> Tables:
-    """Read and check every table. Raises ValueError for a row that is incomplete or has no source."""
-    cuda = tuple(
-        Cuda(
-            version=row["version"],
-            gcc_min=row["gcc-min"],
-            gcc_max=row["gcc-max"],
-            front_ends=tuple(FrontEnd(compute, tuple(codes)) for compute, codes in row["front-ends"]),
-            compress=row["compress"],
-        )
-        for row in _rows("cuda", "gcc-source", "arch-source", "version", "gcc-min", "gcc-max", "front-ends", "compress")
-    )
-    torch = tuple(TorchRow(row["version"], row["cuda"]) for row in _rows("torch", "source", "version", "cuda"))
-    floors = tuple(
-        Floor(row["glibc"], row["glibcxx"], row["cxxabi"], row["gcc"])
-        for row in _rows("manylinux", "glibc", "glibcxx", "cxxabi", "gcc")
-    )
+    """Read and check every table. Raises ValueError for a row that is incomplete, contradicts itself or has no source."""
     upstream = _read("upstream")
     rows = tuple(_upstream_row(name, project, row) for name, project in upstream.items() for row in project["versions"])
-    defaults = tuple((name, project["default"]) for name, project in upstream.items())
-    for name, default in defaults:
-        if not any(row.name == name and row.version == default for row in rows):
-            raise ValueError(f"tables/upstream.toml: {name}'s default {default} has no row")
-    return Tables(_ordered(cuda), _ordered(torch), rows, defaults, floors, _read("manylinux")["cxx11-abi"]["glibc"])
+    defaults = tuple((name, tuple(project["good"])) for name, project in upstream.items())
+    for name, good in defaults:
+        for version_ in good:
+            if not any(row.name == name and row.version == version_ for row in rows):
+                raise ValueError(f"tables/upstream.toml: {name}'s {version_} has no row")
+    for name in upstream:
+        _ordered(name, [row for row in rows if row.name == name])
+    return Tables(
+        cuda=_ordered("cuda", [_cuda_row(row) for row in read_rows("cuda", "version", *_CUDA)]),
+        bad_pairs=tuple(_bad_pair(row) for row in read_rows("cuda", "cuda", "gcc", "why", "source", array="bad-pair")),
+        torch=_ordered("torch", [_torch_row(row) for row in read_rows("torch", "version", *_TORCH)]),
+        upstream=rows,
+        upstream_defaults=defaults,
+        distributions=tuple(
+            Distribution(tuple(row["names"]), tuple(row["gxx"]), row["install"], row.get("static", ""))
+            for row in read_rows("distributions", "names", "gxx", "install", "source", array="distribution")
+        ),
+        floors=tuple(
+            Floor(row["glibc"], row["glibcxx"], row["cxxabi"], row["gcc"])
+            for row in read_rows("manylinux", "glibc", "glibcxx", "cxxabi", "gcc")
+        ),
+        cxx11_glibc=_read("manylinux")["cxx11-abi"]["glibc"],
+    )
+
+
+_CUDA = (
+    "gcc-min",
+    "gcc-max",
+    "gcc-source",
+    "archs",
+    "front-ends",
+    "arch-source",
+    "compress",
+    "driver",
+    "driver-source",
+    "apt",
+    "install-source",
+)
+
+
+def _cuda_row(row: Mapping[str, Any]) -> Cuda:
+    front_ends = tuple(FrontEnd(compute, tuple(codes)) for compute, codes in row["front-ends"])
+    archs = tuple(row["archs"])
+    unknown = {code for item in front_ends for code in item.codes} - {"PTX", *archs}
+    if row.get("glibc-max") and not row.get("glibc-source"):
+        raise ValueError(f"tables/cuda.toml: the row of {row['version']}: glibc-max has no source")
+    if row["compress"] not in ("yes", "asked", "no"):
+        raise ValueError(f"tables/cuda.toml: the row of {row['version']}: compress = {row['compress']!r}")
+    if unknown or row["gcc-min"] > row["gcc-max"]:
+        raise ValueError(f"tables/cuda.toml: the row of {row['version']} contradicts itself: {unknown or 'gcc'}")
+    return Cuda(
+        version=row["version"],
+        gcc_min=row["gcc-min"],
+        gcc_max=row["gcc-max"],
+        archs=archs,
+        front_ends=front_ends,
+        jetson=tuple(row.get("jetson", ())),
+        compress=row["compress"],
+        glibc_max=row.get("glibc-max", ""),
+        driver=row["driver"],
+        conda=row.get("conda", ""),
+        apt=row["apt"],
+        distributions=tuple(row.get("distributions", ())),
+    )
+
+
+def _bad_pair(row: Mapping[str, Any]) -> BadPair:
+    for key in ("cuda", "gcc"):
+        specifiers.SpecifierSet(row[key])  # raises InvalidSpecifier, a ValueError
+    return BadPair(row["cuda"], row["gcc"], row["why"])
+
+
+_TORCH = ("cuda", "builds", "python", "cxx11-abi", "cxx-standard", "gcc-min", "glibc", "setuptools", "source")
+
+
+def _torch_row(row: Mapping[str, Any]) -> TorchRow:
+    if row["cuda"] not in row["builds"]:
+        raise ValueError(f"tables/torch.toml: {row['version']}: {row['cuda']} is not among its builds")
+    for key in ("numpy", "transformers"):
+        specifiers.SpecifierSet(row.get(key, ""))
+        if row.get(key) and not row.get(f"{key}-source"):
+            raise ValueError(f"tables/torch.toml: {row['version']}: {key} has no source")
+    return TorchRow(
+        version=row["version"],
+        cuda=row["cuda"],
+        builds=tuple(row["builds"]),
+        python=tuple(row["python"]),
+        cxx11_abi=row["cxx11-abi"],
+        cxx_standard=row["cxx-standard"],
+        gcc_min=row["gcc-min"],
+        glibc=row["glibc"],
+        setuptools=row["setuptools"],
+        numpy=row.get("numpy", ""),
+        transformers=row.get("transformers", ""),
+    )
 
 
 def _upstream_row(name: str, project: Mapping[str, Any], row: Mapping[str, Any]) -> UpstreamRow:
-    for key in ("version", "index-sha256", "index-file", "source"):
+    title = f"tables/upstream.toml: {name} {row.get('version')}"
+    for key in ("version", "source"):
         if not row.get(key):
-            raise ValueError(f"tables/upstream.toml: a row of {name} has no {key!r}")
-    if len(row["index-sha256"]) != 64:
-        raise ValueError(f"tables/upstream.toml: {name} {row['version']}: not a sha256")
+            raise ValueError(f"{title} has no {key!r}")
+    digest, commit = row.get("index-sha256", ""), row.get("git-commit", "")
+    if not (digest and row.get("index-file")) and not (commit and row.get("git-tag")):
+        raise ValueError(f"{title} has neither an archive with its sha256 nor a tag with its commit")
+    if (digest and len(digest) != 64) or (commit and len(commit) != 40):
+        raise ValueError(f"{title}: not a sha256, or not a commit")
+    if (row.get("torch-min") or row.get("python-min")) and not row.get("needs-why"):
+        raise ValueError(f"{title}: what it needs has no 'needs-why'")
+    specifiers.SpecifierSet(row.get("transformers", ""))
     return UpstreamRow(
         name=name,
         version=row["version"],
-        index_file=row["index-file"],
-        index_sha256=row["index-sha256"],
+        index_file=row.get("index-file", ""),
+        index_sha256=digest,
+        repository=project["repository"],
+        git_tag=row.get("git-tag", ""),
+        git_commit=commit,
         packages=tuple(project["packages"]),
         guard=project["guard"],
         extensions=tuple(project["extensions"]),
         environment=tuple(project["environment"].items()),
         license=project["license"],
-        extras=tuple((extra, tuple(names)) for extra, names in project["extras"].items()),
+        extras=tuple((extra, tuple(names)) for extra, names in project.get("extras", {}).items()),
+        cuda_min=row.get("cuda-min", ""),
+        cuda_max=row.get("cuda-max", ""),
+        transformers=row.get("transformers", ""),
+        torch_min=row.get("torch-min", ""),
+        python_min=row.get("python-min", ""),
+        needs_why=row.get("needs-why", ""),
+        partner=row.get("partner", ""),
+        partner_fits=row.get("partner-fits", ""),
     )
 
 
@@ -162,19 +185,19 @@ def _read(name: str) -> dict[str, Any]:
     return data
 
 
-def _rows(name: str, *needed: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = _read(name)[name]
+def read_rows(name: str, *needed: str, array: str = "") -> list[dict[str, Any]]:
+    """The rows of an array of a table's file. Raises ValueError where one lacks a needed key."""
+    rows: list[dict[str, Any]] = _read(name)[array or name]
     for row in rows:
         for key in needed:
             if row.get(key) in (None, "", []):
-                raise ValueError(
-                    f"tables/{name}.toml: the row of {row.get('version') or row.get('glibc')} has no {key!r}"
-                )
+                raise ValueError(f"tables/{name}.toml: the row {next(iter(row.values()))!r} has no {key!r}")
     return rows
 
 
-def _ordered(rows: Any) -> Any:
-    versions = [version.Version(row.version) for row in rows]
-    if versions != sorted(versions):
-        raise ValueError(f"rows are out of order: {[row.version for row in rows]}")
-    return rows
+def _ordered(name: str, rows: Iterable[Any]) -> Any:
+    found = tuple(rows)
+    versions = [version.Version(row.version) for row in found]
+    if versions != sorted(set(versions)):
+        raise ValueError(f"the rows of {name} are out of order: {[str(item) for item in versions]}")
+    return found

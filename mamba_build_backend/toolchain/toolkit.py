@@ -1,45 +1,123 @@
 """One CUDA toolkit, as torch's build code expects it: bin, include, lib64, nvvm under one folder.
 
-A toolkit that is such a folder is used where it is. PyPI's nvcc is spread over the site-packages of the build environment
-(nvcc, nvvm, crt, cccl) and of torch (headers and libraries of the runtime and of cuBLAS, cuSPARSE, …): those are put
-together as a folder of links. nvcc finds its parts beside the path that it was started by, so links are enough.
+A toolkit that is such a folder, and whole, is used where it is. All others become a folder of links: PyPI's nvcc, spread
+over the site-packages of the build environment and of torch; conda's, whose headers lie under targets/; Debian's, whose
+headers lie in /usr/include among everybody's; the HPC SDK's, whose cuBLAS and cuSPARSE have a folder of their own; and
+one that lacks headers which NVIDIA's wheels beside torch hold. nvcc finds its parts beside the path that it was started
+by, so links are enough.
 """
 
 from __future__ import annotations
 
 import os
+import platform
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from ..facts import Toolkit
+from ..probe.cuda import RUNTIME, TARGETS
+
+_PROGRAMS = (
+    "nvcc*",
+    "ptxas",
+    "fatbinary",
+    "cudafe++",
+    "nvlink",
+    "bin2c",
+    "cuobjdump",
+    "nvdisasm",
+    "nvprune",
+    "cicc",
+    "crt",
+)
+"""What nvcc starts, and what the audit asks; all else in conda's or the system's bin stays out of the build's PATH."""
 
 
-def apply_toolkit(toolkit: Toolkit, torch_site: Path, work: Path) -> Path:
-    """The folder to be used as CUDA_HOME."""
-    if toolkit.layout == "home":
-        return Path(toolkit.home)
+def apply_toolkit(toolkit: Toolkit, torch_site: Path, work: Path, *, dpkg: Path = Path("/var/lib/dpkg/info")) -> Path:
+    """The folder to be used as CUDA_HOME. ``dpkg`` is where Debian's lists of files lie."""
     home = Path(toolkit.home)
+    if toolkit.layout == "home" and not toolkit.missing:
+        return home
     view = work / "toolchain" / "cuda"
-    # The first one wins: nvcc's own headers (crt, cccl) before torch's copies.
-    parts = [home, torch_site / "nvidia" / home.name]
-    for part in parts:
-        for name in ("bin", "include", "nvvm", "lib"):
-            if (part / name).is_dir():
-                _link_tree(part / name, view / name)
-    _link_unversioned(view / "lib")
-    lib64 = view / "lib64"
-    if not lib64.is_symlink():
-        lib64.symlink_to("lib")
+    for program in _programs(home, toolkit.layout):
+        _link(program, view / "bin" / program.name)
+    if (home / "nvvm").is_dir():
+        _link(home / "nvvm", view / "nvvm")
+    # The first one wins: the toolkit's own headers before torch's copies of the same.
+    if toolkit.layout == "debian":
+        _link_debian_headers(Path(toolkit.includes[0]), view / "include", dpkg)
+    else:
+        for folder in map(Path, toolkit.includes):
+            _merge(folder, view / "include")
+    for folder in sorted(torch_site.glob("nvidia/*/include")):
+        _merge(folder, view / "include")
+    for lib in [*map(Path, toolkit.libraries), *sorted(torch_site.glob("nvidia/*/lib"))]:
+        for path in sorted([*lib.glob(f"{RUNTIME}*"), *lib.glob("libcudadevrt*")]):
+            _link(path, view / "lib64" / path.name)
+    _link_unversioned(view / "lib64")
+    # nvcc's own profile says $(TOP)/targets/<platform>/include where a toolkit serves several platforms.
+    target = view / "targets" / TARGETS.get(platform.machine(), f"{platform.machine()}-linux")
+    _link(view / "include", target / "include")
+    _link(view / "lib64", target / "lib")
     return view
 
 
-def _link_tree(source: Path, target: Path) -> None:
+def _programs(home: Path, layout: str) -> Iterator[Path]:
+    folders = [home / "bin"]
+    if layout == "debian":
+        folders.insert(0, home / "lib" / "nvidia-cuda-toolkit" / "bin")
+    for folder in folders:
+        for pattern in _PROGRAMS:
+            yield from sorted(folder.glob(pattern))
+
+
+def _link(source: Path, link: Path) -> None:
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if not link.is_symlink() and not link.exists():
+        link.symlink_to(source)
+
+
+def _merge(source: Path, target: Path) -> None:
+    """Make ``source``'s entries reachable under ``target``; a folder that several sources share becomes a real one."""
+    if target.is_symlink():
+        if os.path.realpath(target) == os.path.realpath(source):
+            return
+        before = Path(os.path.realpath(target))
+        target.unlink()
+        target.mkdir()
+        _merge(before, target)
     target.mkdir(parents=True, exist_ok=True)
-    for entry in os.scandir(source):
+    for entry in sorted(os.scandir(source), key=lambda item: item.name):
         link = target / entry.name
-        if entry.is_dir(follow_symlinks=True):
-            _link_tree(Path(entry.path), link)
-        elif not link.is_symlink() and not link.exists():
-            link.symlink_to(entry.path)
+        if entry.is_dir(follow_symlinks=True) and (link.is_dir() or link.is_symlink()):
+            _merge(Path(entry.path), link)
+        else:
+            _link(Path(entry.path), link)
+
+
+def _link_debian_headers(include: Path, view: Path, dpkg: Path) -> None:
+    """Link what the packages with CUDA's headers put into /usr/include, and nothing of anybody else's.
+
+    The whole folder would bring the host's glibc back in, which is what the sysroot is there to keep out.
+    """
+    markers = [
+        f"{include}/{name}\n" for name in ("cuda_runtime.h", "cub/cub.cuh", "thrust/version.h", "cuda/std/version")
+    ]
+    for text in _file_lists(dpkg):
+        if not any(marker in text for marker in markers):
+            continue
+        for line in text.splitlines():
+            name = line[len(str(include)) + 1 :] if line.startswith(f"{include}/") else ""
+            path = include / name
+            if name and not path.is_dir():
+                _link(path, view / name)
+
+
+def _file_lists(dpkg: Path) -> Iterable[str]:
+    for path in sorted(dpkg.glob("*.list")):
+        with suppress(OSError, UnicodeDecodeError):
+            yield path.read_text(encoding="utf-8")
 
 
 def _link_unversioned(lib: Path) -> None:

@@ -244,7 +244,7 @@ def test_a_compile_error_is_shown_with_its_first_line_and_the_log_is_kept(tiny, 
     assert done.returncode == 5, done.stderr
     assert "tiny.cpp" in done.stderr
     assert "error: #error made to fail" in done.stderr
-    log = next(line.split("less ")[1] for line in done.stderr.splitlines() if "less " in line)
+    log = next(line.split("less ")[1].split("   (")[0] for line in done.stderr.splitlines() if "less " in line)
     assert "tiny.cpp" in Path(log).read_text()
 
 

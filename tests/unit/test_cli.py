@@ -37,7 +37,7 @@ def bare(clean_env, tmp_path):
 def test_doctor_without_a_compiler_says_what_to_type_and_exits_with_3(bare):
     done = run("doctor", env=bare)
     assert done.returncode == 3, done.stderr
-    assert "problem: no C++ compiler fits (no g++ on PATH)" in done.stdout
+    assert "problem: no C++ compiler fits (no g++ on PATH, in conda or in /opt/rh)" in done.stdout
     assert "type: apt-get install g++" in done.stdout
 
 
@@ -134,7 +134,7 @@ def test_help_names_every_command():
 @pytest.fixture
 def released(tmp_path):
     """A project that carries a released archive: what an sdist is, without the package index."""
-    row = load_tables().upstream[0]
+    row = next(row for row in load_tables().upstream if row.index_sha256)
     tree = tmp_path / "tree"
     shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", "build", "dist", "tests", ".*"))
     return tree, row
@@ -154,14 +154,25 @@ def test_an_sdist_with_a_wrong_archive_is_refused_by_the_hook(released, bare):
 def test_the_first_real_error_is_found_in_a_log(tmp_path):
     log = tmp_path / "log"
     log.write_text(
-        "+ c++ -Werror -c a.cpp\n[1/2] c++ error.cpp\na.cpp:3:10: fatal error: cuda_runtime.h: No such file or directory\n"
+        "+ c++ -Werror -c a.cpp\n[1/2] c++ error.cpp\na.cpp:3:10: fatal error: a_header.h: No such file or directory\n"
         "compilation terminated.\nninja: build stopped: subcommand failed.\nRuntimeError: Error compiling objects for extension\n"
     )
-    assert (
-        upstream.first_errors(log).splitlines()[1].strip()
-        == "a.cpp:3:10: fatal error: cuda_runtime.h: No such file or directory"
+    error = upstream.failed("upstream's build failed with exit code 1", log)
+    assert error.problems[0].found == (
+        "upstream's build failed with exit code 1\n    a.cpp:3:10: fatal error: a_header.h: No such file or directory"
     )
-    assert upstream.first_errors(tmp_path / "none") == ""
+    assert error.problems[0].fix[0].startswith(f"less {log}")
+    assert upstream.failed("it failed", tmp_path / "none").problems[0].found == "it failed"
+
+
+def test_a_build_that_fails_for_a_known_reason_says_the_reason_and_what_to_type(tmp_path):
+    log = tmp_path / "log"
+    log.write_text("[1/2] nvcc …\nnvcc error   : 'cicc' died due to signal 9 (Kill signal)\nninja: build stopped\n")
+    problem = upstream.failed("upstream's build failed with exit code 1", log).problems[0]
+    assert "died due to signal 9" in problem.found
+    assert "memory" in problem.needed
+    assert any("-C jobs=1" in way for way in problem.fix)
+    assert not any(way.startswith("python -m pip install .") and "=" not in way for way in problem.fix)
 
 
 def test_hooks_are_what_pep_517_and_660_name():

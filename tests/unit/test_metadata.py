@@ -60,7 +60,7 @@ def test_the_wheel_is_upstreams_under_our_name_and_pins_its_torch():
         "Requires-Dist: torch==2.11.*",
         "Requires-Dist: triton>=3.5.0",
         "Requires-Dist: einops",
-        "Requires-Dist: transformers",
+        "Requires-Dist: transformers>=4.37",
         'Requires-Dist: causal-conv1d>=1.2.0; extra == "causal-conv1d"',
         "Provides-Extra: causal-conv1d",
         "Provides-Extra: mamba3",

@@ -40,7 +40,8 @@ def test_the_index_nvcc_and_torchs_headers_become_one_folder(tmp_path):
                  torch / "include/cuda_runtime.h", torch / "include/crt/host_config.h", torch / "lib/libcudart.so.13"):  # fmt: skip
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(str(path))
-    view = toolkit.apply_toolkit(Toolkit(str(build), "test", "pypi", "13.0"), tmp_path / "site", tmp_path / "work")
+    found = Toolkit(str(build), "test", "pypi", "13.0", includes=(str(build / "include"),), missing=("cuda_runtime.h",))
+    view = toolkit.apply_toolkit(found, tmp_path / "site", tmp_path / "work")
     assert (view / "bin/nvcc").read_text() == str(build / "bin/nvcc")
     assert (view / "nvvm/bin/cicc").exists()
     assert (view / "include/cuda_runtime.h").exists()
@@ -48,9 +49,7 @@ def test_the_index_nvcc_and_torchs_headers_become_one_folder(tmp_path):
         "nvcc's own win"
     )
     assert (view / "lib64/libcudart.so").read_text() == str(torch / "lib/libcudart.so.13")
-    assert (
-        toolkit.apply_toolkit(Toolkit(str(build), "test", "pypi", "13.0"), tmp_path / "site", tmp_path / "work") == view
-    )
+    assert toolkit.apply_toolkit(found, tmp_path / "site", tmp_path / "work") == view
 
 
 def test_a_toolkit_that_is_one_folder_is_used_where_it_is(tmp_path):
@@ -60,7 +59,7 @@ def test_a_toolkit_that_is_one_folder_is_used_where_it_is(tmp_path):
 def test_tables_load_and_a_newer_version_is_planned_by_the_nearest_row():
     loaded = load_tables()
     assert loaded.cuda_row("14.7") == loaded.cuda[-1]
-    assert loaded.cuda_row("12.9").version == "12.8"
+    assert loaded.cuda_row("12.7").version == "12.6"
     assert loaded.cuda_row("10.1") == loaded.cuda[0]
     assert loaded.floor_row("2.17").glibcxx == "3.4.19"
     assert loaded.floor_row("2.26").glibc == "2.24"

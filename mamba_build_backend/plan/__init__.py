@@ -1,0 +1,125 @@
+"""Deciding: settings, facts and tables in, one plan out. No I/O, no clock, no environment.
+
+A plan is complete even where it cannot be carried out: `doctor` prints it together with *all* its problems, and the build
+raises them. Every field that was chosen among candidates is a :class:`Choice` and can be explained.
+"""
+
+from __future__ import annotations
+
+from .._compat import utils
+from ..facts import Facts, Polluted
+from ..settings import Settings
+from ..tables import Tables, minor
+from .compiler import decide_compiler
+from .gpus import check_gpus, decide_front_ends
+from .jobs import LITTLE_DISK, decide_jobs, nvcc_flags
+from .remedies import dotted_python
+from .sysroot import decide_effective_floor, decide_floor, decide_sysroot, is_portable
+from .toolkit import decide_toolkit
+from .torch import decide_pins, decide_torch
+from .types import BuildPlan, Choice, Notebook, Rejected, TorchTarget
+from .upstream import check_upstream, decide_source, decide_upstream
+
+__all__ = ["BuildPlan", "Choice", "Rejected", "TorchTarget", "decide"]
+
+ARCHITECTURES = ("x86_64", "aarch64")
+
+
+def decide(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
+    """Make the plan for this machine. Never raises for what was found: problems are part of the plan."""
+    book = Notebook()
+    _check_platform(facts, book)
+    platform = tuple(book.problems)
+    torch, target = decide_torch(settings, facts, tables, book)
+    upstream = decide_upstream(settings, facts, tables, target, dotted_python(facts.machine), book)
+    source = decide_source(settings, facts, upstream.value, book)
+    toolkit, nvcc_requirements = decide_toolkit(settings, facts, tables, upstream.value, torch.value, target, book)
+    # Without a toolkit yet: the one that will be installed is torch's own release.
+    cuda = toolkit.value.version if toolkit.value else target.cuda
+    check_upstream(upstream.value, cuda, target, dotted_python(facts.machine), tables, book)
+    compiler = decide_compiler(settings, facts, tables, cuda, target, book)
+    sysroot, sysroot_requirements = decide_sysroot(settings, facts, tables, cuda, compiler.value, book)
+    front_ends = decide_front_ends(settings, facts, tables, cuda, toolkit.value, book)
+    check_gpus(settings, facts, tables, cuda, toolkit.value, target, book)
+    jobs, threads = decide_jobs(settings, facts, front_ends.value)
+    pins = decide_pins(upstream.value, torch.value, target, tables, book)
+    _note_machine(facts, book)
+    missing = [*nvcc_requirements, *sysroot_requirements]
+    if torch.value is None and not any(item.code.startswith("torch-") for item in book.problems):
+        missing.append(target.requirement)
+    if settings.arch == "native" and not facts.gpus_asked:
+        missing.append("nvidia-ml-py")
+    return BuildPlan(
+        distribution=utils.canonicalize_name(settings.distribution_name) if settings.distribution_name else "",
+        local_version=_local_version(settings, target),
+        upstream=upstream,
+        source=source,
+        torch=torch,
+        target=target,
+        toolkit=toolkit,
+        compiler=compiler,
+        sysroot=sysroot,
+        floor=decide_floor(settings, tables, target.cxx11_abi),
+        effective_floor=decide_effective_floor(settings, tables, torch.value, target),
+        front_ends=front_ends,
+        jobs=jobs,
+        threads=threads,
+        nvcc_flags=nvcc_flags(settings, tables, cuda, front_ends.value, threads),
+        pins=pins,
+        environment=tuple((item.variable, item.kept) for item in facts.polluted),
+        requirements=tuple(missing),
+        portable=is_portable(settings, sysroot.value),
+        repair=settings.repair,
+        strip=settings.strip,
+        notes=tuple(book.notes),
+        # On a Mac nobody wants to hear of a missing g++ too.
+        problems=platform or tuple(book.problems),
+    )
+
+
+def _check_platform(facts: Facts, book: Notebook) -> None:
+    machine = facts.machine
+    if machine.system != "Linux":
+        name = {"Darwin": "macOS"}.get(machine.system, machine.system)
+        book.problem(
+            "platform",
+            f"this is {name}",
+            "torch with CUDA, and so mamba-ssm's kernels, exist for Linux",
+            "use a Linux machine with an NVIDIA GPU, a container there, or WSL 2",
+        )
+    elif machine.libc != "glibc":
+        book.problem(
+            "libc",
+            f"this Linux runs on {machine.libc}",
+            "torch's wheels need glibc",
+            "use a glibc image, such as debian, ubuntu or rockylinux",
+        )
+    elif machine.arch not in ARCHITECTURES:
+        book.problem(
+            "arch",
+            f"this machine is {machine.arch}",
+            f"torch with CUDA exists for {' and '.join(ARCHITECTURES)}",
+            "use such a machine",
+        )
+
+
+def _note_machine(facts: Facts, book: Notebook) -> None:
+    if facts.polluted:
+        named = "; ".join(_shortened(item) for item in facts.polluted)
+        book.note(f"cleaned out of the build, for they lead to other folders than the sysroot's: {named}")
+    if 0 < facts.machine.disk_free < LITTLE_DISK:
+        book.note(
+            f"{facts.machine.disk_free / 1e9:.1f} GB are free where the build works: -C build-dir=/another/folder"
+        )
+
+
+def _shortened(item: Polluted, most: int = 60) -> str:
+    value = item.value if len(item.value) <= most else item.value[: most - 1] + "…"
+    return f"{item.variable}={value}" + (f" (kept: {item.kept})" if item.kept else "")
+
+
+def _local_version(settings: Settings, target: TorchTarget) -> str:
+    if settings.local_version != "auto":
+        return settings.local_version or ""
+    release = minor(target.version) if target.version else ""
+    return f"torch{release}.cu{target.cuda.replace('.', '')}"

@@ -1,0 +1,106 @@
+"""Which C++ compiler is nvcc's host compiler, out of those that were found."""
+
+from __future__ import annotations
+
+from .._compat import version
+from ..facts import Compiler, Facts
+from ..settings import Settings
+from ..tables import Cuda, Tables, TorchRow, is_newer, minor
+from .remedies import install_compiler
+from .types import Choice, Notebook, Rejected, TorchTarget
+
+CXX20_GCC = 10
+"""The first g++ with -std=c++20 (GCC 10 release notes); before it was -std=c++2a."""
+
+
+class Limits:
+    """The versions of g++ that nvcc and torch admit together, each limit with who sets it."""
+
+    def __init__(self, tables: Tables, cuda: str, target: TorchTarget) -> None:
+        self.cuda = cuda
+        row: Cuda = tables.cuda_row(cuda) if cuda else tables.cuda[-1]
+        torch: TorchRow | None = tables.torch_row(minor(target.version)) if target.version else None
+        lower = [(row.gcc_min, f"nvcc {cuda}")]
+        if torch is not None:
+            lower.append((torch.gcc_min, f"torch {minor(target.version)}"))
+        if target.cxx_standard >= 20:
+            lower.append((CXX20_GCC, f"torch's C++{target.cxx_standard}"))
+        self.least, self.least_by = max(lower, key=lambda pair: pair[0])
+        # A release that the table does not know yet will take newer compilers than the newest known one does.
+        self.most = None if cuda and is_newer(tables.cuda, cuda) else row.gcc_max
+        self.likely_most = row.gcc_max
+        self.bad_pairs = [pair for pair in tables.bad_pairs if cuda and pair.holds_cuda(cuda)]
+
+    def misfit(self, release: str) -> str:
+        """Why this g++ does not fit; empty if it does."""
+        major = version.Version(release).major
+        if self.most is not None and major > self.most:
+            return f"nvcc {self.cuda} takes g++ up to {self.most}"
+        if major < self.least:
+            return f"{self.least_by} takes g++ from {self.least}"
+        return next((pair.why for pair in self.bad_pairs if pair.bans(release)), "")
+
+    def banned(self) -> tuple[int, ...]:
+        """Major versions inside the limits that fail in every known release."""
+        inside = range(self.least, self.likely_most + 1)
+        return tuple(n for n in inside if any(pair.bans(f"{n}.1") and pair.bans(f"{n}.9") for pair in self.bad_pairs))
+
+    def __str__(self) -> str:
+        """The range in words."""
+        banned, most = self.banned(), self.most
+        while most is not None and most in banned:
+            most -= 1
+        upto = f"to {most}" if most is not None else "and newer"
+        between = "".join(f", not {n}" for n in banned if most is None or n < most)
+        who = "takes" if self.least_by.startswith("nvcc") else f"and {self.least_by} take"
+        return f"nvcc {self.cuda} {who} g++ {self.least} {upto}{between}"
+
+
+def decide_compiler(
+    settings: Settings, facts: Facts, tables: Tables, cuda: str, target: TorchTarget, book: Notebook
+) -> Choice[Compiler | None]:
+    """The first g++ that nvcc and torch both take, and whose libstdc++ can be linked in part."""
+    limits = Limits(tables, cuda, target)
+    forced = settings.host_compiler != "auto" and settings.origin("host-compiler") != "CXX"
+    rejected: list[Rejected] = []
+    best: Compiler | None = None
+    for item in facts.compilers:
+        why = _misfit(item, facts, limits)
+        if forced and item.found_in != "setting host-compiler":
+            why = why or "setting host-compiler names another"
+        elif best is not None:
+            why = why or f"{best.path} was found first"
+        if why:
+            rejected.append(Rejected(_name(item), why))
+        else:
+            best = item
+    if best is not None:
+        return Choice(best, f"{best.found_in}: {limits}", tuple(rejected))
+    _problem(facts, tables, limits, tuple(rejected), book)
+    return Choice(None, "none fits", tuple(rejected))
+
+
+_NO_STATIC = "its libstdc++.a is not installed, and a portable link needs it"
+
+
+def _name(item: Compiler) -> str:
+    return f"{'g++' if item.kind == 'gcc' else item.kind} {item.version or '?'} ({item.path})"
+
+
+def _misfit(item: Compiler, facts: Facts, limits: Limits) -> str:
+    if item.problem:
+        return item.problem
+    if not item.target.startswith(facts.machine.arch):
+        return f"it compiles for {item.target}"
+    return limits.misfit(item.version) or ("" if item.libstdcxx_static else _NO_STATIC)
+
+
+def _problem(facts: Facts, tables: Tables, limits: Limits, rejected: tuple[Rejected, ...], book: Notebook) -> None:
+    seen = "; ".join(f"{item.what}: {item.why}" for item in rejected) or "no g++ on PATH, in conda or in /opt/rh"
+    row = tables.distribution_row(facts.machine.distribution)
+    fixes = []
+    if any(item.why == _NO_STATIC for item in rejected) and row is not None and row.static:
+        fixes.append(row.static)
+    most = limits.most if limits.most is not None else limits.likely_most
+    fixes += install_compiler(limits.least, most, limits.banned(), facts.machine, tables)
+    book.problem("no-compiler", f"no C++ compiler fits ({seen})", str(limits), *fixes)

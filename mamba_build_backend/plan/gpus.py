@@ -1,0 +1,168 @@
+"""Which GPUs are compiled for, and whether this machine's own will run the result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from .._compat import version
+from ..facts import Facts, Gpu, Toolkit
+from ..settings import Settings
+from ..tables import Cuda, FrontEnd, Tables, is_newer
+from .remedies import torch_for
+from .types import Choice, Notebook, TorchTarget
+
+
+def decide_front_ends(
+    settings: Settings, facts: Facts, tables: Tables, cuda: str, toolkit: Toolkit | None, book: Notebook
+) -> Choice[tuple[FrontEnd, ...]]:
+    """The passes of nvcc's front end, and what is assembled from each."""
+    if not cuda:
+        return Choice((), "there is no CUDA to choose for")
+    row = tables.cuda_row(cuda)
+    known = set(toolkit.archs) if toolkit and toolkit.archs else set(row.archs)
+    if settings.arch == "all":
+        because = f"the smallest set of SASS that covers the GPUs of CUDA {cuda}, and PTX for later ones"
+        return Choice(_all(row, known, facts.machine.arch, newer=is_newer(tables.cuda, cuda)), because)
+    if settings.arch == "native":
+        archs = sorted({gpu.capability for gpu in facts.gpus}, key=version.Version)
+        if facts.gpus:
+            return Choice(_own(archs, known, cuda, book), f"this machine's GPU: {facts.gpus[0].name}")
+        if facts.gpus_asked:
+            book.problem(
+                "no-gpu",
+                "arch=native: the driver knows no GPU in this machine",
+                "the architectures have to be named where there is none",
+                "-C arch=9.0   (an H100; 8.0 is an A100, 8.9 an RTX 4090)",
+                "-C arch=all",
+            )
+        else:
+            book.note("arch=native: nvidia-ml-py is installed for the build, to ask the driver for the GPU")
+        return Choice((), "setting arch: this machine's GPU")
+    origin = settings.origin("arch")
+    because = origin if origin == "TORCH_CUDA_ARCH_LIST" else "setting arch"
+    return Choice(_own(settings.arch.split(";"), known, cuda, book), because)
+
+
+def _all(row: Cuda, known: set[str], machine: str, *, newer: bool) -> tuple[FrontEnd, ...]:
+    """The row's passes, less what this nvcc does not know; of a newer release also what the row cannot know."""
+    passes = [
+        (item.compute, [code for code in item.codes if code == "PTX" or code in known]) for item in row.front_ends
+    ]
+    if newer:
+        # SASS runs on later minors of its major version: the first of each major that nothing covers yet.
+        covered = {code[:-1] for _, codes in passes for code in codes} | {code[:-1] for code in row.archs}
+        for code in sorted(known, key=int):
+            if code[:-1] not in covered:
+                covered.add(code[:-1])
+                passes[-1][1].insert(-1, code)
+    if machine == "aarch64":
+        passes += [(code, [code]) for code in row.jetson if code in known]
+    return tuple(FrontEnd(compute, tuple(codes)) for compute, codes in passes if codes)
+
+
+def _own(archs: Sequence[str], known: set[str], cuda: str, book: Notebook) -> tuple[FrontEnd, ...]:
+    out = []
+    for arch in archs:
+        number, _, ptx = arch.partition("+")
+        code = number.replace(".", "")
+        if code.rstrip("af") not in known:
+            book.problem(
+                "gpu-arch",
+                f"nvcc {cuda} cannot compile for {number}",
+                f"it knows {_listed(known)}",
+                "-C arch=all",
+                "-C arch=9.0   (for instance)",
+            )
+        out.append(FrontEnd(code, (code, "PTX") if ptx else (code,)))
+    return tuple(out)
+
+
+def _listed(codes: Iterable[str]) -> str:
+    return " ".join(_dotted(code) for code in sorted(codes, key=int))
+
+
+def _dotted(code: str) -> str:
+    return f"{code[:-1]}.{code[-1]}"
+
+
+def check_gpus(
+    settings: Settings,
+    facts: Facts,
+    tables: Tables,
+    cuda: str,
+    toolkit: Toolkit | None,
+    target: TorchTarget,
+    book: Notebook,
+) -> None:
+    """Say before a long build, not after, that this machine's GPU or driver cannot run what it makes.
+
+    Where the architectures were asked for by name, the wheel may be meant for other machines: then it is a note.
+    """
+    if not cuda:
+        return
+    elsewhere = settings.origin("arch") != "default" and settings.arch != "native"
+    for code, found, needed, fixes in [
+        *_gpu_trouble(facts, tables, cuda, toolkit, target),
+        *_driver_trouble(facts, tables, target),
+    ]:
+        if elsewhere:
+            book.note(f"{found}: {needed}; this wheel is for other machines, as its arch was named")
+        else:
+            book.problem(code, found, needed, *fixes, "-C arch=all   (said so, a build for other machines goes on)")
+
+
+Trouble = list[tuple[str, str, str, list[str]]]
+
+
+def _gpu_trouble(facts: Facts, tables: Tables, cuda: str, toolkit: Toolkit | None, target: TorchTarget) -> Trouble:
+    known = set(toolkit.archs) if toolkit and toolkit.archs else set(tables.cuda_row(cuda).archs)
+    if not facts.gpus or any(_runs(gpu, known) for gpu in facts.gpus):
+        return []
+    gpu = facts.gpus[0]
+    serving = [row.version for row in tables.cuda if _runs(gpu, set(row.archs))]
+    # A GPU that is too new needs a later release; one that was dropped needs an earlier.
+    newer = version.Version(gpu.capability) > max(version.Version(_dotted(code)) for code in known)
+    ends = sorted(known, key=int)
+    reach = f"up to {_dotted(ends[-1])}" if newer else f"from {_dotted(ends[0])}"
+    wanted = "no CUDA release that is known here does"
+    if serving:
+        wanted = f"CUDA {serving[0]} and later do" if newer else f"CUDA {serving[-1]} and earlier do"
+    fixes = torch_for(
+        lambda build: build in serving, facts.machine, tables, keep=target.version, note="for CUDA {cuda}"
+    )
+    found = f"this machine's GPU, {gpu.name}, has compute capability {gpu.capability}"
+    found += f", and CUDA {cuda} compiles for GPUs {reach}"
+    return [("gpu-target", found, f"torch {target.version} cannot run on it either; {wanted}", list(fixes))]
+
+
+def _runs(gpu: Gpu, codes: set[str]) -> bool:
+    """SASS runs on GPUs of its major version and of its own or a later minor (CUDA C++ Programming Guide)."""
+    major, _, small = gpu.capability.partition(".")
+    return any(code[:-1] == major and int(code[-1]) <= int(small) for code in codes)
+
+
+def _driver_trouble(facts: Facts, tables: Tables, target: TorchTarget) -> Trouble:
+    if not facts.driver or not target.cuda:
+        return []
+    row = tables.cuda_row(target.cuda)
+    if version.Version(facts.driver) >= version.Version(row.driver):
+        return []
+    served = [item.version for item in tables.cuda if version.Version(facts.driver) >= version.Version(item.driver)]
+    fixes = [
+        f"install NVIDIA's driver {row.driver} or newer",
+        *torch_for(
+            lambda build: build in served,
+            facts.machine,
+            tables,
+            keep=target.version,
+            note="the driver serves CUDA {cuda}",
+        ),
+    ]
+    return [
+        (
+            "driver",
+            f"this machine's driver is {facts.driver}, and torch {target.version} is for CUDA {target.cuda}",
+            f"CUDA {version.Version(target.cuda).major}.x needs {row.driver} or newer",
+            fixes,
+        )
+    ]

@@ -1,0 +1,75 @@
+"""What to type: commands that put right what a machine lacks, each fitted to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from .._compat import version
+from ..facts import Machine
+from ..tables import Tables, minor
+
+
+def install_toolkit(cuda: str, machine: Machine, tables: Tables) -> Iterator[str]:
+    """Ways that exist to install a toolkit of this release, and of no other."""
+    row = tables.cuda_row(cuda)
+    if row.version != cuda:  # a release that the table does not know, or does not know yet
+        yield f"conda install -c conda-forge cuda-toolkit={cuda}"
+    else:
+        if row.conda:
+            yield row.conda
+        if machine.distribution in row.distributions:
+            yield "apt-get install nvidia-cuda-toolkit   (the distribution's own is this release)"
+        yield f"apt-get install {row.apt}   (from NVIDIA's repository for your distribution)"
+    if version.Version(cuda).major >= 13:
+        yield "-C cuda-home=pypi   (nvcc from the package index; the build does so by itself where none is found)"
+    yield "-C cuda-home=/path/to/cuda   (one that is already here)"
+
+
+def other_torch(release: str, cuda: str, tables: Tables, *, same: bool, note: str = "") -> str:
+    """Install a build of torch for another CUDA; ``same`` keeps its version, else the minor version is meant."""
+    pin = release.partition("+")[0] if same else f"{minor(release)}.*"
+    because = note or f"a torch for CUDA {cuda}"
+    if tables.torch_row(minor(release)).cuda == cuda:
+        return f"python -m pip install --force-reinstall 'torch=={pin}'   ({because})"
+    # The package index has one build of each version; uv knows where PyTorch publishes the others.
+    backend = "cu" + cuda.replace(".", "")
+    return f"uv pip install --reinstall 'torch=={pin}' --torch-backend={backend}   ({because})"
+
+
+def torch_for(
+    fits: Callable[[str], bool], machine: Machine, tables: Tables, *, keep: str = "", note: str = ""
+) -> Iterator[str]:
+    """Commands that install a torch whose CUDA ``fits``: the one that is here in another build, and the newest one."""
+    rows = [tables.torch_row(minor(keep))] if keep else []
+    rows += [row for row in reversed(tables.torch) if dotted_python(machine) in row.python]
+    same = True
+    for row in rows:
+        builds = [build for build in row.builds if fits(build)]
+        if builds:
+            here = bool(keep) and same and row is rows[0]
+            release = keep if here and keep.count(".") > 1 else row.version
+            words = note.format(cuda=builds[-1]) if note else ""
+            yield other_torch(release, builds[-1], tables, same=release is keep, note=words)
+            if not here:
+                return
+        same = False
+
+
+def dotted_python(machine: Machine) -> str:
+    """``3.11`` of ``cp311``."""
+    return f"{machine.python_tag[2]}.{machine.python_tag[3:]}"
+
+
+def install_compiler(least: int, most: int, banned: tuple[int, ...], machine: Machine, tables: Tables) -> Iterator[str]:
+    """Ways to a g++ from ``least`` to ``most`` that is not ``banned``: the distribution's, and conda's."""
+    wanted = [major for major in range(most, least - 1, -1) if major not in banned]
+    row = tables.distribution_row(machine.distribution)
+    own = [major for major in wanted if row is not None and major in row.gxx]
+    if row is not None and own:
+        yield row.install.format(major=own[0])
+    elif row is None and wanted:
+        yield f"apt-get install g++-{wanted[0]}   (or your distribution's package of g++ {wanted[-1]} to {wanted[0]})"
+    platform = {"x86_64": "linux-64", "aarch64": "linux-aarch64"}.get(machine.arch, "linux-64")
+    if wanted:
+        yield f"conda install -c conda-forge gxx_{platform}={wanted[0]} sysroot_{platform}=2.17"
+    yield "-C host-compiler=/path/to/g++   (one that is not on PATH)"

@@ -1,0 +1,103 @@
+"""Which glibc is linked against, and what the wheel may need of a system in the end."""
+
+from __future__ import annotations
+
+from .._compat import version
+from ..facts import Compiler, Facts, Sysroot, Torch
+from ..settings import Settings
+from ..tables import Cuda, Floor, Tables, minor
+from .types import Choice, Notebook, Rejected, TorchTarget
+
+ZIG_REQUIREMENT = "ziglang==0.13.0.post1"
+
+
+def decide_sysroot(
+    settings: Settings, facts: Facts, tables: Tables, cuda: str, compiler: Compiler | None, book: Notebook
+) -> tuple[Choice[Sysroot | None], list[str]]:
+    """A sysroot whose glibc is at or under the promise, and what else is to be installed."""
+    target = version.Version(settings.glibc)
+    host = Sysroot("host", "/", "this machine", facts.machine.libc_version)
+    if facts.machine.libc != "glibc":
+        return Choice(None, "there is no glibc here"), []
+    clash = _clash(tables.cuda_row(cuda), host.glibc) if cuda else ""
+    if settings.sysroot == "host" and clash:
+        book.problem(
+            "glibc-headers",
+            f"sysroot=host: this machine's glibc is {host.glibc}, and {clash}",
+            "an older glibc's headers are needed",
+            "-C sysroot=auto",
+        )
+    if settings.sysroot == "host" or (settings.sysroot == "auto" and not settings.repair and not clash):
+        if version.Version(host.glibc) > target:
+            book.note(
+                f"linking against this machine's glibc {host.glibc}: the wheel may need more than {settings.glibc}"
+            )
+        why = "setting sysroot" if settings.sysroot == "host" else "repair=false: for this machine only"
+        return Choice(host, why), []
+    # conda's compilers come with a sysroot of their own, which is what their libraries were built against.
+    conda = (
+        compiler is not None
+        and compiler.found_in == "CONDA_PREFIX"
+        and any(
+            item.provider == "conda" and item.glibc and version.Version(item.glibc) <= target for item in facts.sysroots
+        )
+    )
+    if settings.sysroot == "auto" and version.Version(host.glibc) <= target and not conda:
+        return Choice(host, f"this machine's glibc is {host.glibc}, which is old enough"), []
+    why = "conda's compiler has its own" if conda else clash or f"it is {host.glibc}, newer than {settings.glibc}"
+    rejected = [Rejected("this machine's glibc", why)]
+    provider = settings.sysroot if settings.sysroot in ("auto", "conda", "zig") else "path"
+    for item in facts.sysroots:
+        name = f"{item.provider} ({item.path})"
+        if item.problem:
+            rejected.append(Rejected(name, item.problem))
+        elif provider not in ("auto", item.provider):
+            rejected.append(Rejected(name, f"setting sysroot is {settings.sysroot}"))
+        elif item.glibc and version.Version(item.glibc) > target:
+            rejected.append(Rejected(name, f"it is glibc {item.glibc}, newer than {settings.glibc}"))
+        else:
+            return Choice(item, item.found_in, tuple(rejected)), []
+    if provider in ("auto", "zig"):
+        return Choice(None, "zig's glibc headers and stubs, from the package index", tuple(rejected)), [ZIG_REQUIREMENT]
+    book.problem(
+        "no-sysroot",
+        "; ".join(f"{item.what}: {item.why}" for item in rejected),
+        f"setting sysroot={settings.sysroot} needs a sysroot of glibc {settings.glibc} or older",
+        f"conda install -c conda-forge sysroot_linux-64={settings.glibc}",
+        "-C sysroot=auto   (zig's, from the package index)",
+    )
+    return Choice(None, "none fits", tuple(rejected)), []
+
+
+def _clash(row: Cuda, glibc: str) -> str:
+    """Why CUDA's headers do not go with a glibc; empty if they do."""
+    if not row.glibc_max or not glibc or version.Version(glibc) <= version.Version(row.glibc_max):
+        return ""
+    return f"math_functions.h of CUDA {row.version} goes with {row.glibc_max} at most (cospi, rsqrt declared twice)"
+
+
+def is_portable(settings: Settings, sysroot: Sysroot | None) -> bool:
+    """Whether the compilers are wrapped: not where this machine's own system is linked against on purpose."""
+    on_purpose = settings.sysroot == "host" or not settings.repair
+    return not (on_purpose and sysroot is not None and sysroot.provider == "host")
+
+
+def decide_floor(settings: Settings, tables: Tables, cxx11_abi: bool | None) -> Floor:
+    """The promise: the glibc of the settings, and for libstdc++ no more than the torch that the wheel is tied to needs."""
+    runtime = max(settings.glibc, tables.cxx11_glibc, key=version.Version) if cxx11_abi is not False else settings.glibc
+    row = tables.floor_row(runtime)
+    return Floor(settings.glibc, row.glibcxx, row.cxxabi, row.gcc)
+
+
+def decide_effective_floor(settings: Settings, tables: Tables, torch: Torch | None, target: TorchTarget) -> Choice[str]:
+    """The glibc that a system must have in the end: the larger of the wheel's and its torch's."""
+    ours = settings.glibc
+    if torch is not None and torch.glibc:
+        theirs, how = torch.glibc, "read from its libraries"
+    elif target.version:
+        theirs, how = tables.torch_row(minor(target.version)).glibc, "of its wheels"
+    else:
+        return Choice(ours, "the promise of this wheel")
+    if version.Version(theirs) > version.Version(ours):
+        return Choice(theirs, f"torch {target.version} itself needs that ({how}); this wheel {ours} at most")
+    return Choice(ours, f"the promise of this wheel; torch {target.version} itself needs {theirs} ({how})")

@@ -1,0 +1,138 @@
+"""Which nvcc compiles, out of those that were found."""
+
+from __future__ import annotations
+
+from .._compat import version
+from ..facts import Facts, Toolkit, Torch
+from ..settings import Settings
+from ..tables import Tables, UpstreamRow, is_newer, minor
+from .remedies import install_toolkit, other_torch, torch_for
+from .types import Choice, Notebook, Rejected, TorchTarget
+
+PYPI_NVCC = ("nvidia-cuda-nvcc", "nvidia-nvvm", "nvidia-cuda-crt", "nvidia-cuda-cccl")
+"""The packages that make a whole nvcc, from CUDA 13 on; those of CUDA 11 and 12 hold ptxas and libnvvm alone."""
+
+MATHS = ("cublas_v2.h", "cusparse.h", "cusolverDn.h")
+"""Headers that only some sources include."""
+
+
+def decide_toolkit(
+    settings: Settings,
+    facts: Facts,
+    tables: Tables,
+    row: UpstreamRow,
+    torch: Torch | None,
+    target: TorchTarget,
+    book: Notebook,
+) -> tuple[Choice[Toolkit | None], list[str]]:
+    """The toolkit whose major version is torch's and whose minor version is nearest, and what else is to be installed."""
+    cuda = target.cuda
+    if not cuda:
+        return Choice(None, "there is no CUDA torch to choose for"), []
+    need = version.Version(cuda)
+    forced = settings.cuda_home != "auto" and settings.origin("cuda-home") != "CUDA_HOME"
+    rejected: list[Rejected] = []
+    fitting: list[Toolkit] = []
+    for item in facts.toolkits:
+        why = _misfit(item, cuda, row, torch)
+        if not why and forced and settings.cuda_home != "pypi" and item.found_in != "setting cuda-home":
+            why = "setting cuda-home names another"
+        if why:
+            rejected.append(Rejected(_name(item), why))
+        else:
+            fitting.append(item)
+    # Of two that are equally near, the older: what it compiles asks less of torch's CUDA runtime and of the driver.
+    # The sort is stable, so of two of the same version the one that was found first is taken.
+    fitting.sort(
+        key=lambda item: (abs(version.Version(item.version).minor - need.minor), version.Version(item.version))
+    )
+    if fitting:
+        best = fitting[0]
+        rejected += [
+            Rejected(_name(item), f"CUDA {best.version} was nearer to torch's {cuda}, or found first")
+            for item in fitting[1:]
+        ]
+        _note(best, cuda, torch, tables, book)
+        exact = version.Version(best.version).minor == need.minor
+        reason = f"exactly torch's CUDA {cuda}" if exact else f"the nearest to torch's CUDA {cuda}"
+        return Choice(best, f"{best.found_in}: {reason}", tuple(rejected)), []
+    if need.major >= 13 and (not forced or settings.cuda_home == "pypi"):
+        because = f"no toolkit of CUDA {need.major} on this machine: from the package index"
+        pin = f"=={need.major}.{need.minor}.*"
+        return Choice(None, because, tuple(rejected)), [name + pin for name in PYPI_NVCC]
+    _problem(facts, tables, target, tuple(rejected), book)
+    return Choice(None, "none fits", tuple(rejected)), []
+
+
+def _name(item: Toolkit) -> str:
+    return f"CUDA {item.version or '?'} in {item.home}"
+
+
+def _misfit(item: Toolkit, cuda: str, row: UpstreamRow, torch: Torch | None) -> str:
+    if item.problem:
+        return item.problem
+    major = version.Version(cuda).major
+    if version.Version(item.version).major != major:
+        return f"torch was built with CUDA {cuda}: the major version must be {major}"
+    if row.cuda_min and version.Version(item.version) < version.Version(row.cuda_min):
+        return f"{row.title} takes nvcc {row.cuda_min} or newer"
+    lacks = [name for name in lacking(item, torch) if name not in MATHS]
+    return f"it is incomplete: it lacks {', '.join(lacks)}" if lacks else ""
+
+
+def lacking(item: Toolkit, torch: Torch | None) -> list[str]:
+    """What is missing of a toolkit that NVIDIA's wheels beside torch do not bring either."""
+    beside = torch.cuda_headers if torch else ("cuda_runtime.h", "libcudart")
+    return [name for name in item.missing if name not in beside]
+
+
+def _note(best: Toolkit, cuda: str, torch: Torch | None, tables: Tables, book: Notebook) -> None:
+    if minor(best.version) != minor(cuda):
+        book.note(
+            f"torch was built with CUDA {cuda} and {best.home} is {best.version}: "
+            "a mismatch of the minor version alone, which works"
+        )
+    if is_newer(tables.cuda, best.version):
+        newest = tables.cuda[-1].version
+        book.note(f"CUDA {best.version} is newer than the newest known here, {newest}: planned as that one")
+    lacks = lacking(best, torch)
+    if lacks:
+        book.note(
+            f"{best.home} lacks {', '.join(lacks)}: a source that includes them fails; "
+            "conda install -c conda-forge libcublas-dev libcusparse-dev libcusolver-dev"
+        )
+
+
+def _problem(facts: Facts, tables: Tables, target: TorchTarget, rejected: tuple[Rejected, ...], book: Notebook) -> None:
+    """Both ways out: a toolkit for this torch, and a torch for a toolkit that is here."""
+    cuda, machine = target.cuda, facts.machine
+    major = version.Version(cuda).major
+    seen = "; ".join(f"{item.what}: {item.why}" for item in rejected) or (
+        "no nvcc on PATH, in CUDA_HOME, /usr/local, conda, Debian's package or the HPC SDK"
+    )
+    fixes = list(install_toolkit(cuda, machine, tables))
+    fixes += _torch_for_what_is_here(facts, tables, target)
+    if major < 13:
+        note = "for CUDA {cuda}, nvcc comes from the package index by itself"
+        fixes += list(torch_for(lambda build: version.Version(build).major >= 13, machine, tables, note=note))
+    book.problem(
+        "no-toolkit",
+        f"no CUDA toolkit fits torch {target.version} ({seen})",
+        f"nvcc {cuda} is needed, or at least another {major}.x",
+        *fixes,
+    )
+
+
+def _torch_for_what_is_here(facts: Facts, tables: Tables, target: TorchTarget) -> list[str]:
+    """The same torch for a CUDA whose toolkit is here, where such a build was published."""
+    builds = tables.torch_row(minor(target.version)).builds
+    for item in facts.toolkits:
+        if item.problem:
+            continue
+        here = version.Version(item.version)
+        same = [build for build in builds if version.Version(build).major == here.major]
+        if same:
+            nearest = min(same, key=lambda build: abs(version.Version(build).minor - here.minor))
+            note = f"the torch that the CUDA {item.version} here fits"
+            return [other_torch(target.version, nearest, tables, same=target.version.count(".") > 1, note=note)]
+    return []

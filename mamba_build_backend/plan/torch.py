@@ -1,0 +1,194 @@
+"""Which torch the wheel is for, and what else of the user's environment has to fit it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .._compat import requirements, specifiers, utils, version
+from ..facts import Facts, Torch
+from ..settings import Settings
+from ..tables import Tables, TorchRow, UpstreamRow, is_newer, minor
+from .remedies import dotted_python, other_torch
+from .types import Choice, Notebook, Rejected, TorchTarget
+
+
+def decide_torch(
+    settings: Settings, facts: Facts, tables: Tables, book: Notebook
+) -> tuple[Choice[Torch | None], TorchTarget]:
+    """The torch to build for, or the requirement that installs one."""
+    wanted = _wanted(settings, facts, book)
+    rejected: list[Rejected] = []
+    blockers: list[tuple[Torch, str]] = []
+    for item in facts.torches:
+        name = f"torch {item.version} in {item.site}"
+        if wanted is not None and not wanted.specifier.contains(item.version or "0", prereleases=True):
+            rejected.append(Rejected(name, f"it is not {wanted}"))
+            continue
+        why = _misfit(item, facts.machine.python_tag)
+        if why:
+            rejected.append(Rejected(name, why))
+            blockers.append((item, why))
+            continue
+        because = item.found_in + (f", and it is {wanted}" if wanted is not None else "")
+        _note_newer(item.version, tables, book)
+        return Choice(item, because, tuple(rejected)), TorchTarget(
+            requirement=f"torch=={minor(item.version)}.*",
+            version=item.version,
+            cuda=item.cuda or "",
+            cxx11_abi=item.cxx11_abi,
+            # Upstream's sources are C++17, which older headers take too.
+            cxx_standard=max(17, item.cxx_standard),
+            setuptools=tables.torch_row(minor(item.version)).setuptools,
+        )
+    if blockers:
+        why = f"the one that is here cannot be used: {blockers[0][1]}"
+        return Choice(None, why, tuple(rejected)), _problem(*blockers[0], facts, tables, book)
+    python = dotted_python(facts.machine)
+    if wanted is not None:
+        row = _row_of(wanted, tables)
+        because = f"none found is {wanted}: it is installed for the build"
+        requirement = str(wanted)
+    else:
+        row = next((row for row in reversed(tables.torch) if python in row.python), tables.torch[-1])
+        because = "no torch was found: the newest known one is installed for the build"
+        requirement = f"torch=={row.version}.*"
+    if python not in row.python and not _newer_python(python, row):
+        book.problem(
+            "torch-python",
+            f"torch {row.version} has no wheels for Python {python}",
+            f"it takes {row.python[0]} to {row.python[-1]}",
+            *(f"-C torch=torch=={item.version}.*" for item in reversed(tables.torch) if python in item.python),
+            f"use Python {row.python[-1]}",
+        )
+    target = _target(requirement, row.version, row.cuda, row)
+    return Choice(None, because, tuple(rejected)), target
+
+
+def _wanted(settings: Settings, facts: Facts, book: Notebook) -> requirements.Requirement | None:
+    """The setting as a requirement; None where it says nothing, or names a folder."""
+    if settings.torch == "auto" or any(item.found_in == "setting torch" for item in facts.torches):
+        return None
+    wanted: requirements.Requirement | None = None
+    try:
+        wanted = requirements.Requirement(settings.torch)
+    except requirements.InvalidRequirement:
+        wanted = None
+    if wanted is not None and utils.canonicalize_name(wanted.name) == "torch":
+        return wanted
+    book.problem(
+        "torch-setting",
+        f"torch: {settings.torch!r} is neither a folder that holds torch nor a requirement of it",
+        "one of the two is needed",
+        "-C torch=torch==2.11.*",
+        "-C torch=/path/to/lib/python3.11/site-packages",
+    )
+    return None
+
+
+def _misfit(item: Torch, python_tag: str) -> str:
+    if item.hip:
+        return "it is a ROCm build"
+    built_for = (item.tag or "").partition("-")[0]
+    if built_for.startswith("cp") and built_for != python_tag:
+        return f"it is for {built_for}, and this Python is {python_tag}"
+    if item.problem:
+        return item.problem
+    return "" if item.cuda else "it has no CUDA"
+
+
+def _problem(item: Torch, why: str, facts: Facts, tables: Tables, book: Notebook) -> TorchTarget:
+    """The torch that is here cannot be built for: what would be one of the same version, and what else.
+
+    The rest of the plan is for the first way out, so that what it needs is said in the same breath.
+    """
+    code = "torch-rocm" if item.hip else "torch-cpu" if not item.cuda and not item.problem else "torch-broken"
+    python = dotted_python(facts.machine)
+    newest = next((row for row in reversed(tables.torch) if python in row.python), tables.torch[-1])
+    row = tables.torch_row(minor(item.version)) if item.version else newest
+    cuda = next((build for build in reversed(row.builds) if _toolkit_there(facts, build)), row.cuda)
+    book.problem(
+        code,
+        f"torch {item.version} in {item.site}: {why}",
+        "a torch built for CUDA is needed",
+        other_torch(item.version or row.version, cuda, tables, same=bool(item.version), note=f"for CUDA {cuda}"),
+        f"-C torch=torch=={newest.version}.*   (build for that one instead, whatever is installed)",
+    )
+    return _target(f"torch=={row.version}.*", item.version or row.version, cuda, row)
+
+
+def _target(requirement: str, release: str, cuda: str, row: TorchRow) -> TorchTarget:
+    return TorchTarget(requirement, release, cuda, row.cxx11_abi, max(17, row.cxx_standard), row.setuptools)
+
+
+def _toolkit_there(facts: Facts, cuda: str) -> bool:
+    major = version.Version(cuda).major
+    return any(not item.problem and version.Version(item.version).major == major for item in facts.toolkits)
+
+
+def _note_newer(release: str, tables: Tables, book: Notebook) -> None:
+    if is_newer(tables.torch, release):
+        newest = tables.torch[-1].version
+        book.note(f"torch {release} is newer than the newest known here, {newest}: what is known of that one is used")
+
+
+def _newer_python(python: str, row: TorchRow) -> bool:
+    return bool(version.Version(python) > version.Version(row.python[-1]))
+
+
+def _row_of(wanted: requirements.Requirement, tables: Tables) -> TorchRow:
+    fitting = [row for row in tables.torch if _admits(wanted.specifier, row.version)]
+    if fitting:
+        return fitting[-1]
+    for specifier in wanted.specifier:
+        return tables.torch_row(specifier.version.replace(".*", ""))
+    return tables.torch[-1]
+
+
+def _admits(specifier: specifiers.SpecifierSet, release: str) -> bool:
+    return any(specifier.contains(f"{release}.{patch}", prereleases=True) for patch in range(3))
+
+
+def decide_pins(
+    row: UpstreamRow, torch: Torch | None, target: TorchTarget, tables: Tables, book: Notebook
+) -> Choice[tuple[str, ...]]:
+    """The narrower requirements that keep an import from failing, and what of them is installed and does not fit."""
+    if not target.version or row.name == "self":
+        return Choice((), "upstream's own requirements")
+    known = tables.torch_row(minor(target.version))
+    pins = []
+    if known.numpy:
+        pins.append(f"numpy{known.numpy}")
+    ranges = specifiers.SpecifierSet(known.transformers if row.transformers else "")
+    ranges &= specifiers.SpecifierSet(row.transformers)
+    if str(ranges):
+        pins.append(f"transformers{ranges}")
+    installed = {package.name: package.version for package in torch.packages} if torch else {}
+    for text in pins:
+        pin = requirements.Requirement(text)
+        found = installed.get(pin.name)
+        if found and not pin.specifier.contains(found, prereleases=True):
+            why = f"torch {minor(target.version)}" + (f" and {row.title}" if pin.name == "transformers" else "")
+            book.note(f"{pin.name} {found} is installed, and {why} need {pin}: python -m pip install '{pin}'")
+    for note in _neighbours(installed, row, target):
+        book.note(note)
+    return Choice(tuple(pins), f"what torch {minor(target.version)} and {row.title} are known to work with")
+
+
+def _neighbours(installed: dict[str, str], row: UpstreamRow, target: TorchTarget) -> Iterator[str]:
+    if "mamba-ssm" in installed:
+        yield (
+            f"mamba-ssm {installed['mamba-ssm']} is installed beside it and owns the same files: "
+            "python -m pip uninstall mamba-ssm, before this wheel is installed"
+        )
+    partner = installed.get("causal-conv1d")
+    if partner and row.partner and not specifiers.SpecifierSet(row.partner_fits).contains(partner, prereleases=True):
+        yield (
+            f"causal-conv1d {partner} is installed, and {row.title} calls it as {row.partner_fits} does: "
+            f"python -m pip install 'causal-conv1d=={row.partner}'"
+        )
+    mkl = installed.get("mkl")
+    if mkl and version.Version(mkl) >= version.Version("2024.1") and version.Version(target.version).release < (2, 5):
+        yield (
+            f"mkl {mkl} is installed: torch {target.version} may not import with it (iJIT_NotifyEvent): "
+            "conda install 'mkl<2024.1'"
+        )

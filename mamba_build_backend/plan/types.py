@@ -1,0 +1,99 @@
+"""What a plan is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from ..errors import PlanError, Problem
+from ..facts import Compiler, Sysroot, Toolkit, Torch
+from ..tables import Floor, FrontEnd, UpstreamRow
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A candidate that was passed over."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Choice(Generic[T]):
+    """A decision: what was taken, why, and what was not."""
+
+    value: T
+    because: str
+    rejected: tuple[Rejected, ...] = ()
+
+
+@dataclass(frozen=True)
+class TorchTarget:
+    """The torch that the wheel will be tied to: one that is here, or one that the build installs."""
+
+    requirement: str
+    """A requirement string that pins its minor version; empty where nothing can be said."""
+    version: str
+    """Its version, or the minor version where it is still to be installed."""
+    cuda: str
+    cxx11_abi: bool | None
+    cxx_standard: int
+    setuptools: str
+    """Specifiers of the setuptools that its build code works with."""
+
+
+@dataclass(frozen=True)
+class BuildPlan:
+    """Everything that the build will do."""
+
+    distribution: str
+    local_version: str
+    upstream: Choice[UpstreamRow]
+    source: Choice[str]
+    torch: Choice[Torch | None]
+    target: TorchTarget
+    toolkit: Choice[Toolkit | None]
+    compiler: Choice[Compiler | None]
+    sysroot: Choice[Sysroot | None]
+    floor: Floor
+    effective_floor: Choice[str]
+    """The glibc that the wheel needs together with its torch, and which of the two sets it."""
+    front_ends: Choice[tuple[FrontEnd, ...]]
+    jobs: Choice[int]
+    threads: int
+    nvcc_flags: tuple[str, ...]
+    pins: Choice[tuple[str, ...]]
+    """Requirements that the wheel's metadata make narrower than upstream's."""
+    environment: tuple[tuple[str, str | None], ...]
+    """Variables that the build changes, or (None) drops."""
+    requirements: tuple[str, ...]
+    """What the build environment still has to install."""
+    portable: bool
+    """Whether compilers see the sysroot and the libstdc++ recipe; if not, this machine as it is."""
+    repair: bool
+    strip: bool
+    notes: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    def check(self) -> None:
+        """Raise PlanError with all problems, if there are any."""
+        if self.problems:
+            raise PlanError(self.problems)
+
+
+class Notebook:
+    """Collects notes and problems while a plan is being made."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.problems: list[Problem] = []
+
+    def note(self, text: str) -> None:
+        """Something worth knowing that stops nothing."""
+        self.notes.append(text)
+
+    def problem(self, code: str, found: str, needed: str, *fix: str) -> None:
+        """Something that stops the build; see :class:`~mamba_build_backend.errors.Problem`."""
+        self.problems.append(Problem(code, found, needed, fix))

@@ -1,0 +1,128 @@
+"""Which upstream, which version, and where its source comes from."""
+
+from __future__ import annotations
+
+from .._compat import version
+from ..facts import Facts
+from ..settings import Settings
+from ..tables import Tables, UpstreamRow
+from .types import Choice, Notebook, Rejected, TorchTarget
+
+
+def decide_upstream(
+    settings: Settings, facts: Facts, tables: Tables, target: TorchTarget, python: str, book: Notebook
+) -> Choice[UpstreamRow]:
+    """The row to build: the setting's, that of the archive that this tree carries, or the newest known good."""
+    if settings.upstream == "self":
+        return Choice(UpstreamRow("self", ""), "setting upstream: the project that holds the backend")
+    rows = [row for row in tables.upstream if row.name == settings.upstream]
+    if not rows:
+        names = [*dict(tables.upstream_defaults), "self"]
+        book.problem(
+            "upstream",
+            f"unknown upstream {settings.upstream!r}",
+            f"it is one of {', '.join(names)}",
+            f"-C upstream={names[0]}",
+        )
+        rows = [row for row in tables.upstream if row.name == names[0]]
+    wanted, because = settings.upstream_version, "setting upstream-version"
+    if wanted is None and facts.embedded:
+        for row in rows:
+            if row.index_file == facts.embedded:
+                return Choice(row, "the version whose source this sdist carries")
+    if wanted is None:
+        return _default(rows, dict(tables.upstream_defaults)[rows[0].name], target, python)
+    for row in rows:
+        if row.version == wanted:
+            return Choice(row, because)
+    known = ", ".join(row.version for row in rows)
+    nearest = _nearest(rows, wanted)
+    book.problem(
+        "upstream-version",
+        f"{rows[0].name} {wanted} is not in the table",
+        f"it knows {known}",
+        f"-C upstream-version={nearest.version}",
+    )
+    return Choice(nearest, "the nearest known version")
+
+
+def _default(
+    rows: list[UpstreamRow], versions: tuple[str, ...], target: TorchTarget, python: str
+) -> Choice[UpstreamRow]:
+    """The newest version that is known to work and that goes with this torch and this Python."""
+    good = [row for wanted in versions for row in rows if row.version == wanted]
+    rejected: list[Rejected] = []
+    for row in good:
+        unmet = _unmet(row, target, python)
+        if not unmet:
+            return Choice(row, "the newest version that is known to work here", tuple(rejected))
+        rejected.append(
+            Rejected(row.title, "; ".join(f"it needs {kind} {least}: {row.needs_why}" for kind, least, _ in unmet))
+        )
+    return Choice(good[-1], "the oldest that is known to work", tuple(rejected[:-1]))
+
+
+def _unmet(row: UpstreamRow, target: TorchTarget, python: str) -> list[tuple[str, str, str]]:
+    """What of torch and Python is too old: its kind, the oldest that will do, and what is here."""
+    pairs = (("torch", row.torch_min, target.version), ("Python", row.python_min, python))
+    return [
+        (kind, least, found)
+        for kind, least, found in pairs
+        if least and found and version.Version(found).release < version.Version(least).release
+    ]
+
+
+def _nearest(rows: list[UpstreamRow], wanted: str) -> UpstreamRow:
+    try:
+        older = [row for row in rows if version.Version(row.version) <= version.Version(wanted)]
+    except version.InvalidVersion:
+        return rows[-1]
+    return older[-1] if older else rows[0]
+
+
+def decide_source(settings: Settings, facts: Facts, row: UpstreamRow, book: Notebook) -> Choice[str]:
+    """``self``, ``embedded``, ``index``, ``git``, or a path."""
+    if row.name == "self":
+        return Choice("self", "setting upstream: the project's own tree")
+    if settings.source not in ("auto", "index", "git"):
+        return Choice(settings.source, "setting source")
+    if settings.source == "auto" and facts.embedded and facts.embedded == row.index_file:
+        return Choice("embedded", "this sdist carries it")
+    if settings.source == "git" and not row.git_commit:
+        book.problem(
+            "source-git",
+            f"source=git: the commit of {row.title} is not known here, so it could not be verified",
+            "its archive on the package index is known",
+            "-C source=auto",
+        )
+    if row.index_sha256 and (settings.source != "git" or not row.git_commit):
+        return Choice("index", "the package index, or the cache if it was fetched before")
+    why = "setting source" if settings.source == "git" else "the package index's archive holds no CUDA sources"
+    return Choice("git", f"tag {row.git_tag}, commit {row.git_commit[:10]}: {why}")
+
+
+def check_upstream(
+    row: UpstreamRow, cuda: str, target: TorchTarget, python: str, tables: Tables, book: Notebook
+) -> None:
+    """Say so where upstream's code does not fit this CUDA, torch or Python."""
+    for kind, least, found in _unmet(row, target, python):
+        older = [item for item in tables.upstream if item.name == row.name and not _unmet(item, target, python)]
+        fix = (f"-C upstream-version={older[-1].version}   (the newest that goes with what is here)",) if older else ()
+        book.problem(
+            "upstream-needs",
+            f"{row.title} does not go with {kind} {found}",
+            f"it needs {kind} {least} or newer: {row.needs_why}",
+            *fix,
+            f"use {kind} {least} or newer",
+        )
+    if not (row.cuda_max and cuda) or version.Version(cuda).major <= int(row.cuda_max):
+        return
+    fitting = [item for item in tables.upstream if item.name == row.name and not item.cuda_max]
+    newer = [item for item in fitting if version.Version(item.version) > version.Version(row.version)]
+    book.problem(
+        "upstream-cuda",
+        f"the kernels of {row.title} do not compile with CUDA {cuda}",
+        f"they are written for CUDA {row.cuda_max} and older",
+        f"-C upstream-version={newer[0].version}   (the first that does)" if newer else "-C upstream-version=…",
+        f"a torch built with CUDA {row.cuda_max}.x, and its toolkit",
+    )

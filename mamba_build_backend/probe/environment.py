@@ -1,0 +1,44 @@
+"""Variables that would lead compilers and linkers to folders of the host, or of conda, in front of ours."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..facts import Polluted
+
+_PATHS = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH", "LD_RUN_PATH")
+_FLAGS = ("LDFLAGS", "CFLAGS", "CXXFLAGS", "CPPFLAGS")
+_NVCC = ("NVCC_PREPEND_FLAGS", "NVCC_APPEND_FLAGS")
+
+
+def probe_environment(environ: Mapping[str, str]) -> tuple[Polluted, ...]:
+    """The variables that the build runs without, or with less in them.
+
+    LD_LIBRARY_PATH stays in general: a cluster's Python and compilers need their modules' folders to start. conda's
+    programs find their libraries without it, so conda's folders are taken out of it: the linker would look there, and
+    the system's programs would load conda's libraries.
+    """
+    found = [Polluted(name, environ[name]) for name in (*_PATHS, *_FLAGS) if environ.get(name)]
+    for name in _NVCC:
+        # conda's activation of cuda-nvcc names its own host compiler there, and nvcc takes one -ccbin only.
+        words = environ.get(name, "").split()
+        left = [
+            word
+            for before, word in zip(["", *words], words)
+            if not re.match(r"(-ccbin|--compiler-bindir)(=|$)", word) and before not in ("-ccbin", "--compiler-bindir")
+        ]
+        if left != words:
+            found.append(Polluted(name, environ[name], " ".join(left) or None))
+    value = environ.get("LD_LIBRARY_PATH", "")
+    kept = [entry for entry in value.split(os.pathsep) if not _of_conda(entry)]
+    if value and kept != value.split(os.pathsep):
+        found.append(Polluted("LD_LIBRARY_PATH", value, os.pathsep.join(kept) or None))
+    return tuple(found)
+
+
+def _of_conda(entry: str) -> bool:
+    """Whether a folder is the lib of a conda environment: those hold conda-meta."""
+    return bool(entry) and (Path(entry).parent / "conda-meta").is_dir()

@@ -1,0 +1,201 @@
+"""The rows of the tables, as types."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from .._compat import specifiers, version
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """One pass of nvcc's front end and what is assembled from it; code ``PTX`` keeps the PTX itself."""
+
+    compute: str
+    codes: tuple[str, ...]
+
+    def flag(self) -> str:
+        """The option for nvcc."""
+        codes = [f"compute_{self.compute}" if code == "PTX" else f"sm_{code}" for code in self.codes]
+        return f"-gencode=arch=compute_{self.compute},code=[{','.join(codes)}]"
+
+
+@dataclass(frozen=True)
+class Cuda:
+    """A CUDA release: the host compilers that it takes (major versions of g++), its GPUs, its driver, its sources."""
+
+    version: str
+    gcc_min: int
+    gcc_max: int
+    archs: tuple[str, ...]
+    front_ends: tuple[FrontEnd, ...]
+    jetson: tuple[str, ...]
+    """Architectures of Tegra alone: their binaries run nowhere else, so only an aarch64 wheel carries them."""
+    compress: str
+    """Whether nvcc's ``--compress-mode`` is used: ``yes``, ``asked`` (where the setting is given) or ``no``."""
+    glibc_max: str
+    """The newest glibc whose <math.h> its headers go with; empty where none is known to clash."""
+    driver: str
+    """The oldest Linux driver that runs programs of this major version (minor version compatibility)."""
+    conda: str
+    """A command; empty where no channel is known to have this release."""
+    apt: str
+    distributions: tuple[str, ...]
+    """Distributions whose own nvidia-cuda-toolkit this is, named as os-release(5) does."""
+
+
+@dataclass(frozen=True)
+class BadPair:
+    """A g++ that nvcc accepts and that fails all the same. Both are specifiers."""
+
+    cuda: str
+    gcc: str
+    why: str
+
+    def holds_cuda(self, cuda: str) -> bool:
+        """Whether this CUDA is meant."""
+        return bool(specifiers.SpecifierSet(self.cuda).contains(cuda))
+
+    def bans(self, gcc: str) -> bool:
+        """Whether this g++ is meant, with the CUDA of the pair."""
+        return bool(specifiers.SpecifierSet(self.gcc).contains(gcc))
+
+
+@dataclass(frozen=True)
+class TorchRow:
+    """A torch minor version."""
+
+    version: str
+    cuda: str
+    """The CUDA of the build that the package index gives on Linux."""
+    builds: tuple[str, ...]
+    """All CUDA versions that it is published for."""
+    python: tuple[str, ...]
+    cxx11_abi: bool
+    cxx_standard: int
+    gcc_min: int
+    glibc: str
+    setuptools: str
+    """Specifiers of the setuptools that torch.utils.cpp_extension works with."""
+    numpy: str
+    """Specifiers of the NumPy that its binaries work with; empty for any."""
+    transformers: str
+    """The same of transformers."""
+
+
+@dataclass(frozen=True)
+class UpstreamRow:
+    """One version of one upstream project; ``version`` is empty for ``self``."""
+
+    name: str
+    version: str
+    index_file: str = ""
+    index_sha256: str = ""
+    """Empty where the index's archive holds no CUDA sources."""
+    repository: str = ""
+    git_tag: str = ""
+    git_commit: str = ""
+    packages: tuple[str, ...] = ()
+    guard: str = ""
+    extensions: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    license: str = ""
+    extras: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    cuda_min: str = ""
+    """The oldest nvcc that its setup.py takes."""
+    cuda_max: str = ""
+    """The last major version of CUDA that its kernels compile with; empty where none is known to fail."""
+    transformers: str = ""
+    """Specifiers of the transformers that its imports work with; empty where it imports none."""
+    torch_min: str = ""
+    python_min: str = ""
+    """The oldest torch and Python that it goes with, whatever its metadata say."""
+    needs_why: str = ""
+    partner: str = ""
+    """The version of causal-conv1d that goes with this mamba-ssm."""
+    partner_fits: str = ""
+    """Specifiers of those whose binding takes the arguments that this one passes."""
+
+    @property
+    def title(self) -> str:
+        """Name and version, as one says them."""
+        return f"{self.name} {self.version}" if self.version else "this project"
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A Linux distribution's own compilers: how to install one of them."""
+
+    names: tuple[str, ...]
+    """ID and VERSION_ID of os-release(5); a minor version may follow."""
+    gxx: tuple[int, ...]
+    install: str
+    """A command with ``{major}`` in it."""
+    static: str
+    """The command that installs libstdc++.a for the system's g++, where that is a package of its own."""
+
+
+@dataclass(frozen=True)
+class Floor:
+    """Symbol versions: a promise (a policy's row) or a measurement."""
+
+    glibc: str = ""
+    glibcxx: str = ""
+    cxxabi: str = ""
+    gcc: str = ""
+
+
+Row = TypeVar("Row", Cuda, TorchRow)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """All tables. Immutable, so a plan depends on nothing else than facts, settings and this."""
+
+    cuda: tuple[Cuda, ...]
+    bad_pairs: tuple[BadPair, ...]
+    torch: tuple[TorchRow, ...]
+    upstream: tuple[UpstreamRow, ...]
+    upstream_defaults: tuple[tuple[str, tuple[str, ...]], ...]
+    """Each project's versions that are known to work, the newest first."""
+    distributions: tuple[Distribution, ...]
+    floors: tuple[Floor, ...]
+    cxx11_glibc: str
+
+    def cuda_row(self, wanted: str) -> Cuda:
+        """The row of a CUDA release, or the newest older one, or the oldest of all."""
+        return _nearest(self.cuda, wanted)
+
+    def torch_row(self, wanted: str) -> TorchRow:
+        """The row of a torch version, or the newest older one, or the oldest of all."""
+        return _nearest(self.torch, wanted)
+
+    def floor_row(self, glibc: str) -> Floor:
+        """The manylinux row of a glibc version, or the newest older one, or the oldest of all."""
+        older = [row for row in self.floors if version.Version(row.glibc) <= version.Version(glibc)]
+        return older[-1] if older else self.floors[0]
+
+    def distribution_row(self, name: str) -> Distribution | None:
+        """The row of a distribution, such as ``rocky 8.9`` or ``ubuntu 22.04``; None for an unknown one."""
+        for row in self.distributions:
+            if any(name == own or name.startswith(f"{own}.") for own in row.names):
+                return row
+        return None
+
+
+def minor(text: str) -> str:
+    """``2.11`` of ``2.11.0+cu130``."""
+    release = version.Version(text).release
+    return f"{release[0]}.{release[1] if len(release) > 1 else 0}"
+
+
+def is_newer(rows: Sequence[Row], wanted: str) -> bool:
+    """Whether a version is newer than all that a table knows."""
+    return bool(version.Version(minor(wanted)) > version.Version(rows[-1].version))
+
+
+def _nearest(rows: Sequence[Row], wanted: str) -> Row:
+    older = [row for row in rows if version.Version(row.version) <= version.Version(wanted)]
+    return older[-1] if older else rows[0]

@@ -1,0 +1,121 @@
+"""Sources from upstream's repository: by tag, verified by commit, kept, and nothing left behind where it fails."""
+
+import os
+import shutil
+import subprocess
+import tarfile
+from dataclasses import replace
+
+import pytest
+
+from mamba_build_backend import git_source, sources
+from mamba_build_backend.errors import SourceError
+from mamba_build_backend.plan import Choice
+from mamba_build_backend.tables import UpstreamRow
+
+GIT = shutil.which("git")
+ENV = {
+    **os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "GIT_AUTHOR_NAME": "a",
+    "GIT_AUTHOR_EMAIL": "a@example.org", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@example.org",
+}  # fmt: skip
+
+
+def git(folder, *arguments):
+    return subprocess.run(
+        [GIT, "-C", str(folder), *arguments], env=ENV, check=True, capture_output=True, text=True
+    ).stdout
+
+
+@pytest.fixture
+def upstream(tmp_path):
+    """A repository with a tag, and the row that knows it."""
+    assert GIT, "git is what is tested here"
+    work = tmp_path / "work"
+    (work / "csrc").mkdir(parents=True)
+    (work / "setup.py").write_text("print()\n")
+    (work / "csrc/a.cu").write_text("// kernel\n")
+    git(tmp_path, "init", "-q", "work")
+    git(work, "add", ".")
+    git(work, "commit", "-qm", "one")
+    git(work, "tag", "-am", "release", "v1.0")
+    commit = git(work, "rev-parse", "v1.0^{commit}").strip()
+    row = UpstreamRow("mamba-ssm", "1.0", repository=str(work), git_tag="v1.0", git_commit=commit)
+    return work, row
+
+
+def export(row, tmp_path, repository=None, env=ENV):
+    said = []
+    out = tmp_path / "out"
+    out.mkdir(exist_ok=True)
+    path = git_source.export(row, repository or row.repository, tmp_path / "cache", env, said.append, out)
+    return path, said
+
+
+def test_a_tag_becomes_an_archive_like_those_of_the_index(upstream, tmp_path):
+    _, row = upstream
+    path, said = export(row, tmp_path)
+    with tarfile.open(path) as tar:
+        assert sorted(item.name for item in tar if item.isfile()) == [
+            "mamba-ssm-1.0/csrc/a.cu",
+            "mamba-ssm-1.0/setup.py",
+        ]
+    assert said == [f"fetching v1.0 of {row.repository}"]
+    tree = sources.unpack(path, tmp_path / "tree")
+    assert (tree / "csrc/a.cu").is_file()
+
+
+def test_it_is_fetched_once(upstream, tmp_path):
+    work, row = upstream
+    export(row, tmp_path)
+    shutil.rmtree(work)
+    _, said = export(row, tmp_path)
+    assert said == []
+
+
+def test_a_bare_mirror_will_do(upstream, tmp_path):
+    work, row = upstream
+    git(tmp_path, "clone", "-q", "--mirror", str(work), "mirror.git")
+    assert git_source.is_repository(tmp_path / "mirror.git")
+    export(row, tmp_path, str(tmp_path / "mirror.git"))
+
+
+def test_a_tag_that_was_moved_is_refused_and_nothing_is_kept(upstream, tmp_path):
+    work, row = upstream
+    (work / "setup.py").write_text("import os; os.system('bad')\n")
+    git(work, "commit", "-qam", "two")
+    git(work, "tag", "-f", "v1.0")
+    with pytest.raises(SourceError, match="the tag was moved, or this is another repository"):
+        export(row, tmp_path)
+    assert [path.name for path in (tmp_path / "cache/git").iterdir() if not path.name.endswith(".lock")] == []
+
+
+def test_a_repository_that_does_not_answer_is_told_with_ways_out(upstream, tmp_path):
+    _, row = upstream
+    with pytest.raises(SourceError) as caught:
+        export(row, tmp_path, str(tmp_path / "nowhere"))
+    text = "\n".join(caught.value.lines())
+    assert "could not be fetched" in text
+    assert "git clone --mirror" in text
+    assert "-C source=/path/to/the/mirror" in text
+
+
+def test_without_git_it_says_how_to_get_it(upstream, tmp_path):
+    _, row = upstream
+    with pytest.raises(SourceError, match="there is no git here"):
+        export(row, tmp_path, env={**ENV, "PATH": str(tmp_path)})
+
+
+class Plan:
+    def __init__(self, row, source):
+        self.upstream, self.source = Choice(row, "test"), Choice(source, "test")
+
+
+def test_a_setting_may_name_a_mirror_and_a_folder_that_is_none_is_told(upstream, tmp_path):
+    work, row = upstream
+    assert sources.repository_of(Plan(row, str(work))) == str(work)
+    assert sources.repository_of(Plan(row, "git")) == row.repository
+    assert sources.repository_of(Plan(row, "index")) is None
+    assert sources.repository_of(Plan(replace(row, git_commit=""), str(work))) is None
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SourceError, match=r"a git mirror that has v1\.0"):
+        sources.obtain_archive(Plan(row, str(tmp_path / "empty")), tmp_path, tmp_path / "cache", {}, print)

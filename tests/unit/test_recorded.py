@@ -1,0 +1,140 @@
+"""A machine as a file: saved without names, planned for elsewhere."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from support import ROOT
+
+from mamba_build_backend import recorded
+from mamba_build_backend.errors import SettingsError
+from mamba_build_backend.facts import from_json
+from mamba_build_backend.plan import decide
+from mamba_build_backend.settings import load_settings
+from mamba_build_backend.tables import load_tables
+
+MACHINE = ROOT / "tests" / "facts" / "conda-lib-everywhere.json"
+ALICE = recorded.Private("/home/alice", "alice", ("gpu07.cluster.example.org", "gpu07"), ("hf_verysecret",))
+
+
+def doctor(*arguments, env=None):
+    return subprocess.run(
+        [sys.executable, "-m", "mamba_build_backend", "doctor", *map(str, arguments)],
+        cwd=ROOT, env=env, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def facts_of(path):
+    return from_json(json.loads(path.read_text())["facts"])
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("/home/alice/conda/bin/g++", "/home/user/conda/bin/g++"),
+        ("/home/alice", "/home/user"),
+        ("/home/alicesprings/x", "/home/alicesprings/x"),
+        ("/scratch/alice/env/lib", "/scratch/user/env/lib"),
+        ("/scratch/users_alice/env", "/scratch/users_user/env"),
+        ("/net/gpu07/opt", "/net/host/opt"),
+        ("/net/gpu07.cluster.example.org/opt", "/net/host/opt"),
+        ("https://bob:pw@mirror.example.org/simple", "https://***@mirror.example.org/simple"),
+        ("-L/opt/x -DTOKEN=hf_verysecret", "-L/opt/x -DTOKEN=***"),
+        ("x86_64-linux-gnu", "x86_64-linux-gnu"),
+    ],
+)
+def test_nothing_that_names_a_person_is_kept(text, clean):
+    assert recorded.without_names({"a": [text]}, ALICE) == {"a": [clean]}
+
+
+def test_a_host_that_is_called_like_a_system_does_not_rename_the_system():
+    private = recorded.Private("/root", "root", ("debian",), ())
+    facts = {"distribution": "debian 12", "target": "x86_64-linux-gnu", "path": "/net/debian/opt", "home": "/root/x"}
+    clean = recorded.without_names(facts, private)
+    assert clean == {**facts, "path": "/net/host/opt", "home": "/home/user/x"}
+
+
+def test_a_short_user_name_is_replaced_only_as_a_whole_component():
+    private = recorded.Private("", "li", (), ())
+    assert recorded.without_names("/data/li/lib/libli.so", private) == "/data/user/lib/libli.so"
+
+
+def test_secrets_are_the_values_of_variables_that_look_like_it():
+    private = recorded.private_words(
+        {"HF_TOKEN": "hf_abcdef", "MY_API_KEY": "0123456789", "KEYBOARD": "qwertz-de", "PATH": "/usr/bin"}
+    )
+    assert private.secrets == ("0123456789", "hf_abcdef")
+
+
+def test_what_is_saved_is_planned_elsewhere_to_the_same_plan(tmp_path):
+    settings = load_settings(
+        {"arch": "8.0;9.0", "memory": "8G", "repair": "false"}, {"CUDA_HOME": "/usr/local/cuda-13.0"}, {}
+    )
+    facts = facts_of(MACHINE)
+    recorded.save(tmp_path / "m.json", settings, facts, {"HOME": "/nowhere", "USER": "nobody-here"})
+    again, found = recorded.load(tmp_path / "m.json", {})
+    assert (again.arch, again.memory, again.repair) == ("8.0;9.0", 8 * 1024**3, False)
+    assert again.origin("cuda-home") == "CUDA_HOME", "a variable stays weaker than a setting"
+    assert found == facts
+    assert decide(again, found, load_tables()) == decide(settings, facts, load_tables())
+
+
+def test_doctor_plans_for_a_machine_in_a_file_and_takes_settings_on_top():
+    done = doctor("--facts", MACHINE)
+    assert done.returncode == 0
+    assert "glibc 2.36" in done.stdout
+    done = doctor("--facts", MACHINE, "-C", "arch=7.0")
+    assert done.returncode == 3
+    assert "nvcc 13.0 cannot compile for 7.0" in done.stdout
+
+
+def test_doctor_saves_this_machine_and_the_file_gives_the_same_report(tmp_path, clean_env):
+    env = {**clean_env, "HF_TOKEN": "hf_averylongsecret", "CPATH": "/opt/hf_averylongsecret/include"}
+    saved = doctor("--save", tmp_path / "m.json", env=env)
+    assert "this machine, without names, is in" in saved.stderr
+    text = (tmp_path / "m.json").read_text()
+    assert "hf_averylongsecret" not in text
+    again = doctor("--facts", tmp_path / "m.json")
+    assert again.returncode == saved.returncode
+    assert again.stdout.splitlines()[0] == saved.stdout.splitlines()[0]
+
+
+def test_doctor_saves_nothing_where_it_cannot_write(tmp_path):
+    done = doctor("--save", tmp_path / "no" / "m.json")
+    assert done.returncode == 7
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("", "is no machine's file"),
+        ("[1]", "it is not what `doctor --save` writes"),
+        ('{"facts": {}}', "machine"),
+        ('{"facts": {"machine": 3}}', "an object is needed"),
+        ('{"schema": 99, "facts": {}}', "it is of schema 99"),
+        ('{"facts": {}, "surprise": 1}', "it is not what"),
+        ('{"facts": {}, "settings": {"jobs": 3}}', "is no machine's file"),
+    ],
+)
+def test_a_file_that_is_no_machine_is_refused(tmp_path, content, told):
+    (tmp_path / "m.json").write_text(content)
+    done = doctor("--facts", tmp_path / "m.json")
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "doctor --save machine.json" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(SettingsError, match="cannot be read"):
+        recorded.load(tmp_path / "none.json", {})
+
+
+def test_a_setting_in_the_file_that_nobody_knows_is_told_with_a_guess(tmp_path):
+    data = json.loads(MACHINE.read_text())
+    (tmp_path / "m.json").write_text(json.dumps({**data, "settings": {"archs": "8.0"}}))
+    done = doctor("--facts", tmp_path / "m.json")
+    assert done.returncode == 2
+    assert "did you mean 'arch'" in done.stderr

@@ -1,0 +1,124 @@
+"""What doctor prints: in 100 columns, on one screen, the same bytes for the same facts, and JSON as its schema says."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+from support import ROOT
+
+from mamba_build_backend import facts, plan, report, schema, settings, tables
+
+RECORDED = sorted((ROOT / "tests" / "facts").glob("*.json"))
+by_machine = pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
+
+
+def planned(path):
+    data = json.loads(path.read_text())
+    found = facts.from_json(data["facts"])
+    return found, plan.decide(settings.load_settings(data["settings"], {}, {}), found, tables.load_tables())
+
+
+@by_machine
+def test_the_report_is_the_one_that_was_agreed_on(path):
+    """The whole text of every machine stands beside it: python tests/update_reports.py writes them anew."""
+    assert report.plan_text(*planned(path), verbose=True) == path.with_suffix(".txt").read_text(encoding="utf-8")
+
+
+def test_no_report_is_left_over_from_a_machine_that_is_gone():
+    texts = {path.stem for path in (ROOT / "tests" / "facts").glob("*.txt")}
+    assert texts == {path.stem for path in RECORDED}
+
+
+@by_machine
+def test_the_table_fits_100_columns_and_commands_stay_whole(path):
+    for line in report.plan_text(*planned(path), verbose=True).splitlines():
+        if not re.match(r"  (type:|or:  ) ", line):
+            assert len(line) <= 100 or len(max(line.split(), key=len)) > 60, line
+
+
+@by_machine
+def test_without_v_it_fits_a_screen(path):
+    assert len(report.plan_text(*planned(path)).splitlines()) <= 45
+
+
+@by_machine
+def test_json_follows_the_schema_that_is_shipped(path):
+    data = json.loads(json.dumps(report.plan_json(*planned(path))))
+    jsonschema.Draft202012Validator(json.loads(schema.FILE.read_text())).validate(data)
+
+
+def test_the_shipped_schema_is_that_of_the_types():
+    assert json.loads(schema.FILE.read_text()) == json.loads(json.dumps(schema.doctor_schema())), (
+        "python tests/update_reports.py writes it anew"
+    )
+
+
+def test_the_schema_refuses_what_it_does_not_know():
+    data = json.loads(json.dumps(report.plan_json(*planned(RECORDED[0]))))
+    data["plan"]["surprise"] = 1
+    with pytest.raises(jsonschema.ValidationError, match="surprise"):
+        jsonschema.validate(data, json.loads(schema.FILE.read_text()))
+
+
+def test_every_problem_that_the_plan_can_have_is_had_by_a_recorded_machine():
+    folder = Path(plan.__file__).parent
+    source = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
+    codes = set(re.findall(r'book\.problem\(\s*"([a-z-]+)"', source)) | set(
+        re.findall(r'\(\s*"(gpu-target|driver)",', source)
+    )
+    codes |= set(re.findall(r'"(torch-[a-z]+)" if', source)) | {"torch-broken"}
+    had = {item.code for path in RECORDED for item in planned(path)[1].problems}
+    assert len(codes) >= 18
+    assert codes == had
+
+
+def on_a_terminal(*arguments, columns="140"):
+    """Run doctor with a pseudo-terminal for its output; return what arrived there."""
+    primary, secondary = pty.openpty()
+    env = {**os.environ, "COLUMNS": columns, "TERM": "xterm-256color"}
+    env.pop("NO_COLOR", None)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "mamba_build_backend", "doctor", *map(str, arguments)],
+        cwd=ROOT, env=env, stdout=secondary, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    os.close(secondary)
+    parts = []
+    while True:
+        try:
+            part = os.read(primary, 65536)
+        except OSError:
+            break
+        if not part:
+            break
+        parts.append(part)
+    os.close(primary)
+    child.wait()
+    return b"".join(parts).decode()
+
+
+def test_a_terminal_gets_colours_and_the_same_words_and_whole_commands():
+    path = ROOT / "tests" / "facts" / "centos7-gxx-4.8.5-alone.json"
+    shown = on_a_terminal("--facts", path)
+    assert "\x1b[" in shown
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    assert all(len(line) <= 100 for line in plain.splitlines() if not line.startswith(("  type:", "  or:")))
+    assert "or:   conda install -c conda-forge gxx_linux-64=10 sysroot_linux-64=2.17\r\n" in plain
+    words = re.sub(r"\s+", " ", plain)
+    found, made = planned(path)
+    for line in report.plan_lines(found, made):
+        assert line.value in words
+        assert line.because in words
+
+
+def test_a_path_with_brackets_is_not_taken_for_markup(tmp_path):
+    data = json.loads((ROOT / "tests" / "facts" / "no-gxx.json").read_text())
+    data["facts"]["torches"][0]["site"] = "/data/[red]x[/red]/site-packages"
+    data["facts"]["torches"][0]["problem"] = "it is broken in /data/[red]x[/red]"
+    (tmp_path / "m.json").write_text(json.dumps(data))
+    assert "[red]x[/red]" in on_a_terminal("--facts", tmp_path / "m.json")

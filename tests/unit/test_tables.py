@@ -1,0 +1,125 @@
+"""Tables: every row has its source, and what contradicts itself is refused on load."""
+
+import re
+from pathlib import Path
+
+import pytest
+import tomllib
+
+from mamba_build_backend import tables
+from mamba_build_backend._compat import specifiers, version
+from mamba_build_backend.plan.remedies import other_torch
+
+FOLDER = Path(tables.__file__).parent
+LOADED = tables.load_tables()
+
+
+def rows(name):
+    data = tomllib.loads((FOLDER / f"{name}.toml").read_text())
+    return [row for value in data.values() if isinstance(value, list) for row in value]
+
+
+@pytest.mark.parametrize("name", ["cuda", "torch", "distributions", "failures"])
+def test_every_row_names_its_source(name):
+    assert rows(name)
+    for row in rows(name):
+        sources = [value for key, value in row.items() if key.endswith("source") or key == "reported"]
+        assert sources
+        for source in sources:
+            assert source not in ("", [], "x", "?")
+
+
+def test_every_upstream_row_names_its_source():
+    data = tomllib.loads((FOLDER / "upstream.toml").read_text())
+    assert all(row["source"] for project in data.values() for row in project["versions"])
+
+
+def test_the_tables_reach_as_far_as_is_promised():
+    assert (LOADED.cuda[0].version, LOADED.cuda[-1].version) == ("11.6", "13.5")
+    assert (LOADED.torch[0].version, LOADED.torch[-1].version) == ("1.13", "2.15")
+    known = {(row.name, row.version) for row in LOADED.upstream}
+    assert {
+        ("mamba-ssm", "1.0.1"),
+        ("mamba-ssm", "2.3.2.post1"),
+        ("causal-conv1d", "1.0.2"),
+        ("causal-conv1d", "1.7.0"),
+    } <= known
+    assert len(known) >= 60
+
+
+@pytest.mark.parametrize("row", LOADED.cuda, ids=lambda row: row.version)
+def test_the_sass_of_a_release_covers_every_gpu_of_a_desk_or_a_server(row):
+    codes = {code for item in row.front_ends for code in item.codes if code != "PTX"}
+    oldest = min(int(code) for code in codes)
+    for arch in row.archs:
+        if arch in row.jetson or int(arch) < oldest:
+            continue
+        assert any(code[:-1] == arch[:-1] and int(code[-1]) <= int(arch[-1]) for code in codes), arch
+    assert "PTX" in row.front_ends[-1].codes
+    assert oldest in (60, 75)
+
+
+@pytest.mark.parametrize("row", LOADED.cuda, ids=lambda row: row.version)
+def test_ways_to_install_name_that_release_and_no_other(row):
+    assert row.version in row.conda or (not row.conda and version.Version(row.version) >= version.Version("13.4"))
+    assert row.apt == "cuda-toolkit-" + row.version.replace(".", "-")
+
+
+@pytest.mark.parametrize("row", LOADED.torch, ids=lambda row: row.version)
+def test_a_torch_is_built_for_a_cuda_that_is_known(row):
+    assert set(row.builds) <= {cuda.version for cuda in LOADED.cuda}
+    assert all(re.fullmatch(r"3\.\d+", python) for python in row.python)
+
+
+def test_a_torch_that_the_index_has_is_installed_by_pip_and_another_build_by_uv():
+    assert other_torch("2.11.0+cpu", "13.0", LOADED, same=True).startswith(
+        "python -m pip install --force-reinstall 'torch==2.11.0'"
+    )
+    assert other_torch("2.1", "11.8", LOADED, same=False).startswith(
+        "uv pip install --reinstall 'torch==2.1.*' --torch-backend=cu118"
+    )
+
+
+@pytest.mark.parametrize("row", [row for row in LOADED.upstream if row.partner], ids=lambda row: row.version)
+def test_a_mamba_goes_with_a_causal_conv1d_that_the_table_knows_and_that_fits(row):
+    known = {item.version for item in LOADED.upstream if item.name == "causal-conv1d"}
+    assert row.partner in known
+    assert specifiers.SpecifierSet(row.partner_fits).contains(row.partner, prereleases=True)
+
+
+def test_a_version_comes_from_the_index_where_its_archive_is_whole_and_else_from_its_tag():
+    for row in LOADED.upstream:
+        whole = version.Version("2.2.5" if row.name == "mamba-ssm" else "1.5.2")
+        assert bool(row.index_sha256) or row.git_commit
+        if row.index_sha256:
+            assert version.Version(row.version) >= whole
+            assert row.index_file == f"{row.name.replace('-', '_')}-{row.version}.tar.gz"
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "told"),
+    [
+        ("cuda", "gcc-max = ", "gcc-maximum = ", "has no 'gcc-max'"),
+        ("cuda", "driver-source = ", "driver-sauce = ", "has no 'driver-source'"),
+        ("cuda", 'version = "11.7"', 'version = "11.5"', "out of order"),
+        ("cuda", '["70", ["70"]]', '["70", ["71"]]', "contradicts itself"),
+        ("torch", 'builds = ["11.6", "11.7"]', 'builds = ["11.6"]', "is not among its builds"),
+        ("torch", "numpy-source = ", "numpy-sauce = ", "numpy has no source"),
+        ("torch", 'numpy = "<2"', 'numpy = "before 2"', "Invalid specifier"),
+        ("upstream", 'git-commit = "', 'git-commit = "12', "not a commit"),
+        ("upstream", 'index-sha256 = "', 'index-sha256 = "12', "not a sha256"),
+        ("upstream", 'good = ["2.3.2.post1"', 'good = ["9.9"', "has no row"),
+        ("upstream", "needs-why = ", "needs-wy = ", "has no 'needs-why'"),
+        ("upstream", 'version = "1.1.0"', 'version = "3.1.0"', "out of order"),
+        ("distributions", "install = ", "instal = ", "has no 'install'"),
+    ],
+)
+def test_a_table_with_a_mistake_is_refused(tmp_path, monkeypatch, name, old, new, told):
+    for path in FOLDER.glob("*.toml"):
+        (tmp_path / path.name).write_text(path.read_text())
+    text = (FOLDER / f"{name}.toml").read_text()
+    assert old in text
+    (tmp_path / f"{name}.toml").write_text(text.replace(old, new, 1))
+    monkeypatch.setattr(tables, "HERE", tmp_path)
+    with pytest.raises(ValueError, match=re.escape(told)):
+        tables.load_tables.__wrapped__()
