@@ -7,6 +7,7 @@ frames (messages that say only *that* something failed) count where no cause was
 from __future__ import annotations
 
 import re
+import textwrap
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -145,7 +146,8 @@ def diagnosis_text(diagnosis: Diagnosis, *, everything: bool = False) -> str:
     shown = diagnosis.explanations if everything else diagnosis.explanations[:1]
     out = []
     for item in shown:
-        out += [f"found:    {item.line}", f"cause:    {item.cause}"]
+        cause = textwrap.wrap(item.cause, 100, initial_indent="cause:    ", subsequent_indent=" " * 10)
+        out += [f"found:    {item.line}", *cause]
         out += [f"  {'type:' if n == 0 else 'or:  '} {fix}" for n, fix in enumerate(item.fix)]
         out += [f"reported: {', '.join(item.reported)}", ""]
     if diagnosis.first_error:

@@ -155,8 +155,9 @@ def failed(what: str, log: Path) -> BuildFailedError:
     look = (f"less {log}   (the whole output)", "python -m mamba_build_backend doctor -v   (what was chosen, and why)")
     if not diagnosis.first_error and diagnosis.explanations:
         best = diagnosis.explanations[0]
-        # A fix that is to build by this backend helps those who come from upstream's own build.
-        ways = tuple(way for way in best.fix if not way.startswith("python -m pip install ."))
+        # Those who come from upstream's own build are told of this one, and the other way round; here it is this one.
+        elsewhere = ("in a checkout of mamba-ssm-portable", "upstream's own build", "mamba_build_backend explain")
+        ways = tuple(way for way in best.fix if not any(words in way for words in elsewhere))
         return BuildFailedError(f"{what}\n    {best.line}", best.cause.rstrip("."), (*ways, *look))
     found = f"{what}\n    {diagnosis.first_error}" if diagnosis.first_error else what
     return BuildFailedError(found, "the compilers' whole output is in the log", look)

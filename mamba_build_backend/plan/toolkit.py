@@ -16,6 +16,10 @@ MATHS = ("cublas_v2.h", "cusparse.h", "cusolverDn.h")
 """Headers that only some sources include."""
 
 
+OF_WHEELS = ("cuda_runtime.h", "cuda_fp16.h", "cuda_bf16.h", *MATHS, "libcudart")
+"""What a torch from the package index brings in NVIDIA's wheels, once it is installed for the build."""
+
+
 def decide_toolkit(
     settings: Settings,
     facts: Facts,
@@ -82,7 +86,7 @@ def _misfit(item: Toolkit, cuda: str, row: UpstreamRow, torch: Torch | None) -> 
 
 def lacking(item: Toolkit, torch: Torch | None) -> list[str]:
     """What is missing of a toolkit that NVIDIA's wheels beside torch do not bring either."""
-    beside = torch.cuda_headers if torch else ("cuda_runtime.h", "libcudart")
+    beside = torch.cuda_headers if torch else OF_WHEELS
     return [name for name in item.missing if name not in beside]
 
 

@@ -9,6 +9,9 @@ from support import ROOT
 from mamba_build_backend.cli import _parser
 from mamba_build_backend.settings import known_keys, load_settings
 
+REPORTS = sorted(ROOT.glob("tests/facts/*.txt"))
+"""What doctor says of the recorded machines: commands are told there too."""
+
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 COMMANDS = sorted(
     {
@@ -38,12 +41,19 @@ def test_a_documented_command_is_understood(page, command):
     assert callable(_parser().parse_args(words).run)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, *REPORTS], ids=lambda page: page.name)
 def test_a_documented_setting_exists_and_its_value_can_be_read(page):
-    for key, value in re.findall(r"-C ([a-z-]+)=([^\s`),]+)", page.read_text(encoding="utf-8")):
-        if value != "value":
+    for key, value in re.findall(r"-C ([a-z-]+)=([^\s`),:]+)", page.read_text(encoding="utf-8")):
+        if value not in ("value", "…"):
             assert key in known_keys(), f"{page.name}: -C {key}"
             load_settings({key: value}, {}, {})
+
+
+def test_the_page_of_failures_is_that_of_the_table():
+    import update_reports
+
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    assert page == update_reports.troubleshooting(), "python tests/update_reports.py writes it anew"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
