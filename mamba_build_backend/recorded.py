@@ -19,6 +19,7 @@ from typing import Any
 from .errors import SettingsError
 from .facts import SCHEMA, Facts, from_json, to_json
 from .settings import Settings, known_keys, load_settings
+from .tables import is_version
 
 _SECRET = re.compile(r"TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|_KEY$|^KEY_|APIKEY|AUTH", re.IGNORECASE)
 _KEYS = {"schema", "about", "settings", "environ", "facts", "expect"}
@@ -107,6 +108,7 @@ def load(path: Path, settings: Mapping[str, str]) -> tuple[Settings, Facts]:
         if data.get("schema", SCHEMA) > SCHEMA:
             raise ValueError(f"it is of schema {data['schema']}, and this version reads up to {SCHEMA}")
         facts = from_json(data["facts"])
+        _check_versions(data["facts"], "facts")
         given, environ = data.get("settings", {}), data.get("environ", {})
         if not all(isinstance(item, str) for part in (given, environ) for item in part.values()):
             raise ValueError("settings are strings")
@@ -115,6 +117,23 @@ def load(path: Path, settings: Mapping[str, str]) -> tuple[Settings, Facts]:
     except (ValueError, TypeError, AttributeError) as error:
         raise SettingsError(f"{path} is no machine's file: {error}", "one is made on that machine", _HOW) from None
     return load_settings({**given, **settings}, environ, {}), facts
+
+
+_VERSIONS = ("version", "libc_version", "glibc", "glibcxx", "cxxabi", "driver", "cuda", "python_version", "capability")
+
+
+def _check_versions(value: Any, where: str) -> None:
+    """A probe records only what it could read; a file may hold anything. Raises ValueError."""
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            _check_versions(item, f"{where}[{index}]")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key in _VERSIONS and isinstance(item, str) and item and not is_version(item):
+                raise ValueError(f"{where}.{key}: {item!r} is not a version")
+            if key == "python_tag" and not re.fullmatch(r"[a-z]{2}\d{2,}", str(item)):
+                raise ValueError(f"{where}.{key}: {item!r} is not a Python tag such as cp311")
+            _check_versions(item, f"{where}.{key}")
 
 
 _HOW = "python -m mamba_build_backend doctor --save machine.json   (there), then doctor --facts machine.json"

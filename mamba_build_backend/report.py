@@ -102,7 +102,8 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
     if verbose:
         yield Line("nvcc flags", " ".join(plan.nvcc_flags))
         if row.partner:
-            yield Line("goes with", f"causal-conv1d {row.partner}", f"any {row.partner_fits} fits")
+            shown = f"causal-conv1d {plan.partner.value}" if plan.partner.value else "no causal-conv1d"
+            yield Line("goes with", shown, plan.partner.because)
         for package in torch.packages if torch else ():
             yield Line(
                 "installed",

@@ -18,7 +18,7 @@ from .sysroot import decide_effective_floor, decide_floor, decide_sysroot, is_po
 from .toolkit import decide_toolkit
 from .torch import decide_pins, decide_torch
 from .types import BuildPlan, Choice, Notebook, Rejected, TorchTarget
-from .upstream import check_upstream, decide_source, decide_upstream
+from .upstream import check_upstream, decide_partner, decide_source, decide_upstream
 
 __all__ = ["BuildPlan", "Choice", "Rejected", "TorchTarget", "decide"]
 
@@ -43,6 +43,7 @@ def decide(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     check_gpus(settings, facts, tables, cuda, toolkit.value, target, book)
     jobs, threads = decide_jobs(settings, facts, front_ends.value)
     pins = decide_pins(upstream.value, torch.value, target, tables, book)
+    partner = decide_partner(upstream.value, target, dotted_python(facts.machine), tables, book)
     _note_machine(facts, book)
     missing = [*nvcc_requirements, *sysroot_requirements]
     if torch.value is None and not any(item.code.startswith("torch-") for item in book.problems):
@@ -66,6 +67,7 @@ def decide(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         threads=threads,
         nvcc_flags=nvcc_flags(settings, tables, cuda, front_ends.value, threads),
         pins=pins,
+        partner=partner,
         environment=tuple((item.variable, item.kept) for item in facts.polluted),
         requirements=tuple(missing),
         portable=is_portable(settings, sysroot.value),
@@ -100,6 +102,13 @@ def _check_platform(facts: Facts, book: Notebook) -> None:
             f"this machine is {machine.arch}",
             f"torch with CUDA exists for {' and '.join(ARCHITECTURES)}",
             "use such a machine",
+        )
+    elif not machine.python_tag.startswith("cp"):
+        book.problem(
+            "python",
+            f"this Python is no CPython ({machine.python_tag})",
+            "torch's wheels are for CPython",
+            "use a CPython 3.9 or newer that has torch",
         )
 
 

@@ -66,6 +66,8 @@ class BuildPlan:
     nvcc_flags: tuple[str, ...]
     pins: Choice[tuple[str, ...]]
     """Requirements that the wheel's metadata make narrower than upstream's."""
+    partner: Choice[str]
+    """The causal-conv1d that goes with this mamba-ssm and this torch; empty where there is none."""
     environment: tuple[tuple[str, str | None], ...]
     """Variables that the build changes, or (None) drops."""
     requirements: tuple[str, ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._compat import version
+from .._compat import specifiers, version
 from ..facts import Facts
 from ..settings import Settings
 from ..tables import Tables, UpstreamRow
@@ -99,6 +99,46 @@ def decide_source(settings: Settings, facts: Facts, row: UpstreamRow, book: Note
         return Choice("index", "the package index, or the cache if it was fetched before")
     why = "setting source" if settings.source == "git" else "the package index's archive holds no CUDA sources"
     return Choice("git", f"tag {row.git_tag}, commit {row.git_commit[:10]}: {why}")
+
+
+def decide_partner(row: UpstreamRow, target: TorchTarget, python: str, tables: Tables, book: Notebook) -> Choice[str]:
+    """The causal-conv1d that was the newest when this mamba-ssm was released, or the newest fitting one that goes here."""
+    if not row.partner:
+        return Choice("", "no other project goes with it")
+    choice = _partner(row, target, python, tables)
+    if not choice.value:
+        older = [
+            item
+            for item in tables.upstream
+            if item.name == row.name
+            and not _unmet(item, target, python)
+            and _partner(item, target, python, tables).value
+        ]
+        way = f"; -C upstream-version={older[-1].version} has one" if older else ""
+        book.note(
+            f"{row.title} finds no causal-conv1d for torch {target.version} ({choice.because}): "
+            f"Mamba-1 runs without its fast path{way}"
+        )
+    return choice
+
+
+def _partner(row: UpstreamRow, target: TorchTarget, python: str, tables: Tables) -> Choice[str]:
+    fits = specifiers.SpecifierSet(row.partner_fits)
+    fitting = [
+        item
+        for item in tables.upstream
+        if item.name == "causal-conv1d" and fits.contains(item.version, prereleases=True)
+    ]
+    fitting.sort(key=lambda item: (item.version == row.partner, version.Version(item.version)))
+    rejected: list[Rejected] = []
+    for item in reversed(fitting):
+        unmet = _unmet(item, target, python)
+        if not unmet:
+            return Choice(item.version, f"any {row.partner_fits} has the binding that it calls", tuple(rejected))
+        kind, least, _ = unmet[0]
+        rejected.append(Rejected(item.title, f"it needs {kind} {least}: {item.needs_why}"))
+    kind, least, _ = _unmet(fitting[-1], target, python)[0]
+    return Choice("", f"causal-conv1d {row.partner_fits} needs {kind} {least}", tuple(rejected))
 
 
 def check_upstream(

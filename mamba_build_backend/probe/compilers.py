@@ -12,6 +12,7 @@ from ..errors import ToolError
 from ..facts import Compiler
 from ..process import capture
 from ..settings import Settings
+from ..tables import is_version
 from .paths import on_path
 
 _NAMES = re.compile(r"(g|clang)\+\+(-\d+(\.\d+)?)?$|(x86_64|aarch64|powerpc64le)-conda[\w.]*-linux-gnu-(g|clang)\+\+$")
@@ -83,11 +84,13 @@ def read_compiler(path: Path, where: str, environ: Mapping[str, str]) -> Compile
         problem = "clang: the portable link is made with g++"
     elif not cxx:
         problem = "it has no C++ headers"
+    elif not is_version(version.splitlines()[0] if version else ""):
+        problem, version = f"`{path} -dumpfullversion` says {version!r}", ""
     return Compiler(
         str(path),
         where,
         kind,
-        version.splitlines()[0],
+        version.partition("\n")[0],
         target,
         cxx,
         gcc,

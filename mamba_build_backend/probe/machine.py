@@ -28,7 +28,7 @@ def probe_machine(*, root: Path = Path("/"), work: Path | None = None) -> Machin
         cores=cores,
         memory_available=read_memory(root),
         python_version=platform.python_version(),
-        python_tag=f"cp{sys.version_info.major}{sys.version_info.minor}",
+        python_tag=f"{_INTERPRETERS.get(sys.implementation.name, 'py')}{sys.version_info.major}{sys.version_info.minor}",
         python_prefix=sys.prefix,
         distribution=_distribution(root),
         cores_total=total,
@@ -36,6 +36,10 @@ def probe_machine(*, root: Path = Path("/"), work: Path | None = None) -> Machin
         disk_free=_disk_free(work or Path(tempfile.gettempdir())),
         python_library=_python_library(),
     )
+
+
+_INTERPRETERS = {"cpython": "cp", "pypy": "pp"}
+"""As platform tags name them (PEP 425)."""
 
 
 def _libc() -> tuple[str, str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..facts import Package, Torch
 from ..settings import Settings
+from ..tables import is_version
 from .cuda import parts_beside
 from .needs import newest_needs
 
@@ -82,8 +83,8 @@ def read_torch(folder: Path, where: str) -> Torch:
     except (OSError, SyntaxError, ValueError) as error:
         return Torch(str(folder), where, problem=f"torch/version.py cannot be read: {error}")
     version = values.get("__version__") or ""
-    if not version:
-        return Torch(str(folder), where, problem="torch/version.py names no version")
+    if not is_version(version):
+        return Torch(str(folder), where, problem=f"torch/version.py names no version that can be read ({version!r})")
     libc10 = folder / "torch" / "lib" / "libc10.so"
     abi, problem = None, None
     try:
@@ -119,7 +120,7 @@ def installed_beside(folder: Path) -> tuple[Package, ...]:
         for entry in sorted(os.listdir(folder)):
             if match := re.fullmatch(r"([\w.]+)-([^-]+)(-py[\d.]+)?\.(dist|egg)-info", entry):
                 found[re.sub(r"[_.]+", "-", match[1]).lower()] = match[2]
-    return tuple(Package(name, found[name]) for name in NEIGHBOURS if name in found)
+    return tuple(Package(name, found[name]) for name in NEIGHBOURS if is_version(found.get(name, "")))
 
 
 def _version_file(text: str) -> dict[str, str | None]:

@@ -18,6 +18,7 @@ from .rows import (
     TorchRow,
     UpstreamRow,
     is_newer,
+    is_version,
     minor,
 )
 
@@ -31,6 +32,7 @@ __all__ = [
     "TorchRow",
     "UpstreamRow",
     "is_newer",
+    "is_version",
     "load_tables",
     "minor",
     "read_rows",

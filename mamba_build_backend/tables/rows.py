@@ -191,6 +191,15 @@ def minor(text: str) -> str:
     return f"{release[0]}.{release[1] if len(release) > 1 else 0}"
 
 
+def is_version(text: str) -> bool:
+    """Whether a text can be read as a version."""
+    try:
+        version.Version(text)
+    except version.InvalidVersion:
+        return False
+    return True
+
+
 def is_newer(rows: Sequence[Row], wanted: str) -> bool:
     """Whether a version is newer than all that a table knows."""
     return bool(version.Version(minor(wanted)) > version.Version(rows[-1].version))

@@ -37,6 +37,7 @@ def test_recorded_machine_gets_its_plan(path):
         "cxx_standard": made.target.cxx_standard,
         "effective": made.effective_floor.value,
         "pins": list(made.pins.value),
+        "partner": made.partner.value,
         "environment": dict(made.environment),
         "upstream": made.upstream.value.version,
         "source": made.source.value,

@@ -306,6 +306,24 @@ def test_torch_is_found_in_a_virtual_environment_and_in_condas(tmp_path):
     assert places == [f"VIRTUAL_ENV ({tmp_path}/venv)", f"CONDA_PREFIX ({tmp_path}/conda)"]
 
 
+@pytest.mark.parametrize("text", ["__version__ = 'unknown'", "__version__ = ''", "version = 3", "def ("])
+def test_a_torch_without_a_version_is_a_value(tmp_path, text):
+    install_torch(tmp_path)
+    (tmp_path / "torch/version.py").write_text(text + "\n")
+    assert "version.py" in torch.read_torch(tmp_path, "test").problem
+
+
+def test_a_neighbour_with_a_version_that_nobody_can_read_is_left_out(tmp_path):
+    (tmp_path / "numpy-local_build.dist-info").mkdir()
+    assert torch.installed_beside(tmp_path) == ()
+
+
+def test_a_compiler_that_says_no_version_is_a_value(tmp_path):
+    gxx(tmp_path / "bin/g++", "experimental")
+    (item,) = compilers.probe_compilers(DEFAULT, {"PATH": str(tmp_path / "bin")}, root=tmp_path)
+    assert "-dumpfullversion" in item.problem
+
+
 # --- symbol versions, environment, machine, GPUs
 
 

@@ -114,6 +114,10 @@ def test_doctor_saves_nothing_where_it_cannot_write(tmp_path):
         ('{"facts": {}}', "machine"),
         ('{"facts": {"machine": 3}}', "an object is needed"),
         ('{"schema": 99, "facts": {}}', "it is of schema 99"),
+        (
+            '{"facts": {"machine": {"system": "Linux", "arch": "x86_64", "libc": "glibc", "libc_version": "new", "cores": 1, "memory_available": 1, "python_version": "3.11.7", "python_tag": "cp311", "python_prefix": "/"}}}',
+            "facts.machine.libc_version: 'new' is not a version",
+        ),
         ('{"facts": {}, "surprise": 1}', "it is not what"),
         ('{"facts": {}, "settings": {"jobs": 3}}', "is no machine's file"),
     ],
