@@ -38,9 +38,14 @@ def read_pkg_info(tree: Path) -> str:
 
 
 def distribution_name(plan: BuildPlan, project: Mapping[str, object], upstream_name: str) -> str:
-    """The wheel's name: the setting, else the project's, else upstream's."""
-    declared = project.get("name")
-    return plan.distribution or (str(declared) if declared else upstream_name)
+    """The wheel's name: the setting, else the project's, else upstream's.
+
+    ``mamba-ssm-portable`` is the name of a project for one upstream; of another it makes ``causal-conv1d-portable``.
+    """
+    declared, own = str(project.get("name") or ""), plan.upstream.value.name
+    if declared.endswith("-portable") and own != "self":
+        declared = f"{own}-portable"
+    return plan.distribution or declared or upstream_name
 
 
 def compose_metadata(
@@ -95,13 +100,13 @@ def _requirements(plan: BuildPlan, given: list[str], extras: list[str]) -> list[
             continue
         if name in optional and item.marker is None:
             moved.setdefault(optional[name], []).append(f'Requires-Dist: {text}; extra == "{optional[name]}"')
-        elif name in narrower and item.marker is None:
+        elif name in narrower:
             item.specifier &= narrower.pop(name)
             kept.append(f"Requires-Dist: {item}")
         else:
             kept.append(f"Requires-Dist: {text}")
-    # What upstream does not name at all, and torch's binaries still do not work without.
-    kept += [f"Requires-Dist: {name}{specifier}" for name, specifier in narrower.items()]
+    # Upstream does not name NumPy, and torch's binaries still work with one range of it alone.
+    kept += [f"Requires-Dist: {name}{specifier}" for name, specifier in narrower.items() if name == "numpy"]
     lines = [*pinned, *kept]
     lines += [f"Provides-Extra: {extra}" for extra in extras]
     for extra, items in moved.items():

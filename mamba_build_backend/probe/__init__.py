@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ..facts import Facts
@@ -12,18 +13,26 @@ from . import compilers, cuda, environment, gpus, machine, sysroots, torch
 
 
 def probe_all(settings: Settings, environ: Mapping[str, str], cache: Path, *, embedded: str | None = None) -> Facts:
-    """Look at everything that the plan may want to choose from."""
+    """Look at everything that the plan may want to choose from.
+
+    Most of the time goes into waiting for programs, and a slow driver or a compiler on a network disk would hold up all the
+    others, so they are asked side by side.
+    """
     torches = torch.probe_torches(settings, environ)
-    driver = gpus.probe_gpus(environ)
-    return Facts(
-        machine=machine.probe_machine(work=Path(settings.build_dir or tempfile.gettempdir()).absolute()),
-        torches=torches,
-        toolkits=cuda.probe_toolkits(settings, environ, [Path(item.site) for item in torches]),
-        compilers=compilers.probe_compilers(settings, environ),
-        sysroots=sysroots.probe_sysroots(settings, environ, cache),
-        gpus=driver.gpus,
-        driver=driver.driver,
-        gpus_asked=driver.asked,
-        polluted=environment.probe_environment(environ),
-        embedded=embedded,
-    )
+    sites = [Path(item.site) for item in torches]
+    with ThreadPoolExecutor() as pool:
+        driver = pool.submit(gpus.probe_gpus, environ)
+        toolkits = pool.submit(cuda.probe_toolkits, settings, environ, sites)
+        found = pool.submit(compilers.probe_compilers, settings, environ)
+        return Facts(
+            machine=machine.probe_machine(work=Path(settings.build_dir or tempfile.gettempdir()).absolute()),
+            torches=torches,
+            toolkits=toolkits.result(),
+            compilers=found.result(),
+            sysroots=sysroots.probe_sysroots(settings, environ, cache),
+            gpus=driver.result().gpus,
+            driver=driver.result().driver,
+            gpus_asked=driver.result().asked,
+            polluted=environment.probe_environment(environ),
+            embedded=embedded,
+        )

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ..errors import ToolError
@@ -24,13 +25,14 @@ def probe_compilers(settings: Settings, environ: Mapping[str, str], *, root: Pat
     Environment modules and Spack work by PATH. ``root`` stands in for / in tests.
     """
     seen: set[str] = set()
-    found: list[Compiler] = []
+    candidates = []
     for path, where in _candidates(settings, environ, root):
         real = os.path.realpath(path)
         if real not in seen:
             seen.add(real)
-            found.append(read_compiler(path, where, environ))
-    return tuple(found)
+            candidates.append((path, where))
+    with ThreadPoolExecutor() as pool:
+        return tuple(pool.map(lambda item: read_compiler(item[0], item[1], environ), candidates))
 
 
 def _candidates(settings: Settings, environ: Mapping[str, str], root: Path) -> Iterable[tuple[Path, str]]:

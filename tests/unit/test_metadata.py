@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 from support import ROOT
 
-from mamba_build_backend import facts, metadata, plan, repair, settings, tables
+from mamba_build_backend import facts, metadata, plan, recorded, repair, settings, tables
 
 # The head of 2.3.2.post1's PKG-INFO, its licence text cut.
 PKG_INFO = """\
@@ -61,7 +61,7 @@ def test_the_wheel_is_upstreams_under_our_name_and_pins_its_torch():
         "Requires-Dist: triton>=3.5.0",
         "Requires-Dist: einops",
         "Requires-Dist: transformers>=4.37",
-        'Requires-Dist: causal-conv1d>=1.2.0; extra == "causal-conv1d"',
+        'Requires-Dist: causal-conv1d>=1.2.0,>=1.5.1; extra == "causal-conv1d"',
         "Provides-Extra: causal-conv1d",
         "Provides-Extra: mamba3",
         'Requires-Dist: tilelang==0.1.8; extra == "mamba3"',
@@ -70,6 +70,31 @@ def test_the_wheel_is_upstreams_under_our_name_and_pins_its_torch():
     ]
     assert body.startswith("**mamba-ssm-portable** is mamba_ssm 2.3.2.post1")
     assert body.endswith("# Mamba\n")
+
+
+def composed_for(machine, pkg_info=PKG_INFO):
+    chosen, found = recorded.load(ROOT / "tests" / "facts" / f"{machine}.json", {})
+    made = plan.decide(chosen, found, tables.load_tables())
+    return metadata.compose_metadata(made, pkg_info, {"name": "mamba-ssm-portable"}, ())
+
+
+def test_an_old_torch_brings_the_numpy_and_the_transformers_that_it_works_with():
+    text = composed_for("numpy-2.1-torch-2.1.2")
+    assert "Requires-Dist: numpy<2\n" in text
+    assert "Requires-Dist: transformers<4.56,>=4.37\n" in text
+    assert "Requires-Dist: torch==2.1.*\n" in text
+
+
+def test_a_partner_that_upstream_requires_of_everybody_is_held_to_the_binding_that_is_called():
+    text = composed_for(
+        "ubuntu20.04-torch-2.0-mamba-1.0.1", "Name: mamba_ssm\nVersion: 1.0.1\nRequires-Dist: causal_conv1d\n\n"
+    )
+    assert "Requires-Dist: causal_conv1d<1.1.0,>=1.0.0\n" in text
+
+
+def test_another_upstream_has_its_own_name():
+    text = composed_for("source-git-unknown-commit", "Name: causal_conv1d\nVersion: 1.7.0\n\n")
+    assert "Name: causal-conv1d-portable\n" in text
 
 
 def test_a_drop_in_has_upstreams_name():

@@ -5,19 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from mamba_build_backend import facts, plan, report, settings, tables
+from mamba_build_backend import facts, plan, recorded, report, tables
 
 RECORDED = sorted((Path(__file__).parent.parent / "facts").glob("*.json"))
 
 
 def planned(path):
-    data = json.loads(path.read_text())
-    found = facts.from_json(data["facts"])
-    return (
-        data["expect"],
-        found,
-        plan.decide(settings.load_settings(data["settings"], {}, {}), found, tables.load_tables()),
-    )
+    chosen, found = recorded.load(path, {})
+    return json.loads(path.read_text())["expect"], found, plan.decide(chosen, found, tables.load_tables())
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)

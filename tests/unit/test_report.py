@@ -12,16 +12,15 @@ import jsonschema
 import pytest
 from support import ROOT
 
-from mamba_build_backend import facts, plan, report, schema, settings, tables
+from mamba_build_backend import plan, recorded, report, schema, tables
 
 RECORDED = sorted((ROOT / "tests" / "facts").glob("*.json"))
 by_machine = pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
 
 
 def planned(path):
-    data = json.loads(path.read_text())
-    found = facts.from_json(data["facts"])
-    return found, plan.decide(settings.load_settings(data["settings"], {}, {}), found, tables.load_tables())
+    chosen, found = recorded.load(path, {})
+    return found, plan.decide(chosen, found, tables.load_tables())
 
 
 @by_machine
