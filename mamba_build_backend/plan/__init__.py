@@ -36,14 +36,14 @@ def decide(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     toolkit, nvcc_requirements = decide_toolkit(settings, facts, tables, upstream.value, torch.value, target, book)
     # Without a toolkit yet: the one that will be installed is torch's own release.
     cuda = toolkit.value.version if toolkit.value else target.cuda
-    check_upstream(upstream.value, cuda, target, dotted_python(facts.machine), tables, book)
+    check_upstream(upstream.value, cuda, target, facts.machine, tables, book)
     compiler = decide_compiler(settings, facts, tables, cuda, target, book)
     sysroot, sysroot_requirements = decide_sysroot(settings, facts, tables, cuda, compiler.value, book)
     front_ends = decide_front_ends(settings, facts, tables, cuda, toolkit.value, book)
-    check_gpus(settings, facts, tables, cuda, toolkit.value, target, book)
+    check_gpus(settings, facts, tables, cuda, toolkit.value, target, front_ends.value, book)
     jobs, threads = decide_jobs(settings, facts, front_ends.value)
     pins = decide_pins(upstream.value, torch.value, target, tables, book)
-    partner = decide_partner(upstream.value, target, dotted_python(facts.machine), tables, book)
+    partner = decide_partner(upstream.value, torch.value, target, dotted_python(facts.machine), tables, book)
     _note_machine(facts, book)
     missing = [*nvcc_requirements, *sysroot_requirements]
     if torch.value is None and not any(item.code.startswith("torch-") for item in book.problems):

@@ -11,6 +11,9 @@ from ..tables import Cuda, FrontEnd, Tables, is_newer
 from .remedies import torch_for
 from .types import Choice, Notebook, TorchTarget
 
+OLDEST = 60
+"""Pascal: the first GPUs with the float16 arithmetic and the atomics that the kernels use."""
+
 
 def decide_front_ends(
     settings: Settings, facts: Facts, tables: Tables, cuda: str, toolkit: Toolkit | None, book: Notebook
@@ -92,6 +95,7 @@ def check_gpus(
     cuda: str,
     toolkit: Toolkit | None,
     target: TorchTarget,
+    front_ends: tuple[FrontEnd, ...],
     book: Notebook,
 ) -> None:
     """Say before a long build, not after, that this machine's GPU or driver cannot run what it makes.
@@ -101,25 +105,58 @@ def check_gpus(
     if not cuda:
         return
     elsewhere = settings.origin("arch") != "default" and settings.arch != "native"
-    for code, found, needed, fixes in [
+    troubles = [
         *_gpu_trouble(facts, tables, cuda, toolkit, target),
         *_driver_trouble(facts, tables, target),
-    ]:
+    ]
+    for code, found, needed, fixes in troubles:
         if elsewhere:
             book.note(f"{found}: {needed}; this wheel is for other machines, as its arch was named")
         else:
-            book.problem(code, found, needed, *fixes, "-C arch=all   (said so, a build for other machines goes on)")
+            way = (
+                "-C arch=all   (said so, the build goes on: for other machines, or with NVIDIA's forward compatibility)"
+            )
+            book.problem(code, found, needed, *fixes, way)
+    if (
+        elsewhere
+        and not troubles
+        and front_ends
+        and facts.gpus
+        and not any(_served(gpu, front_ends) for gpu in facts.gpus)
+    ):
+        gpu = facts.gpus[0]
+        book.note(
+            f"arch={settings.arch} ({settings.origin('arch')}) does not run on this machine's GPU, {gpu.name} "
+            f"({gpu.capability}): -C arch=native for it, or -C arch=all"
+        )
+
+
+def _served(gpu: Gpu, front_ends: tuple[FrontEnd, ...]) -> bool:
+    """Whether there is SASS for a GPU, or PTX that its driver can assemble."""
+    sass = {code.rstrip("f") for item in front_ends for code in item.codes if code != "PTX"}
+    exact = {code.rstrip("a") for code in sass if code.endswith("a")}  # sm_90a runs on 9.0 alone
+    plain = {code for code in sass if code.isdigit()}
+    ptx = [item.compute for item in front_ends if "PTX" in item.codes and item.compute.isdigit()]
+    number = gpu.capability.replace(".", "")
+    return _runs(gpu, plain) or number in exact or any(int(compute) <= int(number) for compute in ptx)
 
 
 Trouble = list[tuple[str, str, str, list[str]]]
 
 
-def _gpu_trouble(facts: Facts, tables: Tables, cuda: str, toolkit: Toolkit | None, target: TorchTarget) -> Trouble:
+def _gpu_trouble(
+    facts: Facts,
+    tables: Tables,
+    cuda: str,
+    toolkit: Toolkit | None,
+    target: TorchTarget,
+) -> Trouble:
     known = set(toolkit.archs) if toolkit and toolkit.archs else set(tables.cuda_row(cuda).archs)
+    known = {code for code in known if int(code) >= OLDEST}
     if not facts.gpus or any(_runs(gpu, known) for gpu in facts.gpus):
         return []
     gpu = facts.gpus[0]
-    serving = [row.version for row in tables.cuda if _runs(gpu, set(row.archs))]
+    serving = [row.version for row in tables.cuda if _runs(gpu, {code for code in row.archs if int(code) >= OLDEST})]
     # A GPU that is too new needs a later release; one that was dropped needs an earlier.
     newer = version.Version(gpu.capability) > max(version.Version(_dotted(code)) for code in known)
     ends = sorted(known, key=int)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from .._compat import version
 from ..facts import Machine
-from ..tables import Tables, minor
+from ..tables import Tables, TorchRow, minor
 
 
 def install_toolkit(cuda: str, machine: Machine, tables: Tables) -> Iterator[str]:
@@ -40,19 +40,20 @@ def torch_for(
     fits: Callable[[str], bool], machine: Machine, tables: Tables, *, keep: str = "", note: str = ""
 ) -> Iterator[str]:
     """Commands that install a torch whose CUDA ``fits``: the one that is here in another build, and the newest one."""
-    rows = [tables.torch_row(minor(keep))] if keep else []
-    rows += [row for row in reversed(tables.torch) if dotted_python(machine) in row.python]
-    same = True
-    for row in rows:
+
+    def way(release: str, row: TorchRow, *, same: bool) -> Iterator[str]:
         builds = [build for build in row.builds if fits(build)]
         if builds:
-            here = bool(keep) and same and row is rows[0]
-            release = keep if here and keep.count(".") > 1 else row.version
-            words = note.format(cuda=builds[-1]) if note else ""
-            yield other_torch(release, builds[-1], tables, same=release is keep, note=words)
-            if not here:
+            yield other_torch(release, builds[-1], tables, same=same, note=note.format(cuda=builds[-1]))
+
+    if keep:
+        yield from way(keep, tables.torch_row(minor(keep)), same=keep.count(".") > 1)
+    for row in reversed(tables.torch):
+        if dotted_python(machine) in row.python and not (keep and row.version == minor(keep)):
+            ways = list(way(row.version, row, same=False))
+            if ways:
+                yield ways[0]
                 return
-        same = False
 
 
 def dotted_python(machine: Machine) -> str:

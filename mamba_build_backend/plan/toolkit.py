@@ -64,7 +64,7 @@ def decide_toolkit(
         because = f"no toolkit of CUDA {need.major} on this machine: from the package index"
         pin = f"=={need.major}.{need.minor}.*"
         return Choice(None, because, tuple(rejected)), [name + pin for name in PYPI_NVCC]
-    _problem(facts, tables, target, tuple(rejected), book)
+    _problem(settings, facts, tables, target, tuple(rejected), book)
     return Choice(None, "none fits", tuple(rejected)), []
 
 
@@ -107,13 +107,22 @@ def _note(best: Toolkit, cuda: str, torch: Torch | None, tables: Tables, book: N
         )
 
 
-def _problem(facts: Facts, tables: Tables, target: TorchTarget, rejected: tuple[Rejected, ...], book: Notebook) -> None:
+def _problem(
+    settings: Settings,
+    facts: Facts,
+    tables: Tables,
+    target: TorchTarget,
+    rejected: tuple[Rejected, ...],
+    book: Notebook,
+) -> None:
     """Both ways out: a toolkit for this torch, and a torch for a toolkit that is here."""
     cuda, machine = target.cuda, facts.machine
     major = version.Version(cuda).major
     seen = "; ".join(f"{item.what}: {item.why}" for item in rejected) or (
         "no nvcc on PATH, in CUDA_HOME, /usr/local, conda, Debian's package or the HPC SDK"
     )
+    if settings.cuda_home == "pypi":
+        seen = "setting cuda-home: the package index has a whole nvcc from CUDA 13 on"
     fixes = list(install_toolkit(cuda, machine, tables))
     fixes += _torch_for_what_is_here(facts, tables, target)
     if major < 13:

@@ -57,7 +57,7 @@ def decide_torch(
             "torch-python",
             f"torch {row.version} has no wheels for Python {python}",
             f"it takes {row.python[0]} to {row.python[-1]}",
-            *(f"-C torch=torch=={item.version}.*" for item in reversed(tables.torch) if python in item.python),
+            *[f"-C torch=torch=={item.version}.*" for item in reversed(tables.torch) if python in item.python][:1],
             f"use Python {row.python[-1]}",
         )
     target = _target(requirement, row.version, row.cuda, row)
@@ -172,22 +172,16 @@ def decide_pins(
         if found and pin.name != "causal-conv1d" and not pin.specifier.contains(found, prereleases=True):
             why = f"torch {minor(target.version)}" + (f" and {row.title}" if pin.name == "transformers" else "")
             book.note(f"{pin.name} {found} is installed, and {why} need {pin}: python -m pip install '{pin}'")
-    for note in _neighbours(installed, row, target):
+    for note in _neighbours(installed, target):
         book.note(note)
     return Choice(tuple(pins), f"what torch {minor(target.version)} and {row.title} are known to work with")
 
 
-def _neighbours(installed: dict[str, str], row: UpstreamRow, target: TorchTarget) -> Iterator[str]:
+def _neighbours(installed: dict[str, str], target: TorchTarget) -> Iterator[str]:
     if "mamba-ssm" in installed:
         yield (
             f"mamba-ssm {installed['mamba-ssm']} is installed beside it and owns the same files: "
             "python -m pip uninstall mamba-ssm, before this wheel is installed"
-        )
-    partner = installed.get("causal-conv1d")
-    if partner and row.partner and not specifiers.SpecifierSet(row.partner_fits).contains(partner, prereleases=True):
-        yield (
-            f"causal-conv1d {partner} is installed, and {row.title} calls it as {row.partner_fits} does: "
-            f"python -m pip install 'causal-conv1d=={row.partner}'"
         )
     mkl = installed.get("mkl")
     if mkl and version.Version(mkl) >= version.Version("2024.1") and version.Version(target.version).release < (2, 5):

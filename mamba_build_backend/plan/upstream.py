@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from .._compat import specifiers, version
-from ..facts import Facts
+from ..facts import Facts, Machine, Torch
 from ..settings import Settings
 from ..tables import Tables, UpstreamRow
+from .remedies import dotted_python, torch_for
 from .types import Choice, Notebook, Rejected, TorchTarget
 
 
@@ -101,11 +102,20 @@ def decide_source(settings: Settings, facts: Facts, row: UpstreamRow, book: Note
     return Choice("git", f"tag {row.git_tag}, commit {row.git_commit[:10]}: {why}")
 
 
-def decide_partner(row: UpstreamRow, target: TorchTarget, python: str, tables: Tables, book: Notebook) -> Choice[str]:
+def decide_partner(
+    row: UpstreamRow, torch: Torch | None, target: TorchTarget, python: str, tables: Tables, book: Notebook
+) -> Choice[str]:
     """The causal-conv1d that was the newest when this mamba-ssm was released, or the newest fitting one that goes here."""
     if not row.partner:
         return Choice("", "no other project goes with it")
     choice = _partner(row, target, python, tables)
+    for package in torch.packages if torch else ():
+        if package.name == "causal-conv1d" and not _contains(row.partner_fits, package.version):
+            way = f"install 'causal-conv1d=={choice.value}'" if choice.value else "uninstall causal-conv1d"
+            book.note(
+                f"causal-conv1d {package.version} is installed, and {row.title} calls the binding of "
+                f"{row.partner_fits}: python -m pip {way}"
+            )
     if not choice.value:
         older = [
             item
@@ -122,13 +132,13 @@ def decide_partner(row: UpstreamRow, target: TorchTarget, python: str, tables: T
     return choice
 
 
+def _contains(ranges: str, release: str) -> bool:
+    return bool(specifiers.SpecifierSet(ranges).contains(release, prereleases=True))
+
+
 def _partner(row: UpstreamRow, target: TorchTarget, python: str, tables: Tables) -> Choice[str]:
-    fits = specifiers.SpecifierSet(row.partner_fits)
-    fitting = [
-        item
-        for item in tables.upstream
-        if item.name == "causal-conv1d" and fits.contains(item.version, prereleases=True)
-    ]
+    known = [item for item in tables.upstream if item.name == "causal-conv1d"]
+    fitting = [item for item in known if _contains(row.partner_fits, item.version)]
     fitting.sort(key=lambda item: (item.version == row.partner, version.Version(item.version)))
     rejected: list[Rejected] = []
     for item in reversed(fitting):
@@ -142,9 +152,10 @@ def _partner(row: UpstreamRow, target: TorchTarget, python: str, tables: Tables)
 
 
 def check_upstream(
-    row: UpstreamRow, cuda: str, target: TorchTarget, python: str, tables: Tables, book: Notebook
+    row: UpstreamRow, cuda: str, target: TorchTarget, machine: Machine, tables: Tables, book: Notebook
 ) -> None:
     """Say so where upstream's code does not fit this CUDA, torch or Python."""
+    python = dotted_python(machine)
     for kind, least, found in _unmet(row, target, python):
         older = [item for item in tables.upstream if item.name == row.name and not _unmet(item, target, python)]
         fix = (f"-C upstream-version={older[-1].version}   (the newest that goes with what is here)",) if older else ()
@@ -163,6 +174,8 @@ def check_upstream(
         "upstream-cuda",
         f"the kernels of {row.title} do not compile with CUDA {cuda}",
         f"they are written for CUDA {row.cuda_max} and older",
-        f"-C upstream-version={newer[0].version}   (the first that does)" if newer else "-C upstream-version=…",
-        f"a torch built with CUDA {row.cuda_max}.x, and its toolkit",
+        *(f"-C upstream-version={item.version}   (the first that does)" for item in newer[:1]),
+        *torch_for(
+            lambda build: version.Version(build).major <= int(row.cuda_max), machine, tables, keep=target.version
+        ),
     )
