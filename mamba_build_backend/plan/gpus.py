@@ -156,6 +156,9 @@ def _gpu_trouble(
     if not facts.gpus or any(_runs(gpu, known) for gpu in facts.gpus):
         return []
     gpu = facts.gpus[0]
+    if version.Version(gpu.capability) < version.Version(_dotted(str(OLDEST))):
+        found = f"this machine's GPU, {gpu.name}, has compute capability {gpu.capability}"
+        return [("gpu-target", found, f"the kernels need {_dotted(str(OLDEST))} or newer (Pascal)", [])]
     serving = [row.version for row in tables.cuda if _runs(gpu, {code for code in row.archs if int(code) >= OLDEST})]
     # A GPU that is too new needs a later release; one that was dropped needs an earlier.
     newer = version.Version(gpu.capability) > max(version.Version(_dotted(code)) for code in known)
