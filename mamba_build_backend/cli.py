@@ -111,12 +111,12 @@ def _project(options: argparse.Namespace) -> Path:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from . import pipeline, recorded, report, schema, screen
+    from . import pipeline, recorded, report, screen
     from .plan import decide
     from .tables import load_tables
 
     if options.schema:
-        print(schema.FILE.read_text(encoding="utf-8"), end="")
+        print(report.SCHEMA_FILE.read_text(encoding="utf-8"), end="")
         return 0
     if options.facts:
         settings, facts = recorded.load(options.facts, _settings(options))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from .facts import Facts, to_json
@@ -12,6 +13,9 @@ from .plan import BuildPlan, Choice, Rejected
 from .tables import minor
 
 SCHEMA = 1
+SCHEMA_FILE = Path(__file__).parent / "schemas" / f"doctor-{SCHEMA}.json"
+"""The JSON Schema of :func:`plan_json`."""
+
 WIDTH = 100
 """Columns. A command to type is never broken, however long."""
 
@@ -29,7 +33,7 @@ class Line:
 
 
 def plan_json(facts: Facts, plan: BuildPlan) -> dict[str, Any]:
-    """Facts and plan for a machine to read; ``schemas/doctor-1.json`` describes it."""
+    """Facts and plan for a machine to read; ``SCHEMA_FILE`` describes it."""
     return {"schema": SCHEMA, "ok": not plan.problems, "facts": to_json(facts), "plan": to_json(plan)}
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from mamba_build_backend import explain, plan, recorded, report, schema, tables  # noqa: E402
+from doctor_schema import doctor_schema  # noqa: E402
+
+from mamba_build_backend import explain, plan, recorded, report, tables  # noqa: E402
 
 PAGE = """\
 # Troubleshooting
@@ -52,8 +54,8 @@ def main() -> None:
         made = plan.decide(settings, facts, tables.load_tables())
         path.with_suffix(".txt").write_text(report.plan_text(facts, made, verbose=True), encoding="utf-8")
     (ROOT / "docs" / "troubleshooting.md").write_text(troubleshooting(), encoding="utf-8")
-    schema.FILE.parent.mkdir(exist_ok=True)
-    schema.FILE.write_text(json.dumps(schema.doctor_schema(), indent=1) + "\n", encoding="utf-8")
+    report.SCHEMA_FILE.parent.mkdir(exist_ok=True)
+    report.SCHEMA_FILE.write_text(json.dumps(doctor_schema(), indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import tarfile
 import zipfile
 
 import pytest
-from support import ROOT
+from support import ROOT, lacking
 
 from mamba_build_backend import sources, upstream
 from mamba_build_backend.tables import load_tables
@@ -52,7 +52,7 @@ def test_doctor_speaks_json(bare):
 def test_build_without_a_compiler_stops_before_anything_is_fetched(bare, tmp_path):
     done = run("build", "-w", str(tmp_path / "dist"), env=bare)
     assert done.returncode == 3
-    assert done.stderr.startswith("mamba-build-backend: error: no C++ compiler fits")
+    assert "mamba-build-backend: error: no C++ compiler fits" in done.stderr
     assert not (tmp_path / "dist").exists()
 
 
@@ -282,6 +282,8 @@ def test_the_same_tree_gives_the_same_sdist(tmp_path):
 
 
 def test_a_build_without_isolation_and_without_tools_is_one_sentence(tmp_path, clean_env):
+    if sys.version_info < (3, 11):
+        lacking("a Python for which the newest torch has wheels: an older torch may want another CUDA than is here")
     """pip --no-build-isolation in an environment with pip alone: what is missing is named, whichever hook comes first."""
     import venv
 

@@ -4,10 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
-import tomllib
 
 from mamba_build_backend import tables
-from mamba_build_backend._compat import specifiers, version
+from mamba_build_backend._compat import specifiers, tomllib, version
 from mamba_build_backend.plan.remedies import other_torch
 
 FOLDER = Path(tables.__file__).parent

@@ -1,6 +1,6 @@
-"""JSON Schema of what ``doctor --json`` prints, made from the types themselves.
+"""The JSON Schema of what ``doctor --json`` prints, made from the types themselves (needs Python 3.10).
 
-The file ``schemas/doctor-1.json`` is this module's output; a test keeps the two equal.
+``mamba_build_backend/schemas/doctor-1.json`` is its output; a test keeps the two equal.
 """
 
 from __future__ import annotations
@@ -8,14 +8,11 @@ from __future__ import annotations
 import types
 import typing
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
-from .facts import Facts
-from .plan import BuildPlan
-from .report import SCHEMA
-
-FILE = Path(__file__).parent / "schemas" / f"doctor-{SCHEMA}.json"
+from mamba_build_backend.facts import Facts
+from mamba_build_backend.plan import BuildPlan
+from mamba_build_backend.report import SCHEMA
 
 
 def doctor_schema() -> dict[str, Any]:
