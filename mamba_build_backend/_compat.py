@@ -28,12 +28,7 @@ else:
                 return import_module(candidate)
             except ImportError:
                 continue
-        package = name.partition(".")[0]
-        raise ToolError(
-            f"this Python has neither {package} nor a pip that carries it ({sys.executable})",
-            "the backend needs it to read versions and settings",
-            (f"{sys.executable} -m pip install {package}", f"uv pip install --python {sys.executable} {package}"),
-        )
+        return None
 
     platformdirs = _find("platformdirs")
     requirements = _find("packaging.requirements")
@@ -41,5 +36,21 @@ else:
     utils = _find("packaging.utils")
     version = _find("packaging.version")
     tomllib = _find("tomllib") if sys.version_info >= (3, 11) else _find("tomli")
+
+    _missing = [
+        name
+        for name, module in (("packaging", requirements), ("platformdirs", platformdirs), ("tomli", tomllib))
+        if module is None
+    ]
+    if _missing:
+        # As in an environment of uv, which has no pip.
+        raise ToolError(
+            f"this Python has neither {', '.join(_missing)} nor a pip that carries it ({sys.executable})",
+            "the backend reads versions and settings with it",
+            (
+                f"uv pip install --python {sys.executable} {' '.join(_missing)}",
+                f"{sys.executable} -m ensurepip   (pip brings them along)",
+            ),
+        )
 
 __all__ = ["platformdirs", "requirements", "specifiers", "tomllib", "utils", "version"]

@@ -213,22 +213,6 @@ def test_doctor_needs_nothing_but_pip(tmp_path):
     assert done.stdout.startswith("machine ")
 
 
-def test_a_python_without_pip_and_packaging_is_told_what_to_type(tmp_path):
-    import venv
-
-    venv.create(tmp_path / "v", with_pip=False)
-    done = subprocess.run(
-        [tmp_path / "v/bin/python", "-m", "mamba_build_backend", "doctor"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 8
-    assert "-m pip install" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
 def test_the_sdist_of_this_project_holds_these_files():
     from mamba_build_backend.sdist import project_files
 
@@ -303,3 +287,18 @@ def test_a_build_without_isolation_and_without_tools_is_one_sentence(tmp_path, c
         assert done.stderr.startswith("mamba-build-backend: error: "), hook
         assert done.returncode == 3
         assert "unearth" in done.stderr or "setuptools" in done.stderr
+
+
+def test_an_environment_without_pip_is_told_all_that_it_lacks_at_once(tmp_path):
+    """As uv makes them."""
+    import venv
+
+    venv.create(tmp_path / "v", with_pip=False, system_site_packages=False)
+    python = tmp_path / "v" / "bin" / "python"
+    done = subprocess.run(
+        [str(python), "-m", "mamba_build_backend", "doctor"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 8
+    missing = "packaging platformdirs" if sys.version_info >= (3, 11) else "packaging platformdirs tomli"
+    assert f"uv pip install --python {python} {missing}" in done.stderr
+    assert "Traceback" not in done.stderr
