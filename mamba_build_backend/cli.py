@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
-from .errors import PlanError, SettingsError
+from .errors import PlanError, SettingsError, SourceError
 from .process import say
 from .storage import disk_errors
 
@@ -43,6 +43,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     doctor.add_argument("--schema", action="store_true", help="print the JSON Schema of --json, and nothing else")
     doctor.set_defaults(run=_doctor)
+
+    patches = commands.add_parser(
+        "patches", help="which patches a build here would apply to upstream's source, which not, and why"
+    )
+    patches.add_argument(
+        "action",
+        nargs="?",
+        choices=["list", "check"],
+        default="list",
+        help="check: try every patch on every source version that it is for (-C source=MIRROR takes them from a git mirror)",
+    )
+    _common(patches)
+    patches.set_defaults(run=_patches)
 
     build = commands.add_parser("build", help="build a wheel, in isolation, for the torch of this environment")
     _common(build)
@@ -133,6 +146,27 @@ def _doctor(options: argparse.Namespace) -> int:
     else:
         screen.show_plan(facts, plan, verbose=options.verbose)
     return PlanError.exit_code if plan.problems else 0
+
+
+def _patches(options: argparse.Namespace) -> int:
+    from . import pipeline, report
+
+    job = pipeline.make_job(_project(options), _settings(options), os.environ)
+    if options.action == "check":
+        tried = pipeline.check_patches(job)
+        failed = [item for item in tried if item["problem"]]
+        if options.json:
+            _print_json({"schema": report.SCHEMA, "ok": not failed, "tried": tried})
+        else:
+            for item in tried:
+                print(f"{item['file']}  {item['title']}  {item['problem'] or 'fits'}")
+            print(f"{len(tried) - len(failed)} of {len(tried)} fit")
+        return SourceError.exit_code if failed else 0
+    if options.json:
+        _print_json(report.patches_json(job.plan))
+    else:
+        print(report.patches_text(job.plan), end="")
+    return 0
 
 
 def _explain(options: argparse.Namespace) -> int:

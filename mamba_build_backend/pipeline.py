@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import git_source, metadata, requires, sources
+from . import git_source, metadata, patching, requires, sources
 from ._compat import tomllib
 from .errors import BuildFailedError, SettingsError, SourceError
 from .facts import Facts
@@ -20,7 +20,7 @@ from .probe import probe_all
 from .process import Echo, say
 from .settings import TABLE, Settings, load_settings
 from .storage import cache_root, disk_errors, hand_over, sha256, work_folder
-from .tables import load_tables
+from .tables import PATCHES, load_tables
 from .workshop import Workshop
 
 
@@ -103,7 +103,7 @@ def build_wheel(job: Job, directory: str) -> str:
 
     start = time.monotonic()
     with _workshop(job) as shop:
-        tree, digest = _source_tree(job, shop)
+        tree, digest = _source_tree(job, shop, patched=True)
         text = _metadata(job, tree, shop)
         tools = toolchain.apply_toolchain(plan, shop.folder, job.cache, job.environ, shop.echo)
         _announce(plan, shop.echo)
@@ -151,7 +151,7 @@ def build_editable(job: Job, directory: str) -> str:
     job = replace(job, settings=replace(job.settings, build_dir=folder))
     with _workshop(job) as shop:
         # The project's own tree is what its author edits; another upstream's is unpacked once and edited there.
-        tree, digest = (job.project, "self") if own else _source_tree(job, shop)
+        tree, digest = (job.project, "self") if own else _source_tree(job, shop, patched=True)
         text = _metadata(job, tree, shop)
         tools = toolchain.apply_toolchain(plan, shop.folder, job.cache, job.environ, shop.echo)
         _announce(plan, shop.echo)
@@ -198,6 +198,31 @@ def build_sdist(job: Job, directory: str) -> str:
         return hand_over(draft, Path(directory)).name
 
 
+def check_patches(job: Job) -> list[dict[str, str]]:
+    """Try every patch on the source of every version that it is for; ``problem`` is empty where it fits."""
+    requires.check_patcher()
+    tables = load_tables()
+    out = []
+    with _workshop(job) as shop:
+        for patch in tables.patches:
+            for row in tables.upstream:
+                if not patch.concerns(row):
+                    continue
+                settings = replace(job.settings, upstream=row.name, upstream_version=row.version)
+                one = replace(job, settings=settings, plan=decide(settings, job.facts, tables))
+                folder = shop.folder / "patches" / f"{row.name}-{row.version}"
+                folder.mkdir(parents=True)
+                try:
+                    tree, _ = _source_tree(one, replace(shop, folder=folder))
+                    patching.apply_patches([patch], tree, row.title, job.environ)
+                    problem = ""
+                except SourceError as error:
+                    problem = error.problems[0].found
+                shutil.rmtree(folder, ignore_errors=True)
+                out.append({"file": patch.file, "title": row.title, "problem": problem})
+    return out
+
+
 @contextmanager
 def _workshop(job: Job) -> Iterator[Workshop]:
     logs = job.cache / "logs"
@@ -234,8 +259,8 @@ def _announce(plan: BuildPlan, echo: Echo) -> None:
     )
 
 
-def _source_tree(job: Job, shop: Workshop) -> tuple[Path, str]:
-    """Upstream's tree, ready to build, and what identifies its content."""
+def _source_tree(job: Job, shop: Workshop, *, patched: bool = False) -> tuple[Path, str]:
+    """Upstream's tree, and what identifies its content as upstream released it; ``patched``: ready to compile."""
     row, target = job.plan.upstream.value, shop.folder / "source"
     if row.name == "self":
         return sources.copy_tree(job.project, target / "self"), "self"
@@ -246,13 +271,19 @@ def _source_tree(job: Job, shop: Workshop) -> tuple[Path, str]:
     else:
         archive = git_source.export(row, repository, job.cache, job.environ, shop.echo, shop.folder)
         digest = row.git_commit
-    stamp = target / ".sha256"
-    if stamp.is_file() and stamp.read_text(encoding="ascii") == digest:
+    patches = job.plan.patches.value if patched else ()
+    content = [digest, *(f"{item.file} {sha256(PATCHES / item.file)}" for item in patches)]
+    stamp = target / ".content"
+    kept = stamp.read_text(encoding="utf-8").splitlines() if stamp.is_file() else []
+    if kept == content or (kept[:1] == content and not patched):
         # A build folder that stays keeps its tree, and with it ninja's knowledge of what is up to date.
         return next(path for path in target.iterdir() if path.is_dir()), digest
     shutil.rmtree(target, ignore_errors=True)
     tree = sources.unpack(archive, target)
-    stamp.write_text(digest, encoding="ascii")
+    for item in patches:
+        shop.echo(f"patching with {item.file}: {item.why}")
+    patching.apply_patches(patches, tree, row.title, job.environ)
+    stamp.write_text("\n".join(content), encoding="utf-8")
     return tree, digest
 
 

@@ -151,7 +151,7 @@ def build_record(plan: BuildPlan, source_sha256: str, floor: Floor, python: str)
         "backend": __version__,
         "python": python,
         "upstream": {"name": plan.upstream.value.name, "version": plan.upstream.value.version, "sha256": source_sha256},
-        "patches": [],
+        "patches": [item.file for item in plan.patches.value],
         "flags": {"nvcc": list(plan.nvcc_flags), "cxx": [f"-std=c++{plan.target.cxx_standard}"]},
         "floor": {"promised": to_json(plan.floor), "measured": to_json(floor)},
         "plan": to_json(plan),

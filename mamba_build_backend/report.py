@@ -83,6 +83,8 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
         yield Line("GPU", f"{names}, driver {facts.driver or 'unknown'}")
     yield _line("upstream", row.title, plan.upstream)
     yield _line("source", plan.source.value, plan.source)
+    if plan.patches.value or verbose:
+        yield _line("patches", ", ".join(item.file for item in plan.patches.value) or "none", plan.patches)
     torch, toolkit, compiler, sysroot = plan.torch.value, plan.toolkit.value, plan.compiler.value, plan.sysroot.value
     abi = "" if torch is None or torch.cxx11_abi is None else f", C++ ABI {'new' if torch.cxx11_abi else 'old'}"
     installed = f"{torch.version}, CUDA {torch.cuda}{abi}, C++{torch.cxx_standard}" if torch else ""
@@ -116,6 +118,24 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
             )
     to_install = ", ".join(plan.requirements)
     yield Line("to install", to_install or "nothing", "build requirements, beside the usual tools")
+
+
+def patches_json(plan: BuildPlan) -> dict[str, Any]:
+    """The plan's patches for a machine to read."""
+    return {
+        "schema": SCHEMA,
+        "upstream": {"name": plan.upstream.value.name, "version": plan.upstream.value.version},
+        "applied": [{"file": item.file, "why": item.why} for item in plan.patches.value],
+        "not-applied": [{"file": item.what, "why": item.why} for item in plan.patches.rejected],
+    }
+
+
+def patches_text(plan: BuildPlan) -> str:
+    """The plan's patches for a person."""
+    out = [f"{plan.upstream.value.title}, torch {plan.target.version}, CUDA {plan.target.cuda}"]
+    out += [f"  applied      {item.file}: {item.why}" for item in plan.patches.value]
+    out += [f"  not applied  {item.what}: {item.why}" for item in plan.patches.rejected]
+    return "\n".join(out if len(out) > 1 else [*out, "  there are no patches"]) + "\n"
 
 
 def _line(name: str, value: str, choice: Choice[Any]) -> Line:

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from .errors import PlanError, Problem
+from .patching import PATCHER
 from .plan import BuildPlan
 from .sources import FETCHER, needs_fetch
 
@@ -26,7 +27,8 @@ def requires_for_wheel(plan: BuildPlan, cache: Path) -> list[str]:
 
 
 def _compile_tools(plan: BuildPlan) -> dict[str, str]:
-    return {"setuptools": f"setuptools>=64,{plan.target.setuptools}", **_COMPILE}
+    patcher = {"patch_ng": PATCHER} if plan.patches.value else {}
+    return {"setuptools": f"setuptools>=64,{plan.target.setuptools}", **_COMPILE, **patcher}
 
 
 def requires_for_sdist(plan: BuildPlan, cache: Path) -> list[str]:
@@ -58,6 +60,15 @@ def check_ready(plan: BuildPlan, cache: Path, *, compiles: bool = True) -> None:
             ("python -m pip install .   (without --no-build-isolation)", f"python -m pip install {quoted}"),
         )
         raise PlanError((problem,))
+
+
+def check_patcher() -> None:
+    """Raise PlanError if there is nothing to apply patches with."""
+    if find_spec("patch_ng") is None:
+        found = f"this environment lacks {PATCHER}"
+        raise PlanError(
+            (Problem("not-installed", found, "it applies patches", (f"python -m pip install '{PATCHER}'",)),)
+        )
 
 
 def check_fetcher(plan: BuildPlan, cache: Path) -> None:

@@ -18,7 +18,7 @@ from .sysroot import decide_effective_floor, decide_floor, decide_sysroot, is_po
 from .toolkit import decide_toolkit
 from .torch import decide_pins, decide_torch
 from .types import BuildPlan, Choice, Notebook, Rejected, TorchTarget
-from .upstream import check_upstream, decide_partner, decide_source, decide_upstream
+from .upstream import check_upstream, decide_partner, decide_patches, decide_source, decide_upstream
 
 __all__ = ["BuildPlan", "Choice", "Rejected", "TorchTarget", "decide"]
 
@@ -36,7 +36,7 @@ def decide(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     toolkit, nvcc_requirements = decide_toolkit(settings, facts, tables, upstream.value, torch.value, target, book)
     # Without a toolkit yet: the one that will be installed is torch's own release.
     cuda = toolkit.value.version if toolkit.value else target.cuda
-    check_upstream(upstream.value, cuda, target, facts.machine, tables, book)
+    check_upstream(upstream.value, target, dotted_python(facts.machine), tables, book)
     compiler = decide_compiler(settings, facts, tables, cuda, target, book)
     sysroot, sysroot_requirements = decide_sysroot(settings, facts, tables, cuda, compiler.value, book)
     front_ends = decide_front_ends(settings, facts, tables, cuda, toolkit.value, book)
@@ -55,6 +55,7 @@ def decide(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         local_version=_local_version(settings, target),
         upstream=upstream,
         source=source,
+        patches=decide_patches(upstream.value, cuda, target, tables),
         torch=torch,
         target=target,
         toolkit=toolkit,

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from ..errors import PlanError, Problem
 from ..facts import Compiler, Sysroot, Toolkit, Torch
-from ..tables import Floor, FrontEnd, UpstreamRow
+from ..tables import Floor, FrontEnd, PatchRow, UpstreamRow
 
 T = TypeVar("T")
 
@@ -52,6 +52,7 @@ class BuildPlan:
     local_version: str
     upstream: Choice[UpstreamRow]
     source: Choice[str]
+    patches: Choice[tuple[PatchRow, ...]]
     torch: Choice[Torch | None]
     target: TorchTarget
     toolkit: Choice[Toolkit | None]

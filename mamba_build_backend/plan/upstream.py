@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from .._compat import specifiers, version
-from ..facts import Facts, Machine, Torch
+from ..facts import Facts, Torch
 from ..settings import Settings
-from ..tables import Tables, UpstreamRow
-from .remedies import dotted_python, torch_for
+from ..tables import PatchRow, Tables, UpstreamRow, minor
 from .types import Choice, Notebook, Rejected, TorchTarget
 
 
@@ -151,11 +150,8 @@ def _partner(row: UpstreamRow, target: TorchTarget, python: str, tables: Tables)
     return Choice("", f"causal-conv1d {row.partner_fits} needs {kind} {least}", tuple(rejected))
 
 
-def check_upstream(
-    row: UpstreamRow, cuda: str, target: TorchTarget, machine: Machine, tables: Tables, book: Notebook
-) -> None:
-    """Say so where upstream's code does not fit this CUDA, torch or Python."""
-    python = dotted_python(machine)
+def check_upstream(row: UpstreamRow, target: TorchTarget, python: str, tables: Tables, book: Notebook) -> None:
+    """Say so where upstream's code does not fit this torch or Python."""
     for kind, least, found in _unmet(row, target, python):
         older = [item for item in tables.upstream if item.name == row.name and not _unmet(item, target, python)]
         fix = (f"-C upstream-version={older[-1].version}   (the newest that goes with what is here)",) if older else ()
@@ -166,16 +162,14 @@ def check_upstream(
             *fix,
             f"use {kind} {least} or newer",
         )
-    if not (row.cuda_max and cuda) or version.Version(cuda).major <= int(row.cuda_max):
-        return
-    fitting = [item for item in tables.upstream if item.name == row.name and not item.cuda_max]
-    newer = [item for item in fitting if version.Version(item.version) > version.Version(row.version)]
-    book.problem(
-        "upstream-cuda",
-        f"the kernels of {row.title} do not compile with CUDA {cuda}",
-        f"they are written for CUDA {row.cuda_max} and older",
-        *(f"-C upstream-version={item.version}   (the first that does)" for item in newer[:1]),
-        *torch_for(
-            lambda build: version.Version(build).major <= int(row.cuda_max), machine, tables, keep=target.version
-        ),
+
+
+def decide_patches(row: UpstreamRow, cuda: str, target: TorchTarget, tables: Tables) -> Choice[tuple[PatchRow, ...]]:
+    """The patches that this source needs for this CUDA and this torch, in the order of the series."""
+    release = minor(target.version) if target.version else ""
+    pairs = [(patch, patch.misfit(row, cuda, release)) for patch in tables.patches]
+    chosen = tuple(patch for patch, why in pairs if not why)
+    because = (
+        "; ".join(dict.fromkeys(patch.why for patch in chosen)) or f"{row.title} compiles as it is, as far as is known"
     )
+    return Choice(chosen, because, tuple(Rejected(patch.file, why) for patch, why in pairs if why))

@@ -14,6 +14,7 @@ from .rows import (
     Distribution,
     Floor,
     FrontEnd,
+    PatchRow,
     Tables,
     TorchRow,
     UpstreamRow,
@@ -23,11 +24,13 @@ from .rows import (
 )
 
 __all__ = [
+    "PATCHES",
     "BadPair",
     "Cuda",
     "Distribution",
     "Floor",
     "FrontEnd",
+    "PatchRow",
     "Tables",
     "TorchRow",
     "UpstreamRow",
@@ -39,6 +42,8 @@ __all__ = [
 ]
 
 HERE = Path(__file__).parent
+PATCHES = HERE.parent.parent / "patches"
+"""The folder of patches, beside the backend; a project that builds itself alone has none."""
 
 
 @lru_cache(maxsize=1)
@@ -59,6 +64,7 @@ def load_tables() -> Tables:
         torch=_ordered("torch", [_torch_row(row) for row in read_rows("torch", "version", *_TORCH)]),
         upstream=rows,
         upstream_defaults=defaults,
+        patches=tuple(_patch_row(row) for row in _series()),
         distributions=tuple(
             Distribution(tuple(row["names"]), tuple(row["gxx"]), row["install"], row.get("static", ""))
             for row in read_rows("distributions", "names", "gxx", "install", "source", array="distribution")
@@ -171,7 +177,6 @@ def _upstream_row(name: str, project: Mapping[str, Any], row: Mapping[str, Any])
         license=project["license"],
         extras=tuple((extra, tuple(names)) for extra, names in project.get("extras", {}).items()),
         cuda_min=row.get("cuda-min", ""),
-        cuda_max=row.get("cuda-max", ""),
         transformers=row.get("transformers", ""),
         torch_min=row.get("torch-min", ""),
         python_min=row.get("python-min", ""),
@@ -179,6 +184,25 @@ def _upstream_row(name: str, project: Mapping[str, Any], row: Mapping[str, Any])
         partner=row.get("partner", ""),
         partner_fits=row.get("partner-fits", ""),
     )
+
+
+def _series() -> list[dict[str, Any]]:
+    path = PATCHES / "series.toml"
+    if not path.is_file():
+        return []
+    with path.open("rb") as file:
+        rows: list[dict[str, Any]] = tomllib.load(file)["patch"]
+    return rows
+
+
+def _patch_row(row: Mapping[str, Any]) -> PatchRow:
+    for key in ("file", "upstream", "versions", "why", "reported", "until"):
+        if not row.get(key):
+            raise ValueError(f"patches/series.toml: {row.get('file')} has no {key!r}")
+    ranges = {key: row.get(key, "") for key in ("versions", "cuda", "torch")}
+    for text in ranges.values():
+        specifiers.SpecifierSet(text)
+    return PatchRow(file=row["file"], upstream=row["upstream"], why=row["why"], **ranges)
 
 
 def _read(name: str) -> dict[str, Any]:

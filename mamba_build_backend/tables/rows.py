@@ -105,8 +105,6 @@ class UpstreamRow:
     extras: tuple[tuple[str, tuple[str, ...]], ...] = ()
     cuda_min: str = ""
     """The oldest nvcc that its setup.py takes."""
-    cuda_max: str = ""
-    """The last major version of CUDA that its kernels compile with; empty where none is known to fail."""
     transformers: str = ""
     """Specifiers of the transformers that its imports work with; empty where it imports none."""
     torch_min: str = ""
@@ -122,6 +120,35 @@ class UpstreamRow:
     def title(self) -> str:
         """Name and version, as one says them."""
         return f"{self.name} {self.version}" if self.version else "this project"
+
+
+@dataclass(frozen=True)
+class PatchRow:
+    """A patch to upstream's sources. ``versions``, ``cuda`` and ``torch`` are specifiers; empty ones admit all."""
+
+    file: str
+    upstream: str
+    versions: str
+    cuda: str
+    torch: str
+    why: str
+
+    def concerns(self, row: UpstreamRow) -> bool:
+        """Whether it is for this upstream and this version."""
+        return row.name == self.upstream and _admits(self.versions, row.version)
+
+    def misfit(self, row: UpstreamRow, cuda: str, torch: str) -> str:
+        """Why it is not applied; empty where it is."""
+        if not self.concerns(row):
+            return f"it is for {self.upstream} {self.versions}"
+        for what, ranges, found in (("CUDA", self.cuda, cuda), ("torch", self.torch, torch)):
+            if ranges and not (found and _admits(ranges, found)):
+                return f"it is for {what} {ranges}"
+        return ""
+
+
+def _admits(ranges: str, release: str) -> bool:
+    return bool(specifiers.SpecifierSet(ranges).contains(release, prereleases=True))
 
 
 @dataclass(frozen=True)
@@ -160,6 +187,7 @@ class Tables:
     upstream: tuple[UpstreamRow, ...]
     upstream_defaults: tuple[tuple[str, tuple[str, ...]], ...]
     """Each project's versions that are known to work, the newest first."""
+    patches: tuple[PatchRow, ...]
     distributions: tuple[Distribution, ...]
     floors: tuple[Floor, ...]
     cxx11_glibc: str

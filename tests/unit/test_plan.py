@@ -32,6 +32,7 @@ def test_recorded_machine_gets_its_plan(path):
         "cxx_standard": made.target.cxx_standard,
         "effective": made.effective_floor.value,
         "pins": list(made.pins.value),
+        "patches": [item.file for item in made.patches.value],
         "partner": made.partner.value,
         "environment": dict(made.environment),
         "upstream": made.upstream.value.version,

@@ -1,0 +1,156 @@
+"""Patches: chosen by the plan, applied exactly where they say, or not at all."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from support import ROOT
+
+from mamba_build_backend import patching, plan, recorded, requires, tables
+from mamba_build_backend.errors import SourceError
+from mamba_build_backend.tables import PATCHES, PatchRow, UpstreamRow
+
+LOADED = tables.load_tables()
+BEFORE = "".join(f"line {n}\n" for n in range(1, 21))
+PATCH = """\
+--- a/csrc/a.cuh
++++ b/csrc/a.cuh
+@@ -4,3 +4,3 @@
+ line 4
+-line 5
++five
+ line 6
+@@ -14,3 +14,3 @@
+ line 14
+-line 15
++fifteen
+ line 16
+"""
+
+
+@pytest.fixture
+def series(tmp_path, monkeypatch):
+    """A patch, and a tree that it fits."""
+    monkeypatch.setattr(patching, "PATCHES", tmp_path / "patches")
+    (tmp_path / "patches").mkdir()
+    (tmp_path / "patches/0001-a.patch").write_text(PATCH)
+    (tmp_path / "tree/csrc").mkdir(parents=True)
+    (tmp_path / "tree/csrc/a.cuh").write_text(BEFORE)
+    return PatchRow("0001-a.patch", "mamba-ssm", "<2", ">=13", "", "line 5 is gone"), tmp_path / "tree"
+
+
+def apply(row, tree):
+    import os
+
+    patching.apply_patches([row], tree, "mamba-ssm 1.0", os.environ)
+
+
+def test_a_patch_that_fits_is_applied_and_leaves_nothing_else(series):
+    row, tree = series
+    apply(row, tree)
+    assert (tree / "csrc/a.cuh").read_text() == BEFORE.replace("line 5\n", "five\n").replace("line 15\n", "fifteen\n")
+    assert [path.name for path in (tree / "csrc").iterdir()] == ["a.cuh"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda text: text.replace("line 15\n", "another 15\n"), "hunk 2, line 15"),
+        (lambda text: text.replace("line 4\n", "another 4\n"), "hunk 1, line 4"),
+        (lambda text: "one line more\n" + text, "hunk 1, line 4"),
+        (lambda text: text[:60], "does not fit"),
+        (lambda text: text.replace("line 5\n", "five\n").replace("line 15\n", "fifteen\n"), "is changed already"),
+    ],
+    ids=["other line", "other context", "moved by a line", "cut short", "patched before"],
+)
+def test_a_patch_that_does_not_fit_exactly_is_refused_whole(series, change, told):
+    row, tree = series
+    (tree / "csrc/a.cuh").write_text(change(BEFORE))
+    with pytest.raises(SourceError) as caught:
+        apply(row, tree)
+    text = "\n".join(caught.value.lines())
+    assert told in text
+    assert "0001-a.patch" in text
+    assert "line 5 is gone" in text
+    assert (tree / "csrc/a.cuh").read_text() == change(BEFORE), "nothing half-made"
+
+
+def test_a_file_that_is_not_there_is_told(series):
+    row, tree = series
+    (tree / "csrc/a.cuh").unlink()
+    with pytest.raises(SourceError, match="does not fit this source"):
+        apply(row, tree)
+
+
+def test_a_patch_that_is_not_there_is_told(series):
+    row, tree = series
+    with pytest.raises(SourceError, match="is not there"):
+        apply(PatchRow("0002-b.patch", row.upstream, "", "", "", "b"), tree)
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "cuda", "why"),
+    [
+        ("mamba-ssm", "1.9", "13.0", ""),
+        ("mamba-ssm", "1.9", "12.8", "it is for CUDA >=13"),
+        ("mamba-ssm", "2.0", "13.0", "it is for mamba-ssm <2"),
+        ("causal-conv1d", "1.0", "13.0", "it is for mamba-ssm <2"),
+        ("mamba-ssm", "1.9", "", "it is for CUDA >=13"),
+    ],
+)
+def test_a_patch_is_for_what_its_row_says(name, version, cuda, why):
+    assert PatchRow("a", "mamba-ssm", "<2", ">=13", "", "w").misfit(UpstreamRow(name, version), cuda, "2.11") == why
+
+
+def test_every_patch_of_the_series_is_there_and_every_file_is_in_the_series():
+    files = {path.relative_to(PATCHES).as_posix() for path in PATCHES.rglob("*.patch")}
+    assert files == {row.file for row in LOADED.patches}
+    assert files
+
+
+@pytest.mark.parametrize("row", LOADED.patches, ids=lambda row: row.file)
+def test_a_patch_concerns_versions_that_are_known_and_quotes_no_more_than_it_must(row):
+    assert [item for item in LOADED.upstream if row.concerns(item)]
+    text = (PATCHES / row.file).read_text()
+    assert all(line[0] in " +-@" for line in text.splitlines())
+    for hunk in re.split(r"^@@.*$", text, flags=re.MULTILINE)[1:]:
+        kept = [line for line in hunk.splitlines() if line.startswith(" ")]
+        assert len(kept) <= 6, "three lines of context before and after"
+
+
+def test_the_patcher_is_asked_for_only_where_a_patch_is_planned(tmp_path):
+    def asked(name):
+        chosen, found = recorded.load(ROOT / "tests" / "facts" / f"{name}.json", {})
+        return requires.requires_for_wheel(plan.decide(chosen, found, LOADED), tmp_path)
+
+    assert patching.PATCHER in asked("cuda13-mamba-2.2.4")
+    assert patching.PATCHER not in asked("torch-2.6-mamba-1.2.2")
+
+
+def command(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "mamba_build_backend", "patches", *arguments],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_the_command_lists_what_applies_and_why_the_rest_does_not():
+    done = command("-C", "upstream-version=2.2.4")
+    assert done.returncode == 0
+    assert re.search(r"applied .*cub-3", done.stdout)
+    data = json.loads(command("--json", "-C", "upstream-version=2.3.0").stdout)
+    assert data["schema"] == 1
+    assert data["applied"] == []
+    assert {item["file"] for item in data["not-applied"]} == {row.file for row in LOADED.patches}
+
+
+def test_check_tells_what_cannot_be_tried(tmp_path):
+    assert shutil.which("git")
+    subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "empty.git")], check=True)
+    done = command("check", "-C", f"source={tmp_path / 'empty.git'}", "-C", f"cache-dir={tmp_path / 'cache'}")
+    assert done.returncode == 4
+    assert "could not be fetched" in done.stdout
+    assert re.search(r"^0 of \d\d fit$", done.stdout, re.MULTILINE)
