@@ -96,16 +96,30 @@ def _choice(*allowed: str) -> Callable[[str, Value], str]:
     return parse
 
 
+_GENERATIONS = {
+    "pascal": "6.0;6.1+PTX",
+    "volta": "7.0+PTX",
+    "turing": "7.5+PTX",
+    "ampere": "8.0;8.6+PTX",
+    "ada": "8.9+PTX",
+    "hopper": "9.0+PTX",
+    "blackwell": "10.0;10.3;12.0;12.1+PTX",
+}
+"""Names that torch takes in TORCH_CUDA_ARCH_LIST (torch/utils/cpp_extension.py of 2.11)."""
+
+
 def parse_archs(key: str, raw: Value) -> str:
     """Normalise an architecture list to ``all``, ``native`` or ``8.0;9.0+PTX``.
 
-    Accepts torch's notation, with ``;``, ``,`` or blanks between, and nvcc's ``sm_90``. Raises SettingsError.
+    Accepts torch's notation, with ``;``, ``,`` or blanks between and its names of generations, and nvcc's ``sm_90``.
+    Raises SettingsError.
     """
     text = _text(key, raw)
     if text.lower() in ("all", "native"):
         return text.lower()
     out: list[str] = []
-    for item in re.split(r"[;,\s]+", text):
+    items = [_GENERATIONS.get(item.lower(), item) for item in re.split(r"[;,\s]+", text)]
+    for item in ";".join(items).split(";"):
         if not item:
             continue
         match = re.fullmatch(r"(?:sm_|compute_)?(\d{1,2})\.?(\d)([af]?)(\+ptx)?", item.lower())

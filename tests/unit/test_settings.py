@@ -52,6 +52,7 @@ def test_a_setting_that_resembles_nothing_gets_the_list():
         (["8.0", "9.0"], "8.0;9.0"),
         ("12.0f", "12.0f"),
         ("9.0;9.0", "9.0"),
+        ("Ampere;Hopper", "8.0;8.6+PTX;9.0+PTX"),
     ],
 )
 def test_architectures_are_read_in_every_usual_notation(given, read):
@@ -62,7 +63,7 @@ def test_architectures_are_read_in_every_usual_notation(given, read):
     ("key", "value", "complaint"),
     [
         ("arch", "sm90x", "'sm90x' is not a compute capability"),
-        ("arch", "Hopper", "'hopper' is not|'Hopper' is not"),
+        ("arch", "Fermi", "'fermi' is not|'Fermi' is not"),
         ("arch", ";", "an empty list"),
         ("glibc", "2.x", "is not a glibc version"),
         ("jobs", "0", "is not a number of processes"),
