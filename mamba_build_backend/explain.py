@@ -24,6 +24,8 @@ class Failure:
     id: str
     frame: bool
     pattern: re.Pattern[str]
+    fragment: re.Pattern[str] | None
+    """What suffices in a few words that somebody typed, and would not in a log."""
     cause: str
     fix: tuple[str, ...]
     reported: tuple[str, ...]
@@ -58,12 +60,21 @@ def load_failures() -> tuple[Failure, ...]:
     for row in rows:
         try:
             pattern = re.compile(row["pattern"])
+            fragment = re.compile(row["fragment"]) if "fragment" in row else None
         except re.error as error:
             raise ValueError(f"tables/failures.toml: {row['id']}: {error}") from None
         if row["kind"] not in ("cause", "frame"):
             raise ValueError(f"tables/failures.toml: {row['id']}: kind {row['kind']!r}")
         out.append(
-            Failure(row["id"], row["kind"] == "frame", pattern, row["cause"], tuple(row["fix"]), tuple(row["reported"]))
+            Failure(
+                id=row["id"],
+                frame=row["kind"] == "frame",
+                pattern=pattern,
+                fragment=fragment,
+                cause=row["cause"],
+                fix=tuple(row["fix"]),
+                reported=tuple(row["reported"]),
+            )
         )
     if len({item.id for item in out}) != len(out):
         raise ValueError("tables/failures.toml: an id stands twice")
@@ -74,10 +85,15 @@ def explain(text: str) -> Diagnosis:
     """Recognise known failures in a build log or a traceback."""
     text = _PREFIX.sub("", _TERMINAL.sub("", text).replace("\r\n", "\n").replace("\r", "\n"))
     found = [(item, match) for item in load_failures() if (match := item.pattern.search(text))]
+    if not found and len(text) < _FEW_WORDS and "\n" not in text.strip():
+        found = [(item, match) for item in load_failures() if item.fragment and (match := item.fragment.search(text))]
     causes = [pair for pair in found if not pair[0].frame]
     told = tuple(_explanation(item, match, text) for item, match in (causes or found))
     return Diagnosis(told, "" if causes else first_error(text))
 
+
+_FEW_WORDS = 200
+"""Characters of what is typed by hand, as opposed to a log."""
 
 _TERMINAL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 # BuildKit's step and seconds, and the time that hosted CI puts before a line: messages that go over two lines hold them.
@@ -88,7 +104,8 @@ def _explanation(item: Failure, match: re.Match[str], text: str) -> Explanation:
     start = text.rfind("\n", 0, match.start()) + 1
     end = text.find("\n", match.start())
     line = text[start : end if end >= 0 else None].strip()
-    groups = {name: value if value is not None else "?" for name, value in match.groupdict().items()}
+    groups = dict.fromkeys(item.pattern.groupindex, "…")
+    groups.update({name: value for name, value in match.groupdict().items() if value is not None})
     return Explanation(
         item.id,
         line if len(line) <= 300 else line[:299] + "…",

@@ -6,6 +6,7 @@ import shlex
 import pytest
 from support import ROOT
 
+from mamba_build_backend import explain
 from mamba_build_backend.cli import _parser
 from mamba_build_backend.settings import known_keys, load_settings
 
@@ -54,6 +55,15 @@ def test_the_page_of_failures_is_that_of_the_table():
 
     page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
     assert page == update_reports.troubleshooting(), "python tests/update_reports.py writes it anew"
+
+
+def test_each_message_of_the_chinese_page_is_one_that_explain_knows():
+    rows = re.findall(
+        r"^\| (`+)(.+?)\1 \|", (ROOT / "docs" / "troubleshooting.zh.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert len(rows) >= 20
+    for _, message in rows:
+        assert explain.explain(message).explanations, message
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -92,6 +92,30 @@ def test_the_messages_that_must_be_known(message, id_):
     assert explain.explain(f"some line\n{message}\nanother\n").explanations[0].id == id_
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "GLIBC_2.32' not found", "GLIBCXX_3.4.29", "CXXABI_1.3.13", "undefined symbol", "detected CUDA version mismatches",
+        "only supported on CUDA 11.6 and above", "bare_metal_version", "No module named 'torch'", "stdatomic.h",
+        "greater than the maximum required version by CUDA", "parameter packs not expanded", "unsupported GNU version",
+        "C++20 or later", "Error compiling objects", "missing and no known rule to make it", "no kernel image is available",
+        "compiled using NumPy 1.x", "register_pytree_node", "GenerateDecoderOnlyOutput", "libopenblas.so.0",
+        "iJIT_NotifyEvent", "urlopen error", "Remote end closed connection", "Killed", "exit 137", "BadZipFile",
+        "is not a supported wheel",
+    ],
+)  # fmt: skip
+def test_a_few_words_of_a_message_will_do(words):
+    found = explain.explain(words).explanations
+    assert found
+    assert "{" not in found[0].cause + "".join(found[0].fix)
+
+
+@pytest.mark.parametrize("words", ["Killed", "iJIT_", "no known rule to make it", "GLIBC_2.17"])
+def test_a_few_words_are_not_enough_in_a_log(words):
+    log = f"some line of a log\nwith {words} in it, which need not be about that\n"
+    assert explain.explain(log).explanations == ()
+
+
 def test_the_first_real_error_is_found_above_the_frame():
     text = (ROOT / "tests" / "logs" / "extension-compile-failed.txt").read_text(encoding="utf-8")
     diagnosis = explain.explain(text)
