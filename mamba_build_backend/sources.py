@@ -62,10 +62,19 @@ def obtain_archive(plan: BuildPlan, project: Path, cache: Path, environ: Mapping
         return verify(project / EMBEDDED / row.index_file, row)
     if source != "index":
         path = Path(source).expanduser()
-        if not path.is_file():
+        mirror = f"a git mirror that has {row.git_tag}" if row.git_commit else ""
+        needed = " or ".join(way for way in (row.index_sha256 and f"the archive {row.index_file}", mirror) if way)
+        if not path.is_file() or not row.index_sha256:
+            what = (
+                "a folder"
+                if path.is_dir()
+                else "an archive, which holds no CUDA sources"
+                if path.is_file()
+                else "not there"
+            )
             raise SourceError(
-                f"source: {source} is {'a folder' if path.is_dir() else 'not there'}",
-                f"the archive {row.index_file} is needed, or a git mirror that has {row.git_tag}",
+                f"source: {source} is {what}",
+                f"for {row.title} {needed} is needed",
                 "-C source=auto   (the package index, or upstream's repository)",
             )
         return verify(path, row)

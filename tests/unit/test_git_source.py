@@ -117,5 +117,14 @@ def test_a_setting_may_name_a_mirror_and_a_folder_that_is_none_is_told(upstream,
     assert sources.repository_of(Plan(row, "index")) is None
     assert sources.repository_of(Plan(replace(row, git_commit=""), str(work))) is None
     (tmp_path / "empty").mkdir()
-    with pytest.raises(SourceError, match=r"a git mirror that has v1\.0"):
+    with pytest.raises(SourceError, match=r"is a folder; for mamba-ssm 1\.0 a git mirror that has v1\.0 is needed"):
         sources.obtain_archive(Plan(row, str(tmp_path / "empty")), tmp_path, tmp_path / "cache", {}, print)
+
+
+def test_an_archive_of_a_version_whose_archive_has_no_cuda_sources_is_told(upstream, tmp_path):
+    _, row = upstream
+    (tmp_path / "mamba_ssm-1.0.tar.gz").write_bytes(b"x")
+    with pytest.raises(SourceError, match="an archive, which holds no CUDA sources"):
+        sources.obtain_archive(
+            Plan(row, str(tmp_path / "mamba_ssm-1.0.tar.gz")), tmp_path, tmp_path / "cache", {}, print
+        )
