@@ -101,3 +101,19 @@ def test_setup_runs_in_its_own_folder_with_its_arguments(tmp_path):
     (tmp_path / "beside.py").write_text("value = 42")
     done = run_child(tmp_path, "import sys, os, beside; print(sys.argv[1:], os.getcwd(), beside.value, __name__)")
     assert done.stdout.split() == ["['hello']", str(tmp_path), "42", "__main__"], done.stderr
+
+
+def test_condas_folders_do_not_reach_the_build_and_the_clusters_own_do():
+    from support import ROOT
+
+    from mamba_build_backend import plan, recorded, tables, upstream
+
+    chosen, found = recorded.load(ROOT / "tests" / "facts" / "conda-lib-everywhere.json", {})
+    made = plan.decide(chosen, found, tables.load_tables())
+    given = {item.variable: item.value for item in found.polluted}
+    env = upstream.build_environment(made, None, {**given, "PATH": "/usr/bin", "HOME": "/home/u"})
+    assert "LIBRARY_PATH" not in env
+    assert "LDFLAGS" not in env
+    assert env["LD_LIBRARY_PATH"] == "/opt/slurm/lib"
+    assert env["HOME"] == "/home/u"
+    assert not any("/home/u/conda/lib" in value for value in env.values())
