@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m mamba_build_backend",
-        description="Build portable wheels of mamba-ssm. Exit codes: 0 fine, 2 settings, 3 plan, 4 source, 5 build, 6 audit, 7 disk, 8 a tool, 130 interrupted.",
+        description="Build portable wheels of mamba-ssm. Exit codes: 0 fine, 1 unknown to explain, 2 settings, 3 plan, 4 source, 5 build, 6 audit, 7 disk, 8 a tool, 130 interrupted.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

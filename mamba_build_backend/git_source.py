@@ -36,7 +36,11 @@ def export(row: UpstreamRow, repository: str, cache: Path, environ: Mapping[str,
         raise SourceError(
             f"the source of {row.title} lies in upstream's git repository, and there is no git here",
             "git is needed to fetch it",
-            ("apt-get install git", "conda install -c conda-forge git", "-C upstream-version=2.3.0   (from the index)"),
+            (
+                "apt-get install git",
+                "conda install -c conda-forge git",
+                "a newer -C upstream-version, which the package index has whole",
+            ),
         )
     env = {**environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     kept = kept_repository(row, cache)

@@ -62,6 +62,13 @@ def test_the_shipped_schema_is_that_of_the_types():
     )
 
 
+def test_doctor_prints_the_schema():
+    done = subprocess.run(
+        [sys.executable, "-m", "mamba_build_backend", "doctor", "--schema"], cwd=ROOT, capture_output=True, check=True
+    )
+    jsonschema.Draft202012Validator.check_schema(json.loads(done.stdout))
+
+
 def test_the_schema_refuses_what_it_does_not_know():
     data = json.loads(json.dumps(report.plan_json(*planned(RECORDED[0]))))
     data["plan"]["surprise"] = 1
