@@ -134,8 +134,8 @@ def build_wheel(job: Job, directory: str) -> str:
         final = hand_over(wheel, Path(directory))
     measured = report.extensions[0].floor
     shop.echo(
-        f"{final.name}: {final.stat().st_size / 1e6:.1f} MB, sha256 {sha256(final)}, needs GLIBC {measured.glibc}, "
-        f"GLIBCXX {measured.glibcxx}, CXXABI {measured.cxxabi}; {time.monotonic() - start:.0f} s"
+        f"{final.name}: {final.stat().st_size / 1e6:.1f} MB, sha256 {sha256(final)}, needs "
+        f"GLIBC {measured.glibc or '-'}, GLIBCXX {measured.glibcxx or '-'}, CXXABI {measured.cxxabi or '-'}; {time.monotonic() - start:.0f} s"
     )
     return final.name
 
