@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .facts import Facts, to_json
-from .plan import BuildPlan, Choice, Rejected
+from .plan import NO_PLACE, BuildPlan, Choice, Rejected
 from .tables import minor
 
 SCHEMA = 1
@@ -75,16 +75,19 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
     """The rows, for any way of showing them."""
     machine, row = facts.machine, plan.upstream.value
     system = f"{machine.system} {machine.arch}" + (f" ({machine.distribution})" if machine.distribution else "")
-    libc = f"{machine.libc} {machine.libc_version}".strip()
+    libc = "" if machine.libc == "unknown" else f" {machine.libc} {machine.libc_version}".rstrip() + ","
     memory = f"{machine.memory_available / 1e9:.1f} GB of memory free"
-    yield Line("machine", f"{system}, {libc}, Python {machine.python_version}, {machine.cores} cores, {memory}")
+    yield Line("machine", f"{system},{libc} Python {machine.python_version}, {machine.cores} cores, {memory}")
     if facts.gpus or facts.driver:
         names = ", ".join(f"{gpu.name} ({gpu.capability})" for gpu in facts.gpus) or "none that could be asked"
         yield Line("GPU", f"{names}, driver {facts.driver or 'unknown'}")
+    if any(problem.code in NO_PLACE for problem in plan.problems):
+        return  # what would be built where nothing can be is of no use
     yield _line("upstream", row.title, plan.upstream)
     yield _line("source", plan.source.value, plan.source)
     if plan.patches.value or verbose:
-        yield _line("patches", ", ".join(item.file for item in plan.patches.value) or "none", plan.patches)
+        # Those that are for other versions are the `patches` command's to list.
+        yield Line("patches", ", ".join(item.file for item in plan.patches.value) or "none", plan.patches.because)
     torch, toolkit, compiler, sysroot = plan.torch.value, plan.toolkit.value, plan.compiler.value, plan.sysroot.value
     abi = "" if torch is None or torch.cxx11_abi is None else f", C++ ABI {'new' if torch.cxx11_abi else 'old'}"
     installed = f"{torch.version}, CUDA {torch.cuda}{abi}, C++{torch.cxx_standard}" if torch else ""

@@ -20,9 +20,11 @@ from .torch import decide_pins, decide_torch
 from .types import BuildPlan, Choice, Notebook, Rejected, TorchTarget
 from .upstream import check_upstream, decide_partner, decide_patches, decide_source, decide_upstream
 
-__all__ = ["BuildPlan", "Choice", "Rejected", "TorchTarget", "decide"]
+__all__ = ["NO_PLACE", "BuildPlan", "Choice", "Rejected", "TorchTarget", "decide"]
 
 ARCHITECTURES = ("x86_64", "aarch64")
+NO_PLACE = ("platform", "libc", "arch", "python")
+"""Codes of the problems that a machine has by itself: no toolkit or compiler would mend them."""
 
 
 def decide(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
