@@ -9,12 +9,17 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .errors import PlanError, SettingsError, SourceError
 from .process import say
 from .storage import disk_errors
+
+if TYPE_CHECKING:
+    from .facts import Facts
+    from .plan import BuildPlan
+    from .settings import Settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         help="check: try every patch on every source version that it is for (-C source=MIRROR takes them from a git mirror)",
     )
     _common(patches)
+    patches.add_argument("--facts", type=Path, metavar="FILE", help="list for the machine in FILE instead of this one")
     patches.set_defaults(run=_patches)
 
     build = commands.add_parser("build", help="build a wheel, in isolation, for the torch of this environment")
@@ -124,19 +130,12 @@ def _project(options: argparse.Namespace) -> Path:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from . import pipeline, recorded, report, screen
-    from .plan import decide
-    from .tables import load_tables
+    from . import recorded, report, screen
 
     if options.schema:
         print(report.SCHEMA_FILE.read_text(encoding="utf-8"), end="")
         return 0
-    if options.facts:
-        settings, facts = recorded.load(options.facts, _settings(options))
-        plan = decide(settings, facts, load_tables())
-    else:
-        job = pipeline.make_job(_project(options), _settings(options), os.environ)
-        settings, facts, plan = job.settings, job.facts, job.plan
+    settings, facts, plan = _planned(options)
     if options.save:
         with disk_errors(options.save, "--save another/file.json"):
             recorded.save(options.save, settings, facts, os.environ)
@@ -148,12 +147,24 @@ def _doctor(options: argparse.Namespace) -> int:
     return PlanError.exit_code if plan.problems else 0
 
 
+def _planned(options: argparse.Namespace) -> tuple[Settings, Facts, BuildPlan]:
+    """The plan for this machine, or for the one in a file."""
+    from . import pipeline, recorded
+    from .plan import decide
+    from .tables import load_tables
+
+    if options.facts:
+        settings, facts = recorded.load(options.facts, _settings(options))
+        return settings, facts, decide(settings, facts, load_tables())
+    job = pipeline.make_job(_project(options), _settings(options), os.environ)
+    return job.settings, job.facts, job.plan
+
+
 def _patches(options: argparse.Namespace) -> int:
     from . import pipeline, report
 
-    job = pipeline.make_job(_project(options), _settings(options), os.environ)
     if options.action == "check":
-        tried = pipeline.check_patches(job)
+        tried = pipeline.check_patches(pipeline.make_job(_project(options), _settings(options), os.environ))
         failed = [item for item in tried if item["problem"]]
         if options.json:
             _print_json({"schema": report.SCHEMA, "ok": not failed, "tried": tried})
@@ -162,10 +173,11 @@ def _patches(options: argparse.Namespace) -> int:
                 print(f"{item['file']}  {item['title']}  {item['problem'] or 'fits'}")
             print(f"{len(tried) - len(failed)} of {len(tried)} fit")
         return SourceError.exit_code if failed else 0
+    _, _, plan = _planned(options)
     if options.json:
-        _print_json(report.patches_json(job.plan))
+        _print_json(report.patches_json(plan))
     else:
-        print(report.patches_text(job.plan), end="")
+        print(report.patches_text(plan), end="")
     return 0
 
 

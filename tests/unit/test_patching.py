@@ -138,10 +138,14 @@ def command(*arguments):
 
 
 def test_the_command_lists_what_applies_and_why_the_rest_does_not():
-    done = command("-C", "upstream-version=2.2.4")
+    machine = ROOT / "tests" / "facts" / "debian12-torch2.11-cuda13.0.json"
+    done = command("--facts", str(machine), "-C", "upstream-version=2.2.4")
     assert done.returncode == 0
-    assert re.search(r"applied .*cub-3", done.stdout)
-    data = json.loads(command("--json", "-C", "upstream-version=2.3.0").stdout)
+    assert re.search(r"^  applied      mamba-ssm/0002-cub-3-before-2.2.6.patch: CUB 3", done.stdout, re.MULTILINE)
+    assert re.search(
+        r"^  not applied  mamba-ssm/0001-cub-3-before-2.1.patch: it is for mamba-ssm <2.1", done.stdout, re.MULTILINE
+    )
+    data = json.loads(command("--json", "--facts", str(machine), "-C", "upstream-version=2.3.0").stdout)
     assert data["schema"] == 1
     assert data["applied"] == []
     assert {item["file"] for item in data["not-applied"]} == {row.file for row in LOADED.patches}
