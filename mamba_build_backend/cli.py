@@ -203,10 +203,16 @@ def _given_text(words: list[str]) -> str:
         try:
             return path.read_text(encoding="utf-8", errors="replace")
         except OSError as error:
-            raise SettingsError(f"{path} cannot be read: {error.strerror}", "a log is needed") from None
+            raise SettingsError(
+                f"{path} cannot be read: {error.strerror}",
+                "a log is needed",
+                "python -m mamba_build_backend explain < build.log",
+            ) from None
     if len(words) == 1 and not re.search(r"\s", words[0]) and (os.sep in words[0] or path.suffix in (".log", ".txt")):
         raise SettingsError(
-            f"there is no file {path}", "a log, or the text of a message, is needed", "… explain < build.log"
+            f"there is no file {path}",
+            "a log, or the text of a message, is needed",
+            "python -m mamba_build_backend explain < build.log",
         )
     return " ".join(words)
 

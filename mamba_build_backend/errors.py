@@ -25,8 +25,12 @@ class Problem:
     def lines(self) -> list[str]:
         """The problem as lines of text, without any prefix."""
         text = [f"{self.found}; {self.needed}." if self.needed else f"{self.found}."]
-        text += [f"  {'type:' if i == 0 else 'or:  '} {fix}" for i, fix in enumerate(self.fix)]
-        return text
+        return text + ways(self.fix)
+
+
+def ways(fix: tuple[str, ...]) -> list[str]:
+    """What to type, a line each, the recommended one first."""
+    return [f"  {'type:' if i == 0 else 'or:  '} {way}" for i, way in enumerate(fix)]
 
 
 class BackendError(Exception):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from .errors import ways
 from .tables import read_rows
 
 SCHEMA = 1
@@ -165,7 +166,7 @@ def diagnosis_text(diagnosis: Diagnosis, *, everything: bool = False) -> str:
     for item in shown:
         cause = textwrap.wrap(item.cause, 100, initial_indent="cause:    ", subsequent_indent=" " * 10)
         out += [f"found:    {item.line}", *cause]
-        out += [f"  {'type:' if n == 0 else 'or:  '} {fix}" for n, fix in enumerate(item.fix)]
+        out += ways(item.fix)
         out += [f"reported: {', '.join(item.reported)}", ""]
     if diagnosis.first_error:
         out += ["The first line that names an error, which is what to look at:", f"  {diagnosis.first_error}", ""]

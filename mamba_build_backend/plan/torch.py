@@ -49,7 +49,7 @@ def decide_torch(
         because = f"none found is {wanted}: it is installed for the build"
         requirement = str(wanted)
     else:
-        row = next((row for row in reversed(tables.torch) if python in row.python), tables.torch[-1])
+        row = _newest(tables, python)
         because = "no torch was found: the newest known one is installed for the build"
         requirement = f"torch=={row.version}.*"
     if python not in row.python and not _newer_python(python, row):
@@ -103,7 +103,7 @@ def _problem(item: Torch, why: str, facts: Facts, tables: Tables, book: Notebook
     """
     code = "torch-rocm" if item.hip else "torch-cpu" if not item.cuda and not item.problem else "torch-broken"
     python = dotted_python(facts.machine)
-    newest = next((row for row in reversed(tables.torch) if python in row.python), tables.torch[-1])
+    newest = _newest(tables, python)
     row = tables.torch_row(minor(item.version)) if item.version else newest
     cuda = next((build for build in reversed(row.builds) if _toolkit_there(facts, build)), row.cuda)
     book.problem(
@@ -129,6 +129,11 @@ def _note_newer(release: str, tables: Tables, book: Notebook) -> None:
     if is_newer(tables.torch, release):
         newest = tables.torch[-1].version
         book.note(f"torch {release} is newer than the newest known here, {newest}: what is known of that one is used")
+
+
+def _newest(tables: Tables, python: str) -> TorchRow:
+    """The newest torch with wheels for this Python; for a Python that none has yet, the newest of all."""
+    return next((row for row in reversed(tables.torch) if python in row.python), tables.torch[-1])
 
 
 def _newer_python(python: str, row: TorchRow) -> bool:

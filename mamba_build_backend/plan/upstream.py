@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .._compat import specifiers, version
+from .._compat import version
 from ..facts import Facts, Torch
 from ..settings import Settings
-from ..tables import PatchRow, Tables, UpstreamRow, minor
+from ..tables import PatchRow, Tables, UpstreamRow, admits, minor
 from .types import Choice, Notebook, Rejected, TorchTarget
 
 
@@ -25,7 +25,7 @@ def decide_upstream(
             f"-C upstream={names[0]}",
         )
         rows = [row for row in tables.upstream if row.name == names[0]]
-    wanted, because = settings.upstream_version, "setting upstream-version"
+    wanted = settings.upstream_version
     if wanted is None and facts.embedded:
         for row in rows:
             if row.index_file == facts.embedded:
@@ -34,7 +34,7 @@ def decide_upstream(
         return _default(rows, dict(tables.upstream_defaults)[rows[0].name], target, python)
     for row in rows:
         if row.version == wanted:
-            return Choice(row, because)
+            return Choice(row, "setting upstream-version")
     known = ", ".join(row.version for row in rows)
     nearest = _nearest(rows, wanted)
     book.problem(
@@ -109,7 +109,7 @@ def decide_partner(
         return Choice("", "no other project goes with it")
     choice = _partner(row, target, python, tables)
     for package in torch.packages if torch else ():
-        if package.name == "causal-conv1d" and not _contains(row.partner_fits, package.version):
+        if package.name == "causal-conv1d" and not admits(row.partner_fits, package.version):
             way = f"install 'causal-conv1d=={choice.value}'" if choice.value else "uninstall causal-conv1d"
             book.note(
                 f"causal-conv1d {package.version} is installed, and {row.title} calls the binding of "
@@ -131,13 +131,9 @@ def decide_partner(
     return choice
 
 
-def _contains(ranges: str, release: str) -> bool:
-    return bool(specifiers.SpecifierSet(ranges).contains(release, prereleases=True))
-
-
 def _partner(row: UpstreamRow, target: TorchTarget, python: str, tables: Tables) -> Choice[str]:
     known = [item for item in tables.upstream if item.name == "causal-conv1d"]
-    fitting = [item for item in known if _contains(row.partner_fits, item.version)]
+    fitting = [item for item in known if admits(row.partner_fits, item.version)]
     fitting.sort(key=lambda item: (item.version == row.partner, version.Version(item.version)))
     rejected: list[Rejected] = []
     for item in reversed(fitting):

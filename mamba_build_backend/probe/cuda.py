@@ -123,9 +123,8 @@ def read_toolkit(home: Path, where: str, environ: Mapping[str, str]) -> Toolkit:
     except ToolError:  # nvcc before 11.2 has no such option; the table knows its architectures
         archs = ()
     includes, libraries = _folders(home, layout)
-    missing = [name for name, places in PARTS.items() if not _holds(includes, places)]
-    if not any(next(folder.glob(f"{RUNTIME}.so*"), None) for folder in libraries):
-        missing.append(RUNTIME)
+    there = _parts(includes, libraries)
+    missing = [name for name in (*PARTS, RUNTIME) if name not in there]
     return Toolkit(
         str(home),
         where,
@@ -174,14 +173,17 @@ def _existing(folders: Iterable[Path]) -> list[Path]:
     return list(seen.values())
 
 
-def _holds(folders: Iterable[Path], places: Iterable[str]) -> bool:
-    return any((folder / place).is_file() for folder in folders for place in places)
+def _parts(includes: Sequence[Path], libraries: Sequence[Path]) -> tuple[str, ...]:
+    """Of what an extension needs, what lies in these folders."""
+    headers = [
+        name
+        for name, places in PARTS.items()
+        if any((folder / place).is_file() for folder in includes for place in places)
+    ]
+    runtime = any(next(folder.glob(f"{RUNTIME}.so*"), None) for folder in libraries)
+    return (*headers, *([RUNTIME] if runtime else ()))
 
 
 def parts_beside(site: Path) -> tuple[str, ...]:
     """Of what a toolkit may lack, what NVIDIA's wheels in a site-packages hold: torch for CUDA requires most of them."""
-    includes, libraries = list(site.glob("nvidia/*/include")), list(site.glob("nvidia/*/lib"))
-    parts = [name for name, places in PARTS.items() if _holds(includes, places)]
-    if any(next(folder.glob(f"{RUNTIME}.so*"), None) for folder in libraries):
-        parts.append(RUNTIME)
-    return tuple(parts)
+    return _parts(list(site.glob("nvidia/*/include")), list(site.glob("nvidia/*/lib")))

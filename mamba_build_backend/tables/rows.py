@@ -135,19 +135,20 @@ class PatchRow:
 
     def concerns(self, row: UpstreamRow) -> bool:
         """Whether it is for this upstream and this version."""
-        return row.name == self.upstream and _admits(self.versions, row.version)
+        return row.name == self.upstream and admits(self.versions, row.version)
 
     def misfit(self, row: UpstreamRow, cuda: str, torch: str) -> str:
         """Why it is not applied; empty where it is."""
         if not self.concerns(row):
             return f"it is for {self.upstream} {self.versions}"
         for what, ranges, found in (("CUDA", self.cuda, cuda), ("torch", self.torch, torch)):
-            if ranges and not (found and _admits(ranges, found)):
+            if ranges and not (found and admits(ranges, found)):
                 return f"it is for {what} {ranges}"
         return ""
 
 
-def _admits(ranges: str, release: str) -> bool:
+def admits(ranges: str, release: str) -> bool:
+    """Whether specifiers admit a release; empty ones admit all."""
     return bool(specifiers.SpecifierSet(ranges).contains(release, prereleases=True))
 
 
