@@ -70,7 +70,9 @@ def recorded_promise(record: dict[str, Any] | None) -> Promise:
     codes = tuple(
         code if code == "PTX" else _plain(code) for item in plan["front_ends"]["value"] for code in item["codes"]
     )
-    return Promise(Floor(**record["floor"]["promised"]), codes, tuple(plan["upstream"]["value"]["extensions"]))
+    parts = [plan, *([plan["companion"]] if plan.get("companion") else [])]
+    extensions = tuple(name for part in parts for name in part["upstream"]["value"]["extensions"])
+    return Promise(Floor(**record["floor"]["promised"]), codes, extensions)
 
 
 def _plain(code: str) -> str:

@@ -63,7 +63,16 @@ def _parser() -> argparse.ArgumentParser:
     patches.add_argument("--facts", type=Path, metavar="FILE", help="list for the machine in FILE instead of this one")
     patches.set_defaults(run=_patches)
 
-    build = commands.add_parser("build", help="build a wheel, in isolation, for the torch of this environment")
+    build = commands.add_parser(
+        "build", help="build wheels, in isolation, for the torch of this environment: mamba-ssm, causal-conv1d or both"
+    )
+    build.add_argument(
+        "targets",
+        nargs="*",
+        metavar="PROJECT[==VERSION]",
+        help="mamba-ssm, causal-conv1d, or both from one plan; without a version, the newest known good one, and of "
+        "causal-conv1d the one that goes with the mamba-ssm beside it (default: the setting upstream)",
+    )
     _common(build)
     build.add_argument("-w", "--wheel-dir", default="dist", metavar="DIR", help="where the wheel goes (default: dist)")
     build.add_argument(
@@ -109,6 +118,11 @@ def _common(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="the project to build (default: the one that holds the backend)",
     )
+    parser.add_argument(
+        "--allow-unverified",
+        action="store_true",
+        help="take a source that is not as upstream released it (-C allow-unverified=true)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -118,8 +132,14 @@ def _settings(options: argparse.Namespace) -> dict[str, str]:
         key, equals, value = item.partition("=")
         if not equals:
             raise SettingsError(f"-C {item!r} has no value", "it is written KEY=VALUE", f"-C {key}=…")
-        out[key] = value
+        # Hooks run in the project's folder: what was meant from here is said in full.
+        out[key] = os.path.abspath(os.path.expanduser(value)) if key in _PATHS and os.sep in value else value
+    if options.allow_unverified:
+        out["allow-unverified"] = "true"
     return out
+
+
+_PATHS = ("source", "cuda-home", "host-compiler", "sysroot", "cache-dir", "build-dir", "torch")
 
 
 def _project(options: argparse.Namespace) -> Path:
@@ -222,7 +242,7 @@ def _build(options: argparse.Namespace) -> int:
 
     built = frontend.build(
         _project(options),
-        _settings(options),
+        frontend.with_targets(_settings(options), options.targets),
         Path(options.wheel_dir).absolute(),
         os.environ,
         isolated=not options.no_isolation,
@@ -230,7 +250,8 @@ def _build(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(built)
     else:
-        print(built["wheel"])
+        for item in built["wheels"]:
+            print(item["wheel"])
     return 0
 
 

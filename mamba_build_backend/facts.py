@@ -154,8 +154,12 @@ class Facts:
     gpus_asked: bool = True
     """Whether the driver could be asked for GPUs: through nvidia-ml-py or nvidia-smi."""
     polluted: tuple[Polluted, ...] = ()
-    embedded: Optional[str] = None
-    """The upstream archive that this source tree carries, as sdists do: its file name."""
+    embedded: tuple[str, ...] = ()
+    """The upstream archives that this source tree carries, as sdists do: their file names."""
+    source_kind: str = ""
+    """What the setting ``source`` points to: ``tree``, ``archive``, ``repository``, ``folder``, ``missing``; empty for no path."""
+    source_files: tuple[str, ...] = ()
+    """The files in it, where it is a folder of archives."""
     schema: int = SCHEMA
 
 

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from . import pipeline
+from ._compat import utils
 from .boundary import EXIT_FILE
-from .errors import BackendError, BuildFailedError, ToolError
+from .errors import BackendError, BuildFailedError, PlanError, SettingsError, ToolError
+from .plan import BuildPlan
 from .probe.machine import probe_machine
 from .probe.torch import probe_torches
 from .process import say, stream
 from .settings import Settings, as_environment
 from .storage import hand_over, sha256
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class _FrontendError(BuildFailedError):
@@ -32,15 +35,58 @@ class _FrontendError(BuildFailedError):
         self.exit_code = status
 
 
+def with_targets(settings: Mapping[str, str], targets: Sequence[str]) -> list[dict[str, str]]:
+    """The settings for each project that was named, as ``causal-conv1d==1.6.1``; mamba-ssm first. Raises SettingsError."""
+    out: list[dict[str, str]] = []
+    for text in targets:
+        match = re.fullmatch(r"([A-Za-z0-9._-]+)(?:==([^=<>!~;,\s]+))?", text)
+        if match is None:
+            raise SettingsError(
+                f"{text!r} names no project and version", "one version is built", "build causal-conv1d==1.6.1"
+            )
+        name = utils.canonicalize_name(match[1]).removesuffix("-portable")
+        given = {"upstream": name, **({"upstream-version": match[2]} if match[2] else {})}
+        twice = [key for key in given if key in settings]
+        if twice or any(item["upstream"] == name for item in out):
+            what = f"-C {twice[0]}" if twice else name
+            raise SettingsError(f"{text!r} beside {what}", "a project and its version are said once", f"build {text}")
+        out.append({**settings, **given})
+    return sorted(out, key=lambda item: item["upstream"] != "mamba-ssm") or [dict(settings)]
+
+
 def build(
+    project: Path, wanted: Sequence[dict[str, str]], out: Path, environ: Mapping[str, str], *, isolated: bool
+) -> dict[str, Any]:
+    """Build a wheel for each of the settings, with pip, or uv where there is no pip.
+
+    All are planned from the same facts before the first compiler starts. Returns names, sizes, hashes and times; a wheel
+    that is done stays where it is, whatever becomes of the next.
+    """
+    jobs = pipeline.make_jobs(project, wanted, environ)
+    raise_together(job.plan for job in jobs)
+    built = []
+    for number, (job, settings) in enumerate(zip(jobs, wanted), 1):
+        if len(jobs) > 1:
+            say(f"mamba-build-backend: wheel {number} of {len(jobs)}: {job.plan.title}")
+        # What was decided for all is said outright: the hook of the second one must not choose another causal-conv1d, and
+        # uv's build environment does not know which environment it builds for.
+        decided = {"upstream-version": job.plan.upstream.value.version} if len(jobs) > 1 else {}
+        if job.plan.torch.value is not None:
+            decided["torch"] = job.plan.torch.value.site
+        built.append(_build_one(project, {**decided, **settings}, out, environ, isolated=isolated))
+    return {"schema": SCHEMA, "wheels": built}
+
+
+def raise_together(plans: Iterable[BuildPlan]) -> None:
+    """Raise PlanError with the problems of all plans, each once."""
+    problems = tuple(dict.fromkeys(problem for plan in plans for problem in plan.problems))
+    if problems:
+        raise PlanError(problems)
+
+
+def _build_one(
     project: Path, settings: dict[str, str], out: Path, environ: Mapping[str, str], *, isolated: bool
 ) -> dict[str, Any]:
-    """Build a wheel with pip, or uv where there is no pip; return its name, size, hash and the time that it took."""
-    job = pipeline.make_job(project, settings, environ)
-    job.plan.check()
-    if job.plan.torch.value is not None and "torch" not in settings:
-        # uv's build environment does not know which environment it builds for: say it outright.
-        settings = {**settings, "torch": job.plan.torch.value.site}
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mamba-wheel-") as folder:
         command = _command(project, folder, isolated=isolated, environ=environ)
@@ -54,7 +100,6 @@ def build(
             raise _FrontendError(int(left.read_text()) if left.is_file() else BuildFailedError.exit_code)
         final = hand_over(wheels[0], out)
     return {
-        "schema": SCHEMA,
         "wheel": str(final),
         "size": final.stat().st_size,
         "sha256": sha256(final),

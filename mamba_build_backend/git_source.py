@@ -20,6 +20,17 @@ def is_repository(path: Path) -> bool:
     return (path / ".git").exists() or ((path / "objects").is_dir() and (path / "HEAD").is_file())
 
 
+def has_tag(repository: Path, row: UpstreamRow, environ: Mapping[str, str]) -> bool:
+    """Whether a repository on this machine has the row's tag."""
+    program = shutil.which("git", path=environ.get("PATH"))
+    try:
+        return program is not None and bool(
+            capture([program, "-C", repository, "tag", "--list", row.git_tag], env=environ).strip()
+        )
+    except ToolError:
+        return False
+
+
 def kept_repository(row: UpstreamRow, cache: Path) -> Path:
     """Where the fetched commit is kept."""
     return cache / "git" / f"{row.name}-{row.git_commit[:16]}"

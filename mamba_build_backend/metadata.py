@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from email.parser import HeaderParser
 from pathlib import Path
 
@@ -25,6 +25,11 @@ _REPLACED = (
     "provides-extra",
     "provide-extra",
 )
+
+
+def released_pkg_info(tree: Path) -> str:
+    """The PKG-INFO of a tree that has one; empty for a tag's, whose setup.py would have to be run for it."""
+    return read_pkg_info(tree) if (tree / "PKG-INFO").is_file() else ""
 
 
 def read_pkg_info(tree: Path) -> str:
@@ -49,10 +54,13 @@ def distribution_name(plan: BuildPlan, project: Mapping[str, object], upstream_n
 
 
 def compose_metadata(
-    plan: BuildPlan, pkg_info: str, project: Mapping[str, object], license_files: tuple[str, ...]
+    plan: BuildPlan, pkg_infos: Sequence[str], project: Mapping[str, object], license_files: tuple[str, ...]
 ) -> str:
-    """METADATA as text; a function of its arguments alone, so that the metadata hook and the wheel agree to the byte."""
-    upstream = HeaderParser().parsestr(pkg_info)
+    """METADATA as text; a function of its arguments alone, so that the metadata hook and the wheel agree to the byte.
+
+    ``pkg_infos`` are those of the plan's parts, in their order.
+    """
+    upstream, *others = (HeaderParser().parsestr(text) for text in pkg_infos)
     name, version = str(upstream["Name"]), str(upstream["Version"])
     final = distribution_name(plan, project, name)
     if plan.local_version:
@@ -62,16 +70,20 @@ def compose_metadata(
         if key.lower() in _REPLACED or (key == "Classifier" and value.startswith("License ::")):
             continue
         lines.append(f"{key}: {_folded(str(value))}")
-    row = plan.upstream.value
-    if row.license:
-        lines.append(f"License-Expression: {row.license}")
+    if plan.upstream.value.license:
+        licences = " AND ".join(part.upstream.value.license for part in plan.parts)
+        lines.append(f"License-Expression: {licences}")
     elif upstream["License-Expression"]:
         lines.append(f"License-Expression: {upstream['License-Expression']}")
     lines += [f"License-File: {file}" for file in license_files]
-    lines += _requirements(plan, upstream.get_all("Requires-Dist") or [], upstream.get_all("Provides-Extra") or [])
+    given = [text for item in (upstream, *others) for text in item.get_all("Requires-Dist") or []]
+    extras = [text for item in (upstream, *others) for text in item.get_all("Provides-Extra") or []]
+    lines += _requirements(plan, list(dict.fromkeys(given)), list(dict.fromkeys(extras)))
     body = upstream.get_payload()
     intro = (
-        _introduction(final, name, version) if utils.canonicalize_name(final) != utils.canonicalize_name(name) else ""
+        _introduction(final, name, plan.companion, version)
+        if utils.canonicalize_name(final) != utils.canonicalize_name(name)
+        else ""
     )
     return "\n".join(lines) + f"\n\n{intro}{str(body).strip()}\n"
 
@@ -80,12 +92,14 @@ def _folded(value: str) -> str:
     return re.sub(r"\s*\n\s*", " ", value).strip()
 
 
-def _introduction(final: str, name: str, version: str) -> str:
-    return f"**{final}** is {name} {version.partition('+')[0]}, unchanged in what it computes, built to run everywhere its torch runs.\n\n"
+def _introduction(final: str, name: str, companion: BuildPlan | None, version: str) -> str:
+    beside = f" with {companion.title}" if companion else ""
+    return f"**{final}** is {name} {version.partition('+')[0]}{beside}, unchanged in what it computes, built to run everywhere its torch runs.\n\n"
 
 
 def _requirements(plan: BuildPlan, given: list[str], extras: list[str]) -> list[str]:
     """Upstream's requirements: torch pinned to the minor version that the binary is tied to, and some made optional."""
+    inside = {part.upstream.value.name for part in plan.parts}
     optional = {name: extra for extra, names in plan.upstream.value.extras for name in names}
     pinned = [f"Requires-Dist: {plan.target.requirement}"] if plan.target.requirement else []
     narrower = {
@@ -96,7 +110,7 @@ def _requirements(plan: BuildPlan, given: list[str], extras: list[str]) -> list[
     for text in given:
         item = requirements.Requirement(text)
         name = utils.canonicalize_name(item.name)
-        if name == "torch" and item.marker is None:
+        if (name == "torch" and item.marker is None) or name in inside:
             continue
         if name in optional and item.marker is None:
             moved.setdefault(optional[name], []).append(f'Requires-Dist: {text}; extra == "{optional[name]}"')
@@ -127,12 +141,12 @@ def license_files(tree: Path) -> tuple[Path, ...]:
     return tuple(sorted({path for name in names for path in tree.glob(name) if path.is_file()}))
 
 
-def write_dist_info_files(parent: Path, text: str, licenses: tuple[Path, ...]) -> Path:
-    """Write METADATA and the licences, which is all that is known before a build."""
+def write_dist_info_files(parent: Path, text: str, licenses: Mapping[str, Path]) -> Path:
+    """Write METADATA and the licences (by their names there), which is all that is known before a build."""
     info = parent / dist_info_name(text)
     info.mkdir(parents=True)
     (info / "METADATA").write_bytes(text.encode("utf-8"))
-    for path in licenses:
-        (info / "licenses").mkdir(exist_ok=True)
-        shutil.copyfile(path, info / "licenses" / path.name)
+    for name, path in licenses.items():
+        (info / "licenses" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, info / "licenses" / name)
     return info

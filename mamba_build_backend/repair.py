@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,30 +45,32 @@ class Content:
     """What goes into the wheel beside upstream's files."""
 
     metadata: str
-    licenses: tuple[Path, ...]
+    licenses: Mapping[str, Path]
+    """By the name that they get."""
     record: dict[str, Any]
 
 
-def unpack_raw(raw: Path, stage: Path) -> list[Path]:
-    """Unpack upstream's wheel into ``stage``; return its shared libraries."""
+def unpack_raw(raw: Sequence[Path], stage: Path) -> list[Path]:
+    """Unpack upstreams' wheels into ``stage``; return their shared libraries."""
     if stage.exists():
         shutil.rmtree(stage)
-    with zipfile.ZipFile(raw) as archive:
-        archive.extractall(stage)
+    for wheel in raw:
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(stage)
     return sorted(stage.rglob("*.so"))
 
 
 def stage_wheel(plan: BuildPlan, stage: Path, content: Content) -> None:
     """Replace upstream's .dist-info by ours, and add the guard and ``mamba_ssm_portable``."""
-    old = next(stage.glob("*.dist-info"))
-    tags = [line for line in (old / "WHEEL").read_text(encoding="utf-8").splitlines() if line.startswith("Tag:")]
-    entry_points = (old / "entry_points.txt").read_bytes() if (old / "entry_points.txt").is_file() else None
-    shutil.rmtree(old)
+    olds = sorted(stage.glob("*.dist-info"))
+    tags = [line for line in (olds[0] / "WHEEL").read_text(encoding="utf-8").splitlines() if line.startswith("Tag:")]
+    entry_points = next((path.read_bytes() for path in stage.glob("*.dist-info/entry_points.txt")), None)
+    for old in olds:
+        shutil.rmtree(old)
     info = write_dist_info(stage, content, tags)
     if entry_points is not None:
         (info / "entry_points.txt").write_bytes(entry_points)
-    if plan.upstream.value.guard:
-        add_payload(plan, stage, content.metadata)
+    add_payload(plan, [stage], content.metadata)
 
 
 def write_dist_info(parent: Path, content: Content, tags: list[str]) -> Path:
@@ -83,75 +85,90 @@ def write_dist_info(parent: Path, content: Content, tags: list[str]) -> Path:
     return info
 
 
-def editable_wheel(tree: Path, content: Content, machine: Machine, shop: Workshop) -> Path:
-    """A wheel that holds nothing but a .pth to ``tree``, and the metadata."""
+def editable_wheel(trees: Sequence[Path], content: Content, machine: Machine, shop: Workshop) -> Path:
+    """A wheel that holds nothing but a .pth to the trees, and the metadata."""
     stage = shop.folder / "stage"
     if stage.exists():
         shutil.rmtree(stage)
     stage.mkdir()
     info = write_dist_info(stage, content, [f"Tag: {machine.python_tag}-{machine.python_tag}-linux_{machine.arch}"])
     name = info.name.partition("-")[0]
-    (stage / f"__editable__.{name}.pth").write_text(f"{tree}\n", encoding="utf-8")
+    (stage / f"__editable__.{name}.pth").write_text("".join(f"{tree}\n" for tree in trees), encoding="utf-8")
     return pack(stage, shop.folder / "packed", shop)
 
 
-def add_payload(plan: BuildPlan, stage: Path, metadata: str) -> None:
-    """Add ``mamba_ssm_portable`` and make upstream's package check its torch before it loads the binary."""
+def add_payload(plan: BuildPlan, trees: Sequence[Path], metadata: str) -> None:
+    """Add the package that checks an installation, ``mamba_ssm_portable`` for mamba-ssm, and make upstream's packages ask it.
+
+    ``trees`` are the folder of the wheel, or those of the parts of an editable build. A project's own needs none of it.
+    """
     row, torch = plan.upstream.value, plan.torch.value
+    if not row.packages:
+        return
     assert torch is not None
-    target = stage / "mamba_ssm_portable"
+    name = f"{row.packages[0]}_portable"
+    target = trees[0] / name
     shutil.copytree(
         PAYLOAD / "mamba_ssm_portable", target, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True
     )
-    name, _, version = dist_info_name(metadata)[: -len(".dist-info")].partition("-")
+    rows = [part.upstream.value for part in plan.parts]
+    distribution, _, version = dist_info_name(metadata)[: -len(".dist-info")].partition("-")
+    packages = tuple(package for item in rows for package in item.packages)
     built_for = {
-        "DISTRIBUTION": name.replace("_", "-"),
+        "DISTRIBUTION": distribution.replace("_", "-"),
         "VERSION": version,
-        "UPSTREAM": row.name,
-        "UPSTREAM_VERSION": row.version,
+        "UPSTREAM": plan.title,
+        "PACKAGES": packages,
         "TORCH": ".".join(torch.version.split(".")[:2]),
         "CUDA": torch.cuda,
         "CXX11_ABI": torch.cxx11_abi,
-        "EXTENSIONS": row.extensions,
+        "EXTENSIONS": tuple(extension for item in rows for extension in item.extensions),
         "RECORD": RECORD_NAME,
     }
     text = '"""What this wheel was built for; written by the build."""\n\n' + "".join(
         f"{key} = {value!r}\n" for key, value in built_for.items()
     )
     (target / "_built_for.py").write_text(text, encoding="utf-8")
-    init = stage / row.guard / "__init__.py"
-    init.write_text(insert_guard(init.read_text(encoding="utf-8")), encoding="utf-8")
+    for tree in trees:
+        for package in packages:
+            init = tree / package / "__init__.py"
+            if init.is_file():
+                init.write_text(insert_guard(init.read_text(encoding="utf-8"), name), encoding="utf-8")
 
 
-GUARD = "import mamba_ssm_portable._guard  # noqa: F401 - says which torch this was built for, before the binary is loaded\n"
-
-
-def insert_guard(source: str) -> str:
+def insert_guard(source: str, portable: str) -> str:
     r"""Put the guard in front of a module's first import, after its docstring and ``from __future__`` lines.
 
-    >>> insert_guard('__version__ = "1"\nimport x\n').splitlines()[1][:35]
+    >>> insert_guard('__version__ = "1"\nimport x\n', "mamba_ssm_portable").splitlines()[1][:35]
     'import mamba_ssm_portable._guard  #'
     """
-    if GUARD in source:
+    guard = (
+        f"import {portable}._guard  # noqa: F401 - says which torch this was built for, before the binary is loaded\n"
+    )
+    if guard in source:
         return source
     lines = source.splitlines(keepends=True)
     for node in ast.parse(source).body:
         future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
         if isinstance(node, (ast.Import, ast.ImportFrom)) and not future:
-            return "".join([*lines[: node.lineno - 1], GUARD, *lines[node.lineno - 1 :]])
-    return source if not source or source.endswith("\n") else source + "\n"
+            return "".join([*lines[: node.lineno - 1], guard, *lines[node.lineno - 1 :]])
+    # A package that imports nothing loads no binary either.
+    return source
 
 
-def build_record(plan: BuildPlan, source_sha256: str, floor: Floor, python: str) -> dict[str, Any]:
-    """What was done, for whoever meets the wheel later. Home folders are cut: a wheel travels."""
+def build_record(plan: BuildPlan, origins: Sequence[Mapping[str, Any]], floor: Floor, python: str) -> dict[str, Any]:
+    """What was done, for whoever meets the wheel later. Home folders are cut: a wheel travels.
+
+    ``origins`` say of each part where its source came from.
+    """
     from . import __version__
 
     record = {
         "schema": RECORD_SCHEMA,
         "backend": __version__,
         "python": python,
-        "upstream": {"name": plan.upstream.value.name, "version": plan.upstream.value.version, "sha256": source_sha256},
-        "patches": [item.file for item in plan.patches.value],
+        "upstream": origins[0],
+        "companions": list(origins[1:]),
         "flags": {"nvcc": list(plan.nvcc_flags), "cxx": [f"-std=c++{plan.target.cxx_standard}"]},
         "floor": {"promised": to_json(plan.floor), "measured": to_json(floor)},
         "plan": to_json(plan),

@@ -84,10 +84,13 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
     if any(problem.code in NO_PLACE for problem in plan.problems):
         return  # what would be built where nothing can be is of no use
     yield _line("upstream", row.title, plan.upstream)
-    yield _line("source", plan.source.value, plan.source)
-    if plan.patches.value or verbose:
-        # Those that are for other versions are the `patches` command's to list.
-        yield Line("patches", ", ".join(item.file for item in plan.patches.value) or "none", plan.patches.because)
+    for part in plan.parts:
+        if part is not plan:
+            yield Line("with", part.upstream.value.title, "setting with-causal-conv1d: in the same wheel")
+        yield _line("source", part.source.value, part.source)
+        if part.patches.value or verbose:
+            # Those that are for other versions are the `patches` command's to list.
+            yield Line("patches", ", ".join(item.file for item in part.patches.value) or "none", part.patches.because)
     torch, toolkit, compiler, sysroot = plan.torch.value, plan.toolkit.value, plan.compiler.value, plan.sysroot.value
     abi = "" if torch is None or torch.cxx11_abi is None else f", C++ ABI {'new' if torch.cxx11_abi else 'old'}"
     installed = f"{torch.version}, CUDA {torch.cuda}{abi}, C++{torch.cxx_standard}" if torch else ""
@@ -128,17 +131,20 @@ def patches_json(plan: BuildPlan) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "upstream": {"name": plan.upstream.value.name, "version": plan.upstream.value.version},
-        "applied": [{"file": item.file, "why": item.why} for item in plan.patches.value],
+        "applied": [{"file": item.file, "why": item.why} for part in plan.parts for item in part.patches.value],
         "not-applied": [{"file": item.what, "why": item.why} for item in plan.patches.rejected],
     }
 
 
 def patches_text(plan: BuildPlan) -> str:
     """The plan's patches for a person."""
-    out = [f"{plan.upstream.value.title}, torch {plan.target.version}, CUDA {plan.target.cuda}"]
-    out += [f"  applied      {item.file}: {item.why}" for item in plan.patches.value]
-    out += [f"  not applied  {item.what}: {item.why}" for item in plan.patches.rejected]
-    return "\n".join(out if len(out) > 1 else [*out, "  there are no patches"]) + "\n"
+    out = []
+    for part in plan.parts:
+        out.append(f"{part.title}, torch {plan.target.version}, CUDA {plan.target.cuda}")
+        patches = [f"  applied      {item.file}: {item.why}" for item in part.patches.value]
+        patches += [f"  not applied  {item.what}: {item.why}" for item in part.patches.rejected]
+        out += patches or ["  there are no patches"]
+    return "\n".join(out) + "\n"
 
 
 def _line(name: str, value: str, choice: Choice[Any]) -> Line:

@@ -7,9 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from .errors import PlanError, Problem
+from .index_source import FETCHER
 from .patching import PATCHER
 from .plan import BuildPlan
-from .sources import FETCHER, needs_fetch
+from .sources import needs_fetch
 
 _COMPILE = {
     "wheel": "wheel>=0.40",
@@ -27,7 +28,7 @@ def requires_for_wheel(plan: BuildPlan, cache: Path) -> list[str]:
 
 
 def _compile_tools(plan: BuildPlan) -> dict[str, str]:
-    patcher = {"patch_ng": PATCHER} if plan.patches.value else {}
+    patcher = {"patch_ng": PATCHER} if any(part.patches.value for part in plan.parts) else {}
     return {"setuptools": f"setuptools>=64,{plan.target.setuptools}", **_COMPILE, **patcher}
 
 

@@ -6,13 +6,15 @@ import gzip
 import io
 import os
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from email.parser import HeaderParser
 from pathlib import Path
 from typing import Any
 
 from ._compat import utils
+from .archives import source_files
 from .errors import SettingsError
+from .metadata import distribution_name
 from .plan import BuildPlan
 from .sources import EMBEDDED
 
@@ -26,14 +28,21 @@ def write_sdist(
     table: Mapping[str, Any],
     plan: BuildPlan,
     pkg_info: str | None,
-    archive: Path | None,
+    archives: Sequence[tuple[str, Path]],
     folder: Path,
     environ: Mapping[str, str],
 ) -> Path:
-    """Write ``<name>-<version>.tar.gz`` into ``folder`` and return its path."""
-    upstream = HeaderParser().parsestr(pkg_info) if pkg_info else None
-    name = plan.distribution or str(table.get("name") or (upstream["Name"] if upstream else ""))
-    version = str(upstream["Version"]) if upstream else str(table.get("version") or "")
+    """Write ``<name>-<version>.tar.gz`` into ``folder`` and return its path.
+
+    ``archives`` are upstream's, or folders that become one, each under the name that it gets; ``pkg_info`` is None for a
+    project's own sdist, and empty where upstream's source carries none.
+    """
+    row = plan.upstream.value
+    upstream = HeaderParser().parsestr(pkg_info) if pkg_info is not None else None
+    name = distribution_name(plan, table, "" if row.name == "self" else row.name)
+    version = row.version or str(table.get("version") or "")
+    if upstream and upstream["Version"]:
+        version = str(upstream["Version"])
     if not name or not version:
         raise SettingsError(
             "pyproject.toml has no static name and version", "an sdist of upstream=self needs both under [project]"
@@ -51,10 +60,22 @@ def write_sdist(
                     stamp,
                     executable=os.access(file, os.X_OK),
                 )
-            if archive is not None:
-                _add(tar, f"{base}/{EMBEDDED}/{archive.name}", archive.read_bytes(), stamp)
+            for file_name, source in sorted(archives):
+                data = source.read_bytes() if source.is_file() else _packed(source, file_name, stamp)
+                _add(tar, f"{base}/{EMBEDDED}/{file_name}", data, stamp)
             _add(tar, f"{base}/PKG-INFO", _pkg_info(name, version, upstream, plan).encode(), stamp)
     return path
+
+
+def _packed(tree: Path, name: str, stamp: int) -> bytes:
+    """A folder as the bytes of a source archive."""
+    out = io.BytesIO()
+    with gzip.GzipFile(filename="", fileobj=out, mode="wb", mtime=stamp) as packed:
+        with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
+            for path in source_files(tree):
+                inside = f"{name.removesuffix('.tar.gz')}/{path.relative_to(tree).as_posix()}"
+                _add(tar, inside, path.read_bytes(), stamp, executable=os.access(path, os.X_OK))
+    return out.getvalue()
 
 
 def source_date_epoch(environ: Mapping[str, str]) -> int:

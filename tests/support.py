@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -72,3 +75,26 @@ def without_local_nvcc(env: dict[str, str]) -> dict[str, str]:
     """PATH without any folder that holds nvcc."""
     kept = [folder for folder in env["PATH"].split(os.pathsep) if not os.path.exists(os.path.join(folder, "nvcc"))]
     return {**env, "PATH": os.pathsep.join(kept)}
+
+
+def add(tar, name, data=b"x", **fields):
+    """Add a member, with fields of its TarInfo, to an open tar file."""
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    for key, value in fields.items():
+        setattr(info, key, value)
+    tar.addfile(info, io.BytesIO(data) if info.isfile() else None)
+
+
+def tar_of(path, files, top="mamba-1.0"):
+    with tarfile.open(path, "w:gz") as tar:
+        for name, data in files.items():
+            add(tar, f"{top}/{name}", data)
+    return path
+
+
+def zip_of(path, files, top="mamba-v1.0"):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(f"{top}/{name}", data)
+    return path

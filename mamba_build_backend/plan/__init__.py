@@ -6,10 +6,15 @@ raises them. Every field that was chosen among candidates is a :class:`Choice` a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
+
 from .._compat import utils
+from ..errors import Problem
 from ..facts import Facts, Polluted
 from ..settings import Settings
-from ..tables import Tables, minor
+from ..tables import Tables, admits, minor
 from .compiler import decide_compiler
 from .gpus import check_gpus, decide_front_ends
 from .jobs import LITTLE_DISK, decide_jobs, nvcc_flags
@@ -18,10 +23,18 @@ from .sysroot import decide_effective_floor, decide_floor, decide_sysroot, is_po
 from .toolkit import decide_toolkit
 from .torch import decide_pins, decide_torch
 from .types import BuildPlan, Choice, Notebook, Rejected, TorchTarget
-from .upstream import check_upstream, decide_partner, decide_patches, decide_source, decide_upstream
+from .upstream import (
+    check_upstream,
+    decide_partner,
+    decide_patches,
+    decide_source,
+    decide_upstream,
+    newest_with_partner,
+)
 
-__all__ = ["NO_PLACE", "BuildPlan", "Choice", "Rejected", "TorchTarget", "decide"]
+__all__ = ["NO_PLACE", "BuildPlan", "Choice", "Rejected", "TorchTarget", "decide", "decide_together"]
 
+T = TypeVar("T")
 ARCHITECTURES = ("x86_64", "aarch64")
 NO_PLACE = ("platform", "libc", "arch", "python")
 """Codes of the problems that a machine has by itself: no toolkit or compiler would mend them."""
@@ -29,6 +42,66 @@ NO_PLACE = ("platform", "libc", "arch", "python")
 
 def decide(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     """Make the plan for this machine. Never raises for what was found: problems are part of the plan."""
+    plan = _decide_one(settings, facts, tables)
+    return _with_companion(plan, settings, facts, tables) if settings.with_causal_conv1d else plan
+
+
+def decide_together(wanted: Sequence[Settings], facts: Facts, tables: Tables) -> list[BuildPlan]:
+    """A plan for each of the settings, in their order; a causal-conv1d without a version is the mamba-ssm's beside it."""
+    plans: list[BuildPlan] = []
+    for settings in wanted:
+        mamba = plans[0] if plans and plans[0].upstream.value.partner else None
+        if mamba is None or settings.upstream != "causal-conv1d":
+            plans.append(decide(settings, facts, tables))
+            continue
+        release = settings.upstream_version or mamba.partner.value
+        plan = decide(replace(settings, upstream_version=release or None), facts, tables)
+        row, fits = plan.upstream.value, mamba.upstream.value.partner_fits
+        if not admits(fits, row.version):
+            older = newest_with_partner(mamba.upstream.value, mamba.target, dotted_python(facts.machine), tables)
+            chosen = mamba.upstream.value.version if mamba.partner.value else older
+            way = f"build mamba-ssm=={chosen} causal-conv1d   (without a version: the one that goes with it)"
+            found = f"{mamba.upstream.value.title} and {row.title} do not go together"
+            problem = Problem("companion", found, f"it calls the binding of causal-conv1d {fits}", (way,))
+            plan = replace(plan, problems=(*plan.problems, problem))
+        plans.append(plan)
+    return plans
+
+
+def _with_companion(plan: BuildPlan, settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
+    """The plan with causal-conv1d's beside it; what the two have in common was decided alike, from the same facts."""
+    if not plan.partner.value:
+        row = plan.upstream.value
+        found = f"with-causal-conv1d: {row.title} goes with no causal-conv1d here"
+        why = plan.partner.because if row.partner else "it is mamba-ssm that goes with one"
+        older = newest_with_partner(row, plan.target, dotted_python(facts.machine), tables)
+        ways = [f"-C upstream-version={older}   (the newest that one goes with here)"] if older else []
+        problem = Problem("companion", found, why, (*ways, "-C with-causal-conv1d=false"))
+        return replace(plan, problems=plan.problems or (problem,))
+    # An archive, a tree or a repository is one project's source: the other's comes from where it always does.
+    alone = facts.source_kind in ("archive", "tree", "repository")
+    other = replace(
+        settings,
+        upstream="causal-conv1d",
+        upstream_version=plan.partner.value,
+        source="auto" if alone else settings.source,
+    )
+    companion = _decide_one(other, facts, tables)
+    return replace(
+        plan,
+        companion=replace(companion, notes=(), problems=()),
+        pins=replace(plan.pins, value=tuple(pin for pin in plan.pins.value if not pin.startswith("causal-conv1d"))),
+        requirements=_both(plan.requirements, companion.requirements),
+        notes=_both(plan.notes, companion.notes),
+        problems=_both(plan.problems, companion.problems),
+    )
+
+
+def _both(one: tuple[T, ...], other: tuple[T, ...]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys([*one, *other]))
+
+
+def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     book = Notebook()
     _check_platform(facts, book)
     platform = tuple(book.problems)
@@ -41,7 +114,7 @@ def decide(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     check_upstream(upstream.value, target, dotted_python(facts.machine), tables, book)
     compiler = decide_compiler(settings, facts, tables, cuda, target, book)
     sysroot, sysroot_requirements = decide_sysroot(settings, facts, tables, cuda, compiler.value, book)
-    front_ends = decide_front_ends(settings, facts, tables, cuda, toolkit.value, book)
+    front_ends = decide_front_ends(settings, facts, tables, upstream.value, cuda, toolkit.value, book)
     check_gpus(settings, facts, tables, cuda, toolkit.value, target, front_ends.value, book)
     jobs, threads = decide_jobs(settings, facts, front_ends.value)
     pins = decide_pins(upstream.value, torch.value, target, tables, book)
@@ -57,6 +130,7 @@ def decide(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         local_version=_local_version(settings, target),
         upstream=upstream,
         source=source,
+        allow_unverified=settings.allow_unverified,
         patches=decide_patches(upstream.value, cuda, target, tables),
         torch=torch,
         target=target,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from .._compat import version
 from ..facts import Facts, Gpu, Toolkit
 from ..settings import Settings
-from ..tables import Cuda, FrontEnd, Tables, is_newer
+from ..tables import Cuda, FrontEnd, Tables, UpstreamRow, admits, is_newer
 from .remedies import torch_for
 from .types import Choice, Notebook, TorchTarget
 
@@ -16,9 +17,44 @@ OLDEST = 60
 
 
 def decide_front_ends(
+    settings: Settings,
+    facts: Facts,
+    tables: Tables,
+    upstream: UpstreamRow,
+    cuda: str,
+    toolkit: Toolkit | None,
+    book: Notebook,
+) -> Choice[tuple[FrontEnd, ...]]:
+    """The passes of nvcc's front end, and what is assembled from each; what nvcc gets wrong of this upstream is left out."""
+    choice = _front_ends(settings, facts, tables, cuda, toolkit, book)
+    kept: list[FrontEnd] = []
+    for item in choice.value:
+        for bad in upstream.avoid:
+            codes = [code for code in item.codes if code.rstrip("af") == bad.arch]
+            if codes and admits(bad.cuda, cuda):
+                book.note(f"{upstream.name}: {_dotted(bad.arch)} is compiled as {_dotted(bad.use)}: {bad.why}")
+                compute = bad.use if item.compute.rstrip("af") == bad.arch else item.compute
+                replaced = (bad.use if code in codes else code for code in item.codes)
+                item = FrontEnd(compute, tuple(dict.fromkeys(replaced)))  # noqa: PLW2901 - one after the other
+        kept.append(item)
+    return replace(choice, value=_merged(kept))
+
+
+def _merged(passes: list[FrontEnd]) -> tuple[FrontEnd, ...]:
+    """Each code once, and one pass for each front end."""
+    computes: dict[str, dict[str, None]] = {}
+    seen: set[str] = set()
+    for item in passes:
+        codes = [code for code in item.codes if code not in seen]
+        seen.update(code for code in codes if code != "PTX")
+        if codes:
+            computes.setdefault(item.compute, {}).update(dict.fromkeys(codes))
+    return tuple(FrontEnd(compute, tuple(codes)) for compute, codes in computes.items())
+
+
+def _front_ends(
     settings: Settings, facts: Facts, tables: Tables, cuda: str, toolkit: Toolkit | None, book: Notebook
 ) -> Choice[tuple[FrontEnd, ...]]:
-    """The passes of nvcc's front end, and what is assembled from each."""
     if not cuda:
         return Choice((), "there is no CUDA to choose for")
     row = tables.cuda_row(cuda)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Optional, TypeVar
 
 from ..errors import PlanError, Problem
 from ..facts import Compiler, Sysroot, Toolkit, Torch
@@ -52,6 +52,8 @@ class BuildPlan:
     local_version: str
     upstream: Choice[UpstreamRow]
     source: Choice[str]
+    allow_unverified: bool
+    """Whether a source may be something else than what upstream released."""
     patches: Choice[tuple[PatchRow, ...]]
     torch: Choice[Torch | None]
     target: TorchTarget
@@ -77,8 +79,20 @@ class BuildPlan:
     """Whether compilers see the sysroot and the libstdc++ recipe; if not, this machine as it is."""
     repair: bool
     strip: bool
+    companion: Optional[BuildPlan] = None
+    """The plan of the causal-conv1d that goes into the same wheel."""
     notes: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+
+    @property
+    def parts(self) -> tuple[BuildPlan, ...]:
+        """The plans of all that goes into the wheel, this one first."""
+        return (self, self.companion) if self.companion else (self,)
+
+    @property
+    def title(self) -> str:
+        """What is built, as one says it."""
+        return " with ".join(part.upstream.value.title for part in self.parts)
 
     def check(self) -> None:
         """Raise PlanError with all problems, if there are any."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+
 from .._compat import version
 from ..facts import Facts, Torch
 from ..settings import Settings
@@ -28,22 +30,21 @@ def decide_upstream(
     wanted = settings.upstream_version
     if wanted is None and facts.embedded:
         for row in rows:
-            if row.index_file == facts.embedded:
+            if row.archive_name in facts.embedded:
                 return Choice(row, "the version whose source this sdist carries")
     if wanted is None:
         return _default(rows, dict(tables.upstream_defaults)[rows[0].name], target, python)
     for row in rows:
         if row.version == wanted:
             return Choice(row, "setting upstream-version")
-    known = ", ".join(row.version for row in rows)
     nearest = _nearest(rows, wanted)
     book.problem(
         "upstream-version",
-        f"{rows[0].name} {wanted} is not in the table",
-        f"it knows {known}",
-        f"-C upstream-version={nearest.version}",
+        f"{rows[0].name} {wanted} is not among the versions known here, {rows[0].version} to {rows[-1].version}",
+        f"the nearest {'is' if len(nearest) == 1 else 'are'} {' and '.join(row.version for row in nearest)}",
+        *(f"-C upstream-version={row.version}" for row in reversed(nearest)),
     )
-    return Choice(nearest, "the nearest known version")
+    return Choice(nearest[-1], "the nearest known version")
 
 
 def _default(
@@ -72,12 +73,15 @@ def _unmet(row: UpstreamRow, target: TorchTarget, python: str) -> list[tuple[str
     ]
 
 
-def _nearest(rows: list[UpstreamRow], wanted: str) -> UpstreamRow:
+def _nearest(rows: list[UpstreamRow], wanted: str) -> list[UpstreamRow]:
+    """The known version before the wanted one and the one after; of what is no version, the two that look most like it."""
     try:
         older = [row for row in rows if version.Version(row.version) <= version.Version(wanted)]
     except version.InvalidVersion:
-        return rows[-1]
-    return older[-1] if older else rows[0]
+        alike = difflib.get_close_matches(wanted, [row.version for row in rows], 2) or [rows[-1].version]
+        return [row for row in rows if row.version in alike]
+    newer = rows[len(older) :]
+    return [*older[-1:], *newer[:1]]
 
 
 def decide_source(settings: Settings, facts: Facts, row: UpstreamRow, book: Notebook) -> Choice[str]:
@@ -85,8 +89,8 @@ def decide_source(settings: Settings, facts: Facts, row: UpstreamRow, book: Note
     if row.name == "self":
         return Choice("self", "setting upstream: the project's own tree")
     if settings.source not in ("auto", "index", "git"):
-        return Choice(settings.source, "setting source")
-    if settings.source == "auto" and facts.embedded and facts.embedded == row.index_file:
+        return _path(settings, facts, row, book)
+    if settings.source == "auto" and row.archive_name in facts.embedded:
         return Choice("embedded", "this sdist carries it")
     if settings.source == "git" and not row.git_commit:
         book.problem(
@@ -99,6 +103,36 @@ def decide_source(settings: Settings, facts: Facts, row: UpstreamRow, book: Note
         return Choice("index", "the package index, or the cache if it was fetched before")
     why = "setting source" if settings.source == "git" else "the package index's archive holds no CUDA sources"
     return Choice("git", f"tag {row.git_tag}, commit {row.git_commit[:10]}: {why}")
+
+
+def _path(settings: Settings, facts: Facts, row: UpstreamRow, book: Notebook) -> Choice[str]:
+    """The path that the setting names; of a folder of archives the one that is this row's."""
+    auto = "-C source=auto   (the package index, or upstream's repository)"
+    if facts.source_kind == "folder":
+        if row.archive_name in facts.source_files:
+            return Choice(
+                f"{settings.source.rstrip('/')}/{row.archive_name}", "in the folder that setting source names"
+            )
+        book.problem(
+            "source",
+            f"source: {settings.source} holds neither a setup.py nor {row.archive_name}",
+            f"the source of {row.title} is an archive, a tree or a git repository",
+            auto,
+        )
+    if facts.source_kind == "missing":
+        web = "://" in settings.source
+        book.problem(
+            "source",
+            f"source: {settings.source} is not {'a path' if web else 'there'}",
+            f"the source of {row.title} is an archive, a tree or a git repository on this machine",
+            *(
+                [f"git clone {settings.source} /a/folder, then -C source=/a/folder -C allow-unverified=true"]
+                if web
+                else []
+            ),
+            auto,
+        )
+    return Choice(settings.source, "setting source")
 
 
 def decide_partner(
@@ -116,19 +150,26 @@ def decide_partner(
                 f"{row.partner_fits}: python -m pip {way}"
             )
     if not choice.value:
-        older = [
-            item
-            for item in tables.upstream
-            if item.name == row.name
-            and not _unmet(item, target, python)
-            and _partner(item, target, python, tables).value
-        ]
-        way = f"; -C upstream-version={older[-1].version} has one" if older else ""
+        older = newest_with_partner(row, target, python, tables)
+        way = f"; -C upstream-version={older} has one" if older else ""
         book.note(
             f"{row.title} finds no causal-conv1d for torch {target.version} ({choice.because}): "
             f"Mamba-1 runs without its fast path{way}"
         )
     return choice
+
+
+def newest_with_partner(row: UpstreamRow, target: TorchTarget, python: str, tables: Tables) -> str:
+    """The newest version of a project that a causal-conv1d goes with here; empty where none does."""
+    fitting = [
+        item.version
+        for item in tables.upstream
+        if item.name == row.name
+        and item.partner
+        and not _unmet(item, target, python)
+        and _partner(item, target, python, tables).value
+    ]
+    return fitting[-1] if fitting else ""
 
 
 def _partner(row: UpstreamRow, target: TorchTarget, python: str, tables: Tables) -> Choice[str]:
@@ -163,7 +204,7 @@ def check_upstream(row: UpstreamRow, target: TorchTarget, python: str, tables: T
 def decide_patches(row: UpstreamRow, cuda: str, target: TorchTarget, tables: Tables) -> Choice[tuple[PatchRow, ...]]:
     """The patches that this source needs for this CUDA and this torch, in the order of the series."""
     release = minor(target.version) if target.version else ""
-    pairs = [(patch, patch.misfit(row, cuda, release)) for patch in tables.patches]
+    pairs = [(patch, patch.misfit(row, cuda, release, target.cxx_standard)) for patch in tables.patches]
     chosen = tuple(patch for patch, why in pairs if not why)
     because = (
         "; ".join(dict.fromkeys(patch.why for patch in chosen)) or f"{row.title} compiles as it is, as far as is known"

@@ -9,15 +9,16 @@ from pathlib import Path
 
 from ..facts import Facts
 from ..settings import Settings
-from . import compilers, cuda, environment, gpus, machine, sysroots, torch
+from . import compilers, cuda, environment, gpus, machine, source, sysroots, torch
 
 
-def probe_all(settings: Settings, environ: Mapping[str, str], cache: Path, *, embedded: str | None = None) -> Facts:
+def probe_all(settings: Settings, environ: Mapping[str, str], cache: Path, *, embedded: tuple[str, ...] = ()) -> Facts:
     """Look at everything that the plan may want to choose from.
 
     Most of the time goes into waiting for programs, and a slow driver or a compiler on a network disk would hold up all the
     others, so they are asked side by side.
     """
+    source_kind, source_files = source.probe_source(settings)
     torches = torch.probe_torches(settings, environ)
     sites = [Path(item.site) for item in torches]
     with ThreadPoolExecutor() as pool:
@@ -35,4 +36,6 @@ def probe_all(settings: Settings, environ: Mapping[str, str], cache: Path, *, em
             gpus_asked=driver.result().asked,
             polluted=environment.probe_environment(environ),
             embedded=embedded,
+            source_kind=source_kind,
+            source_files=source_files,
         )

@@ -9,6 +9,7 @@ from typing import Any
 
 from .._compat import specifiers, tomllib, version
 from .rows import (
+    BadArch,
     BadPair,
     Cuda,
     Distribution,
@@ -26,6 +27,7 @@ from .rows import (
 
 __all__ = [
     "PATCHES",
+    "BadArch",
     "BadPair",
     "Cuda",
     "Distribution",
@@ -161,6 +163,9 @@ def _upstream_row(name: str, project: Mapping[str, Any], row: Mapping[str, Any])
         raise ValueError(f"{title} has neither an archive with its sha256 nor a tag with its commit")
     if (digest and len(digest) != 64) or (commit and len(commit) != 40):
         raise ValueError(f"{title}: not a sha256, or not a commit")
+    trees = tuple(row.get("tree-sha256", ()))
+    if len(trees) != bool(digest) + bool(commit) or any(len(tree) != 64 for tree in trees):
+        raise ValueError(f"{title}: one tree-sha256 is needed for its archive, and one for its tag")
     if (row.get("torch-min") or row.get("python-min")) and not row.get("needs-why"):
         raise ValueError(f"{title}: what it needs has no 'needs-why'")
     specifiers.SpecifierSet(row.get("transformers", ""))
@@ -172,12 +177,13 @@ def _upstream_row(name: str, project: Mapping[str, Any], row: Mapping[str, Any])
         repository=project["repository"],
         git_tag=row.get("git-tag", ""),
         git_commit=commit,
+        tree_sha256=trees,
         packages=tuple(project["packages"]),
-        guard=project["guard"],
         extensions=tuple(project["extensions"]),
         environment=tuple(project["environment"].items()),
         license=project["license"],
         extras=tuple((extra, tuple(names)) for extra, names in project.get("extras", {}).items()),
+        avoid=tuple(_bad_arch(name, item) for item in project.get("avoid", ())),
         cuda_min=row.get("cuda-min", ""),
         transformers=row.get("transformers", ""),
         torch_min=row.get("torch-min", ""),
@@ -186,6 +192,13 @@ def _upstream_row(name: str, project: Mapping[str, Any], row: Mapping[str, Any])
         partner=row.get("partner", ""),
         partner_fits=row.get("partner-fits", ""),
     )
+
+
+def _bad_arch(name: str, row: Mapping[str, Any]) -> BadArch:
+    if not row.get("source"):
+        raise ValueError(f"tables/upstream.toml: {name}: avoid {row.get('arch')} has no 'source'")
+    specifiers.SpecifierSet(row["cuda"])
+    return BadArch(row["arch"], row["cuda"], row["use"], row["why"])
 
 
 def _series() -> list[dict[str, Any]]:
@@ -201,7 +214,7 @@ def _patch_row(row: Mapping[str, Any]) -> PatchRow:
     for key in ("file", "upstream", "versions", "why", "reported", "until"):
         if not row.get(key):
             raise ValueError(f"patches/series.toml: {row.get('file')} has no {key!r}")
-    ranges = {key: row.get(key, "") for key in ("versions", "cuda", "torch")}
+    ranges = {key: row.get(key, "") for key in ("versions", "cuda", "torch", "cxx")}
     for text in ranges.values():
         specifiers.SpecifierSet(text)
     return PatchRow(file=row["file"], upstream=row["upstream"], why=row["why"], **ranges)

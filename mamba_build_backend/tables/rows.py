@@ -86,6 +86,16 @@ class TorchRow:
 
 
 @dataclass(frozen=True)
+class BadArch:
+    """An architecture for which nvcc makes wrong code of a project, and the one whose code its GPUs run instead."""
+
+    arch: str
+    cuda: str
+    use: str
+    why: str
+
+
+@dataclass(frozen=True)
 class UpstreamRow:
     """One version of one upstream project; ``version`` is empty for ``self``."""
 
@@ -97,12 +107,14 @@ class UpstreamRow:
     repository: str = ""
     git_tag: str = ""
     git_commit: str = ""
+    tree_sha256: tuple[str, ...] = ()
+    """What the content of the index's archive, and of the tag, is known by (archives.tree_sha256)."""
     packages: tuple[str, ...] = ()
-    guard: str = ""
     extensions: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     license: str = ""
     extras: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    avoid: tuple[BadArch, ...] = ()
     cuda_min: str = ""
     """The oldest nvcc that its setup.py takes."""
     transformers: str = ""
@@ -121,27 +133,38 @@ class UpstreamRow:
         """Name and version, as one says them."""
         return f"{self.name} {self.version}" if self.version else "this project"
 
+    @property
+    def archive_name(self) -> str:
+        """The file name of its source archive: the index's, or the same for one made from the tag."""
+        return self.index_file or f"{self.name.replace('-', '_')}-{self.version}.tar.gz"
+
 
 @dataclass(frozen=True)
 class PatchRow:
-    """A patch to upstream's sources. ``versions``, ``cuda`` and ``torch`` are specifiers; empty ones admit all."""
+    """A patch to upstream's sources. ``versions``, ``cuda``, ``torch`` and ``cxx`` are specifiers; empty ones admit all."""
 
     file: str
     upstream: str
     versions: str
     cuda: str
     torch: str
+    cxx: str
+    """Of the language standard: ``>=20``."""
     why: str
 
     def concerns(self, row: UpstreamRow) -> bool:
         """Whether it is for this upstream and this version."""
         return row.name == self.upstream and admits(self.versions, row.version)
 
-    def misfit(self, row: UpstreamRow, cuda: str, torch: str) -> str:
+    def misfit(self, row: UpstreamRow, cuda: str, torch: str, cxx: int) -> str:
         """Why it is not applied; empty where it is."""
         if not self.concerns(row):
             return f"it is for {self.upstream} {self.versions}"
-        for what, ranges, found in (("CUDA", self.cuda, cuda), ("torch", self.torch, torch)):
+        for what, ranges, found in (
+            ("CUDA", self.cuda, cuda),
+            ("torch", self.torch, torch),
+            ("C++", self.cxx, str(cxx)),
+        ):
             if ranges and not (found and admits(ranges, found)):
                 return f"it is for {what} {ranges}"
         return ""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -147,7 +148,7 @@ def test_an_sdist_with_a_wrong_archive_is_refused_by_the_hook(released, bare):
     code = "import mamba_build_backend as b; b.build_sdist('out')"
     done = subprocess.run([sys.executable, "-c", code], cwd=tree, env=bare, capture_output=True, text=True, check=False)
     assert done.returncode == 4
-    assert f"{row.name} {row.version} as released has {row.index_sha256}" in done.stderr
+    assert f"{row.index_file} is damaged" in done.stderr
     assert not (tree / "out").exists()
 
 
@@ -253,7 +254,7 @@ def test_the_same_tree_gives_the_same_sdist(tmp_path):
             {"name": "mamba-ssm-portable"},
             made,
             "Name: mamba_ssm\nVersion: 2.3.0\n\n",
-            archive,
+            [(archive.name, archive)],
             tmp_path / str(number),
             {},
         )
@@ -302,3 +303,30 @@ def test_an_environment_without_pip_is_told_all_that_it_lacks_at_once(tmp_path):
     missing = "packaging platformdirs" if sys.version_info >= (3, 11) else "packaging platformdirs tomli"
     assert f"uv pip install --python {python} {missing}" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_sdist_of_a_version_from_git_carries_its_source_and_builds_from_it(bare, tmp_path):
+    """A version whose archive on the index holds no CUDA sources: the tag's tree goes into the sdist, known by its content."""
+    import tarfile
+
+    from support import zip_of
+
+    from mamba_build_backend import archives
+
+    tree = tmp_path / "tree"
+    shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", "build", "dist", "tests", ".*"))
+    given = zip_of(tmp_path / "mamba-2.2.4.zip", {"setup.py": b"", "csrc/a.cu": b"", "mamba_ssm/__init__.py": b""})
+    content = archives.tree_sha256(archives.unpack(given, tmp_path / "look"))
+    table = tree / "mamba_build_backend/tables/upstream.toml"
+    before, version, after = table.read_text().partition('version = "2.2.4"')
+    table.write_text(before + version + re.sub(r'tree-sha256 = \["\w+"', f'tree-sha256 = ["{content}"', after, count=1))
+    code = "import mamba_build_backend as b; print(b.build_sdist('out', {settings}))"
+    for number, more in enumerate([{"source": str(given), "upstream-version": "2.2.4"}, {}]):
+        command = [sys.executable, "-c", code.format(settings=more)]
+        done = subprocess.run(command, cwd=tree, env=bare, capture_output=True, text=True, check=False)
+        assert done.stdout.strip() == "mamba_ssm_portable-2.2.4.tar.gz", done.stderr
+        with tarfile.open(tree / "out" / done.stdout.strip()) as tar:
+            assert "mamba_ssm_portable-2.2.4/upstream/mamba_ssm-2.2.4.tar.gz" in tar.getnames()
+            tar.extractall(tmp_path / str(number), filter="data")
+        # The second time round: from the sdist's own tree, which knows its version and its source.
+        tree = tmp_path / str(number) / "mamba_ssm_portable-2.2.4"

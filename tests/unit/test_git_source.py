@@ -1,5 +1,6 @@
 """Sources from upstream's repository: by tag, verified by commit, kept, and nothing left behind where it fails."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -7,11 +8,12 @@ import tarfile
 from dataclasses import replace
 
 import pytest
+from support import ROOT
 
-from mamba_build_backend import git_source, sources
+from mamba_build_backend import archives, facts, git_source, plan, settings, sources
 from mamba_build_backend.errors import SourceError
 from mamba_build_backend.plan import Choice
-from mamba_build_backend.tables import UpstreamRow
+from mamba_build_backend.tables import UpstreamRow, load_tables
 
 GIT = shutil.which("git")
 ENV = {
@@ -60,7 +62,7 @@ def test_a_tag_becomes_an_archive_like_those_of_the_index(upstream, tmp_path):
             "mamba-ssm-1.0/setup.py",
         ]
     assert said == [f"fetching v1.0 of {row.repository}"]
-    tree = sources.unpack(path, tmp_path / "tree")
+    tree = archives.unpack(path, tmp_path / "tree")
     assert (tree / "csrc/a.cu").is_file()
 
 
@@ -105,26 +107,49 @@ def test_without_git_it_says_how_to_get_it(upstream, tmp_path):
         export(row, tmp_path, env={**ENV, "PATH": str(tmp_path)})
 
 
-class Plan:
-    def __init__(self, row, source):
-        self.upstream, self.source = Choice(row, "test"), Choice(source, "test")
+def find(row, source, tmp_path, **more):
+    """What a plan for this row makes of the setting source."""
+    data = json.loads((ROOT / "tests/facts/debian12-torch2.11-cuda13.0.json").read_text())
+    made = plan.decide(settings.Settings(**more), facts.from_json(data["facts"]), load_tables())
+    made = replace(made, upstream=Choice(row, "test"), source=Choice(str(source), "test"))
+    (tmp_path / "scratch").mkdir(exist_ok=True)
+    return sources.find(made, tmp_path, tmp_path / "cache", ENV, lambda line: None, tmp_path / "scratch")
 
 
-def test_a_setting_may_name_a_mirror_and_a_folder_that_is_none_is_told(upstream, tmp_path):
+def test_a_checkout_gives_the_commit_of_the_tag_and_not_what_lies_in_it(upstream, tmp_path):
     work, row = upstream
-    assert sources.repository_of(Plan(row, str(work))) == str(work)
-    assert sources.repository_of(Plan(row, "git")) == row.repository
-    assert sources.repository_of(Plan(row, "index")) is None
-    assert sources.repository_of(Plan(replace(row, git_commit=""), str(work))) is None
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(SourceError, match=r"is a folder; for mamba-ssm 1\.0 a git mirror that has v1\.0 is needed"):
-        sources.obtain_archive(Plan(row, str(tmp_path / "empty")), tmp_path, tmp_path / "cache", {}, print)
+    (work / "csrc/a.cu").write_text("// changed since\n")
+    source = find(row, work, tmp_path)
+    assert source.digest == row.git_commit
+    tree = sources.place(source, tmp_path / "placed")
+    assert (tree / "csrc/a.cu").read_text() == "// kernel\n"
 
 
-def test_an_archive_of_a_version_whose_archive_has_no_cuda_sources_is_told(upstream, tmp_path):
+def test_a_checkout_without_the_tag_counts_by_its_files(upstream, tmp_path):
+    work, row = upstream
+    git(work, "tag", "-d", "v1.0")
+    row = replace(row, tree_sha256=(archives.tree_sha256(work),))
+    source = find(row, work, tmp_path)
+    assert (source.path, source.verified) == (work, True)
+
+
+def test_a_fork_s_checkout_is_taken_as_it_lies_there_where_that_was_allowed(upstream, tmp_path):
+    work, row = upstream
+    (work / "csrc/a.cu").write_text("// ours\n")
+    source = find(row, work, tmp_path, allow_unverified=True)
+    assert (source.path, source.verified) == (work, False)
+
+
+def test_a_bare_mirror_whose_tag_was_moved_is_refused(upstream, tmp_path):
+    work, row = upstream
+    git(tmp_path, "clone", "-q", "--mirror", str(work), "mirror.git")
+    assert find(row, tmp_path / "mirror.git", tmp_path).digest == row.git_commit
+    with pytest.raises(SourceError, match="the tag was moved"):
+        find(replace(row, git_commit="0" * 40), tmp_path / "mirror.git", tmp_path)
+
+
+def test_a_folder_that_is_no_source_is_told(upstream, tmp_path):
     _, row = upstream
-    (tmp_path / "mamba_ssm-1.0.tar.gz").write_bytes(b"x")
-    with pytest.raises(SourceError, match="an archive, which holds no CUDA sources"):
-        sources.obtain_archive(
-            Plan(row, str(tmp_path / "mamba_ssm-1.0.tar.gz")), tmp_path, tmp_path / "cache", {}, print
-        )
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SourceError, match=r"holds no setup\.py; the source of mamba-ssm 1\.0 has one"):
+        find(row, tmp_path / "empty", tmp_path)

@@ -11,7 +11,7 @@ from support import ROOT
 PAYLOAD = ROOT / "mamba_build_backend" / "payload" / "mamba_ssm_portable"
 BUILT_FOR = """
 DISTRIBUTION, VERSION = "mamba-ssm-portable", "2.3.2.post1"
-UPSTREAM, UPSTREAM_VERSION = "mamba-ssm", "2.3.2.post1"
+UPSTREAM, PACKAGES = "mamba-ssm 2.3.2.post1", ("mamba_ssm",)
 TORCH, CUDA, CXX11_ABI = "2.11", "13.0", True
 EXTENSIONS, RECORD = ("selective_scan_cuda",), "mamba-build-record.json"
 """

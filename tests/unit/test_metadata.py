@@ -41,7 +41,7 @@ def made(**config):
 
 
 def composed(**config):
-    return metadata.compose_metadata(made(**config), PKG_INFO, {"name": "mamba-ssm-portable"}, ("AUTHORS", "LICENSE"))
+    return metadata.compose_metadata(made(**config), [PKG_INFO], {"name": "mamba-ssm-portable"}, ("AUTHORS", "LICENSE"))
 
 
 def test_the_wheel_is_upstreams_under_our_name_and_pins_its_torch():
@@ -72,10 +72,40 @@ def test_the_wheel_is_upstreams_under_our_name_and_pins_its_torch():
     assert body.endswith("# Mamba\n")
 
 
+CONV_INFO = """\
+Metadata-Version: 2.4
+Name: causal_conv1d
+Version: 1.6.2.post1
+License-File: LICENSE
+Requires-Dist: torch
+Requires-Dist: packaging
+Requires-Dist: einops
+"""
+
+
+def test_a_wheel_with_its_companion_requires_what_both_do_and_not_the_companion():
+    made_ = made(**{"with-causal-conv1d": "true"})
+    pkg_info = PKG_INFO.replace("Requires-Dist: einops\n", "Requires-Dist: einops\nRequires-Dist: causal-conv1d>=1.4\n")
+    names = ("LICENSE", "causal-conv1d/LICENSE")
+    text = metadata.compose_metadata(made_, [pkg_info, CONV_INFO], {"name": "mamba-ssm-portable"}, names)
+    head = text.partition("\n\n")[0].splitlines()
+    assert "License-Expression: Apache-2.0 AND BSD-3-Clause" in head
+    assert [line for line in head if line.startswith("License-File")] == [
+        "License-File: LICENSE",
+        "License-File: causal-conv1d/LICENSE",
+    ]
+    needed = [line for line in head if line.startswith("Requires-Dist")]
+    assert not [line for line in needed if "causal" in line]
+    assert "Requires-Dist: packaging" in needed
+    assert needed.count("Requires-Dist: einops") == 1
+    assert "Provides-Extra: causal-conv1d" in head, "who asks for the extra has it"
+    assert "mamba_ssm 2.3.2.post1 with causal-conv1d 1.6.2.post1, unchanged" in text
+
+
 def composed_for(machine, pkg_info=PKG_INFO):
     chosen, found = recorded.load(ROOT / "tests" / "facts" / f"{machine}.json", {})
     made = plan.decide(chosen, found, tables.load_tables())
-    return metadata.compose_metadata(made, pkg_info, {"name": "mamba-ssm-portable"}, ())
+    return metadata.compose_metadata(made, [pkg_info], {"name": "mamba-ssm-portable"}, ())
 
 
 def test_an_old_torch_brings_the_numpy_and_the_transformers_that_it_works_with():
@@ -113,10 +143,11 @@ def test_a_local_version_is_in_the_metadata_and_in_the_folder_name(given, versio
 
 def test_the_guard_stands_before_the_first_import_and_once():
     source = '"""Doc."""\nfrom __future__ import annotations\n__version__ = "1"\n\nfrom x import y\nimport z\n'
-    once = repair.insert_guard(source)
-    assert once.splitlines()[4:6] == [repair.GUARD.rstrip(), "from x import y"]
+    once = repair.insert_guard(source, "mamba_ssm_portable")
+    assert once.splitlines()[4].startswith("import mamba_ssm_portable._guard  #")
+    assert once.splitlines()[5] == "from x import y"
     assert once.startswith('"""Doc."""\nfrom __future__')
-    assert repair.insert_guard(once) == once
+    assert repair.insert_guard(once, "mamba_ssm_portable") == once
 
 
 def test_the_record_holds_no_home_folder(monkeypatch):
@@ -129,6 +160,6 @@ def test_the_record_holds_no_home_folder(monkeypatch):
 def test_self_keeps_its_own_name_and_pins_torch():
     own = replace(made(), upstream=plan.Choice(tables.UpstreamRow("self", ""), "test"))
     text = metadata.compose_metadata(
-        own, "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\nRequires-Dist: torch\n\n", {}, ()
+        own, ["Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\nRequires-Dist: torch\n\n"], {}, ()
     )
     assert "Name: tiny\nVersion: 1.0\nRequires-Dist: torch==2.11.*\n" in text

@@ -39,7 +39,7 @@ def series(tmp_path, monkeypatch):
     (tmp_path / "patches/0001-a.patch").write_text(PATCH)
     (tmp_path / "tree/csrc").mkdir(parents=True)
     (tmp_path / "tree/csrc/a.cuh").write_text(BEFORE)
-    return PatchRow("0001-a.patch", "mamba-ssm", "<2", ">=13", "", "line 5 is gone"), tmp_path / "tree"
+    return PatchRow("0001-a.patch", "mamba-ssm", "<2", ">=13", "", "", "line 5 is gone"), tmp_path / "tree"
 
 
 def apply(row, tree):
@@ -88,7 +88,7 @@ def test_a_file_that_is_not_there_is_told(series):
 def test_a_patch_that_is_not_there_is_told(series):
     row, tree = series
     with pytest.raises(SourceError, match="is not there"):
-        apply(PatchRow("0002-b.patch", row.upstream, "", "", "", "b"), tree)
+        apply(PatchRow("0002-b.patch", row.upstream, "", "", "", "", "b"), tree)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,17 @@ def test_a_patch_that_is_not_there_is_told(series):
     ],
 )
 def test_a_patch_is_for_what_its_row_says(name, version, cuda, why):
-    assert PatchRow("a", "mamba-ssm", "<2", ">=13", "", "w").misfit(UpstreamRow(name, version), cuda, "2.11") == why
+    assert (
+        PatchRow("a", "mamba-ssm", "<2", ">=13", "", "", "w").misfit(UpstreamRow(name, version), cuda, "2.11", 17)
+        == why
+    )
+
+
+def test_a_patch_may_be_for_a_language_standard():
+    patch = PatchRow("a", "mamba-ssm", "", "", "", ">=20", "w")
+    row = UpstreamRow("mamba-ssm", "1.9")
+    assert patch.misfit(row, "13.0", "2.15", 20) == ""
+    assert patch.misfit(row, "13.0", "2.11", 17) == "it is for C++ >=20"
 
 
 def test_every_patch_of_the_series_is_there_and_every_file_is_in_the_series():

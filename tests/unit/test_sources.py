@@ -1,184 +1,180 @@
-import io
-import os
-import socket
-import tarfile
+"""Sources that a user gives: taken if their content is what upstream released, or if anything was allowed."""
+
+import json
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
+from support import ROOT, tar_of, zip_of
 
-from mamba_build_backend import pip_config, sources
-from mamba_build_backend.errors import SourceError, StorageError
-from mamba_build_backend.plan import Choice
-from mamba_build_backend.tables import UpstreamRow
+from mamba_build_backend import archives, facts, plan, settings, sources, tables
+from mamba_build_backend.errors import SourceError
+from mamba_build_backend.storage import sha256
+from mamba_build_backend.tables import load_tables
 
-DATA = b"what upstream released"
-ROW = UpstreamRow(
-    "mamba-ssm", "2.3.0", "mamba_ssm-2.3.0.tar.gz", "cb1c1cdf4d6b2d7a7a76a3ab0c4a54b7a5ea6a3b27d9bf4a6f6d0ff0d6cbd0c0"
-)
+LOADED = tables.load_tables()
+FILES = {
+    "setup.py": b"print()\n",
+    "csrc/scan.cu": b"// kernel\n",
+    "mamba_ssm/__init__.py": b'__version__ = "2.2.4"\n',
+}
 
 
 @pytest.fixture
-def released(tmp_path):
-    path = tmp_path / ROW.index_file
-    path.write_bytes(DATA)
-    return path, replace(ROW, index_sha256=sources.sha256(path))
+def world(tmp_path, monkeypatch):
+    """A table in which 2.2.4 is the tree above and 2.3.0 the archive of it; returns the way to a plan for a source."""
+    tree = tmp_path / "mamba"
+    for name, data in FILES.items():
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_bytes(data)
+    archive = tar_of(
+        tmp_path / "mamba_ssm-2.3.0.tar.gz", {**FILES, "mamba_ssm/__init__.py": b'__version__ = "2.3.0"\n'}
+    )
+    content = archives.tree_sha256(archives.unpack(archive, tmp_path / "look"))
+    shutil.rmtree(tmp_path / "look")
+
+    def changed(row):
+        if (row.name, row.version) == ("mamba-ssm", "2.2.4"):
+            return replace(row, tree_sha256=(archives.tree_sha256(tree),))
+        if (row.name, row.version) == ("mamba-ssm", "2.3.0"):
+            return replace(row, index_sha256=sha256(archive), tree_sha256=(content,))
+        return row
+
+    known = replace(LOADED, upstream=tuple(changed(row) for row in LOADED.upstream))
+    monkeypatch.setattr(sources, "load_tables", lambda: known)
+    data = json.loads((ROOT / "tests/facts/debian12-torch2.11-cuda13.0.json").read_text())
+
+    def find(source, version="2.2.4", **more):
+        chosen = settings.load_settings({"source": str(source), "upstream-version": version, **more}, {}, {})
+        made = plan.decide(chosen, facts.from_json(data["facts"]), known)
+        (tmp_path / "scratch").mkdir(exist_ok=True)
+        return sources.find(made, tmp_path, tmp_path / "cache", {}, lambda line: None, tmp_path / "scratch")
+
+    return tree, archive, find
 
 
-class Plan:
-    def __init__(self, row, source):
-        self.upstream, self.source = Choice(row, "test"), Choice(source, "test")
+def test_the_released_archive_is_taken_by_its_hash(world):
+    _, archive, find = world
+    source = find(archive, "2.3.0")
+    assert (source.path, source.digest, source.verified) == (archive, sha256(archive), True)
 
 
-def obtain(row, source, tmp_path, environ=None):
-    return sources.obtain_archive(Plan(row, source), tmp_path, tmp_path / "cache", environ or {}, lambda line: None)
+def test_a_tree_is_taken_by_its_content_whatever_its_name(world, tmp_path):
+    tree, _, find = world
+    source = find(tree)
+    assert (source.path, source.verified) == (tree, True)
+    other = tmp_path / "another name"
+    shutil.copytree(tree, other)
+    assert find(other).digest == source.digest
 
 
-def test_a_given_archive_is_taken_if_its_content_is_the_released_one(released, tmp_path):
-    path, row = released
-    assert obtain(row, str(path), tmp_path) == path
+@pytest.mark.parametrize("pack", [tar_of, zip_of])
+def test_the_same_content_packed_by_somebody_else_is_taken_too(world, tmp_path, pack):
+    tree, _, find = world
+    source = find(pack(tmp_path / "v2.2.4.archive", FILES))
+    assert source.verified
+    assert source.digest == archives.tree_sha256(tree)
+    placed = sources.place(source, tmp_path / "placed")
+    assert (placed / "csrc/scan.cu").read_bytes() == FILES["csrc/scan.cu"]
 
 
-def test_an_archive_with_another_content_is_refused(released, tmp_path):
-    path, row = released
-    path.write_bytes(DATA + b"!")
-    with pytest.raises(SourceError, match="as released has") as caught:
-        obtain(row, str(path), tmp_path)
+@pytest.mark.parametrize("how", ["changed", "patched"])
+def test_a_tree_that_was_changed_is_refused_and_left_as_it_is(world, how):
+    tree, _, find = world
+    (tree / "csrc/scan.cu").write_text(f"// {how}\n")
+    with pytest.raises(
+        SourceError, match=r"is not mamba-ssm 2\.2\.4 as released: .* changed, or patched already"
+    ) as caught:
+        find(tree)
     assert caught.value.exit_code == 4
-    assert row.index_sha256 in str(caught.value)
+    assert "-C allow-unverified=true" in str(caught.value)
+    assert sorted(str(path.relative_to(tree)) for path in tree.rglob("*") if path.is_file()) == sorted(FILES)
+    assert (tree / "csrc/scan.cu").read_text() == f"// {how}\n"
 
 
-def test_an_sdist_whose_archive_was_changed_is_refused(released, tmp_path):
-    _, row = released
+def test_a_fork_is_taken_where_that_was_allowed_and_is_marked(world):
+    tree, _, find = world
+    (tree / "csrc/scan.cu").write_text("// ours\n")
+    source = find(tree, **{"allow-unverified": "true"})
+    assert not source.verified
+    assert source.digest == archives.tree_sha256(tree)
+
+
+def test_a_fork_with_a_version_of_its_own_is_built_by_the_rules_of_the_one_that_was_named(world):
+    tree, _, find = world
+    (tree / "mamba_ssm/__init__.py").write_text('__version__ = "2.2.4+mine"\n')
+    assert not find(tree, "2.3.0", **{"allow-unverified": "true"}).verified
+
+
+def test_a_fork_of_another_version_than_the_planned_one_is_named(world):
+    tree, _, find = world
+    (tree / "csrc/scan.cu").write_text("// ours\n")
+    with pytest.raises(SourceError, match=r"is mamba-ssm 2\.2\.4; mamba-ssm 2\.3\.0 is what is to be built") as caught:
+        find(tree, "2.3.0", **{"allow-unverified": "true"})
+    assert "-C upstream-version=2.2.4" in str(caught.value)
+
+
+@pytest.mark.parametrize("allowed", ["true", "false"])
+def test_another_released_version_is_named_whatever_was_allowed(world, allowed):
+    tree, _, find = world
+    with pytest.raises(SourceError, match=r"is mamba-ssm 2\.2\.4; mamba-ssm 2\.3\.0 is what is to be built"):
+        find(tree, "2.3.0", **{"allow-unverified": allowed})
+
+
+@pytest.mark.parametrize("allowed", ["true", "false"])
+@pytest.mark.parametrize(
+    ("lost", "told"), [("setup.py", r"holds no setup\.py"), ("csrc/scan.cu", r"holds no CUDA sources \(\*\.cu\)")]
+)
+def test_an_archive_without_what_is_compiled_is_refused_whatever_was_allowed(world, tmp_path, lost, told, allowed):
+    _, _, find = world
+    files = {name: data for name, data in FILES.items() if name != lost}
+    with pytest.raises(SourceError, match=told) as caught:
+        find(tar_of(tmp_path / "mamba_ssm-2.2.4.tar.gz", files), **{"allow-unverified": allowed})
+    assert "-C source=auto" in str(caught.value)
+
+
+def test_a_damaged_archive_and_one_that_is_not_there_are_told(world, tmp_path):
+    _, _, find = world
+    (tmp_path / "a.tar.gz").write_bytes(b"x")
+    with pytest.raises(SourceError, match=r"a\.tar\.gz is damaged"):
+        find(tmp_path / "a.tar.gz")
+    with pytest.raises(SourceError, match=r"b\.tar\.gz cannot be read: No such file"):
+        find(tmp_path / "b.tar.gz")
+
+
+def test_an_sdists_own_archive_is_verified_like_any_other(world, tmp_path):
+    _, archive, find = world
     (tmp_path / "upstream").mkdir()
-    (tmp_path / "upstream" / row.index_file).write_bytes(b"something else")
-    assert sources.embedded_archive(tmp_path) == row.index_file
-    with pytest.raises(SourceError, match="as released has"):
-        obtain(row, "embedded", tmp_path)
-
-
-@pytest.mark.parametrize(("name", "found"), [("missing.tar.gz", "is not there"), ("", "is a folder")])
-def test_a_source_that_is_no_file_is_refused(tmp_path, name, found):
-    with pytest.raises(SourceError, match=found):
-        obtain(ROW, str(tmp_path / name), tmp_path)
-
-
-def test_no_network_and_no_cache_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources.time, "sleep", lambda seconds: None)
-    with socket.socket() as taken:  # bound and not listening: every connection is refused
-        taken.bind(("127.0.0.1", 0))
-        environ = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": f"http://127.0.0.1:{taken.getsockname()[1]}/simple"}
-        with pytest.raises(SourceError, match="could not be fetched") as caught:
-            obtain(ROW, "index", tmp_path, environ)
-    assert "-C source=/path/to/mamba_ssm-2.3.0.tar.gz" in str(caught.value)
-    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
-
-
-def test_no_index_and_no_find_links_is_said(tmp_path):
-    with pytest.raises(SourceError, match="no-index and no find-links"):
-        obtain(ROW, "index", tmp_path, {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1"})
-
-
-def test_a_folder_of_find_links_serves_without_any_index(released, tmp_path):
-    path, row = released
-    with tarfile.open(path, "w:gz") as tar:
-        _add(tar, "mamba_ssm-2.3.0/PKG-INFO", b"Name: mamba_ssm\nVersion: 2.3.0\n")
-    row = replace(row, index_sha256=sources.sha256(path))
-    environ = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path)}
-    got = obtain(row, "index", tmp_path, environ)
-    assert got == sources.cached_archive(row, tmp_path / "cache")
-    assert got.read_bytes() == path.read_bytes()
-    path.unlink()
-    assert obtain(row, "index", tmp_path, {"PIP_NO_INDEX": "1"}) == got, "the second time it comes from the cache"
-
-
-def test_a_full_cache_folder_is_told_as_such_and_not_as_a_network_error(tiny_disk, tmp_path):
-    archive = tmp_path / ROW.index_file
-    with tarfile.open(archive, "w:gz", compresslevel=0) as tar:
-        _add(tar, "mamba_ssm-2.3.0/PKG-INFO", b"Name: mamba_ssm\nVersion: 2.3.0\n" + bytes(200_000))
-    row = replace(ROW, index_sha256=sources.sha256(archive))
-    environ = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path)}
-    with pytest.raises(StorageError, match="it is full"):
-        sources.obtain_archive(Plan(row, "index"), tmp_path, tiny_disk, environ, lambda line: None)
-    assert not [path for path in tiny_disk.rglob("*") if path.is_file()]
-
-
-def test_the_archive_of_another_version_is_named(monkeypatch, released, tmp_path):
-    path, row = released
-    tables = sources.load_tables()
-    monkeypatch.setattr(sources, "load_tables", lambda: replace(tables, upstream=(replace(row, version="2.2.9"),)))
-    with pytest.raises(SourceError, match=r"is mamba-ssm 2\.2\.9; mamba-ssm 2\.3\.0 is what is to be built"):
-        obtain(replace(row, index_sha256="0" * 64), str(path), tmp_path)
-
-
-def test_an_index_that_serves_another_content_is_refused(released, tmp_path):
-    path, row = released
-    with tarfile.open(path, "w:gz") as tar:
-        _add(tar, "mamba_ssm-2.3.0/PKG-INFO", b"tampered")
-    environ = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path)}
-    with pytest.raises(SourceError, match="with the sha256"):
-        obtain(row, "index", tmp_path, environ)
-
-
-def _add(tar, name, data=b"x", **fields):
-    info = tarfile.TarInfo(name)
-    info.size = len(data)
-    for key, value in fields.items():
-        setattr(info, key, value)
-    tar.addfile(info, io.BytesIO(data) if info.isfile() else None)
+    shutil.copyfile(archive, tmp_path / "upstream" / archive.name)
+    assert sources.embedded_archives(tmp_path) == (archive.name,)
+    made = find(tmp_path / "upstream" / archive.name, "2.3.0")
+    assert made.digest == sha256(archive)
 
 
 @pytest.mark.parametrize(
-    ("name", "fields"),
-    [
-        ("../outside", {}),
-        ("/absolute", {}),
-        ("top/link", {"type": tarfile.SYMTYPE, "linkname": "/etc/passwd", "size": 0}),
-        ("top/hard", {"type": tarfile.LNKTYPE, "linkname": "top/x", "size": 0}),
-        ("top/device", {"type": tarfile.CHRTYPE, "size": 0}),
-    ],
+    "row",
+    [row for row in LOADED.upstream if row.index_sha256][:1] + list(LOADED.upstream[:1]),
+    ids=lambda row: row.title,
 )
-def test_an_archive_with_a_dangerous_member_is_refused(tmp_path, name, fields):
-    archive = tmp_path / "bad.tar.gz"
-    with tarfile.open(archive, "w:gz") as tar:
-        _add(tar, "top/x")
-        _add(tar, name, **fields)
-    with pytest.raises(SourceError, match="link, a device or a path that leads outside"):
-        sources.unpack(archive, tmp_path / "out")
+def test_every_row_knows_the_content_of_its_archive_and_of_its_tag(row):
+    assert len(row.tree_sha256) == bool(row.index_sha256) + bool(row.git_commit)
 
 
-@pytest.mark.parametrize("data", [b"", b"not a tar file at all", b"\x1f\x8b\x08\x00cut off"])
-def test_a_damaged_archive_is_refused(tmp_path, data):
-    archive = tmp_path / "bad.tar.gz"
-    archive.write_bytes(data)
-    with pytest.raises(SourceError, match="is damaged"):
-        sources.unpack(archive, tmp_path / "out")
+def test_no_two_versions_have_the_same_content():
+    trees = [tree for row in load_tables().upstream for tree in row.tree_sha256]
+    assert len(trees) == len(set(trees)) >= 75
 
 
-def test_pips_files_and_variables_are_merged_in_pips_order(tmp_path):
-    user, override = tmp_path / "home/.config/pip/pip.conf", tmp_path / "override.conf"
-    user.parent.mkdir(parents=True)
-    user.write_text(
-        "[global]\nindex-url = https://user.example/simple\nextra-index-url =\n  https://a.example\n  https://b.example\ntimeout = 60\n"
-    )
-    override.write_text("[global]\nindex_url = https://override.example/simple\n[install]\ntrusted-host = h.example\n")
-    environ = {"HOME": str(tmp_path / "home"), "XDG_CONFIG_DIRS": str(tmp_path / "none")}
-    config = pip_config.read_index_config(environ, prefix=str(tmp_path))
-    assert config.index_urls == ("https://user.example/simple",)
-    assert config.timeout == 60
-    config = pip_config.read_index_config(
-        {**environ, "PIP_CONFIG_FILE": str(override), "PIP_CERT": "/ca.pem"}, prefix=str(tmp_path)
-    )
-    assert config.index_urls == ("https://override.example/simple",)
-    assert config.extra_index_urls == ("https://a.example", "https://b.example")
-    assert (config.trusted_hosts, config.cert) == (("h.example",), "/ca.pem")
-    config = pip_config.read_index_config(
-        {**environ, "PIP_INDEX_URL": "https://env.example/simple"}, prefix=str(tmp_path)
-    )
-    assert config.index_urls == ("https://env.example/simple",)
-
-
-def test_uvs_variables_count_where_pip_says_nothing():
-    config = pip_config.read_index_config(
-        {"PIP_CONFIG_FILE": os.devnull, "UV_DEFAULT_INDEX": "https://uv.example/simple"}
-    )
-    assert config.index_urls == ("https://uv.example/simple",)
+@pytest.mark.parametrize("command", ["doctor", "build"])
+def test_a_source_that_is_not_there_is_said_before_anything_is_installed(command, clean_env, tmp_path):
+    facts_option = ["--facts", str(ROOT / "tests/facts/source-missing.json")] if command == "doctor" else []
+    done = subprocess.run(
+        [sys.executable, "-m", "mamba_build_backend", command, *facts_option, "-C", f"source={tmp_path}/nowhere"],
+        cwd=ROOT, env=clean_env, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 3
+    words = " ".join((done.stdout + done.stderr).split())
+    assert "nowhere is not there; the source of mamba-ssm" in words
+    assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""Added by mamba-ssm-portable: what this installation was built for, and whether it fits.
+"""Added by mamba-ssm-portable, to a wheel of causal-conv1d as ``causal_conv1d_portable``: what this installation was built for, and whether it fits.
 
 ``python -m mamba_ssm_portable`` checks the installation and prints a table.
 """

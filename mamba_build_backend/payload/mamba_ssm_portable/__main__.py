@@ -1,4 +1,4 @@
-"""``python -m mamba_ssm_portable``: does this installation work here? Exit code 0 if nothing failed."""
+"""``python -m mamba_ssm_portable`` (or ``causal_conv1d_portable``): does this installation work here? Exit code 0 if nothing failed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SIGNS = {"ok": "ok", "failed": "FAILED", "unchecked": "-"}
 def main() -> int:
     """Print the table, or the same as JSON."""
     parser = argparse.ArgumentParser(
-        prog="python -m mamba_ssm_portable",
+        prog=f"python -m {__package__}",
         description="Check this installation against the torch and the GPU that are here.",
     )
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 DISTRIBUTION: str = "mamba-ssm-portable"
 VERSION: str = "0"
-UPSTREAM: str = "mamba-ssm"
-UPSTREAM_VERSION: str = "0"
+UPSTREAM: str = "mamba-ssm 0"
+PACKAGES: tuple[str, ...] = ("mamba_ssm",)
 TORCH: str = "0.0"
 CUDA: str = "0.0"
 CXX11_ABI: bool | None = None

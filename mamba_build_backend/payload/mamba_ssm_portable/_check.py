@@ -29,7 +29,7 @@ def all_rows() -> list[Row]:
     if torch_row.state == "failed":
         return rows
     rows += [_extension(name) for name in _built_for.EXTENSIONS]
-    rows.append(_package())
+    rows += [_package(name) for name in _built_for.PACKAGES]
     if any(row.state == "failed" for row in rows):
         return rows
     return [*rows, *_gpu()]
@@ -41,7 +41,11 @@ def _wheel() -> Row:
     except LookupError as error:
         return Row("wheel", "failed", str(error))
     codes = " ".join(code for item in record["plan"]["front_ends"]["value"] for code in item["codes"])
-    return Row("wheel", "ok", f"{_built_for.DISTRIBUTION} {_built_for.VERSION}, GPU code for {codes}")
+    found = f"{_built_for.DISTRIBUTION} {_built_for.VERSION}, GPU code for {codes}"
+    forks = [item["name"] for item in [record["upstream"], *record["companions"]] if not item["verified"]]
+    if forks:
+        found += f"\nbuilt from a source of {' and '.join(forks)} that is not as upstream released it"
+    return Row("wheel", "ok", found)
 
 
 def _glibc() -> Row:
@@ -88,8 +92,7 @@ def _extension(name: str) -> Row:
     return Row(name, "ok", os.path.basename(str(module.__file__)))
 
 
-def _package() -> Row:
-    name = _built_for.UPSTREAM.replace("-", "_")
+def _package(name: str) -> Row:
     try:
         module = importlib.import_module(name)
     except Exception as error:  # what a package does on import is its own; the user needs to see it
@@ -104,21 +107,40 @@ def _gpu() -> Iterator[Row]:
         yield Row("GPU", "unchecked", "no GPU that torch can use")
         yield Row("kernels", "unchecked", "they run on a GPU only")
         return
+    checks = {"mamba_ssm": _selective_scan, "causal_conv1d": _convolution}
     major, minor = torch.cuda.get_device_capability()
     yield Row("GPU", "ok", f"{torch.cuda.get_device_name()}, compute capability {major}.{minor}")
-    yield _kernels(torch)
+    for package in _built_for.PACKAGES:
+        yield checks[package](torch)
 
 
-def _kernels(torch: Any) -> Row:
+def _selective_scan(torch: Any) -> Row:
     """Run the selective scan, forward and backward, against upstream's own reference in plain torch."""
     from mamba_ssm.ops.selective_scan_interface import selective_scan_fn, selective_scan_ref
 
+    names = ("out", "du", "ddelta", "dA", "dB", "dC", "dD")
+    # Tolerances of upstream's tests/ops/test_selective_scan.py, relative part.
+    tolerances = ((torch.float32, 6e-4), (torch.float16, 3e-3), (torch.bfloat16, 3e-2))
+    return _compare("selective scan", _scan, (selective_scan_fn, selective_scan_ref), names, tolerances)
+
+
+def _convolution(torch: Any) -> Row:
+    """The same for causal-conv1d."""
+    from causal_conv1d import causal_conv1d_fn
+    from causal_conv1d.causal_conv1d_interface import causal_conv1d_ref
+
+    # Tolerances of upstream's tests/test_causal_conv1d.py, relative part.
+    tolerances = ((torch.float32, 3e-4), (torch.float16, 3e-3), (torch.bfloat16, 1e-2))
+    names = ("out", "dx", "dweight", "dbias")
+    return _compare("causal conv1d", _conv, (causal_conv1d_fn, causal_conv1d_ref), names, tolerances)
+
+
+def _compare(what: str, run: Any, functions: Any, names: Any, tolerances: Any) -> Row:
     worst = []
     try:
-        # Tolerances of upstream's tests/ops/test_selective_scan.py, relative part.
-        for dtype, tolerance in ((torch.float32, 6e-4), (torch.float16, 3e-3), (torch.bfloat16, 3e-2)):
-            ours, reference = (_scan(torch, scan, dtype) for scan in (selective_scan_fn, selective_scan_ref))
-            for name, a, b in zip(("out", "du", "ddelta", "dA", "dB", "dC", "dD"), ours, reference):
+        for dtype, tolerance in tolerances:
+            ours, reference = (run(function, dtype) for function in functions)
+            for name, a, b in zip(names, ours, reference):
                 scale = b.float().abs().max().item() or 1.0
                 error = (a.float() - b.float()).abs().max().item() / scale
                 # Gradients sum over the sequence: upstream allows them several times the forward tolerance.
@@ -128,18 +150,32 @@ def _kernels(torch: Any) -> Row:
                     return Row(
                         "kernels",
                         "failed",
-                        f"{name} in {dtype} is off by {error:.1e} of its largest value; {allowed:.0e} is allowed",
+                        f"{what}: {name} in {dtype} is off by {error:.1e} of its largest value; {allowed:.0e} is allowed",
                     )
     except RuntimeError as error:
-        return Row("kernels", "failed", str(error).splitlines()[0])
+        return Row("kernels", "failed", f"{what}: {str(error).splitlines()[0]}")
     return Row(
         "kernels",
         "ok",
-        f"selective scan, forward and backward, fp32 fp16 bf16: as the reference ({max(worst):.0%} of what is allowed)",
+        f"{what}, forward and backward, fp32 fp16 bf16: as the reference ({max(worst):.0%} of what is allowed)",
     )
 
 
-def _scan(torch: Any, scan: Any, dtype: Any) -> list[Any]:
+def _conv(convolve: Any, dtype: Any) -> list[Any]:
+    import torch
+
+    torch.manual_seed(0)
+    x = torch.randn(2, 64, 512, device="cuda", dtype=dtype).requires_grad_()
+    weight = torch.randn(64, 4, device="cuda", dtype=dtype).requires_grad_()
+    bias = torch.randn(64, device="cuda", dtype=dtype).requires_grad_()
+    out = convolve(x, weight, bias, activation="silu")
+    out.backward(torch.randn_like(out))
+    return [out.detach(), x.grad, weight.grad, bias.grad]
+
+
+def _scan(scan: Any, dtype: Any) -> list[Any]:
+    import torch
+
     torch.manual_seed(0)
     batch, dim, state, length = 2, 64, 16, 512
     made = {"device": "cuda", "dtype": dtype}

@@ -7,7 +7,7 @@ from . import _built_for
 
 def misfit() -> str | None:
     """Why the torch that is installed does not fit this wheel, and what to type; None if it fits."""
-    name = f"{_built_for.UPSTREAM} {_built_for.UPSTREAM_VERSION} ({_built_for.DISTRIBUTION})"
+    name = f"{_built_for.UPSTREAM} ({_built_for.DISTRIBUTION})"
     cuda = _built_for.CUDA.partition(".")[0]
     built = f"{name} was built for torch {_built_for.TORCH} with CUDA {cuda}"
     install = f"python -m pip install 'torch=={_built_for.TORCH}.*'"

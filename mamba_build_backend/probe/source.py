@@ -1,0 +1,30 @@
+"""What the setting ``source`` points to, where it is a path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..git_source import is_repository
+from ..settings import Settings
+
+
+def probe_source(settings: Settings) -> tuple[str, tuple[str, ...]]:
+    """Its kind, and of a folder of archives their names.
+
+    The kind is ``tree``, ``archive``, ``repository``, ``folder``, ``missing``, or empty where the setting is no path.
+    """
+    if settings.source in ("auto", "index", "git"):
+        return "", ()
+    path = Path(settings.source).expanduser().absolute()
+    try:
+        if path.is_file():
+            return "archive", ()
+        if not path.is_dir():
+            return "missing", ()
+        if (path / "setup.py").is_file():
+            return "tree", ()
+        if is_repository(path):
+            return "repository", ()
+        return "folder", tuple(sorted(item.name for item in path.iterdir() if item.is_file()))
+    except OSError:
+        return "missing", ()

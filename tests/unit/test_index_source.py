@@ -1,0 +1,129 @@
+"""Sources from the package index: as pip would find them, verified, kept; nothing left behind where that fails."""
+
+import os
+import socket
+from dataclasses import replace
+
+import pytest
+from support import tar_of
+
+from mamba_build_backend import index_source
+from mamba_build_backend.errors import SourceError, StorageError
+from mamba_build_backend.storage import sha256
+from mamba_build_backend.tables import UpstreamRow
+
+NAME = "mamba_ssm-2.3.0.tar.gz"
+NOBODY = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1"}
+
+
+@pytest.fixture
+def links(tmp_path):
+    """A folder that pip's find-links may name, and the row of the archive in it."""
+    (tmp_path / "links").mkdir()
+    path = tar_of(
+        tmp_path / "links" / NAME, {"PKG-INFO": b"Name: mamba_ssm\nVersion: 2.3.0\n", "big": os.urandom(200_000)}
+    )
+    return tmp_path / "links", UpstreamRow("mamba-ssm", "2.3.0", NAME, sha256(path))
+
+
+def obtain(row, cache, environ):
+    return index_source.obtain(row, cache, environ, lambda line: None)
+
+
+def kept(folder):
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_folder_of_find_links_serves_without_any_index_and_once(links, tmp_path):
+    folder, row = links
+    got = obtain(row, tmp_path / "cache", {**NOBODY, "PIP_FIND_LINKS": str(folder)})
+    assert got == index_source.cached_archive(row, tmp_path / "cache")
+    assert sha256(got) == row.index_sha256
+    (folder / NAME).unlink()
+    assert obtain(row, tmp_path / "cache", NOBODY) == got, "the second time it comes from the cache"
+
+
+def test_a_damaged_file_in_the_cache_is_fetched_again(links, tmp_path):
+    folder, row = links
+    environ = {**NOBODY, "PIP_FIND_LINKS": str(folder)}
+    got = obtain(row, tmp_path / "cache", environ)
+    got.write_bytes(got.read_bytes()[:-1])
+    assert sha256(obtain(row, tmp_path / "cache", environ)) == row.index_sha256
+
+
+def test_an_index_without_the_file_names_the_newest_that_it_has(links, tmp_path):
+    folder, row = links
+    environ = {**NOBODY, "PIP_FIND_LINKS": str(folder)}
+    row = replace(row, version="2.3.9", index_file="mamba_ssm-2.3.9.tar.gz")
+    with pytest.raises(SourceError, match=r"no such file; the newest that it lists is 2\.3\.0") as caught:
+        obtain(row, tmp_path / "cache", environ)
+    assert "-C source=/path/to/mamba_ssm-2.3.9.tar.gz" in str(caught.value)
+    assert kept(tmp_path / "cache") == []
+
+
+def test_an_index_that_serves_another_content_is_refused(links, tmp_path):
+    folder, row = links
+    (folder / NAME).write_bytes(b"tampered")
+    with pytest.raises(SourceError, match="with the sha256"):
+        obtain(row, tmp_path / "cache", {**NOBODY, "PIP_FIND_LINKS": str(folder)})
+    assert kept(tmp_path / "cache") == []
+
+
+def test_no_network_and_no_cache_is_one_sentence_and_leaves_nothing(links, tmp_path, monkeypatch):
+    waited = []
+    monkeypatch.setattr(index_source.time, "sleep", waited.append)
+    with socket.socket() as taken:  # bound and not listening: every connection is refused
+        taken.bind(("127.0.0.1", 0))
+        environ = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": f"http://127.0.0.1:{taken.getsockname()[1]}/simple"}
+        with pytest.raises(SourceError, match="could not be fetched") as caught:
+            obtain(links[1], tmp_path / "cache", environ)
+    assert "-C source=/path/to/mamba_ssm-2.3.0.tar.gz" in str(caught.value)
+    assert len(waited) == 2, "three attempts"
+    assert kept(tmp_path / "cache") == []
+
+
+def test_a_connection_that_breaks_is_tried_again(links, tmp_path, monkeypatch):
+    """An index on this machine, whose first answer for the file ends in the middle."""
+    import http.server
+    import threading
+
+    folder, row = links
+    data, asked = (folder / NAME).read_bytes(), []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            page = f'<a href="/files/{NAME}#sha256={row.index_sha256}">{NAME}</a>'.encode()
+            body = data if self.path.startswith("/files/") else page
+            self.send_response(200)
+            self.send_header("Content-Type", "application/octet-stream" if body is data else "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if body is data:
+                asked.append(self.path)
+            self.wfile.write(body[:1000] if body is data and len(asked) == 1 else body)
+
+        def log_message(self, *arguments):
+            pass
+
+    monkeypatch.setattr(index_source.time, "sleep", lambda seconds: None)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        environ = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": f"http://127.0.0.1:{server.server_port}/simple"}
+        assert sha256(obtain(row, tmp_path / "cache", environ)) == row.index_sha256
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert len(asked) == 2
+
+
+def test_no_index_and_no_find_links_is_said(links, tmp_path):
+    with pytest.raises(SourceError, match="no-index and no find-links"):
+        obtain(links[1], tmp_path / "cache", NOBODY)
+
+
+def test_a_full_cache_folder_is_told_as_such_and_not_as_a_network_error(links, tiny_disk):
+    folder, row = links
+    with pytest.raises(StorageError, match="it is full"):
+        obtain(row, tiny_disk, {**NOBODY, "PIP_FIND_LINKS": str(folder)})
+    assert kept(tiny_disk) == []

@@ -1,0 +1,101 @@
+"""``build mamba-ssm causal-conv1d``: what is asked for, and one plan for all of it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from support import ROOT
+
+from mamba_build_backend import facts, frontend, plan, settings, tables
+from mamba_build_backend.errors import PlanError, SettingsError
+
+LOADED = tables.load_tables()
+
+
+def planned(machine, *targets, **given):
+    data = json.loads((ROOT / f"tests/facts/{machine}.json").read_text())
+    wanted = frontend.with_targets(given, targets)
+    made = plan.decide_together(
+        [settings.load_settings(item, {}, {}) for item in wanted], facts.from_json(data["facts"]), LOADED
+    )
+    return [item.upstream.value.title for item in made], made
+
+
+@pytest.mark.parametrize(
+    ("targets", "titles"),
+    [
+        (["causal-conv1d==1.6.1"], ["causal-conv1d 1.6.1"]),
+        (["causal_conv1d"], ["causal-conv1d 1.6.1"]),
+        (["mamba-ssm"], ["mamba-ssm 2.3.2.post1"]),
+        (["mamba-ssm-portable==2.3.0"], ["mamba-ssm 2.3.0"]),
+        (["mamba-ssm", "causal-conv1d"], ["mamba-ssm 2.3.2.post1", "causal-conv1d 1.6.2.post1"]),
+        (["causal-conv1d", "mamba-ssm==2.2.4"], ["mamba-ssm 2.2.4", "causal-conv1d 1.5.0.post8"]),
+        (["mamba-ssm==2.3.0", "causal-conv1d==1.6.1"], ["mamba-ssm 2.3.0", "causal-conv1d 1.6.1"]),
+        ([], ["mamba-ssm 2.3.2.post1"]),
+    ],
+)
+def test_what_is_named_is_built_and_a_causal_conv1d_without_a_version_goes_with_its_mamba(targets, titles):
+    named, made = planned("debian12-torch2.11-cuda13.0", *targets)
+    assert named == titles
+    frontend.raise_together(made)
+
+
+def test_a_pair_that_does_not_go_together_is_told_with_one_that_does():
+    _, made = planned("debian12-torch2.11-cuda13.0", "mamba-ssm==2.2.4", "causal-conv1d==1.6.1")
+    with pytest.raises(PlanError, match=r"mamba-ssm 2\.2\.4 and causal-conv1d 1\.6\.1 do not go together") as caught:
+        frontend.raise_together(made)
+    assert "build mamba-ssm==2.2.4 causal-conv1d" in str(caught.value)
+
+
+def test_where_none_goes_with_this_torch_an_older_mamba_is_named():
+    _, made = planned("numpy-2.1-torch-2.1.2", "mamba-ssm==2.3.0", "causal-conv1d")
+    with pytest.raises(PlanError) as caught:
+        frontend.raise_together(made)
+    assert "build mamba-ssm==2.2.4 causal-conv1d" in str(caught.value)
+
+
+def test_the_problems_of_all_are_told_at_once_and_each_once():
+    _, made = planned("no-gxx", "mamba-ssm==9.9", "causal-conv1d==0.1")
+    with pytest.raises(PlanError) as caught:
+        frontend.raise_together(made)
+    codes = [problem.code for problem in caught.value.problems]
+    assert codes.count("no-compiler") + codes.count("compiler") <= 1
+    assert codes.count("upstream-version") == 2
+
+
+@pytest.mark.parametrize(
+    ("targets", "given", "told"),
+    [
+        (["causal-conv1d>=1.6"], {}, "names no project and version"),
+        (["causal-conv1d==1.*,<2"], {}, "names no project and version"),
+        (["./mamba"], {}, "is not one of its projects|names no project"),
+        (["mamba-ssm", "mamba_ssm"], {}, "said once"),
+        (["mamba-ssm"], {"upstream": "causal-conv1d"}, "beside -C upstream"),
+        (["mamba-ssm==2.3.0"], {"upstream-version": "2.2.4"}, "beside -C upstream-version"),
+    ],
+)
+def test_targets_that_cannot_be_read_are_one_sentence(targets, given, told):
+    with pytest.raises(SettingsError, match=told) as caught:
+        frontend.with_targets(given, targets)
+    assert caught.value.exit_code == 2
+
+
+def test_an_unknown_project_is_told_by_the_command(clean_env):
+    done = subprocess.run(
+        [sys.executable, "-m", "mamba_build_backend", "build", "flash-attn", "mamba-ssm==9.9"],
+        cwd=ROOT, env=clean_env, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert "unknown upstream 'flash-attn'; it is one of mamba-ssm, causal-conv1d, self" in done.stderr
+    assert "mamba-ssm 9.9 is not among the versions known here" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_path_of_the_command_line_is_meant_from_where_it_is_typed(clean_env, tmp_path):
+    (tmp_path / "mamba_ssm-2.3.0.tar.gz").write_bytes(b"x")
+    done = subprocess.run(
+        [sys.executable, "-m", "mamba_build_backend", "doctor", "--json", "-C", "source=./mamba_ssm-2.3.0.tar.gz"],
+        cwd=tmp_path, env={**clean_env, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert json.loads(done.stdout)["plan"]["source"]["value"] == str(tmp_path / "mamba_ssm-2.3.0.tar.gz")
