@@ -136,8 +136,9 @@ def test_the_command_line_builds_with_paths_of_blanks_and_any_letters(tmp_path, 
     options = ["-C", f"build-dir={odd / 'bau ordner'}", "-C", f"cache-dir={odd / 'zwischen lager'}"]
     env = {key: value for key, value in env.items() if key != "MAMBA_BUILD_CACHE_DIR"}
     command = [sys.executable, "-m", "mamba_build_backend", "build", "--json", "-w", odd / "die Räder", *options]
-    first = json.loads(run(*command, env=env, cwd=project).stdout)
-    assert first["schema"] == 1
+    said = json.loads(run(*command, env=env, cwd=project).stdout)
+    assert said["schema"] == 2
+    (first,) = said["wheels"]
     wheel = Path(first["wheel"])
     assert wheel.parent == odd / "die Räder"
     assert wheel.stat().st_size == first["size"]
