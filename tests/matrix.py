@@ -77,8 +77,9 @@ def run(options: argparse.Namespace) -> int:
             command = [options.python, "-m", "mamba_build_backend", "build", build["what"], "-w", folder]
             command += ["-C", f"arch={environment['arch']}"]
             command += ["-C", f"host-compiler={build['gxx']}"] if "gxx" in build else []
+            command += ["-C", f"cuda-home={environment['cuda-home']}"] if "cuda-home" in environment else []
             mirror = Path(options.source or "", f"{build['what'].partition('==')[0]}.git")
-            command += ["-C", f"source={mirror}"] if options.source and mirror.is_dir() else []
+            command += ["-C", f"source={mirror}"] if options.source and build.get("git") else []
             print("+", *command, flush=True)
             status = subprocess.run(command, cwd=ROOT, check=False).returncode
             wheels = list(Path(folder).glob("*.whl"))
