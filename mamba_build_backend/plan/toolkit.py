@@ -9,7 +9,13 @@ from ..tables import Tables, UpstreamRow, is_newer, minor
 from .remedies import install_toolkit, other_torch, torch_for
 from .types import Choice, Notebook, Rejected, TorchTarget
 
-PYPI_NVCC = ("nvidia-cuda-nvcc", "nvidia-nvvm", "nvidia-cuda-crt", "nvidia-cuda-cccl")
+PYPI_NVCC = (
+    "nvidia-cuda-nvcc",
+    "nvidia-nvvm",
+    "nvidia-cuda-crt",
+    "nvidia-cuda-cccl",
+    "nvidia-cuda-runtime",  # nvcc asks for any release of it, and its headers must be nvcc's own (CCCL refuses others)
+)
 """The packages that make a whole nvcc, from CUDA 13 on; those of CUDA 11 and 12 hold ptxas and libnvvm alone."""
 
 MATHS = ("cublas_v2.h", "cusparse.h", "cusolverDn.h")

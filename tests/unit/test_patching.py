@@ -137,7 +137,7 @@ def test_the_patcher_is_asked_for_only_where_a_patch_is_planned(tmp_path):
         return requires.requires_for_wheel(plan.decide(chosen, found, LOADED), tmp_path)
 
     assert patching.PATCHER in asked("cuda13-mamba-2.2.4")
-    assert patching.PATCHER not in asked("torch-2.6-mamba-1.2.2")
+    assert patching.PATCHER not in asked("debian12-torch2.11-cuda13.0")
 
 
 def command(*arguments):
