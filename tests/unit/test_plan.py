@@ -37,6 +37,8 @@ def test_recorded_machine_gets_its_plan(path):
         "environment": dict(made.environment),
         "upstream": made.upstream.value.version,
         "source": made.source.value,
+        "companion": made.companion and made.companion.upstream.value.title,
+        "companion_source": made.companion and made.companion.source.value,
         "codes": [code for item in made.front_ends.value for code in item.codes],
     }
     loose = {"problems", "says", "notes", "rejected"}
