@@ -159,7 +159,7 @@ class Facts:
     source_kind: str = ""
     """What the setting ``source`` points to: ``tree``, ``archive``, ``repository``, ``folder``, ``missing``; empty for no path."""
     source_files: tuple[str, ...] = ()
-    """The files in it, where it is a folder of archives."""
+    """What it holds, where it is a folder of archives and repositories."""
     schema: int = SCHEMA
 
 

@@ -86,7 +86,8 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
     yield _line("upstream", row.title, plan.upstream)
     for part in plan.parts:
         if part is not plan:
-            yield Line("with", part.upstream.value.title, "setting with-causal-conv1d: in the same wheel")
+            why = f"{row.title} cannot be imported without" if row.partner_required else "setting with-causal-conv1d"
+            yield Line("with", part.upstream.value.title, f"{why}: in the same wheel")
         yield _line("source", part.source.value, part.source)
         if part.patches.value or verbose:
             # Those that are for other versions are the `patches` command's to list.

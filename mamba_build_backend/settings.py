@@ -156,12 +156,17 @@ class Settings:
     source: str = _setting(
         "auto",
         _text,
-        "`auto` (the package index, or upstream's git tag where the index's archive holds no CUDA sources), `index`, `git`, or the path of an archive, a tree or a git mirror; verified by content in any case",
+        "`auto` (the package index, or upstream's git tag where the index's archive holds no CUDA sources), `index`, `git`, or the path of an archive, a tree, a git mirror, or a folder with archives and mirrors of several projects; verified by content in any case",
     )
     allow_unverified: bool = _setting(
         False, _flag, "take a source that is not as upstream released it, such as a fork; the wheel's record says so"
     )
-    with_causal_conv1d: bool = _setting(False, _flag, "put the matched causal-conv1d into the same wheel")
+    with_causal_conv1d: bool = _setting(
+        False,
+        _flag,
+        "put the matched causal-conv1d into the same wheel",
+        shown="`false`; `true` for mamba-ssm before 1.2, which cannot be imported without",
+    )
     torch: str = _setting(
         "auto", _text, "`auto`, a requirement (`torch==2.11.*`), or the path of a site-packages that holds torch"
     )

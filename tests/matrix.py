@@ -4,8 +4,8 @@
     python tests/matrix.py run torch2.0-cuda11.8 --python /venv/bin/python [--source MIRRORS] [mamba-ssm==1.0.1 …]
     python tests/matrix.py note torch2.0-cuda11.8 WHEEL … --python /venv/bin/python
 
-``run`` is done on the machine that has the torch, the toolkit and the compilers; ``--source`` is a folder with git mirrors
-mamba-ssm.git and causal-conv1d.git, where there is no network. ``note`` does what ``run`` does with a wheel that was
+``run`` is done on the machine that has the torch, the toolkit and the compilers; ``--source`` is a folder with git mirrors,
+mamba.git and causal-conv1d.git, where there is no network. ``note`` does what ``run`` does with a wheel that was
 built before. A result is a wheel that was audited and imported beside that torch; it goes into matrix-results.json.
 Standard library only: it runs under the Python of any environment.
 """
@@ -51,7 +51,7 @@ def main() -> int:
         command.add_argument("environment", choices=list(environments()))
         command.add_argument("what", nargs="*", help="PROJECT==VERSION, or wheels to note (default: all)")
         command.add_argument("--python", default=sys.executable, help="the Python that has the torch")
-        command.add_argument("--source", help="a folder of git mirrors, <project>.git")
+        command.add_argument("--source", help="a folder of git mirrors")
         command.add_argument("--results", type=Path, default=RESULTS)
         command.add_argument("--commit", help="of the backend that built the wheels (default: this checkout's)")
     options = parser.parse_args()
@@ -78,8 +78,7 @@ def run(options: argparse.Namespace) -> int:
             command += ["-C", f"arch={environment['arch']}"]
             command += ["-C", f"host-compiler={build['gxx']}"] if "gxx" in build else []
             command += ["-C", f"cuda-home={environment['cuda-home']}"] if "cuda-home" in environment else []
-            mirror = Path(options.source or "", f"{build['what'].partition('==')[0]}.git")
-            command += ["-C", f"source={mirror}"] if options.source and build.get("git") else []
+            command += ["-C", f"source={options.source}"] if options.source and build.get("git") else []
             print("+", *command, flush=True)
             status = subprocess.run(command, cwd=ROOT, check=False).returncode
             wheels = list(Path(folder).glob("*.whl"))
@@ -103,7 +102,8 @@ def check(wheel: Path, options: argparse.Namespace, *, seconds: int | None = Non
         name = next(name for name in archive.namelist() if name.endswith("mamba-build-record.json"))
         record = json.loads(archive.read(name))
     plan = record["plan"]
-    row = plan["upstream"]["value"]
+    rows = [item["upstream"]["value"] for item in (plan, plan.get("companion")) if item]
+    row = rows[0]
     # The audit of the build is done again on the finished file, by the command that a user has.
     with tempfile.TemporaryDirectory() as folder:
         python = overlay(options.python, Path(folder))
@@ -124,7 +124,7 @@ def check(wheel: Path, options: argparse.Namespace, *, seconds: int | None = Non
         said = json.loads(
             subprocess.run(audit, cwd=folder, env=env, capture_output=True, text=True, check=False).stdout
         )
-        modules = [*row["packages"], *row["extensions"]]
+        modules = [name for item in rows for name in (*item["packages"], *item["extensions"])]
         imported = subprocess.run(
             [python, "-c", "import torch, " + ", ".join(modules)],
             cwd=folder,

@@ -43,7 +43,12 @@ NO_PLACE = ("platform", "libc", "arch", "python")
 def decide(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     """Make the plan for this machine. Never raises for what was found: problems are part of the plan."""
     plan = _decide_one(settings, facts, tables)
-    return _with_companion(plan, settings, facts, tables) if settings.with_causal_conv1d else plan
+    # Where upstream cannot be imported without, a wheel of it alone would be of use to nobody: the index has old versions of
+    # causal-conv1d without their CUDA sources.
+    wanted = settings.with_causal_conv1d
+    if settings.origin("with-causal-conv1d") == "default":
+        wanted = plan.upstream.value.partner_required and bool(plan.partner.value)
+    return _with_companion(plan, settings, facts, tables) if wanted else plan
 
 
 def decide_together(wanted: Sequence[Settings], facts: Facts, tables: Tables) -> list[BuildPlan]:

@@ -109,14 +109,13 @@ def _path(settings: Settings, facts: Facts, row: UpstreamRow, book: Notebook) ->
     """The path that the setting names; of a folder of archives the one that is this row's."""
     auto = "-C source=auto   (the package index, or upstream's repository)"
     if facts.source_kind == "folder":
-        if row.archive_name in facts.source_files:
-            return Choice(
-                f"{settings.source.rstrip('/')}/{row.archive_name}", "in the folder that setting source names"
-            )
+        for name in (row.archive_name, row.mirror_name):
+            if name in facts.source_files:
+                return Choice(f"{settings.source.rstrip('/')}/{name}", "in the folder that setting source names")
         book.problem(
             "source",
-            f"source: {settings.source} holds neither a setup.py nor {row.archive_name}",
-            f"the source of {row.title} is an archive, a tree or a git repository",
+            f"source: {settings.source} holds neither {row.archive_name} nor {row.mirror_name} nor a setup.py",
+            f"the source of {row.title} is an archive, a tree or a git repository, or a folder that holds one",
             auto,
         )
     if facts.source_kind == "missing":

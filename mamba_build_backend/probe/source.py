@@ -9,7 +9,7 @@ from ..settings import Settings
 
 
 def probe_source(settings: Settings) -> tuple[str, tuple[str, ...]]:
-    """Its kind, and of a folder of archives their names.
+    """Its kind, and of a folder of archives and repositories their names.
 
     The kind is ``tree``, ``archive``, ``repository``, ``folder``, ``missing``, or empty where the setting is no path.
     """
@@ -25,6 +25,6 @@ def probe_source(settings: Settings) -> tuple[str, tuple[str, ...]]:
             return "tree", ()
         if is_repository(path):
             return "repository", ()
-        return "folder", tuple(sorted(item.name for item in path.iterdir() if item.is_file()))
+        return "folder", tuple(sorted(item.name for item in path.iterdir() if item.is_file() or is_repository(item)))
     except OSError:
         return "missing", ()

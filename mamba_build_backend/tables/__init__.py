@@ -191,6 +191,7 @@ def _upstream_row(name: str, project: Mapping[str, Any], row: Mapping[str, Any])
         needs_why=row.get("needs-why", ""),
         partner=row.get("partner", ""),
         partner_fits=row.get("partner-fits", ""),
+        partner_required=row.get("partner-required", False),
     )
 
 

@@ -127,6 +127,8 @@ class UpstreamRow:
     """The version of causal-conv1d that goes with this mamba-ssm."""
     partner_fits: str = ""
     """Specifiers of those whose binding takes the arguments that this one passes."""
+    partner_required: bool = False
+    """Whether it cannot be imported without."""
 
     @property
     def title(self) -> str:
@@ -137,6 +139,11 @@ class UpstreamRow:
     def archive_name(self) -> str:
         """The file name of its source archive: the index's, or the same for one made from the tag."""
         return self.index_file or f"{self.name.replace('-', '_')}-{self.version}.tar.gz"
+
+    @property
+    def mirror_name(self) -> str:
+        """The folder that ``git clone --mirror`` makes of its repository."""
+        return f"{self.repository.rpartition('/')[2]}.git"
 
 
 @dataclass(frozen=True)
