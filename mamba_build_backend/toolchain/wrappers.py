@@ -37,6 +37,10 @@ def apply_wrappers(compiler: Compiler, root: Root, runtime: Runtime, folder: Pat
     return cc, cxx
 
 
+_OLD_LIBRARIES = ("-Wl,--push-state,--as-needed", "-ldl", "-lpthread", "-lrt", "-lutil", "-Wl,--pop-state")
+"""Since glibc 2.34 their functions are in libc, and code forgets to ask for them: torch 2.15's headers call dlsym, and a link
+against an older glibc left it without a version."""
+
 # In a link, the runtime's group goes right behind the last object, so in front of the libraries; libstdcxx.py says why.
 # What only a link needs stays away from questions such as "-v", which gcc would take for a link of nothing.
 _SCRIPT = """\
@@ -67,14 +71,19 @@ if [ $links = yes ]; then
     done
     shift $index
     # Before the caller's own: Debian's Python links extensions with -L/usr/lib/x86_64-linux-gnu, the host's glibc.
-    set -- {link} "$@"
+    set -- {link} "$@" {last}
 fi
 exec {command} "$@"
 """
 
 
 def _script(path: Path, command: list[str], link: list[str], runtime: Runtime) -> Path:
-    text = _SCRIPT.format(command=shlex.join(command), group=shlex.join(runtime.group), link=shlex.join(link))
+    text = _SCRIPT.format(
+        command=shlex.join(command),
+        group=shlex.join(runtime.group),
+        link=shlex.join(link),
+        last=shlex.join(_OLD_LIBRARIES),
+    )
     path.write_text(text, encoding="utf-8")
     path.chmod(0o755)
     return path

@@ -99,6 +99,25 @@ def test_a_library_keeps_the_floor_of_its_abi_and_runs(compiler, root, tmp_path,
     assert ctypes.CDLL(str(library)).sample(3) == 1006
 
 
+def test_what_moved_into_libc_since_is_found_where_it_used_to_be(compiler, root, tmp_path):
+    """torch 2.15's headers call dlsym; nobody links libdl any more, since glibc 2.34 has it in libc."""
+    _, cxx = portable(compiler, root, tmp_path, "2.17")
+    source = """#include <dlfcn.h>
+#include <pthread.h>
+#include <time.h>
+extern "C" int sample(int n) {
+    timespec t;
+    return dlsym(RTLD_DEFAULT, "malloc") && !clock_gettime(CLOCK_MONOTONIC, &t) && pthread_self() ? n : -1;
+}
+"""
+    library = compiled(cxx, tmp_path, "-shared", "-fPIC", source=source)
+    needs = read_needs(library)
+    assert needs.unversioned == ()
+    assert "libdl.so.2" in needs.needed
+    assert "libutil.so.1" not in needs.needed, "only what is used"
+    assert ctypes.CDLL(str(library)).sample(3) == 3
+
+
 def test_the_same_source_without_the_recipe_breaks_the_floor(compiler, root, tmp_path):
     """The test of the test."""
     library = compiled(compiler.path, tmp_path, "-shared", "-fPIC")
