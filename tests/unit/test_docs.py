@@ -9,6 +9,7 @@ from support import ROOT
 from mamba_build_backend import explain
 from mamba_build_backend.cli import _parser
 from mamba_build_backend.settings import known_keys, load_settings
+from mamba_build_backend.tables import load_tables
 
 REPORTS = sorted(ROOT.glob("tests/facts/*.txt"))
 """What doctor says of the recorded machines: commands are told there too."""
@@ -55,6 +56,27 @@ def test_the_page_of_failures_is_that_of_the_table():
 
     page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
     assert page == update_reports.troubleshooting(), "python tests/update_reports.py writes it anew"
+
+
+def test_the_page_of_the_matrix_is_that_of_its_results():
+    import update_reports
+
+    page = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
+    assert page == update_reports.compatibility(), "python tests/update_reports.py writes it anew"
+
+
+def test_what_the_matrix_lists_is_known_to_the_tables_and_what_it_saw_was_fine():
+    import matrix
+
+    known = {f"{row.name}=={row.version}": row for row in load_tables().upstream}
+    listed = {(name, build["what"]): build for name, item in matrix.environments().items() for build in item["builds"]}
+    assert len(listed) == 28
+    for (_, what), build in listed.items():
+        assert bool(known[what].index_sha256) != build.get("git", False), what
+    for item in matrix.results():
+        assert (item["environment"], item["what"]) in listed
+        assert item["audit"] == "ok"
+        assert item["import"].startswith(("ok", "not tried"))
 
 
 def test_each_message_of_the_chinese_page_is_one_that_explain_knows():
