@@ -64,12 +64,13 @@ def check_ready(plan: BuildPlan, cache: Path, *, compiles: bool = True) -> None:
 
 
 def check_patcher() -> None:
-    """Raise PlanError if there is nothing to apply patches with."""
-    if find_spec("patch_ng") is None:
-        found = f"this environment lacks {PATCHER}"
-        raise PlanError(
-            (Problem("not-installed", found, "it applies patches", (f"python -m pip install '{PATCHER}'",)),)
-        )
+    """Raise PlanError if there is nothing to apply patches with, or nothing to fetch the sources with that they are for."""
+    wanted = {"patch_ng": PATCHER, "unearth": FETCHER, "filelock": "filelock"}
+    missing = [requirement for module, requirement in wanted.items() if find_spec(module) is None]
+    if missing:
+        found = f"this environment lacks {', '.join(missing)}"
+        ways = ("python -m pip install " + " ".join(f"'{item}'" for item in missing),)
+        raise PlanError((Problem("not-installed", found, "sources are fetched and patches applied with them", ways),))
 
 
 def check_fetcher(plan: BuildPlan, cache: Path) -> None:
