@@ -46,7 +46,8 @@ def with_targets(settings: Mapping[str, str], targets: Sequence[str]) -> list[di
             )
         name = utils.canonicalize_name(match[1]).removesuffix("-portable")
         given = {"upstream": name, **({"upstream-version": match[2]} if match[2] else {})}
-        twice = [key for key in given if key in settings]
+        alone = ["upstream-version"] if len(targets) > 1 else []
+        twice = [key for key in (*given, *alone) if key in settings]
         if twice or any(item["upstream"] == name for item in out):
             what = f"-C {twice[0]}" if twice else name
             raise SettingsError(f"{text!r} beside {what}", "a project and its version are said once", f"build {text}")

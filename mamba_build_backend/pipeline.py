@@ -7,20 +7,21 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import metadata, patching, requires, sources
+from . import metadata, parts, patching, requires, sources
 from ._compat import tomllib
 from .errors import BuildFailedError, SettingsError, SourceError
 from .facts import Facts
+from .parts import Part
 from .plan import BuildPlan, decide, decide_together
 from .probe import probe_all
 from .process import Echo, say
 from .settings import TABLE, Settings, load_settings
 from .storage import cache_root, disk_errors, hand_over, sha256, work_folder
-from .tables import PATCHES, load_tables
+from .tables import load_tables
 from .workshop import Workshop
 
 
@@ -106,8 +107,8 @@ def write_metadata(job: Job, directory: str) -> str:
     runs = not all(sources.is_released_archive(part) for part in job.plan.parts)
     requires.check_ready(job.plan, job.cache, compiles=runs)
     with _workshop(job) as shop:
-        parts = _parts(job, shop)
-        return metadata.write_dist_info_files(Path(directory), _metadata(job, parts), _licences(parts)).name
+        made = parts.prepare(job.plan, job.project, job.cache, shop)
+        return metadata.write_dist_info_files(Path(directory), _metadata(job, made), parts.licences(made)).name
 
 
 def build_wheel(job: Job, directory: str) -> str:
@@ -118,11 +119,11 @@ def build_wheel(job: Job, directory: str) -> str:
 
     start = time.monotonic()
     with _workshop(job) as shop:
-        parts = _parts(job, shop, patched=True)
-        text = _metadata(job, parts)
+        made = parts.prepare(plan, job.project, job.cache, shop, patched=True)
+        text = _metadata(job, made)
         tools = toolchain.apply_toolchain(plan, shop.folder, job.cache, job.environ, shop.echo)
         _announce(plan, shop.echo)
-        raw = [upstream.build_raw_wheel(part.plan, part.tree, tools, part.shop) for part in parts]
+        raw = [upstream.build_raw_wheel(part.plan, part.tree, tools, part.shop) for part in made]
         stage = shop.folder / "stage"
         binaries = repair.unpack_raw(raw, stage)
         if not binaries:
@@ -132,8 +133,8 @@ def build_wheel(job: Job, directory: str) -> str:
                 ("-C verbose=true   (see what its setup.py did)", f"less {shop.log}"),
             )
         floors = [audit.measure(path) for path in binaries]
-        record = repair.build_record(plan, _origins(parts), audit.highest(floors), job.facts.machine.python_version)
-        repair.stage_wheel(plan, stage, repair.Content(text, _licences(parts), record))
+        record = repair.build_record(plan, parts.origins(made), audit.highest(floors), job.facts.machine.python_version)
+        repair.stage_wheel(plan, stage, repair.Content(text, parts.licences(made), record))
         wheel = repair.pack(stage, shop.folder / "packed", shop)
         if plan.repair:
             wheel = repair.repair_wheel(plan, wheel, shop)
@@ -165,11 +166,11 @@ def build_editable(job: Job, directory: str) -> str:
     job = replace(job, settings=replace(job.settings, build_dir=folder))
     with _workshop(job) as shop:
         # The project's own tree is what its author edits; another upstream's is unpacked once and edited there.
-        parts = _parts(job, shop, patched=True, in_place=True)
-        text = _metadata(job, parts)
+        made = parts.prepare(plan, job.project, job.cache, shop, patched=True, in_place=True)
+        text = _metadata(job, made)
         tools = toolchain.apply_toolchain(plan, shop.folder, job.cache, job.environ, shop.echo)
         _announce(plan, shop.echo)
-        for part in parts:
+        for part in made:
             upstream.build_in_place(part.plan, part.tree, tools, part.shop)
             if not any("build" not in path.relative_to(part.tree).parts for path in part.tree.rglob("*.so")):
                 raise BuildFailedError(
@@ -177,10 +178,10 @@ def build_editable(job: Job, directory: str) -> str:
                     "it is what an editable build is for",
                     f"less {shop.log}",
                 )
-        record = repair.build_record(plan, _origins(parts), repair.NO_FLOOR, job.facts.machine.python_version)
-        content = repair.Content(text, _licences(parts), record)
+        record = repair.build_record(plan, parts.origins(made), repair.NO_FLOOR, job.facts.machine.python_version)
+        content = repair.Content(text, parts.licences(made), record)
         # Python must not depend on the short-lived name that the compilers were given.
-        real = [Path(os.path.realpath(part.tree)) for part in parts]
+        real = [Path(os.path.realpath(part.tree)) for part in made]
         repair.add_payload(plan, real, text)
         wheel = repair.editable_wheel(real, content, job.facts.machine, shop)
         return hand_over(wheel, Path(directory)).name
@@ -195,9 +196,10 @@ def build_sdist(job: Job, directory: str) -> str:
         replace(job.plan, problems=tuple(problems)).check()
     requires.check_fetcher(job.plan, job.cache)
     with _workshop(job) as shop:
-        parts = [] if job.plan.upstream.value.name == "self" else _parts(job, shop)
-        archives = [(part.plan.upstream.value.archive_name, part.source.path) for part in parts]
-        pkg_info = metadata.released_pkg_info(parts[0].tree) if parts else None
+        own = job.plan.upstream.value.name == "self"
+        made = [] if own else parts.prepare(job.plan, job.project, job.cache, shop)
+        archives = [(part.plan.upstream.value.archive_name, part.source.path) for part in made]
+        pkg_info = metadata.released_pkg_info(made[0].tree) if made else None
         draft = write_sdist(job.project, job.table, job.plan, pkg_info, archives, shop.folder, job.environ)
         return hand_over(draft, Path(directory)).name
 
@@ -217,7 +219,7 @@ def check_patches(job: Job) -> list[dict[str, str]]:
                 folder = shop.folder / "patches" / f"{row.name}-{row.version}"
                 folder.mkdir(parents=True)
                 try:
-                    part = _with_tree(one, Part(one.plan, replace(shop, folder=folder)), patched=False)
+                    part = parts.prepare_one(one.plan, one.project, one.cache, replace(shop, folder=folder))
                     patching.apply_patches([patch], part.tree, row.title, job.environ)
                     problem = ""
                 except SourceError as error:
@@ -263,61 +265,7 @@ def _announce(plan: BuildPlan, echo: Echo) -> None:
     )
 
 
-@dataclass(frozen=True)
-class Part:
-    """One of the projects that go into the wheel: its plan, where it is built, and, once there, its source."""
-
-    plan: BuildPlan
-    shop: Workshop
-    tree: Path = Path()
-    source: sources.Source = field(default_factory=lambda: sources.Source(Path(), ""))
-
-    def find(self, job: Job) -> sources.Source:
-        """Its source, fetched and verified."""
-        return sources.find(self.plan, job.project, job.cache, job.environ, self.shop.echo, self.shop.folder)
-
-
-def _plans(job: Job, shop: Workshop) -> list[Part]:
-    """The parts before anything was fetched. The main one is at home in the build folder itself."""
-    first, *others = job.plan.parts
-    parts = [Part(first, shop)]
-    for plan in others:
-        folder = shop.folder / plan.upstream.value.name
-        folder.mkdir(exist_ok=True)
-        parts.append(Part(plan, replace(shop, folder=folder)))
-    return parts
-
-
-def _parts(job: Job, shop: Workshop, *, patched: bool = False, in_place: bool = False) -> list[Part]:
-    """The parts with their trees; ``patched``: ready to compile; ``in_place``: a project's own tree is used as it is."""
-    return [_with_tree(job, part, patched=patched, in_place=in_place) for part in _plans(job, shop)]
-
-
-def _with_tree(job: Job, part: Part, *, patched: bool, in_place: bool = False) -> Part:
-    row, target = part.plan.upstream.value, part.shop.folder / "source"
-    source = part.find(job)
-    if row.name == "self":
-        # Copied over what is there: what did not change keeps its time, and ninja its objects.
-        return replace(part, source=source, tree=job.project if in_place else sources.place(source, target))
-    patches = part.plan.patches.value if patched else ()
-    content = [source.digest, *(f"{item.file} {sha256(PATCHES / item.file)}" for item in patches)]
-    stamp = target / ".content"
-    kept = stamp.read_text(encoding="utf-8").splitlines() if stamp.is_file() else []
-    if kept == content or (kept[:1] == content and not patched):
-        # A build folder that stays keeps its tree, and with it ninja's knowledge of what is up to date.
-        return replace(part, source=source, tree=next(path for path in target.iterdir() if path.is_dir()))
-    shutil.rmtree(target, ignore_errors=True)
-    tree = sources.place(source, target)
-    if not source.verified:
-        part.shop.echo(f"note: {source.path} is not {row.title} as released; the wheel's record will say so")
-    for item in patches:
-        part.shop.echo(f"patching with {item.file}: {item.why}")
-    patching.apply_patches(patches, tree, row.title, job.environ)
-    stamp.write_text("\n".join(content), encoding="utf-8")
-    return replace(part, source=source, tree=tree)
-
-
-def _metadata(job: Job, parts: Sequence[Part]) -> str:
+def _metadata(job: Job, made: Sequence[Part]) -> str:
     from . import upstream
 
     # A tree from git, or the project's own, has no metadata before its setup.py has run.
@@ -325,29 +273,6 @@ def _metadata(job: Job, parts: Sequence[Part]) -> str:
         metadata.read_pkg_info(part.tree)
         if (part.tree / "PKG-INFO").is_file()
         else upstream.egg_info(part.plan, part.tree, part.shop)
-        for part in parts
+        for part in made
     ]
-    return metadata.compose_metadata(job.plan, texts, job.table, tuple(_licences(parts)))
-
-
-def _licences(parts: Sequence[Part]) -> dict[str, Path]:
-    """Licence files by the name that they get in the wheel; a companion's lie in a folder of its name."""
-    main, *others = parts
-    found = {path.name: path for path in metadata.license_files(main.tree)}
-    for part in others:
-        name = part.plan.upstream.value.name
-        found.update({f"{name}/{path.name}": path for path in metadata.license_files(part.tree)})
-    return found
-
-
-def _origins(parts: Sequence[Part]) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": part.plan.upstream.value.name,
-            "version": part.plan.upstream.value.version,
-            "sha256": part.source.digest,
-            "verified": part.source.verified,
-            "patches": [item.file for item in part.plan.patches.value],
-        }
-        for part in parts
-    ]
+    return metadata.compose_metadata(job.plan, texts, job.table, tuple(parts.licences(made)))

@@ -139,5 +139,5 @@ def place(source: Source, into: Path) -> Path:
     """A fresh copy of the source as a folder under ``into``."""
     if source.path.is_file():
         return archives.unpack(source.path, into)
-    # A project that vendors the backend does not need it to build itself.
-    return archives.copy_tree(source.path, into / source.path.name, without="mamba_build_backend")
+    # Under a name that no build tool trips over. A project that vendors the backend does not need it to build itself.
+    return archives.copy_tree(source.path, into / "tree", without="mamba_build_backend")

@@ -73,6 +73,7 @@ def test_the_problems_of_all_are_told_at_once_and_each_once():
         (["mamba-ssm", "mamba_ssm"], {}, "said once"),
         (["mamba-ssm"], {"upstream": "causal-conv1d"}, "beside -C upstream"),
         (["mamba-ssm==2.3.0"], {"upstream-version": "2.2.4"}, "beside -C upstream-version"),
+        (["mamba-ssm", "causal-conv1d"], {"upstream-version": "2.2.4"}, "beside -C upstream-version"),
     ],
 )
 def test_targets_that_cannot_be_read_are_one_sentence(targets, given, told):
