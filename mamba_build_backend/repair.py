@@ -17,6 +17,7 @@ from .facts import Machine, to_json
 from .metadata import dist_info_name, write_dist_info_files
 from .plan import BuildPlan
 from .process import stream
+from .storage import emptied
 from .tables import Floor
 from .upstream import failed
 from .workshop import Workshop
@@ -52,8 +53,7 @@ class Content:
 
 def unpack_raw(raw: Sequence[Path], stage: Path) -> list[Path]:
     """Unpack upstreams' wheels into ``stage``; return their shared libraries."""
-    if stage.exists():
-        shutil.rmtree(stage)
+    emptied(stage)
     for wheel in raw:
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(stage)
@@ -87,10 +87,7 @@ def write_dist_info(parent: Path, content: Content, tags: list[str]) -> Path:
 
 def editable_wheel(trees: Sequence[Path], content: Content, machine: Machine, shop: Workshop) -> Path:
     """A wheel that holds nothing but a .pth to the trees, and the metadata."""
-    stage = shop.folder / "stage"
-    if stage.exists():
-        shutil.rmtree(stage)
-    stage.mkdir()
+    stage = emptied(shop.folder / "stage")
     info = write_dist_info(stage, content, [f"Tag: {machine.python_tag}-{machine.python_tag}-linux_{machine.arch}"])
     name = info.name.partition("-")[0]
     (stage / f"__editable__.{name}.pth").write_text("".join(f"{tree}\n" for tree in trees), encoding="utf-8")
@@ -181,18 +178,13 @@ def build_record(plan: BuildPlan, origins: Sequence[Mapping[str, Any]], floor: F
 
 def pack(stage: Path, out: Path, shop: Workshop) -> Path:
     """Write the staged folder as a wheel, with the `wheel` project's own packer (RECORD, order, SOURCE_DATE_EPOCH)."""
-    out.mkdir(exist_ok=True, parents=True)
-    for old in out.glob("*.whl"):
-        old.unlink()
+    emptied(out)
     return _one_wheel([sys.executable, "-m", "wheel", "pack", str(stage), "--dest-dir", str(out)], out, shop, "packing")
 
 
 def repair_wheel(plan: BuildPlan, wheel: Path, shop: Workshop) -> Path:
     """Let auditwheel find the platform tag that the binaries deserve, strip them, and drop RPATHs."""
-    out = shop.folder / "repaired"
-    out.mkdir(exist_ok=True)
-    for old in out.glob("*.whl"):
-        old.unlink()
+    out = emptied(shop.folder / "repaired")
     command = [sys.executable, "-m", "auditwheel", "repair", "--only-plat", "--wheel-dir", str(out)]
     command += [part for pattern in EXCLUDED for part in ("--exclude", pattern)]
     command += ["--strip"] if plan.strip else []

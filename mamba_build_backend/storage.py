@@ -78,6 +78,13 @@ def prepared(folder: Path, build: Callable[[Path], None]) -> Path:
     return folder
 
 
+def emptied(folder: Path) -> Path:
+    """The folder, there and empty: a build folder that stays may hold what an earlier build left."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
 _SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import sys
 import sysconfig
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from .errors import BuildFailedError
 from .plan import BuildPlan
 from .process import Echo, stream
+from .storage import emptied
 from .workshop import Toolchain, Workshop
 
 CHILD = Path(__file__).with_name("_child.py")
@@ -22,10 +22,7 @@ CHILD = Path(__file__).with_name("_child.py")
 
 def build_raw_wheel(plan: BuildPlan, tree: Path, tools: Toolchain, shop: Workshop) -> Path:
     """Compile; return upstream's wheel, as upstream made it. Raises BuildFailedError."""
-    out = shop.folder / "raw"
-    out.mkdir(exist_ok=True)
-    for old in out.glob("*.whl"):
-        old.unlink()
+    out = emptied(shop.folder / "raw")
     status = run_setup(plan, tree, ["bdist_wheel", "--dist-dir", str(out)], shop, tools)
     if status != 0:
         raise failed(f"upstream's build failed with exit code {status}", shop.log)
@@ -48,10 +45,7 @@ def build_in_place(plan: BuildPlan, tree: Path, tools: Toolchain, shop: Workshop
 
 def egg_info(plan: BuildPlan, tree: Path, shop: Workshop) -> str:
     """The metadata of a project that has no PKG-INFO yet, from its own setup.py."""
-    out = shop.folder / "egg"
-    if out.exists():
-        shutil.rmtree(out)
-    out.mkdir()
+    out = emptied(shop.folder / "egg")
     status = run_setup(plan, tree, ["egg_info", "--egg-base", str(out)], shop, None)
     found = sorted(out.glob("*.egg-info/PKG-INFO"))
     if status != 0 or len(found) != 1:

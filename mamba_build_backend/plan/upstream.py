@@ -99,6 +99,13 @@ def decide_source(settings: Settings, facts: Facts, row: UpstreamRow, book: Note
             "its archive on the package index is known",
             "-C source=auto",
         )
+    if settings.source == "index" and not row.index_sha256:
+        book.problem(
+            "source",
+            f"source=index: the package index has no archive of {row.title} with its CUDA sources",
+            f"its tag {row.git_tag} has them",
+            "-C source=auto",
+        )
     if row.index_sha256 and (settings.source != "git" or not row.git_commit):
         return Choice("index", "the package index, or the cache if it was fetched before")
     why = "setting source" if settings.source == "git" else "the package index's archive holds no CUDA sources"
