@@ -1,17 +1,20 @@
 """Patches: chosen by the plan, applied exactly where they say, or not at all."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from support import ROOT
 
-from mamba_build_backend import patching, plan, recorded, requires, tables
+from mamba_build_backend import parts, patching, plan, recorded, requires, tables
 from mamba_build_backend.errors import SourceError
 from mamba_build_backend.tables import PATCHES, PatchRow, UpstreamRow
+from mamba_build_backend.workshop import Workshop
 
 LOADED = tables.load_tables()
 BEFORE = "".join(f"line {n}\n" for n in range(1, 21))
@@ -43,8 +46,6 @@ def series(tmp_path, monkeypatch):
 
 
 def apply(row, tree):
-    import os
-
     patching.apply_patches([row], tree, "mamba-ssm 1.0", os.environ)
 
 
@@ -76,6 +77,33 @@ def test_a_patch_that_does_not_fit_exactly_is_refused_whole(series, change, told
     assert "0001-a.patch" in text
     assert "line 5 is gone" in text
     assert (tree / "csrc/a.cuh").read_text() == change(BEFORE), "nothing half-made"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (BEFORE.replace("line 5\n", "five\n").replace("line 15\n", "fifteen\n"), "is changed already"),
+        (BEFORE.replace("line 15\n", "another 15\n"), "hunk 2, line 15"),
+    ],
+    ids=["patched already", "another version"],
+)
+def test_a_fork_that_the_patch_does_not_fit_is_refused_and_left_as_it_is(series, tmp_path, monkeypatch, content, told):
+    row, tree = series
+    monkeypatch.setattr(parts, "PATCHES", tmp_path / "patches")
+    (tree / "csrc/a.cuh").write_text(content)
+    (tree / "setup.py").write_text("")
+    (tree / "csrc/a.cu").write_text("")
+    chosen, found = recorded.load(ROOT / "tests/facts/debian12-torch2.11-cuda13.0.json", {"allow-unverified": "true"})
+    made = plan.decide(chosen, found, LOADED)
+    made = replace(made, source=plan.Choice(str(tree), "test"), patches=plan.Choice((row,), "test"))
+    (tmp_path / "work").mkdir()
+    before = {path: path.read_bytes() for path in tree.rglob("*") if path.is_file()}
+    shop = Workshop(tmp_path / "work", tmp_path / "log", os.environ, print)
+    with pytest.raises(SourceError, match="does not fit") as caught:
+        parts.prepare_one(made, tmp_path, tmp_path / "cache", shop, patched=True)
+    assert told in str(caught.value)
+    assert {path: path.read_bytes() for path in tree.rglob("*") if path.is_file()} == before
+    assert not (tmp_path / "work/source/.content").exists(), "the next build does not take it for done"
 
 
 def test_a_file_that_is_not_there_is_told(series):
