@@ -42,7 +42,9 @@ def with_targets(settings: Mapping[str, str], targets: Sequence[str]) -> list[di
         match = re.fullmatch(r"([A-Za-z0-9._-]+)(?:==([^=<>!~;,\s]+))?", text)
         if match is None:
             raise SettingsError(
-                f"{text!r} names no project and version", "one version is built", "build causal-conv1d==1.6.1"
+                f"{text!r} names no project and version",
+                "one version is built",
+                "python -m mamba_build_backend build causal-conv1d==1.6.1",
             )
         name = utils.canonicalize_name(match[1]).removesuffix("-portable")
         given = {"upstream": name, **({"upstream-version": match[2]} if match[2] else {})}
@@ -50,7 +52,11 @@ def with_targets(settings: Mapping[str, str], targets: Sequence[str]) -> list[di
         twice = [key for key in (*given, *alone) if key in settings]
         if twice or any(item["upstream"] == name for item in out):
             what = f"-C {twice[0]}" if twice else name
-            raise SettingsError(f"{text!r} beside {what}", "a project and its version are said once", f"build {text}")
+            raise SettingsError(
+                f"{text!r} beside {what}",
+                "a project and its version are said once",
+                f"python -m mamba_build_backend build {text}",
+            )
         out.append({**settings, **given})
     return sorted(out, key=lambda item: item["upstream"] != "mamba-ssm") or [dict(settings)]
 

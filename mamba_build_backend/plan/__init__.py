@@ -65,9 +65,9 @@ def decide_together(wanted: Sequence[Settings], facts: Facts, tables: Tables) ->
         if not admits(fits, row.version):
             older = newest_with_partner(mamba.upstream.value, mamba.target, dotted_python(facts.machine), tables)
             chosen = mamba.upstream.value.version if mamba.partner.value else older
-            way = f"build mamba-ssm=={chosen} causal-conv1d   (without a version: the one that goes with it)"
+            way = f"python -m mamba_build_backend build mamba-ssm=={chosen} causal-conv1d   (the one that goes with it)"
             found = f"{mamba.upstream.value.title} and {row.title} do not go together"
-            problem = Problem("companion", found, f"it calls the binding of causal-conv1d {fits}", (way,))
+            problem = Problem("companion", found, f"the former calls the binding of causal-conv1d {fits}", (way,))
             plan = replace(plan, problems=(*plan.problems, problem))
         plans.append(plan)
     return plans

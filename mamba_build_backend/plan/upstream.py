@@ -42,7 +42,7 @@ def decide_upstream(
         "upstream-version",
         f"{rows[0].name} {wanted} is not among the versions known here, {rows[0].version} to {rows[-1].version}",
         f"the nearest {'is' if len(nearest) == 1 else 'are'} {' and '.join(row.version for row in nearest)}",
-        *(f"-C upstream-version={row.version}" for row in reversed(nearest)),
+        *(f"-C upstream-version={row.version}   (or build {row.name}=={row.version})" for row in reversed(nearest)),
     )
     return Choice(nearest[-1], "the nearest known version")
 
