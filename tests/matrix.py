@@ -104,6 +104,11 @@ def check(wheel: Path, options: argparse.Namespace, *, seconds: int | None = Non
     plan = record["plan"]
     rows = [item["upstream"]["value"] for item in (plan, plan.get("companion")) if item]
     row = rows[0]
+    for key in ("torch", "nvcc"):
+        used = plan["torch" if key == "torch" else "toolkit"]["value"]["version"]
+        asked = environments()[options.environment][key]
+        if used != asked:
+            sys.exit(f"{wheel.name} was built with {key} {used}, and {options.environment} is {asked}")
     # The audit of the build is done again on the finished file, by the command that a user has.
     with tempfile.TemporaryDirectory() as folder:
         python = overlay(options.python, Path(folder))
