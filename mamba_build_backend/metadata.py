@@ -99,8 +99,9 @@ def _introduction(final: str, name: str, companion: BuildPlan | None, version: s
 
 def _requirements(plan: BuildPlan, given: list[str], extras: list[str]) -> list[str]:
     """Upstream's requirements: torch pinned to the minor version that the binary is tied to, and some made optional."""
-    inside = {part.upstream.value.name for part in plan.parts}
-    optional = {name: extra for extra, names in plan.upstream.value.extras for name in names}
+    rows = [part.upstream.value for part in plan.parts]
+    left_out = {row.name for row in rows} | {name for row in rows for name in row.unneeded}
+    optional = {name: extra for row in rows for extra, names in row.extras for name in names}
     pinned = [f"Requires-Dist: {plan.target.requirement}"] if plan.target.requirement else []
     narrower = {
         requirements.Requirement(text).name: requirements.Requirement(text).specifier for text in plan.pins.value
@@ -110,7 +111,7 @@ def _requirements(plan: BuildPlan, given: list[str], extras: list[str]) -> list[
     for text in given:
         item = requirements.Requirement(text)
         name = utils.canonicalize_name(item.name)
-        if (name == "torch" and item.marker is None) or name in inside:
+        if (name == "torch" and item.marker is None) or name in left_out:
             continue
         if name in optional and item.marker is None:
             moved.setdefault(optional[name], []).append(f'Requires-Dist: {text}; extra == "{optional[name]}"')

@@ -182,6 +182,7 @@ def _upstream_row(name: str, project: Mapping[str, Any], row: Mapping[str, Any])
         extensions=tuple(project["extensions"]),
         environment=tuple(project["environment"].items()),
         license=project["license"],
+        unneeded=tuple(project.get("unneeded", ())),
         extras=tuple((extra, tuple(names)) for extra, names in project.get("extras", {}).items()),
         avoid=tuple(_bad_arch(name, item) for item in project.get("avoid", ())),
         cuda_min=row.get("cuda-min", ""),

@@ -114,6 +114,8 @@ class UpstreamRow:
     environment: tuple[tuple[str, str], ...] = ()
     license: str = ""
     extras: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    unneeded: tuple[str, ...] = ()
+    """Requirements that upstream makes of everybody by mistake."""
     avoid: tuple[BadArch, ...] = ()
     cuda_min: str = ""
     """The oldest nvcc that its setup.py takes."""

@@ -124,6 +124,15 @@ def test_a_partner_that_upstream_requires_of_everybody_is_held_to_the_binding_th
     assert "Requires-Dist: causal_conv1d<1.1.0,>=1.0.0\n" in text
 
 
+def test_what_upstream_requires_by_mistake_is_left_out():
+    pkg_info = "Name: causal_conv1d\nVersion: 1.1.1\nRequires-Dist: buildtools\nRequires-Dist: ninja\n\n"
+    text = composed_for(
+        "ubuntu20.04-torch-2.0-mamba-1.0.1", pkg_info, upstream="causal-conv1d", **{"upstream-version": "1.1.1"}
+    )
+    assert "Requires-Dist: ninja" in text
+    assert "buildtools" not in text
+
+
 def test_another_upstream_has_its_own_name():
     text = composed_for("source-git-unknown-commit", "Name: causal_conv1d\nVersion: 1.7.0\n\n")
     assert "Name: causal-conv1d-portable\n" in text
