@@ -67,6 +67,8 @@ def find(plan: BuildPlan, project: Path, cache: Path, environ: Mapping[str, str]
         checkout = (path / "setup.py").is_file()
         # A checkout may be a fork's, or of the very commit without its tag: then its files are what counts.
         if not checkout or (not plan.allow_unverified and git_source.has_tag(path, row, environ)):
+            if checkout:
+                echo(f"taking {row.git_tag} of {path}, and not what lies there checked out")
             return Source(git_source.export(row, str(path), cache, environ, echo, scratch), row.git_commit)
     return _given(path, plan, scratch)
 

@@ -113,16 +113,17 @@ def find(row, source, tmp_path, **more):
     made = plan.decide(settings.Settings(**more), facts.from_json(data["facts"]), load_tables())
     made = replace(made, upstream=Choice(row, "test"), source=Choice(str(source), "test"))
     (tmp_path / "scratch").mkdir(exist_ok=True)
-    return sources.find(made, tmp_path, tmp_path / "cache", ENV, lambda line: None, tmp_path / "scratch")
+    return sources.find(made, tmp_path, tmp_path / "cache", ENV, print, tmp_path / "scratch")
 
 
-def test_a_checkout_gives_the_commit_of_the_tag_and_not_what_lies_in_it(upstream, tmp_path):
+def test_a_checkout_gives_the_commit_of_the_tag_and_not_what_lies_in_it(upstream, tmp_path, capsys):
     work, row = upstream
     (work / "csrc/a.cu").write_text("// changed since\n")
     source = find(row, work, tmp_path)
     assert source.digest == row.git_commit
     tree = sources.place(source, tmp_path / "placed")
     assert (tree / "csrc/a.cu").read_text() == "// kernel\n"
+    assert f"taking v1.0 of {work}, and not what lies there" in capsys.readouterr().out
 
 
 def test_a_checkout_without_the_tag_counts_by_its_files(upstream, tmp_path):
