@@ -6,7 +6,9 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ._compat import version
 from .errors import SourceError
@@ -14,6 +16,9 @@ from .pip_config import IndexConfig, read_index_config
 from .process import Echo
 from .storage import disk_errors, is_disk_error, sha256
 from .tables import UpstreamRow
+
+if TYPE_CHECKING:
+    from unearth import PackageFinder
 
 FETCHER = "unearth"
 """The build requirement that reads package indexes; asked for only where a source has to be fetched."""
@@ -36,14 +41,16 @@ def obtain(row: UpstreamRow, cache: Path, environ: Mapping[str, str], echo: Echo
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=kept.parent) as folder:
             echo(f"fetching {row.index_file} from the package index")
             fetched = _fetch(row, read_index_config(environ), Path(folder))
+            # The finder has compared the hash already; what goes into the cache is still compared here, whatever its way.
+            if (found := sha256(fetched)) != row.index_sha256:
+                raise _other_content(row, found)
             fetched.replace(kept)
     return kept
 
 
 def _fetch(row: UpstreamRow, config: IndexConfig, folder: Path) -> Path:
-    """Download with unearth, the package finder of PDM; several attempts, since networks hiccup."""
+    """Download with unearth, the package finder of PDM."""
     from unearth import PackageFinder
-    from unearth.errors import HashMismatchError
 
     if config.no_index and not config.find_links:
         raise _unreachable(row, "pip is configured with no-index and no find-links")
@@ -60,6 +67,14 @@ def _fetch(row: UpstreamRow, config: IndexConfig, folder: Path) -> Path:
         # Only extra ones are configured: the default index comes first, as for pip.
         default = PackageFinder().sources[0]
         finder.sources[:] = [default, *(source for source in finder.sources if source != default)]
+    with closing(finder.session):  # it would keep its connections until this process ends
+        return _download(finder, row, folder)
+
+
+def _download(finder: PackageFinder, row: UpstreamRow, folder: Path) -> Path:
+    """Several attempts, since networks hiccup."""
+    from unearth.errors import HashMismatchError
+
     last = "no index answers"
     for attempt in range(_ATTEMPTS):
         if attempt:
@@ -79,12 +94,7 @@ def _fetch(row: UpstreamRow, config: IndexConfig, folder: Path) -> Path:
         except SourceError:
             raise
         except HashMismatchError as error:
-            found = error.actual.get("sha256", "?")
-            raise SourceError(
-                f"the package index gave a {row.index_file} with the sha256 {found}",
-                f"{row.name} {row.version} as released has {row.index_sha256}",
-                "use another index, or -C source=/path/to/" + row.index_file,
-            ) from None
+            raise _other_content(row, error.actual.get("sha256", "?")) from None
         except OSError as error:
             if is_disk_error(error):
                 raise
@@ -113,6 +123,14 @@ def _session(config: IndexConfig) -> object | None:
         options["proxy"] = config.proxy
     session: object = PyPIClient(**options)
     return session
+
+
+def _other_content(row: UpstreamRow, found: str) -> SourceError:
+    return SourceError(
+        f"the package index gave a {row.index_file} with the sha256 {found}",
+        f"{row.name} {row.version} as released has {row.index_sha256}",
+        "use another index, or -C source=/path/to/" + row.index_file,
+    )
 
 
 def _unreachable(row: UpstreamRow, why: str) -> SourceError:

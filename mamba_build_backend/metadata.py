@@ -28,14 +28,13 @@ _REPLACED = (
 
 
 def released_pkg_info(tree: Path) -> str:
-    """The PKG-INFO of a tree that has one; empty for a tag's, whose setup.py would have to be run for it."""
-    return read_pkg_info(tree) if (tree / "PKG-INFO").is_file() else ""
+    """The PKG-INFO that a released archive carries; empty for a tag's tree, whose setup.py has to be run for it.
 
-
-def read_pkg_info(tree: Path) -> str:
-    """The PKG-INFO that upstream's sdist carries. Raises SourceError."""
+    Raises SourceError for one that cannot be read.
+    """
+    path = tree / "PKG-INFO"
     try:
-        return (tree / "PKG-INFO").read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
     except OSError as error:
         raise SourceError(
             f"{tree.name}/PKG-INFO cannot be read: {error.strerror}", "a source archive carries one"

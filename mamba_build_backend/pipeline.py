@@ -270,9 +270,6 @@ def _metadata(job: Job, made: Sequence[Part]) -> str:
 
     # A tree from git, or the project's own, has no metadata before its setup.py has run.
     texts = [
-        metadata.read_pkg_info(part.tree)
-        if (part.tree / "PKG-INFO").is_file()
-        else upstream.egg_info(part.plan, part.tree, part.shop)
-        for part in made
+        metadata.released_pkg_info(part.tree) or upstream.egg_info(part.plan, part.tree, part.shop) for part in made
     ]
     return metadata.compose_metadata(job.plan, texts, job.table, tuple(parts.licences(made)))

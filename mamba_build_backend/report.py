@@ -129,11 +129,13 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
 
 def patches_json(plan: BuildPlan) -> dict[str, Any]:
     """The plan's patches for a machine to read."""
+    applied = {item.file: item.why for part in plan.parts for item in part.patches.value}
+    rejected = {item.what: item.why for item in plan.patches.rejected if item.what not in applied}
     return {
         "schema": SCHEMA,
         "upstream": {"name": plan.upstream.value.name, "version": plan.upstream.value.version},
-        "applied": [{"file": item.file, "why": item.why} for part in plan.parts for item in part.patches.value],
-        "not-applied": [{"file": item.what, "why": item.why} for item in plan.patches.rejected],
+        "applied": [{"file": file, "why": why} for file, why in applied.items()],
+        "not-applied": [{"file": file, "why": why} for file, why in rejected.items()],
     }
 
 

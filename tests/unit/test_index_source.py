@@ -107,6 +107,7 @@ def test_a_connection_that_breaks_is_tried_again(links, tmp_path, monkeypatch):
 
     monkeypatch.setattr(index_source.time, "sleep", lambda seconds: None)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = False  # so that closing it waits for them, and nothing is left open
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         environ = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": f"http://127.0.0.1:{server.server_port}/simple"}
