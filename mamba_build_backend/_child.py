@@ -12,6 +12,7 @@ import os
 import re
 import runpy
 import sys
+import urllib.error
 import urllib.request
 from typing import Any
 
@@ -80,7 +81,11 @@ def _refuse_downloads() -> None:
     # Upstream's setup.py takes a prebuilt wheel from the web if it finds one: built for another glibc, another ABI.
     # Everything in urllib.request goes through this method.
     def refuse(_self: Any, url: Any, *_: Any, **__: Any) -> Any:
-        raise RuntimeError(f"mamba-build-backend: refused: setup.py wants to download {getattr(url, 'full_url', url)}")
+        print(
+            f"mamba-build-backend: refused: setup.py wants to download {getattr(url, 'full_url', url)}", file=sys.stderr
+        )
+        # What they catch, to compile instead.
+        raise urllib.error.URLError("a build from source takes no prebuilt wheel")
 
     setattr(urllib.request.OpenerDirector, "open", refuse)  # noqa: B010 - a method of another signature
 

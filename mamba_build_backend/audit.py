@@ -20,6 +20,7 @@ from .elf import Needs, Providers, VersionNeed, read_needs
 from .errors import AuditError, Problem
 from .repair import RECORD_NAME
 from .tables import Floor, load_tables
+from .variants import plain_name
 
 _FAMILIES = (("glibc", "GLIBC"), ("glibcxx", "GLIBCXX"), ("cxxabi", "CXXABI"), ("gcc", "GCC"))
 
@@ -30,7 +31,7 @@ def audit_wheel(wheel: Path, *, promise: Promise | None = None, libraries: Seque
     Raises AuditError for a file that is no wheel; everything else that is wrong is a problem in the report.
     """
     try:
-        _, _, _, tag_set = utils.parse_wheel_filename(wheel.name)
+        _, _, _, tag_set = utils.parse_wheel_filename(plain_name(wheel.name))
     except utils.InvalidWheelFilename as error:
         raise AuditError(
             f"{wheel.name} is not named like a wheel: {error}", "pip reads a wheel's name: undo the renaming"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
-from .errors import PlanError, SettingsError, SourceError
+from .errors import AuditError, PlanError, SettingsError, SourceError
 from .process import say
 from .storage import disk_errors
 
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m mamba_build_backend",
-        description="Build portable wheels of mamba-ssm. Exit codes: 0 fine, 1 unknown to explain, 2 settings, 3 plan, 4 source, 5 build, 6 audit, 7 disk, 8 a tool, 130 interrupted.",
+        description="Build portable wheels of mamba-ssm. Exit codes: 0 fine, 1 unknown to explain or not up to date for vendor --check, 2 settings, 3 plan, 4 source, 5 build, 6 audit, 7 disk, 8 a tool, 130 interrupted.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -80,6 +80,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     build.set_defaults(run=_build)
 
+    needs = commands.add_parser(
+        "requires",
+        help="what an isolated build here would install, a requirement a line: for a wheelhouse, or --no-build-isolation",
+    )
+    _common(needs)
+    needs.add_argument("--facts", type=Path, metavar="FILE", help="for the machine in FILE instead of this one")
+    needs.set_defaults(run=_requires)
+
     audit = commands.add_parser(
         "audit", help="what a finished wheel needs and holds, and whether it keeps its promises"
     )
@@ -99,7 +107,59 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("-a", "--all", action="store_true", help="all that was recognised, not the most telling alone")
     explain.add_argument("--json", action="store_true", help="print JSON")
     explain.set_defaults(run=_explain)
+
+    _add_vendor(commands)
+    _many(commands)
     return parser
+
+
+def _add_vendor(commands: Any) -> None:
+    vendor = commands.add_parser(
+        "vendor", help="copy the backend into another project and make its pyproject.toml name it, or check such a copy"
+    )
+    vendor.add_argument("dest", type=Path, metavar="DEST", help="the project's folder")
+    vendor.add_argument(
+        "--upstream",
+        choices=["self", "causal-conv1d", "mamba-ssm"],
+        help="what the project builds (default: what its pyproject.toml says, else self)",
+    )
+    how = vendor.add_mutually_exclusive_group()
+    how.add_argument("--force", action="store_true", help="replace a copy that was edited")
+    how.add_argument("--check", action="store_true", help="change nothing; exit code 1 if the copy is not up to date")
+    vendor.add_argument("--json", action="store_true", help="print JSON")
+    vendor.set_defaults(run=_vendor)
+
+
+def _many(commands: Any) -> None:
+    """The commands for many wheels."""
+    matrix = commands.add_parser(
+        "matrix", help="the wheels that a matrix file lists: what each would be, or why it cannot be built"
+    )
+    matrix.add_argument(
+        "file",
+        nargs="?",
+        type=Path,
+        metavar="FILE",
+        help="default: ./matrix.toml, else the checkout's manylinux/matrix.toml",
+    )
+    matrix.add_argument("--facts", type=Path, metavar="FILE", help="plan for the machine in FILE instead of this one")
+    matrix.add_argument("-v", "--verbose", action="store_true", help="also all notes, settings, and what to type")
+    shown = matrix.add_mutually_exclusive_group()
+    shown.add_argument("--json", action="store_true", help="print JSON")
+    shown.add_argument(
+        "--github",
+        action="store_true",
+        help="print one line for a GitHub workflow's strategy.matrix: what can be built",
+    )
+    matrix.set_defaults(run=_matrix)
+
+    index = commands.add_parser("index", help="write DIR/simple, a package index of finished wheels for any web server")
+    index.add_argument("folder", type=Path, metavar="DIR")
+    index.add_argument(
+        "-w", "--wheel-dir", type=Path, metavar="DIR", help="where in DIR they lie (default: DIR itself)"
+    )
+    index.add_argument("--json", action="store_true", help="print JSON")
+    index.set_defaults(run=_index)
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
@@ -178,6 +238,18 @@ def _planned(options: argparse.Namespace) -> tuple[Settings, Facts, BuildPlan]:
         return settings, facts, decide(settings, facts, load_tables())
     job = pipeline.make_job(_project(options), _settings(options), os.environ)
     return job.settings, job.facts, job.plan
+
+
+def _requires(options: argparse.Namespace) -> int:
+    from . import pipeline
+
+    settings, _, plan = _planned(options)
+    found = pipeline.build_requirements(_project(options), settings, plan)
+    if options.json:
+        _print_json({"schema": 1, "requires": found})
+    else:
+        print("\n".join(found))
+    return 0
 
 
 def _patches(options: argparse.Namespace) -> int:
@@ -264,6 +336,55 @@ def _audit(options: argparse.Namespace) -> int:
     else:
         print(audit_report.audit_text(result), end="")
     return 6 if result.problems else 0
+
+
+def _vendor(options: argparse.Namespace) -> int:
+    from . import vendor, vendor_report
+
+    if options.check:
+        found = vendor.check_copy(options.dest)
+        if options.json:
+            _print_json(vendor_report.state_json(found))
+        else:
+            print(vendor_report.state_text(found), end="")
+        return 0 if found.ok else 1
+    done = vendor.vendor(options.dest, options.upstream, force=options.force)
+    if options.json:
+        _print_json(vendor_report.vendored_json(done))
+    else:
+        print(vendor_report.vendored_text(done), end="")
+    return 0
+
+
+def _matrix(options: argparse.Namespace) -> int:
+    from . import matrix
+    from .matrix.command import list_cells
+
+    planned = list_cells(options.file, options.facts, Path(__file__).parent.parent, os.environ)
+    problems = tuple(dict.fromkeys(problem for item in planned for problem in item.problems))
+    nothing = all(item.problems for item in planned)
+    if options.github:
+        if nothing:
+            raise PlanError(problems)
+        print(json.dumps(matrix.github_json(planned, os.getcwd())))
+    elif options.json:
+        _print_json(matrix.cells_json(planned))
+    else:
+        print(matrix.cells_text(planned, verbose=options.verbose), end="")
+    return PlanError.exit_code if nothing else 0
+
+
+def _index(options: argparse.Namespace) -> int:
+    from . import index_writer
+
+    index = index_writer.write_index(options.folder, options.wheel_dir)
+    for name, why in index.left_out:
+        say(f"mamba-build-backend: left out: {name}: {why}")
+    if options.json:
+        _print_json(index_writer.index_json(index))
+    else:
+        print(index.page)
+    return AuditError.exit_code if index.left_out else 0
 
 
 def _print_json(data: Any) -> None:

@@ -160,6 +160,8 @@ class Facts:
     """What the setting ``source`` points to: ``tree``, ``archive``, ``repository``, ``folder``, ``missing``; empty for no path."""
     source_files: tuple[str, ...] = ()
     """What it holds, where it is a folder of archives and repositories."""
+    frontend: str = ""
+    """The command that calls the hooks, such as ``pip download``; empty where it is no frontend."""
     schema: int = SCHEMA
 
 

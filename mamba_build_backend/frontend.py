@@ -13,8 +13,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from . import pipeline
+from . import pipeline, variants
 from ._compat import utils
+from .audit_types import Report
 from .boundary import EXIT_FILE
 from .errors import BackendError, BuildFailedError, PlanError, SettingsError, ToolError
 from .plan import BuildPlan
@@ -80,7 +81,8 @@ def build(
         decided = {"upstream-version": job.plan.upstream.value.version} if len(jobs) > 1 else {}
         if job.plan.torch.value is not None:
             decided["torch"] = job.plan.torch.value.site
-        built.append(_build_one(project, {**decided, **settings}, out, environ, isolated=isolated))
+        variant = job.plan.variant
+        built.append(_build_one(project, {**decided, **settings}, out, environ, isolated=isolated, variant=variant))
     return {"schema": SCHEMA, "wheels": built}
 
 
@@ -92,7 +94,7 @@ def raise_together(plans: Iterable[BuildPlan]) -> None:
 
 
 def _build_one(
-    project: Path, settings: dict[str, str], out: Path, environ: Mapping[str, str], *, isolated: bool
+    project: Path, settings: dict[str, str], out: Path, environ: Mapping[str, str], *, isolated: bool, variant: str
 ) -> dict[str, Any]:
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mamba-wheel-") as folder:
@@ -105,7 +107,8 @@ def _build_one(
         wheels = sorted(Path(folder).glob("*.whl"))
         if status != 0 or len(wheels) != 1:
             raise _FrontendError(int(left.read_text()) if left.is_file() else BuildFailedError.exit_code)
-        final = hand_over(wheels[0], out)
+        # pip's hook leaves the label to us, uv's does not.
+        final = hand_over(wheels[0], out, variants.variant_name(variants.plain_name(wheels[0].name), variant))
     return {
         "wheel": str(final),
         "size": final.stat().st_size,
@@ -136,7 +139,7 @@ def _command(project: Path, folder: str, *, isolated: bool, environ: Mapping[str
     )
 
 
-def audit(wheel: Path, site: Path | None, environ: Mapping[str, str]) -> Any:
+def audit(wheel: Path, site: Path | None, environ: Mapping[str, str]) -> Report:
     """Audit a wheel against the given torch, or this environment's."""
     try:
         from .audit import audit_wheel, provider_libraries

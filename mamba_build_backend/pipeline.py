@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import metadata, parts, patching, requires, sources
+from . import metadata, parts, patching, requires, sources, variants, vendor
 from ._compat import tomllib
 from .errors import BuildFailedError, SettingsError, SourceError
 from .facts import Facts
@@ -38,6 +38,16 @@ class Job:
     cache: Path
     environ: Mapping[str, str]
 
+    @property
+    def is_own(self) -> bool:
+        """Whether the project itself is what is built, and not one of the known upstreams."""
+        return self.plan.upstream.value.name == "self"
+
+    @property
+    def is_static(self) -> bool:
+        """Whether it is, and pyproject.toml names it and its version."""
+        return self.is_own and bool(self.table.get("name") and self.table.get("version"))
+
 
 def here(config_settings: Mapping[str, Any] | None, *, editable: bool = False) -> Job:
     """The job of the project in the current folder, which is where frontends call hooks."""
@@ -62,6 +72,7 @@ def make_jobs(
 
     A causal-conv1d beside a mamba-ssm, and without a version of its own, is the one that goes with it.
     """
+    vendor.check_one_backend(project)
     pyproject = read_pyproject(project)
     given = pyproject.get("tool", {}).get(TABLE)
     settings = [load_settings(config_settings, environ, given) for config_settings in wanted]
@@ -96,16 +107,26 @@ def wheel_requirements(job: Job) -> list[str]:
     return requires.requires_for_wheel(job.plan, job.cache)
 
 
+def build_requirements(project: Path, settings: Settings, plan: BuildPlan) -> list[str]:
+    """All that an isolated build of a wheel installs: what pyproject.toml asks for, and what this machine lacks.
+
+    Raises PlanError for a plan that cannot work.
+    """
+    plan.check()
+    static = read_pyproject(project).get("build-system", {}).get("requires", [])
+    return list(dict.fromkeys([*static, *requires.requires_for_wheel(plan, cache_root(settings))]))
+
+
 def sdist_requirements(job: Job) -> list[str]:
-    """Build requirements of the sdist."""
+    """Build requirements of the sdist; those of a wheel, where the project's setup.py has to say its name and version."""
+    if job.is_own and not job.is_static:
+        return wheel_requirements(job)
     return ["filelock", *requires.requires_for_sdist(job.plan, job.cache)]
 
 
 def write_metadata(job: Job, directory: str) -> str:
     """Write ``<name>.dist-info/METADATA`` and the licences."""
-    # A project's own setup.py is run for its metadata; a released archive carries them.
-    runs = not all(sources.is_released_archive(part) for part in job.plan.parts)
-    requires.check_ready(job.plan, job.cache, compiles=runs)
+    requires.check_ready(job.plan, job.cache, compiles=not job.plan.carries_metadata)
     with _workshop(job) as shop:
         made = parts.prepare(job.plan, job.project, job.cache, shop)
         return metadata.write_dist_info_files(Path(directory), _metadata(job, made), parts.licences(made)).name
@@ -134,7 +155,8 @@ def build_wheel(job: Job, directory: str) -> str:
             )
         floors = [audit.measure(path) for path in binaries]
         record = repair.build_record(plan, parts.origins(made), audit.highest(floors), job.facts.machine.python_version)
-        repair.stage_wheel(plan, stage, repair.Content(text, parts.licences(made), record))
+        variant = variants.variant_json(plan.variant, plan.target.cuda) if plan.variant else ""
+        repair.stage_wheel(plan, stage, repair.Content(text, parts.licences(made), record, variant))
         wheel = repair.pack(stage, shop.folder / "packed", shop)
         if plan.repair:
             wheel = repair.repair_wheel(plan, wheel, shop)
@@ -147,7 +169,9 @@ def build_wheel(job: Job, directory: str) -> str:
             wheel, promise=promise if plan.repair else replace(promise, floor=None), libraries=libraries
         )
         audit.check_report(report)
-        final = hand_over(wheel, Path(directory))
+        # pip reads the name of what a hook hands over, and refuses one with a label: there the file alone says it.
+        label = "" if job.facts.frontend.startswith("pip") else plan.variant
+        final = hand_over(wheel, Path(directory), variants.variant_name(wheel.name, label))
     measured = audit.highest([item.floor for item in report.extensions])
     shop.echo(
         f"{final.name}: {final.stat().st_size / 1e6:.1f} MB, sha256 {sha256(final)}, needs "
@@ -191,15 +215,15 @@ def build_sdist(job: Job, directory: str) -> str:
     """The project's tree, and in it upstream's archives: a wheel from this sdist fetches no source."""
     from .sdist import write_sdist
 
-    problems = [item for item in job.plan.problems if item.code.startswith(("upstream", "source", "companion"))]
-    if problems:
-        replace(job.plan, problems=tuple(problems)).check()
+    if job.is_own and not job.is_static:
+        requires.check_ready(job.plan, job.cache)
+    job.plan.without_machine().check()
     requires.check_fetcher(job.plan, job.cache)
     with _workshop(job) as shop:
-        own = job.plan.upstream.value.name == "self"
-        made = [] if own else parts.prepare(job.plan, job.project, job.cache, shop)
-        archives = [(part.plan.upstream.value.archive_name, part.source.path) for part in made]
-        pkg_info = metadata.released_pkg_info(made[0].tree) if made else None
+        made = [] if job.is_static else parts.prepare(job.plan, job.project, job.cache, shop)
+        carried = [] if job.is_own else made
+        archives = [(part.plan.upstream.value.archive_name, part.source.path) for part in carried]
+        pkg_info = (_pkg_info(made[0]) if job.is_own else metadata.released_pkg_info(made[0].tree)) if made else None
         draft = write_sdist(job.project, job.table, job.plan, pkg_info, archives, shop.folder, job.environ)
         return hand_over(draft, Path(directory)).name
 
@@ -266,10 +290,14 @@ def _announce(plan: BuildPlan, echo: Echo) -> None:
 
 
 def _metadata(job: Job, made: Sequence[Part]) -> str:
+    texts = [_pkg_info(part) for part in made]
+    return metadata.compose_metadata(job.plan, texts, job.table, tuple(parts.licences(made)))
+
+
+def _pkg_info(part: Part) -> str:
     from . import upstream
 
-    # A tree from git, or the project's own, has no metadata before its setup.py has run.
-    texts = [
-        metadata.released_pkg_info(part.tree) or upstream.egg_info(part.plan, part.tree, part.shop) for part in made
-    ]
-    return metadata.compose_metadata(job.plan, texts, job.table, tuple(parts.licences(made)))
+    # A tree from git, or the project's own, has no metadata before its setup.py has run; what a project's own sdist carries
+    # is this backend's, and leaves the requirements open.
+    own = part.plan.upstream.value.name == "self"
+    return ("" if own else metadata.released_pkg_info(part.tree)) or upstream.egg_info(part.plan, part.tree, part.shop)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import variants
 from .facts import Machine, to_json
 from .metadata import dist_info_name, write_dist_info_files
 from .plan import BuildPlan
@@ -49,6 +50,8 @@ class Content:
     licenses: Mapping[str, Path]
     """By the name that they get."""
     record: dict[str, Any]
+    variant: str = ""
+    """The text of ``variant.json``; empty for a plain wheel."""
 
 
 def unpack_raw(raw: Sequence[Path], stage: Path) -> list[Path]:
@@ -74,7 +77,7 @@ def stage_wheel(plan: BuildPlan, stage: Path, content: Content) -> None:
 
 
 def write_dist_info(parent: Path, content: Content, tags: list[str]) -> Path:
-    """Write METADATA, WHEEL, the licences and the build record."""
+    """Write METADATA, WHEEL, the licences, the build record, and what a variant label stands for."""
     from . import __version__
 
     info = write_dist_info_files(parent, content.metadata, content.licenses)
@@ -82,6 +85,8 @@ def write_dist_info(parent: Path, content: Content, tags: list[str]) -> Path:
     (info / "WHEEL").write_bytes("\n".join(wheel).encode("utf-8"))
     record = json.dumps(content.record, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     (info / RECORD_NAME).write_bytes(record.encode("utf-8"))
+    if content.variant:
+        (info / variants.FILE_NAME).write_bytes(content.variant.encode("utf-8"))
     return info
 
 

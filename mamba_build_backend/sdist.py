@@ -18,7 +18,7 @@ from .metadata import distribution_name
 from .plan import BuildPlan
 from .sources import EMBEDDED
 
-_SKIPPED_FOLDERS = ("__pycache__", "build", "dist", "node_modules", EMBEDDED)
+_SKIPPED_FOLDERS = ("__pycache__", "build", "dist", "node_modules", "site", EMBEDDED)
 _SKIPPED_FILES = (".pyc", ".whl", ".so", ".o", ".tar.gz")
 _EPOCH = 1_577_836_800  # 2020-01-01: zip files cannot go back before 1980, and a date in the future confuses make
 
@@ -35,17 +35,18 @@ def write_sdist(
     """Write ``<name>-<version>.tar.gz`` into ``folder`` and return its path.
 
     ``archives`` are upstream's, or folders that become one, each under the name that it gets; ``pkg_info`` is None for a
-    project's own sdist, and empty where upstream's source carries none.
+    project's own sdist whose name and version stand in pyproject.toml, and empty where upstream's source carries none.
     """
     row = plan.upstream.value
     upstream = HeaderParser().parsestr(pkg_info) if pkg_info is not None else None
-    name = distribution_name(plan, table, "" if row.name == "self" else row.name)
+    given = str(upstream["Name"] or "") if upstream else ""
+    name = distribution_name(plan, table, given if row.name == "self" else row.name)
     version = row.version or str(table.get("version") or "")
     if upstream and upstream["Version"]:
         version = str(upstream["Version"])
     if not name or not version:
         raise SettingsError(
-            "pyproject.toml has no static name and version", "an sdist of upstream=self needs both under [project]"
+            "neither pyproject.toml nor setup.py names the project and its version", "an sdist is named after both"
         )
     base = f"{utils.canonicalize_name(name).replace('-', '_')}-{version}"
     path = folder / f"{base}.tar.gz"
@@ -118,5 +119,6 @@ def _pkg_info(name: str, version: str, upstream: Any, plan: BuildPlan) -> str:
     lines += ["Dynamic: Requires-Dist", "Dynamic: Provides-Extra"]
     if upstream is not None:
         lines += [f"{key}: {upstream[key]}" for key in ("Summary", "Requires-Python") if upstream[key]]
+    if plan.upstream.value.name != "self":
         return "\n".join(lines) + f"\n\nPortable builds of {plan.upstream.value.name}.\n"
     return "\n".join(lines) + "\n"

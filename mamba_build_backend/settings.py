@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from .errors import SettingsError
+from .variants import LABEL
 
 TABLE = "mamba-build-backend"
 ENV_PREFIX = "MAMBA_BUILD_"
@@ -44,6 +45,31 @@ def _flag(key: str, raw: Value) -> bool:
 
 def _optional(key: str, raw: Value) -> str | None:
     return _text(key, raw) or None
+
+
+def _local_version(key: str, raw: Value) -> str | None:
+    text = _text(key, raw).lstrip("+")
+    if text and not re.fullmatch(r"[A-Za-z0-9]+([-_.][A-Za-z0-9]+)*", text):
+        raise SettingsError(
+            f"{key}: {text!r} is not a local version label",
+            "it is made of letters and digits, with dots between",
+            f"-C {key}=auto",
+        )
+    # Blanks of all kinds mean the same (PEP 440), and a file name takes the dot alone.
+    return re.sub(r"[-_]", ".", text) or None
+
+
+def _variant(key: str, raw: Value) -> str | None:
+    text = _text(key, raw)
+    if text in ("", "none"):
+        return None
+    if not re.fullmatch(LABEL, text) or text == "null":
+        raise SettingsError(
+            f"{key}: {text!r} is not a variant label",
+            "it is made of a-z, 0-9, _ and dots; null is reserved",
+            f"-C {key}=auto",
+        )
+    return text
 
 
 def _count(key: str, raw: Value) -> int | None:
@@ -201,7 +227,16 @@ class Settings:
         None, _optional, "the wheel's name; `mamba-ssm` makes it a drop-in", shown="the project's"
     )
     local_version: str | None = _setting(
-        None, _optional, "a local version label; `auto` gives `+torch2.11.cu130`", shown="none"
+        None,
+        _local_version,
+        "a local version label, such as `lab1`; `auto` names it as upstream does: `+cu13torch2.11cxx11abiTRUE`",
+        shown="none",
+    )
+    variant: str | None = _setting(
+        None,
+        _variant,
+        "a draft (PEP 817, PEP 825): a variant label in the file name, and what it stands for in `variant.json`; `auto` gives `-cu13`; uv reads it with `--preview-features wheel-variants`, pip refuses the name",
+        shown="none",
     )
     cache_dir: str | None = _setting(
         None, _optional, "sysroots and sources that were fetched", shown="the user's cache folder"

@@ -43,11 +43,6 @@ def needs_fetch(plan: BuildPlan, cache: Path) -> bool:
     )
 
 
-def is_released_archive(plan: BuildPlan) -> bool:
-    """Whether the source is the index's archive, which carries the metadata that others need setup.py for."""
-    return plan.source.value in ("embedded", "index") and bool(plan.upstream.value.index_sha256)
-
-
 def find(plan: BuildPlan, project: Path, cache: Path, environ: Mapping[str, str], echo: Echo, scratch: Path) -> Source:
     """The source of the plan's upstream, verified; what is fetched or unpacked for that lies in cache and ``scratch``.
 

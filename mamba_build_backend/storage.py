@@ -141,14 +141,15 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def hand_over(file: Path, directory: Path) -> Path:
-    """Copy beside the final place, then rename: a reader never sees half a file."""
+def hand_over(file: Path, directory: Path, name: str = "") -> Path:
+    """Copy beside the final place, then rename (to ``name``, or as it is): a reader never sees half a file."""
+    final = directory / (name or file.name)
     with disk_errors(directory, "choose another output folder"):
         directory.mkdir(parents=True, exist_ok=True)
-        draft = directory / f".{file.name}.{os.getpid()}"
+        draft = directory / f".{final.name}.{os.getpid()}"
         try:
             shutil.copyfile(file, draft)
-            draft.replace(directory / file.name)
+            draft.replace(final)
         finally:
             draft.unlink(missing_ok=True)
-    return directory / file.name
+    return final

@@ -11,6 +11,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,17 +29,20 @@ def main() -> int:
         name for name in env if name.startswith("MAMBA_") or name in ("VIRTUAL_ENV", "PYTHONPATH", "CONDA_PREFIX")
     ]:
         del env[name]
-    commands = [
-        [python, "-m", "ruff", "check", "."],
-        [python, "-m", "ruff", "format", "--check", "."],
-        [python, "-m", "mypy"],
-        [python, "-m", "pytest", *(["-m", "unit"] if options.tier == "fast" else ["--no-skips"]), *rest],
-    ]
-    for command in commands:
-        print("+", *command, flush=True)
-        status = subprocess.run(command, cwd=ROOT, env=env, check=False).returncode
-        if status:
-            return status
+    env["NO_MKDOCS_2_WARNING"] = "1"
+    with tempfile.TemporaryDirectory(prefix="mamba-docs-") as site:
+        commands = [
+            [python, "-m", "ruff", "check", "."],
+            [python, "-m", "ruff", "format", "--check", "."],
+            [python, "-m", "mypy"],
+            [python, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", site],
+            [python, "-m", "pytest", *(["-m", "unit"] if options.tier == "fast" else ["--no-skips"]), *rest],
+        ]
+        for command in commands:
+            print("+", *command, flush=True)
+            status = subprocess.run(command, cwd=ROOT, env=env, check=False).returncode
+            if status:
+                return status
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,4 +99,36 @@ def zip_of(path, files, top="mamba-v1.0"):
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in files.items():
             archive.writestr(f"{top}/{name}", data)
+    return path
+
+
+def record_of(wheel: Path) -> dict[str, Any]:
+    """The build record in a wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith("/mamba-build-record.json")]
+        return json.loads(archive.read(name))
+
+
+def environment_with_torch(folder: Path, torch_site: Path) -> Path:
+    """A virtual environment that holds the tests' torch, as links to its files; return its Python.
+
+    Links to files and not to folders: what an installer removes must not be gone from the tests' own environment.
+    """
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    (site,) = (folder / "lib").glob("python*/site-packages")
+    for entry in torch_site.iterdir():
+        if entry.name not in ("__pycache__", "pip") and not entry.name.startswith("pip-"):
+            subprocess.run(["cp", "-as", entry, site], check=True)
+    return folder / "bin" / "python"
+
+
+def activated(env: dict[str, str], python: Path) -> dict[str, str]:
+    """The variables of a shell in which the environment of this Python is active."""
+    return {**env, "VIRTUAL_ENV": str(python.parent.parent), "PATH": f"{python.parent}{os.pathsep}{env['PATH']}"}
+
+
+def uv_program() -> str:
+    path = shutil.which("uv")
+    if path is None:
+        lacking("uv")
     return path

@@ -1,6 +1,7 @@
 """Write what is made from code and tables anew: look at the diff before you commit it.
 
-The reports of all recorded machines, the JSON Schema of ``doctor --json``, docs/troubleshooting.md and docs/compatibility.md.
+The reports of all recorded machines, the JSON Schema of ``doctor --json``, and in docs/ settings.md, troubleshooting.md and
+compatibility.md.
 """
 
 from __future__ import annotations
@@ -17,6 +18,129 @@ import matrix  # noqa: E402
 from doctor_schema import doctor_schema  # noqa: E402
 
 from mamba_build_backend import explain, plan, recorded, report, tables  # noqa: E402
+from mamba_build_backend.settings import as_environment, known_keys, settings_table  # noqa: E402
+
+SETTINGS = """\
+# Settings
+
+One key, three places. The stronger one first:
+
+1. `-C key=value` on the command line of pip (23.1 and later), build, uv or `python -m mamba_build_backend`;
+2. `MAMBA_BUILD_KEY` in the environment, with `_` for `-`;
+3. `[tool.mamba-build-backend]` in the project's pyproject.toml.
+
+Where none of them speaks, a few variables of torch and CUDA are honoured. An unknown key is an error in all three places, with the
+key that was probably meant. Booleans are `true` or `false`; `arch` is a list in pyproject.toml, and elsewhere a string with `;` or `,`
+between (a shell wants quotes around a `;`). `doctor` takes the same settings and shows what comes of them:
+
+<!-- run: here -->
+```console
+$ python -m mamba_build_backend doctor --facts tests/facts/h100-ubuntu24.04.json -C arch=all -C jobs=4
+```
+
+<!-- run: toml -->
+```toml
+[tool.mamba-build-backend]
+arch = ["8.0", "9.0+PTX"]
+memory = "16G"
+```
+
+This page is made from `mamba_build_backend/settings.py` by `python tests/update_reports.py`.
+"""
+
+LONGER = {
+    "upstream": """\
+The command line also takes the project as a word: `python -m mamba_build_backend build causal-conv1d`. With `self` the backend
+builds the tree that it lies in: see [In another project](vendoring.md).""",
+    "upstream-version": """\
+The newest known good version is the newest that goes with the torch that is there: of mamba-ssm 2.3.2.post1 from torch 2.9 on,
+else 2.3.0. An sdist builds the version whose source it carries. A version that is not in the table is an error that names its
+neighbours.""",
+    "source": """\
+`index` and `git` are errors where the source cannot be had that way. An address is no path: clone or download it first. What is
+fetched is kept in `cache-dir`.""",
+    "allow-unverified": """\
+The version that is named says by which rules the source is built: its patches, its requirements, its partner. The command line has
+`--allow-unverified` for it.""",
+    "with-causal-conv1d": """\
+Both extensions lie in one wheel, and the requirement of causal-conv1d goes from its metadata. Do not install causal-conv1d beside
+it.""",
+    "torch": """\
+`auto` looks in the order that [Researchers](researcher.md#which-torch-is-taken) tells. A path may also be the root of an environment.
+A requirement takes a torch that is here if it fits, and else has it installed for the build.""",
+    "cuda-home": """\
+The toolkit that is named must still have torch's major version. `CUDA_HOME` in the environment is only the first candidate: if it
+does not fit, the others are looked at. The packages `nvidia-cuda-nvcc` and its parts make a whole nvcc from CUDA 13 on; those of
+CUDA 11 and 12 do not.""",
+    "host-compiler": """\
+nvcc and torch both limit the versions of g++, and a portable link needs its `libstdc++.a`. `CXX` in the environment is only the
+first candidate. clang is not taken.""",
+    "arch": """\
+Capabilities are written as torch writes them, `9.0` or `9.0+PTX`, as nvcc does, `sm_90`, or by torch's names for generations, such as
+`Hopper`. Machine code of 8.0 also runs on 8.6 and 8.9, that of 9.0 not on 10.0; PTX is for GPUs to come. `native` asks the
+driver, and is an error without a GPU.""",
+    "glibc": """\
+The audit refuses a wheel that needs more. A lower number does not help where torch itself needs a newer glibc: `doctor` prints
+both. A sysroot must be as old as this.""",
+    "sysroot": """\
+`auto`: with conda's compilers their own sysroot; else this machine's glibc if it is old enough, else conda's sysroot, else zig's, from
+the package index. `host` links against this machine as it is. A path is the root of a system: it has `usr/include/features.h`.""",
+    "repair": """\
+Such a wheel is called `linux_x86_64`, links against this machine's glibc (unless `sysroot` says otherwise), and is still audited for
+unresolved symbols. Editable builds are always made so.""",
+    "jobs": "See [Cores and memory](cluster.md#cores-and-memory).",
+    "memory": """\
+Each compiler is counted with 1 GB per architecture that it works on at once. What is free is that of the machine and of every
+control group that this process is in.""",
+    "compress": """\
+`size`, `speed` and `balance` are nvcc's own words; `none` leaves the code as it is, `default` leaves the choice to nvcc. `size` needs
+a driver that can unpack it, which every driver for CUDA 13 can: that is why it is only the default from 13 on.""",
+    "strip": "Set `false` to look at the binary with a debugger.",
+    "lineinfo": "Upstream sets it always. The wheel is larger with it, and no faster.",
+    "distribution-name": """\
+Only the name changes: packages, modules and version stay as they are. Do not install `mamba-ssm` and `mamba-ssm-portable` side by
+side: they own the same files.""",
+    "variant": """\
+Off unless it is set, since the drafts may still change; see [PEP 817](https://peps.python.org/pep-0817/) and
+[PEP 825](https://peps.python.org/pep-0825/).""",
+    "local-version": """\
+The label tells wheels for several torches apart in one folder or index. pip takes a version with a local label for newer than the
+same without.""",
+    "cache-dir": """\
+Builds that run at the same time may share it. It can be deleted at any time; what is needed is then fetched again. Logs of failed
+builds are in its folder `logs`.""",
+    "build-dir": """\
+A folder that is named stays, and a second build in it compiles only what changed. A temporary one is made where `TMPDIR` says. About
+1 GB is needed.""",
+    "keep-build-dir": "It is for a temporary folder: its sources, objects, wrappers, and the log.",
+    "verbose": "Otherwise there is one line per file, and the whole output is in the log.",
+}
+"""What the page of settings says beyond the README's table."""
+
+
+def settings_page() -> str:
+    """The page, a heading and so an anchor for each setting."""
+    out = [SETTINGS]
+    rows = settings_table().splitlines()
+    for key, row in zip(known_keys(), rows[2:]):
+        rows[rows.index(row)] = row.replace(f"| `{key}` |", f"| [`{key}`](#{key}) |", 1)
+    out += ["\n".join(rows), ""]
+    for key, item in known_keys().items():
+        default = (
+            item.metadata["shown"]
+            or f"`{str(item.default).lower() if isinstance(item.default, bool) else item.default}`"
+        )
+        (variable,) = as_environment({key: ""})
+        alias = f"; where nothing is set, `{item.metadata['alias']}`" if item.metadata["alias"] else ""
+        doc = item.metadata["doc"]
+        # nvcc is written so at the beginning of a sentence too.
+        first = doc[0] if doc.startswith("nvcc") else doc[0].upper()
+        out += [f"## {key}\n", f"{first}{doc[1:]}.\n"]
+        if key in LONGER:
+            out.append(f"{LONGER[key]}\n")
+        out.append(f"Default: {default}. In the environment: `{variable}`{alias}.\n")
+    return "\n".join(out).rstrip() + "\n"
+
 
 PAGE = """\
 # Troubleshooting
@@ -35,7 +159,11 @@ def troubleshooting() -> str:
     for item in explain.load_failures():
         log = (ROOT / "tests" / "logs" / f"{item.id}.txt").read_text(encoding="utf-8")
         found = explain.explain(log).explanations[0]
-        out += [f"## {item.id.replace('-', ' ')}\n", f"    {found.line}\n", f"{found.cause}\n"]
+        out += [
+            f"## {item.id.replace('-', ' ')}\n",
+            f"<!-- run: text -->\n```text\n{found.line}\n```\n",
+            f"{found.cause}\n",
+        ]
         for fix in found.fix:
             command, _, why = fix.partition("   (")
             out.append(f"- `{command}`" + (f": {why.removesuffix(')')}" if why else ""))
@@ -47,15 +175,17 @@ COMPATIBILITY = """\
 # What was compiled with what
 
 Each row was built from this project's checkout, linked, audited and imported beside that torch; `patches` names what was
-changed in upstream's source for it ([the series](../patches/series.toml)). One compute capability each, since it is the
+changed in upstream's source for it (`patches/series.toml` has the series). One compute capability each, since it is the
 sources that are tried: 8.0 with CUDA 11 and 12, 9.0 with CUDA 13. `python tests/matrix.py list` prints what the matrix holds,
-and in an environment as its heading says
+and in an environment as its heading says, this builds it again:
 
-    python tests/matrix.py run NAME --python PYTHON
+<!-- run: text -->
+```console
+$ python tests/matrix.py run NAME --python PYTHON
+```
 
-builds it again, where PYTHON has the torch (`--source FOLDER` takes upstream's tags from git mirrors). Rows marked CI are built
-by the end-to-end tests of every change too. This page is made from `tests/matrix.toml` and `tests/matrix-results.json` by
-`python tests/update_reports.py`.
+PYTHON has the torch; `--source FOLDER` takes upstream's tags from git mirrors. Rows marked CI are built by the end-to-end tests of
+every change too. This page is made from `tests/matrix.toml` and `tests/matrix-results.json` by `python tests/update_reports.py`.
 """
 
 
@@ -105,6 +235,7 @@ def main() -> None:
         settings, facts = recorded.load(path, {})
         made = plan.decide(settings, facts, tables.load_tables())
         path.with_suffix(".txt").write_text(report.plan_text(facts, made, verbose=True), encoding="utf-8")
+    (ROOT / "docs" / "settings.md").write_text(settings_page(), encoding="utf-8")
     (ROOT / "docs" / "troubleshooting.md").write_text(troubleshooting(), encoding="utf-8")
     (ROOT / "docs" / "compatibility.md").write_text(compatibility(), encoding="utf-8")
     report.SCHEMA_FILE.parent.mkdir(exist_ok=True)

@@ -6,7 +6,7 @@ raises them. Every field that was chosen among candidates is a :class:`Choice` a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from ..errors import Problem
 from ..facts import Facts, Polluted
 from ..settings import Settings
 from ..tables import Tables, admits, minor
+from ..variants import variant_label
 from .compiler import decide_compiler
 from .gpus import check_gpus, decide_front_ends
 from .jobs import LITTLE_DISK, decide_jobs, nvcc_flags
@@ -48,7 +49,12 @@ def decide(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     wanted = settings.with_causal_conv1d
     if settings.origin("with-causal-conv1d") == "default":
         wanted = plan.upstream.value.partner_required and bool(plan.partner.value)
-    return _with_companion(plan, settings, facts, tables) if wanted else plan
+    plan = _with_companion(plan, settings, facts, tables) if wanted else plan
+    plan = replace(plan, notes=(*plan.notes, *_other_owners(plan)))
+    # A login node that downloads an sdist for another machine needs no nvcc, and no torch of 2 GB either.
+    if facts.frontend in ("pip download", "pip lock") and plan.carries_metadata:
+        return replace(plan.without_machine(), only_metadata=True, requirements=())
+    return plan
 
 
 def decide_together(wanted: Sequence[Settings], facts: Facts, tables: Tables) -> list[BuildPlan]:
@@ -133,6 +139,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     return BuildPlan(
         distribution=utils.canonicalize_name(settings.distribution_name) if settings.distribution_name else "",
         local_version=_local_version(settings, target),
+        variant=variant_label(settings.variant, target.cuda),
         upstream=upstream,
         source=source,
         allow_unverified=settings.allow_unverified,
@@ -209,8 +216,25 @@ def _shortened(item: Polluted, most: int = 60) -> str:
     return f"{item.variable}={value}" + (f" (kept: {item.kept})" if item.kept else "")
 
 
+def _other_owners(plan: BuildPlan) -> Iterator[str]:
+    """What is installed under another name and owns the same files: the two overwrite each other, and pip does not say so."""
+    rows = [part.upstream.value for part in plan.parts if part.upstream.value.packages]
+    ours = plan.distribution or (f"{rows[0].name}-portable" if rows else "")
+    installed = {package.name: package.version for package in plan.torch.value.packages} if plan.torch.value else {}
+    for row in rows:
+        for name in (row.name, f"{row.name}-portable"):
+            if name in installed and name != ours:
+                drop_in = "" if plan.distribution else f" (or -C distribution-name={name}, which takes its place)"
+                yield (
+                    f"{name} {installed[name]} is installed, and {ours} has the same files: "
+                    f"python -m pip uninstall {name}, before this wheel is installed{drop_in if name == row.name else ''}"
+                )
+
+
 def _local_version(settings: Settings, target: TorchTarget) -> str:
     if settings.local_version != "auto":
         return settings.local_version or ""
+    # As upstream's setup.py names its wheels, but in METADATA too: upstream renames the finished file alone.
     release = minor(target.version) if target.version else ""
-    return f"torch{release}.cu{target.cuda.replace('.', '')}"
+    abi = "" if target.cxx11_abi is None else f"cxx11abi{str(target.cxx11_abi).upper()}"
+    return f"cu{target.cuda.partition('.')[0]}torch{release}{abi}"

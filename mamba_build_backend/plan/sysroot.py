@@ -37,7 +37,7 @@ def decide_sysroot(
     # conda's compilers come with a sysroot of their own, which is what their libraries were built against.
     conda = (
         compiler is not None
-        and compiler.found_in == "CONDA_PREFIX"
+        and "-conda" in compiler.target  # whether found in the environment, or named by its activation in CXX
         and any(
             item.provider == "conda" and item.glibc and version.Version(item.glibc) <= target for item in facts.sysroots
         )

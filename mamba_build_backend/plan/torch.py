@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from .._compat import requirements, specifiers, utils, version
@@ -48,6 +49,8 @@ def decide_torch(
         row = _row_of(wanted, tables)
         because = f"none found is {wanted}: it is installed for the build"
         requirement = str(wanted)
+        if asked := _pinned(wanted):
+            _note_newer(asked, tables, book)
     else:
         row = _newest(tables, python)
         because = "no torch was found: the newest known one is installed for the build"
@@ -60,7 +63,7 @@ def decide_torch(
             *[f"-C torch=torch=={item.version}.*" for item in reversed(tables.torch) if python in item.python][:1],
             f"use Python {row.python[-1]}",
         )
-    target = _target(requirement, row.version, row.cuda, row)
+    target = _target(requirement, row.version, _cuda_of(wanted) or row.cuda, row)
     return Choice(None, because, tuple(rejected)), target
 
 
@@ -149,6 +152,17 @@ def _row_of(wanted: requirements.Requirement, tables: Tables) -> TorchRow:
     return tables.torch[-1]
 
 
+def _pinned(wanted: requirements.Requirement) -> str:
+    """The version that a requirement pins, such as ``2.11`` or ``2.11.0+cu128``; empty where it pins none."""
+    return next((item.version.removesuffix(".*") for item in wanted.specifier if item.operator == "=="), "")
+
+
+def _cuda_of(wanted: requirements.Requirement | None) -> str:
+    """``12.8`` of ``torch==2.11.0+cu128``: the builds beside the index's own are told by their local version."""
+    match = re.search(r"\+cu(\d+)(\d)$", _pinned(wanted)) if wanted is not None else None
+    return f"{match[1]}.{match[2]}" if match else ""
+
+
 def _admits(specifier: specifiers.SpecifierSet, release: str) -> bool:
     return any(specifier.contains(f"{release}.{patch}", prereleases=True) for patch in range(3))
 
@@ -183,11 +197,6 @@ def decide_pins(
 
 
 def _neighbours(installed: dict[str, str], target: TorchTarget) -> Iterator[str]:
-    if "mamba-ssm" in installed:
-        yield (
-            f"mamba-ssm {installed['mamba-ssm']} is installed beside it and owns the same files: "
-            "python -m pip uninstall mamba-ssm, before this wheel is installed"
-        )
     mkl = installed.get("mkl")
     if mkl and version.Version(mkl) >= version.Version("2024.1") and version.Version(target.version).release < (2, 5):
         yield (

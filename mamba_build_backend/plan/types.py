@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, Optional, TypeVar
 
 from ..errors import PlanError, Problem
@@ -50,6 +50,8 @@ class BuildPlan:
 
     distribution: str
     local_version: str
+    variant: str
+    """The variant label of the wheel (draft); empty for a plain wheel."""
     upstream: Choice[UpstreamRow]
     source: Choice[str]
     allow_unverified: bool
@@ -81,6 +83,8 @@ class BuildPlan:
     strip: bool
     companion: Optional[BuildPlan] = None
     """The plan of the causal-conv1d that goes into the same wheel."""
+    only_metadata: bool = False
+    """Whether nothing will be compiled: `pip download` asks an sdist for its metadata alone."""
     notes: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
 
@@ -94,10 +98,22 @@ class BuildPlan:
         """What is built, as one says it."""
         return " with ".join(part.upstream.value.title for part in self.parts)
 
+    @property
+    def carries_metadata(self) -> bool:
+        """Whether all sources are archives of the index, whose metadata are there; others need their setup.py run."""
+        return all(
+            part.source.value in ("embedded", "index") and bool(part.upstream.value.index_sha256) for part in self.parts
+        )
+
     def check(self) -> None:
         """Raise PlanError with all problems, if there are any."""
         if self.problems:
             raise PlanError(self.problems)
+
+    def without_machine(self) -> BuildPlan:
+        """The plan with the problems of its sources alone: for what needs no compiler, no GPU and no torch."""
+        kept = tuple(item for item in self.problems if item.code.startswith(("upstream", "source", "companion")))
+        return replace(self, problems=kept)
 
 
 class Notebook:

@@ -10,13 +10,18 @@ from ..settings import Settings
 from ..tables import PatchRow, Tables, UpstreamRow, admits, minor
 from .types import Choice, Notebook, Rejected, TorchTarget
 
+_SELF = (("FORCE_CUDA", "1"),)
+"""torchvision's and torch-scatter's convention, and that of many after them: their setup.py would otherwise compile the
+kernels only on a machine with a GPU."""
+
 
 def decide_upstream(
     settings: Settings, facts: Facts, tables: Tables, target: TorchTarget, python: str, book: Notebook
 ) -> Choice[UpstreamRow]:
     """The row to build: the setting's, that of the archive that this tree carries, or the newest known good."""
     if settings.upstream == "self":
-        return Choice(UpstreamRow("self", ""), "setting upstream: the project that holds the backend")
+        row = UpstreamRow("self", "", environment=_SELF)
+        return Choice(row, "setting upstream: the project that holds the backend")
     rows = [row for row in tables.upstream if row.name == settings.upstream]
     if not rows:
         names = [*dict(tables.upstream_defaults), "self"]

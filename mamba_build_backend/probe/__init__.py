@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..facts import Facts
 from ..settings import Settings
-from . import compilers, cuda, environment, gpus, machine, source, sysroots, torch
+from . import compilers, cuda, environment, frontend, gpus, machine, source, sysroots, torch
 
 
 def probe_all(settings: Settings, environ: Mapping[str, str], cache: Path, *, embedded: tuple[str, ...] = ()) -> Facts:
@@ -19,7 +19,8 @@ def probe_all(settings: Settings, environ: Mapping[str, str], cache: Path, *, em
     others, so they are asked side by side.
     """
     source_kind, source_files = source.probe_source(settings)
-    torches = torch.probe_torches(settings, environ)
+    caller = frontend.probe_frontend()
+    torches = torch.probe_torches(settings, environ, caller)
     sites = [Path(item.site) for item in torches]
     with ThreadPoolExecutor() as pool:
         driver = pool.submit(gpus.probe_gpus, environ)
@@ -38,4 +39,5 @@ def probe_all(settings: Settings, environ: Mapping[str, str], cache: Path, *, em
             embedded=embedded,
             source_kind=source_kind,
             source_files=source_files,
+            frontend=caller.command,
         )

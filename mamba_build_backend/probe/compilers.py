@@ -14,7 +14,7 @@ from ..facts import Compiler
 from ..process import capture
 from ..settings import Settings
 from ..tables import is_version
-from .paths import on_path
+from .paths import conda_prefixes, on_path
 
 _NAMES = re.compile(r"(g|clang)\+\+(-\d+(\.\d+)?)?$|(x86_64|aarch64|powerpc64le)-conda[\w.]*-linux-gnu-(g|clang)\+\+$")
 
@@ -44,8 +44,7 @@ def _candidates(settings: Settings, environ: Mapping[str, str], root: Path) -> I
         path = shutil.which(name, path=environ.get("PATH"))
         yield Path(path or name), "CXX" if origin == "CXX" else "setting host-compiler"
     folders = [(folder, "PATH") for folder in on_path(environ)]
-    if environ.get("CONDA_PREFIX"):
-        folders.insert(0, (Path(environ["CONDA_PREFIX"]) / "bin", "CONDA_PREFIX"))
+    folders[:0] = [(prefix / "bin", where) for prefix, where in conda_prefixes(environ)]
     # devtoolset-11 of CentOS 7, gcc-toolset-13 of RHEL 8 and 9: installed, but on PATH only after `scl enable`.
     toolsets = sorted((root / "opt/rh").glob("*toolset-[0-9]*/root/usr/bin"), key=_toolset_number, reverse=True)
     folders += [(folder, "/opt/rh") for folder in toolsets]

@@ -14,7 +14,7 @@ from ..errors import ToolError
 from ..facts import Toolkit
 from ..process import capture
 from ..settings import Settings
-from .paths import on_path
+from .paths import conda_prefixes, on_path
 
 PARTS = {
     "cuda_runtime.h": ("cuda_runtime.h",),
@@ -68,8 +68,7 @@ def _homes(
             nvcc = folder / "nvcc"
             if nvcc.is_file():
                 yield home_of(nvcc, environ), "PATH"
-        if environ.get("CONDA_PREFIX"):
-            yield Path(environ["CONDA_PREFIX"]), "CONDA_PREFIX"
+        yield from conda_prefixes(environ)
         local = root / "usr/local"
         for home in [local / "cuda", *_newest_first(local.glob("cuda-*"))]:
             yield home, "/usr/local"

@@ -17,3 +17,13 @@ def on_path(environ: Mapping[str, str]) -> list[Path]:
             seen.add(real)
             out.append(Path(entry))
     return out
+
+
+def conda_prefixes(environ: Mapping[str, str]) -> list[tuple[Path, str]]:
+    """The folders of conda's environments in use, and the variable that names each.
+
+    conda-build and rattler-build have two: compilers lie in BUILD_PREFIX, what the package is linked against in PREFIX.
+    """
+    names = ["CONDA_PREFIX", *(["BUILD_PREFIX", "PREFIX"] if environ.get("CONDA_BUILD") == "1" else [])]
+    found = {environ[name]: name for name in reversed(names) if environ.get(name)}
+    return [(Path(prefix), found[prefix]) for prefix in sorted(found, key=lambda item: names.index(found[item]))]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..facts import Sysroot
 from ..settings import Settings
+from .paths import conda_prefixes
 
 CACHED = "the cache"
 
@@ -23,9 +24,9 @@ def probe_sysroots(settings: Settings, environ: Mapping[str, str], cache: Path) 
     found: list[Sysroot] = []
     if settings.sysroot not in ("auto", "conda", "zig", "host"):
         found.append(read_sysroot(Path(settings.sysroot).expanduser(), "path", "setting sysroot"))
-    if environ.get("CONDA_PREFIX"):
-        for path in sorted(Path(environ["CONDA_PREFIX"]).glob("*-conda*-linux-gnu/sysroot")):
-            found.append(read_sysroot(path, "conda", "CONDA_PREFIX"))
+    for prefix, where in conda_prefixes(environ):
+        for path in sorted(prefix.glob("*-conda*-linux-gnu/sysroot")):
+            found.append(read_sysroot(path, "conda", where))
     made = zig_folder(cache, settings.glibc, platform.machine())
     if made.is_dir():
         found.append(Sysroot("zig", str(made), CACHED))

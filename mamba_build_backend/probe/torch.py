@@ -17,6 +17,7 @@ from ..facts import Package, Torch
 from ..settings import Settings
 from ..tables import is_version
 from .cuda import parts_beside
+from .frontend import Frontend
 from .needs import newest_needs
 
 # c10::detail::torchCheckFail(char const*, char const*, unsigned, std::string const&): its mangled name says which
@@ -24,17 +25,26 @@ from .needs import newest_needs
 _NEW_ABI = b"_ZN3c106detail14torchCheckFailEPKcS2_jRKNSt7__cxx1112basic_string"
 _OLD_ABI = b"_ZN3c106detail14torchCheckFailEPKcS2_jRKSs"
 
-NEIGHBOURS = ("numpy", "transformers", "mkl", "causal-conv1d", "mamba-ssm", "mamba-ssm-portable")
+NEIGHBOURS = (
+    "numpy",
+    "transformers",
+    "mkl",
+    "causal-conv1d",
+    "causal-conv1d-portable",
+    "mamba-ssm",
+    "mamba-ssm-portable",
+)
 """Packages whose installed version, beside torch, decides whether a finished build will import."""
 
+_NOBODY = Frontend()
 _LIBRARIES = ("libc10.so", "libc10_cuda.so", "libtorch_cpu.so", "libtorch_cuda.so", "libtorch_python.so")
 
 
-def probe_torches(settings: Settings, environ: Mapping[str, str]) -> tuple[Torch, ...]:
+def probe_torches(settings: Settings, environ: Mapping[str, str], frontend: Frontend = _NOBODY) -> tuple[Torch, ...]:
     """Look for torch where the settings say, on this process's path, and in the environment that is built for."""
     seen: set[str] = set()
     found: list[Torch] = []
-    for folder, where in _sites(settings, environ):
+    for folder, where in _sites(settings, environ, frontend):
         real = os.path.realpath(folder)
         if real in seen:
             continue
@@ -55,7 +65,7 @@ def torch_path(settings: Settings) -> Path | None:
     return path.parent if (path / "version.py").is_file() and path.name == "torch" else path
 
 
-def _sites(settings: Settings, environ: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+def _sites(settings: Settings, environ: Mapping[str, str], frontend: Frontend) -> Iterable[tuple[str, str]]:
     path = torch_path(settings)
     if path is not None:
         # An environment's root is a natural thing to give: look for its site-packages.
@@ -68,10 +78,14 @@ def _sites(settings: Settings, environ: Mapping[str, str]) -> Iterable[tuple[str
     # Under pip's isolation the path is the build environment's, but the prefix is still the target environment's.
     for key in ("purelib", "platlib"):
         yield sysconfig.get_path(key), f"the environment {sys.prefix}"
+    python = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for prefix in frontend.environments:
+        for name in ("site-packages", "dist-packages"):  # the latter in images of Debian's and Ubuntu's Python
+            where = f"the environment that {frontend.name} works for ({prefix})"
+            yield os.path.join(prefix, "lib", python, name), where
     for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
-        if prefix := environ.get(variable):
-            name = f"python{sys.version_info.major}.{sys.version_info.minor}"
-            yield os.path.join(prefix, "lib", name, "site-packages"), f"{variable} ({prefix})"
+        if prefix := environ.get(variable, ""):
+            yield os.path.join(prefix, "lib", python, "site-packages"), f"{variable} ({prefix})"
     with suppress(Exception):
         yield site.getusersitepackages(), "the user's site-packages"
 

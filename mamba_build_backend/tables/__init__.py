@@ -46,8 +46,8 @@ __all__ = [
 ]
 
 HERE = Path(__file__).parent
-PATCHES = HERE.parent.parent / "patches"
-"""The folder of patches, beside the backend; a project that builds itself alone has none."""
+PATCHES = HERE.parent / "patches" if (HERE.parent / "patches").is_dir() else HERE.parent.parent / "patches"
+"""The folder of patches: in the backend where it was vendored, else beside it. Without a series there are none."""
 
 
 @lru_cache(maxsize=1)
@@ -208,7 +208,7 @@ def _series() -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     with path.open("rb") as file:
-        rows: list[dict[str, Any]] = tomllib.load(file)["patch"]
+        rows: list[dict[str, Any]] = tomllib.load(file).get("patch", [])
     return rows
 
 

@@ -11,10 +11,12 @@ from ..facts import Compiler
 from .libstdcxx import Runtime
 from .sysroot import Root
 
+_C_NAMES = {"g": "gcc", "c": "cc"}
+
 
 def c_compiler(cxx: Path) -> Path:
-    """The C compiler that belongs to a C++ compiler: gcc-12 to g++-12."""
-    own = cxx.with_name(re.sub(r"g\+\+(-[\d.]+)?$", r"gcc\1", cxx.name))
+    """The C compiler that belongs to a C++ compiler: gcc-12 to g++-12, conda's …-cc to its …-c++."""
+    own = cxx.with_name(re.sub(r"[gc]\+\+(-[\d.]+)?$", lambda end: _C_NAMES[end[0][0]] + (end[1] or ""), cxx.name))
     return own if own.is_file() else cxx
 
 

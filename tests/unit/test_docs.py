@@ -14,10 +14,10 @@ from mamba_build_backend.tables import load_tables
 REPORTS = sorted(ROOT.glob("tests/facts/*.txt"))
 """What doctor says of the recorded machines: commands are told there too."""
 
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 COMMANDS = sorted(
     {
-        (page.name, match[1].split("#")[0].strip())
+        (page.name, re.split(r"#| [<>] ", match[1])[0].strip())
         for page in PAGES
         for match in re.finditer(
             r"^(?:\$ |    )?python -m (mamba_build_backend .*)$", page.read_text(encoding="utf-8"), re.MULTILINE
@@ -58,6 +58,14 @@ def test_the_page_of_failures_is_that_of_the_table():
     assert page == update_reports.troubleshooting(), "python tests/update_reports.py writes it anew"
 
 
+def test_the_page_of_settings_is_that_of_the_code():
+    import update_reports
+
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    assert page == update_reports.settings_page(), "python tests/update_reports.py writes it anew"
+    assert set(update_reports.LONGER) <= set(known_keys())
+
+
 def test_the_page_of_the_matrix_is_that_of_its_results():
     import update_reports
 
@@ -81,7 +89,7 @@ def test_what_the_matrix_lists_is_known_to_the_tables_and_what_it_saw_was_fine()
 
 def test_each_message_of_the_chinese_page_is_one_that_explain_knows():
     rows = re.findall(
-        r"^\| (`+)(.+?)\1 \|", (ROOT / "docs" / "troubleshooting.zh.md").read_text(encoding="utf-8"), re.MULTILINE
+        r"^\| (`+)(.+?)\1 \|", (ROOT / "docs" / "zh" / "troubleshooting.md").read_text(encoding="utf-8"), re.MULTILINE
     )
     assert len(rows) >= 20
     for _, message in rows:
@@ -92,3 +100,16 @@ def test_each_message_of_the_chinese_page_is_one_that_explain_knows():
 def test_a_linked_page_is_there(page):
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
+
+
+def anchors(page):
+    """The anchors of a page's headings, as GitHub and MkDocs make them."""
+    heads = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).strip().replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_linked_section_is_there(page):
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*\.md)?#([^)]+)\)", page.read_text(encoding="utf-8")):
+        linked = page.parent / target if target else page
+        assert anchor in anchors(linked) or f'id="{anchor}"' in linked.read_text(encoding="utf-8"), (target, anchor)

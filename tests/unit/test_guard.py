@@ -93,3 +93,16 @@ def test_the_table_as_json(site):
 def test_build_info_without_metadata_says_so(site):
     done = python(site, "-c", "import mamba_ssm_portable; mamba_ssm_portable.build_info()")
     assert "LookupError: mamba-ssm-portable is not installed with its metadata" in done.stderr
+
+
+def test_upstreams_own_package_beside_this_one_is_said_with_the_command(site):
+    (site / "mamba_ssm-2.2.2.dist-info").mkdir()
+    (site / "mamba_ssm-2.2.2.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: mamba-ssm\nVersion: 2.2.2\n"
+    )
+    give_torch(site)
+    done = python(site, "-m", "mamba_ssm_portable")
+    assert done.returncode == 1
+    assert "mamba-ssm 2.2.2 owns mamba_ssm/ too, and the two overwrite each other" in done.stdout
+    assert "python -m pip uninstall mamba-ssm mamba-ssm-portable" in done.stdout
+    assert "installed twice" in done.stdout.splitlines()[-1]

@@ -145,7 +145,9 @@ def test_a_drop_in_has_upstreams_name():
     assert "\n\n# Mamba" in text
 
 
-@pytest.mark.parametrize(("given", "version"), [("auto", "2.3.2.post1+torch2.11.cu130"), ("lab1", "2.3.2.post1+lab1")])
+@pytest.mark.parametrize(
+    ("given", "version"), [("auto", "2.3.2.post1+cu13torch2.11cxx11abiTRUE"), ("lab1", "2.3.2.post1+lab1")]
+)
 def test_a_local_version_is_in_the_metadata_and_in_the_folder_name(given, version):
     text = composed(**{"local-version": given})
     assert f"Version: {version}\n" in text

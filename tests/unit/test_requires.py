@@ -54,3 +54,20 @@ def test_a_build_without_isolation_is_told_all_that_it_lacks_at_once(tmp_path, m
         assert name in told
     assert "python -m pip install 'nvidia-cuda-nvcc==13.0.*'" in told
     assert caught.value.exit_code == 3
+
+
+def test_pip_download_asks_a_released_sdist_for_its_metadata_alone(tmp_path):
+    """No torch of 2 GB, and no compiler: on a login node the problems of the machine are not its problems."""
+    whole = made("cuda13-no-toolkit")
+    assert "nvidia-cuda-nvcc==13.0.*" in requires.requires_for_wheel(whole, tmp_path)
+    asked = made("no-torch-pip-download")
+    assert asked.only_metadata
+    assert asked.problems == ()
+    assert requires.requires_for_wheel(asked, tmp_path) == ["filelock"]
+    requires.check_ready(asked, tmp_path, compiles=False)
+
+
+def test_pip_download_of_an_old_version_whose_setup_has_to_be_run_asks_for_all(tmp_path):
+    asked = made("no-torch-pip-download", source="git", **{"upstream-version": "2.2.4"})
+    assert not asked.only_metadata
+    assert {"torch", "ninja"} <= names(requires.requires_for_wheel(asked, tmp_path))

@@ -1,8 +1,9 @@
 import pytest
 from support import ROOT
 
+from mamba_build_backend._compat import tomllib
 from mamba_build_backend.errors import SettingsError
-from mamba_build_backend.settings import known_keys, load_settings, settings_table
+from mamba_build_backend.settings import as_environment, known_keys, load_settings, settings_table
 
 
 def test_the_three_places_in_order_of_strength():
@@ -101,3 +102,37 @@ def test_the_readme_holds_the_table_of_settings():
 
 def test_every_setting_is_documented():
     assert all(item.metadata["doc"] for item in known_keys().values())
+
+
+def test_uv_builds_again_when_a_setting_changes_that_decides_what_a_wheel_holds():
+    of_the_way = {"cache-dir", "build-dir", "keep-build-dir", "verbose", "jobs", "memory"}
+    names = as_environment({key: "" for key in known_keys() if key not in of_the_way})
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    keys = {item["env"] for item in project["tool"]["uv"]["cache-keys"] if "env" in item}
+    assert keys == {*names, "CUDA_HOME", "TORCH_CUDA_ARCH_LIST"}
+
+
+@pytest.mark.parametrize(
+    ("given", "label"), [("lab1", "lab1"), ("+cu13_x-y", "cu13.x.y"), ("", None), ("auto", "auto")]
+)
+def test_a_local_version_label_is_made_of_what_a_file_name_takes(given, label):
+    assert load_settings({"local-version": given}, {}, {}).local_version == label
+
+
+@pytest.mark.parametrize("given", ["a b", "cu13..x", "-", "ü", "1/2"])
+def test_another_local_version_label_is_refused_in_a_sentence(given):
+    with pytest.raises(SettingsError, match="is not a local version label"):
+        load_settings({"local-version": given}, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("given", "label"), [("auto", "auto"), ("none", None), ("", None), ("cu13_torch2.11", "cu13_torch2.11")]
+)
+def test_a_variant_label_is_none_auto_or_what_the_draft_allows(given, label):
+    assert load_settings({"variant": given}, {}, {}).variant == label
+
+
+@pytest.mark.parametrize("given", ["CU13", "a-b", "null", "a b"])
+def test_another_variant_label_is_refused_in_a_sentence(given):
+    with pytest.raises(SettingsError, match="is not a variant label"):
+        load_settings({"variant": given}, {}, {})

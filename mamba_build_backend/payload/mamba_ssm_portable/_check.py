@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any
 
 from . import _built_for, build_info
@@ -23,7 +24,7 @@ class Row:
 
 def all_rows() -> list[Row]:
     """Run every check; one that fails does not stop the ones that can still say something."""
-    rows = [_wheel(), _glibc()]
+    rows = [_wheel(), *_other_owners(), _glibc()]
     torch_row = _torch()
     rows.append(torch_row)
     if torch_row.state == "failed":
@@ -46,6 +47,26 @@ def _wheel() -> Row:
     if forks:
         found += f"\nbuilt from a source of {' and '.join(forks)} that is not as upstream released it"
     return Row("wheel", "ok", found)
+
+
+def _other_owners() -> Iterator[Row]:
+    """Another distribution with the same packages: whichever was installed last has won, file by file."""
+    for package in _built_for.PACKAGES:
+        upstream = package.replace("_", "-")
+        for name in (upstream, f"{upstream}-portable"):
+            if name == _built_for.DISTRIBUTION:
+                continue
+            try:
+                found = metadata.version(name)
+            except metadata.PackageNotFoundError:
+                continue
+            both = f"{name} {_built_for.DISTRIBUTION}"
+            yield Row(
+                "installed twice",
+                "failed",
+                f"{name} {found} owns {package}/ too, and the two overwrite each other\n"
+                f"python -m pip uninstall {both}, then install the one that is wanted",
+            )
 
 
 def _glibc() -> Row:

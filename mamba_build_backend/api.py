@@ -1,0 +1,130 @@
+"""The backend from Python: what the command line does, as four functions with typed results.
+
+    >>> from mamba_build_backend.api import plan
+    >>> plan({"arch": "9.0"}, facts="machine.json").problems  # doctest: +SKIP
+    ()
+
+Settings are those of the command line's ``-C``, by key: ``{"arch": "9.0", "torch": "/path/to/site-packages"}``. Whatever a
+user can mend is a `BackendError`, whose ``problems`` say what was found, what is needed and
+what to type. Nothing here prints a result; progress of a build goes to stderr.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional, Union
+
+from . import frontend, pipeline, recorded, report
+from .audit_types import Report
+from .errors import BackendError
+from .facts import Facts
+from .plan import BuildPlan, decide
+from .settings import Settings, load_settings
+from .tables import load_tables
+
+__all__ = [
+    "BackendError",
+    "BuildPlan",
+    "BuiltWheel",
+    "Doctor",
+    "Facts",
+    "Report",
+    "Settings",
+    "audit",
+    "build",
+    "doctor",
+    "plan",
+]
+
+StrPath = Union[str, "os.PathLike[str]"]
+Given = Optional[Mapping[str, Union[str, bool, int, Sequence[str]]]]
+"""Settings by key; a list means the same as its items with ``;`` between."""
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """What was found on a machine, and what would be built there."""
+
+    facts: Facts
+    plan: BuildPlan
+
+    @property
+    def ok(self) -> bool:
+        """Whether the plan can be carried out."""
+        return not self.plan.problems
+
+    @property
+    def text(self) -> str:
+        """The report of ``doctor -v``."""
+        return report.plan_text(self.facts, self.plan, verbose=True)
+
+
+@dataclass(frozen=True)
+class BuiltWheel:
+    """A finished wheel: its file, its size in bytes, its SHA-256 in hexadecimal, and how long it took in seconds."""
+
+    path: Path
+    size: int
+    sha256: str
+    seconds: float
+
+
+def doctor(project: StrPath = ".", settings: Given = None, environ: Mapping[str, str] = os.environ) -> Doctor:
+    """Look at this machine and decide; compiles and changes nothing, and takes a second or so.
+
+    ``project`` is the folder of a project with this backend. Raises SettingsError for settings that cannot be read; what
+    the machine lacks is in ``plan.problems``.
+    """
+    job = pipeline.make_job(Path(project).absolute(), _plain(settings), environ)
+    return Doctor(job.facts, job.plan)
+
+
+def plan(settings: Given = None, *, facts: Facts | StrPath) -> BuildPlan:
+    """Decide for a machine that was looked at before: its facts, or the file that ``doctor --save`` wrote of it.
+
+    A pure function of its arguments. Settings are those of the file, with the given ones on top. Raises SettingsError.
+    """
+    if isinstance(facts, Facts):
+        return decide(load_settings(_plain(settings), {}, None), facts, load_tables())
+    known, found = recorded.load(Path(facts), _plain(settings))
+    return decide(known, found, load_tables())
+
+
+def build(
+    *targets: str,
+    out: StrPath = "dist",
+    project: StrPath = ".",
+    settings: Given = None,
+    isolated: bool = True,
+    environ: Mapping[str, str] = os.environ,
+) -> list[BuiltWheel]:
+    """Build a wheel for each of the targets, such as ``mamba-ssm==2.3.0``, into ``out``, from one plan.
+
+    Without a target, what the project's settings name. All problems are raised before the first compiler starts: PlanError,
+    SettingsError, SourceError; BuildFailedError and AuditError after it. A wheel that is done stays where it is.
+    """
+    wanted = frontend.with_targets(_plain(settings), targets)
+    built = frontend.build(Path(project).absolute(), wanted, Path(out).absolute(), environ, isolated=isolated)
+    return [BuiltWheel(Path(item["wheel"]), item["size"], item["sha256"], item["seconds"]) for item in built["wheels"]]
+
+
+def audit(wheel: StrPath, torch: StrPath | None = None, environ: Mapping[str, str] = os.environ) -> Report:
+    """Read a finished wheel, anybody's: what it needs, which symbols set that, what GPU code it holds, and what is wrong.
+
+    ``torch`` is the site-packages to look symbols up in; without it, this environment's. Needs pyelftools. Raises
+    AuditError for a file that is no wheel; everything else that is wrong is in ``problems``.
+    """
+    return frontend.audit(Path(wheel), Path(torch) if torch is not None else None, environ)
+
+
+def _plain(settings: Given) -> dict[str, str]:
+    out = {}
+    for key, value in (settings or {}).items():
+        if isinstance(value, bool):
+            out[key] = str(value).lower()
+        else:
+            out[key] = str(value) if isinstance(value, (str, int)) else ";".join(value)
+    return out

@@ -1,0 +1,129 @@
+"""The frontend that runs the hooks, and the environment that it works for.
+
+Under pip's isolation a hook still runs with the prefix of the environment that is installed into. uv and build give it that
+of a temporary one, and uv overwrites ``VIRTUAL_ENV`` too: what the user meant is then known to the frontend alone, and read
+here from the command line, folder and variables of the process above this one, proc(5).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+
+# Of uv's commands, those that work in a project's environment; the others take the active one.
+_PROJECT = ("sync", "run", "add", "remove", "lock", "export", "tree")
+_COMMANDS = (*_PROJECT, "pip", "build", "tool", "install", "wheel", "download", "lock")
+
+
+@dataclass(frozen=True)
+class Frontend:
+    """``command`` is what was typed without its options, such as ``uv pip install``; empty where it cannot be told."""
+
+    command: str = ""
+    environments: tuple[str, ...] = ()
+    """Prefixes that it may be working for, the likeliest first; they need not exist."""
+
+    @property
+    def name(self) -> str:
+        """``uv``, ``pip``, ``build``, or empty."""
+        return self.command.partition(" ")[0]
+
+
+@dataclass(frozen=True)
+class _Process:
+    program: str
+    arguments: tuple[str, ...]
+    environ: Mapping[str, str]
+    folder: Path
+
+
+def probe_frontend(parent: int | None = None, proc: Path = PROC) -> Frontend:
+    """What the process above this one is doing; an empty record where that is no frontend, or may not be read."""
+    process = _read(proc / str(os.getppid() if parent is None else parent))
+    if process is None:
+        return Frontend()
+    if os.path.basename(process.program) == "uv":
+        words = _words("uv", process.arguments[1:])
+        return Frontend(" ".join(words), tuple(dict.fromkeys(_of_uv(words, process))))
+    module, rest = _module(process.arguments)
+    if module not in ("pip", "build"):
+        return Frontend()
+    return Frontend(" ".join(_words(module, rest)), tuple(_of_python(process)))
+
+
+def _read(folder: Path) -> _Process | None:
+    try:
+        variables = (folder / "environ").read_bytes().split(b"\0")
+        return _Process(
+            os.readlink(folder / "exe"),
+            tuple(os.fsdecode(word) for word in (folder / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")),
+            dict(os.fsdecode(item).split("=", 1) for item in variables if b"=" in item),
+            Path(os.readlink(folder / "cwd")),
+        )
+    except OSError:
+        return None
+
+
+def _module(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """Which module a Python runs, by ``-m`` or by the script of that name, and its arguments."""
+    for index, word in enumerate(arguments[1:], 1):
+        if word == "-m" and index + 1 < len(arguments):
+            return arguments[index + 1], arguments[index + 2 :]
+        if not word.startswith("-"):
+            script = os.path.basename(word)
+            name = "build" if script == "pyproject-build" else "pip" if script.startswith("pip") else ""
+            return name, arguments[index + 1 :]
+    return "", ()
+
+
+def _words(name: str, arguments: Sequence[str]) -> list[str]:
+    """The command without options: ``uv pip install``, ``pip download``; build has no commands."""
+    found = [name]
+    for word in arguments if name != "build" else ():
+        if word in _COMMANDS:
+            found.append(word)
+            if word != "pip":
+                break
+    return found
+
+
+def _of_uv(words: Sequence[str], process: _Process) -> Iterator[str]:
+    """Uv's own order: --python, the project's environment or the active one, a ``.venv`` here or above."""
+    home = process.folder / (_option(process.arguments, "--directory") or "")
+    python = _option(process.arguments, "--python", "-p") or process.environ.get("UV_PYTHON", "")
+    if os.sep in python:
+        path = home / python
+        yield str(path if path.is_dir() else path.parent.parent)
+    in_project = len(words) > 1 and words[1] in _PROJECT
+    if not in_project or "--active" in process.arguments:
+        yield from (process.environ[name] for name in ("VIRTUAL_ENV", "CONDA_PREFIX") if process.environ.get(name))
+    start = home / (_option(process.arguments, "--project") or "")
+    if in_project and process.environ.get("UV_PROJECT_ENVIRONMENT"):
+        yield str(start / process.environ["UV_PROJECT_ENVIRONMENT"])
+    for folder in (start, *start.parents):
+        if (folder / ".venv" / "pyvenv.cfg").is_file():
+            yield str(folder / ".venv")
+            break
+
+
+def _of_python(process: _Process) -> Iterator[str]:
+    """The environment whose Python runs the frontend; it need not be active."""
+    word = process.arguments[0]
+    python = str(process.folder / word) if os.sep in word else shutil.which(word, path=process.environ.get("PATH"))
+    if python:
+        yield os.path.dirname(os.path.dirname(os.path.abspath(python)))
+
+
+def _option(arguments: Sequence[str], *names: str) -> str:
+    for word, value in zip(arguments, (*arguments[1:], "")):
+        if word in names:
+            return value
+        for name in names:
+            if word.startswith(f"{name}="):
+                return word[len(name) + 1 :]
+    return ""

@@ -1,0 +1,62 @@
+"""Wheel variants, as the drafts PEP 825 (the format) and PEP 817 (the providers) describe them. Off by default.
+
+The file is PEP 825's, version 0.1.1 of its schema, with PEP 817's ``providers`` beside it: uv 0.13 (preview feature
+``wheel-variants``) and variantlib 0.2 read a variant with it, and skip one without. pip refuses the file name of a variant.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import PurePath
+
+SCHEMA_URL = "https://variants-schema.wheelnext.dev/peps/825/v0.1.1.json"
+FILE_NAME = "variant.json"
+LABEL = r"[0-9a-z_.]+"
+"""What a label is made of (PEP 825)."""
+
+_PROVIDER = {
+    "plugin-api": "nvidia_variant_provider.plugin:NvidiaVariantPlugin",
+    "requires": ["nvidia-variant-provider"],
+}
+
+
+def variant_label(setting: str | None, cuda: str) -> str:
+    """The label: the setting's, or for ``auto`` the CUDA that the driver must run, such as ``cu13``; empty for none."""
+    return f"cu{cuda.partition('.')[0]}" if setting == "auto" else setting or ""
+
+
+def variant_json(label: str, cuda: str) -> str:
+    """The content of ``variant.json``: the oldest CUDA of the driver.
+
+    Programs of a major version run with every driver of it. The torch that the wheel is tied to is a requirement of it, and
+    no property: uv knows no provider for ``abi_dependency``, and would not install the wheel.
+    """
+    properties = {"nvidia": {"cuda_version_lower_bound": [f"{cuda.partition('.')[0]}.0"]}}
+    data = {
+        "$schema": SCHEMA_URL,
+        "default-priorities": {"namespace": list(properties)},
+        "providers": {"nvidia": _PROVIDER},
+        "variants": {label: properties},
+    }
+    return json.dumps(data, indent=1) + "\n"
+
+
+def variant_name(wheel: str, label: str) -> str:
+    """The file name of a wheel with its label.
+
+    >>> variant_name("a-1-cp311-cp311-linux_x86_64.whl", "cu13")
+    'a-1-cp311-cp311-linux_x86_64-cu13.whl'
+    """
+    return f"{wheel[: -len('.whl')]}-{label}.whl" if label else wheel
+
+
+def plain_name(wheel: str) -> str:
+    """The file name without a label, as tools of before the drafts expect it.
+
+    >>> plain_name("a-1-cp311-cp311-linux_x86_64-cu13.whl")
+    'a-1-cp311-cp311-linux_x86_64.whl'
+    """
+    parts = PurePath(wheel).name[: -len(".whl")].split("-")
+    # name-version(-build)-python-abi-platform(-label); a build tag starts with a digit, a Python tag never does.
+    most = 6 if len(parts) > 5 and parts[2][:1].isdigit() else 5
+    return "-".join(parts[:most]) + ".whl" if wheel.endswith(".whl") else wheel

@@ -1,0 +1,59 @@
+"""The fenced blocks of the README and of docs/, each with the note above it that says how it is run.
+
+``<!-- run: here -->``  commands that compile nothing, run as they stand in this checkout (``exit=3``: with that exit code)
+``<!-- run: tiny -->``  commands that build: run in a copy of a project of two files, in an environment that holds torch
+``<!-- run: mamba -->`` commands that build or use mamba-ssm itself, which the end-to-end tests do; here each must be understood
+``<!-- run: toml -->``  data: toml, yaml, python must be valid, and ``python`` is run too (``python mamba``: only compiled)
+``<!-- run: text -->``  what a program prints, and other things that nobody types
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from support import ROOT
+
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("manylinux/*.md")])
+_FENCE = re.compile(r"^( *)(```+)([\w-]*)[^\n]*\n(.*?)^\1\2 *$", re.MULTILINE | re.DOTALL)
+_NOTE = re.compile(r"<!-- run: ([^>]*?) *-->\s*\Z")
+
+
+@dataclass(frozen=True)
+class Block:
+    page: str
+    line: int
+    language: str
+    world: str
+    """The first word of its note; empty where it has none."""
+    options: tuple[str, ...]
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+    @property
+    def commands(self) -> list[str]:
+        """What is typed: the lines after a prompt, without their comments; a line that goes on is one command."""
+        lines = re.sub(r"\\\n\s*(?:> )?", "", self.text).splitlines()
+        return [re.split(r"\s{2,}#|\s#\s", line[2:])[0].strip() for line in lines if line.startswith("$ ")]
+
+
+def blocks(page: Path | str) -> list[Block]:
+    path = ROOT / page
+    text = path.read_text(encoding="utf-8")
+    found = []
+    for match in _FENCE.finditer(text):
+        before = text[: match.start()]
+        note = _NOTE.search(before)
+        world, *options = note[1].split() if note else [""]
+        body = "\n".join(line[len(match[1]) :] for line in match[4].splitlines()) + "\n"
+        name = path.relative_to(ROOT).as_posix()
+        found.append(Block(name, before.count("\n") + 1, match[3], world, tuple(options), body))
+    return found
+
+
+def all_blocks(*worlds: str) -> list[Block]:
+    found = [block for page in PAGES for block in blocks(page)]
+    return [block for block in found if not worlds or block.world in worlds]
