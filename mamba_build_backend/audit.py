@@ -73,7 +73,9 @@ def recorded_promise(record: dict[str, Any] | None) -> Promise:
     )
     parts = [plan, *([plan["companion"]] if plan.get("companion") else [])]
     extensions = tuple(name for part in parts for name in part["upstream"]["value"]["extensions"])
-    return Promise(Floor(**record["floor"]["promised"]), codes, extensions)
+    # A wheel that was not repaired is for its own machine, and promises nothing of others.
+    floor = Floor(**record["floor"]["promised"]) if plan.get("repair", True) else None
+    return Promise(floor, codes, extensions)
 
 
 def _plain(code: str) -> str:

@@ -243,8 +243,8 @@ def _planned(options: argparse.Namespace) -> tuple[Settings, Facts, BuildPlan]:
 def _requires(options: argparse.Namespace) -> int:
     from . import pipeline
 
-    settings, _, plan = _planned(options)
-    found = pipeline.build_requirements(_project(options), settings, plan)
+    settings, facts, _ = _planned(options)
+    found = pipeline.build_requirements(_project(options), settings, facts)
     if options.json:
         _print_json({"schema": 1, "requires": found})
     else:

@@ -107,14 +107,17 @@ def wheel_requirements(job: Job) -> list[str]:
     return requires.requires_for_wheel(job.plan, job.cache)
 
 
-def build_requirements(project: Path, settings: Settings, plan: BuildPlan) -> list[str]:
+def build_requirements(project: Path, settings: Settings, facts: Facts) -> list[str]:
     """All that an isolated build of a wheel installs: what pyproject.toml asks for, and what this machine lacks.
 
-    Raises PlanError for a plan that cannot work.
+    Neither this user's cache nor this Python's own ziglang counts: the list is for another user and an isolated build. Raises
+    PlanError for a plan that cannot work.
     """
+    lasting = tuple(item for item in facts.sysroots if item.provider != "zig")
+    plan = decide(settings, replace(facts, sysroots=lasting), load_tables())
     plan.check()
     static = read_pyproject(project).get("build-system", {}).get("requires", [])
-    return list(dict.fromkeys([*static, *requires.requires_for_wheel(plan, cache_root(settings))]))
+    return list(dict.fromkeys([*static, *requires.requires_for_wheel(plan, None)]))
 
 
 def sdist_requirements(job: Job) -> list[str]:
@@ -164,10 +167,7 @@ def build_wheel(job: Job, directory: str) -> str:
         libraries = audit.provider_libraries(
             Path(plan.torch.value.site), tools.cuda_home, job.facts.machine.python_library
         )
-        promise = audit.recorded_promise(record)
-        report = audit.audit_wheel(
-            wheel, promise=promise if plan.repair else replace(promise, floor=None), libraries=libraries
-        )
+        report = audit.audit_wheel(wheel, promise=audit.recorded_promise(record), libraries=libraries)
         audit.check_report(report)
         # pip reads the name of what a hook hands over, and refuses one with a label: there the file alone says it.
         label = "" if job.facts.frontend.startswith("pip") else plan.variant

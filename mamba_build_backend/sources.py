@@ -35,10 +35,11 @@ def embedded_archives(project: Path) -> tuple[str, ...]:
     return tuple(sorted(path.name for path in folder.glob("*.tar.gz"))) if folder.is_dir() else ()
 
 
-def needs_fetch(plan: BuildPlan, cache: Path) -> bool:
-    """Whether building would ask the package index."""
+def needs_fetch(plan: BuildPlan, cache: Path | None) -> bool:
+    """Whether building would ask the package index; without a cache, for everything that is not embedded."""
     return any(
-        part.source.value == "index" and not index_source.cached_archive(part.upstream.value, cache).is_file()
+        part.source.value == "index"
+        and (cache is None or not index_source.cached_archive(part.upstream.value, cache).is_file())
         for part in plan.parts
     )
 

@@ -117,7 +117,7 @@ def environment_with_torch(folder: Path, torch_site: Path) -> Path:
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     (site,) = (folder / "lib").glob("python*/site-packages")
     for entry in torch_site.iterdir():
-        if entry.name not in ("__pycache__", "pip") and not entry.name.startswith("pip-"):
+        if entry.name != "__pycache__" and not entry.name.startswith("pip-") and not (site / entry.name).exists():
             subprocess.run(["cp", "-as", entry, site], check=True)
     return folder / "bin" / "python"
 
