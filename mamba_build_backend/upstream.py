@@ -125,10 +125,10 @@ class Progress:
         if self._verbose:
             self._echo(line)
             return
-        if match := re.match(r"\[(\d+)/(\d+)\] .*?(\S+\.(?:cu|cpp|cc|cxx|c))(?:'|\s)", line + " "):
-            self._echo(
-                f"[{match[1]}/{match[2]}] {_clock(time.monotonic() - self._start)}  {os.path.basename(match[3])}"
-            )
+        if match := re.match(r"(\[\d+/\d+\] |\S*(?:\+\+|cc) .*? -c ).*?(\S+\.(?:cu|cpp|cc|cxx|c))(?:'|\s)", line + " "):
+            # ninja says how far it is, when a file is done; a setup.py without ninja shows the command that starts.
+            count = match[1] if match[1].startswith("[") else ""
+            self._echo(f"{count}{_clock(time.monotonic() - self._start)}  {os.path.basename(match[2])}")
         elif re.search(r"\b(error|fatal|FAILED|refused)\b", line) and "-Werror" not in line:
             self._echo(line[:400])
 

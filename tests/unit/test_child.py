@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+import textwrap
 
 import pytest
 from support import ROOT
 
 from mamba_build_backend._child import rewrite_arguments, rewrite_cxx, rewrite_nvcc
+from mamba_build_backend.upstream import Progress
 
 CHILD = ROOT / "mamba_build_backend" / "_child.py"
 
@@ -117,3 +119,33 @@ def test_condas_folders_do_not_reach_the_build_and_the_clusters_own_do():
     assert env["LD_LIBRARY_PATH"] == "/opt/slurm/lib"
     assert env["HOME"] == "/home/u"
     assert not any("/home/u/conda/lib" in value for value in env.values())
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("[3/10] /t/bin/nvcc -MD -MF x.o.d -I/a -c -c /t/csrc/scan_bwd.cu -o x.o -O3", "[3/10] 0:00  scan_bwd.cu"),
+        ("/t/bin/g++ -Wall -fPIC -Icsrc -c csrc/basis.cpp -o build/basis.o -O2", "0:00  basis.cpp"),
+        ("nvcc -I/a -c csrc/basis_cuda.cu -o build/basis_cuda.o", "0:00  basis_cuda.cu"),
+        ("/t/bin/g++ -shared build/basis.o -o basis.so", None),
+        ("x.cu(3): error: identifier undefined", "x.cu(3): error: identifier undefined"),
+    ],
+)
+def test_progress_is_a_short_line_for_each_file_with_ninja_and_without(line, said):
+    lines = []
+    Progress(lines.append, verbose=False)(line)
+    assert lines == ([said] if said else [])
+
+
+def test_a_setup_that_would_take_a_prebuilt_wheel_compiles_when_it_gets_none(tmp_path):
+    """What causal-conv1d's, mamba-ssm's and flash-attn's setup.py do."""
+    setup = """
+        import urllib.request, urllib.error
+        try:
+            urllib.request.urlretrieve("http://127.0.0.1:9/x.whl", "x.whl")
+        except (urllib.error.HTTPError, urllib.error.URLError):
+            print("building from source")
+    """
+    done = run_child(tmp_path, textwrap.dedent(setup))
+    assert done.stdout.strip() == "building from source"
+    assert "refused" in done.stderr

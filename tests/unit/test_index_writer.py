@@ -14,7 +14,7 @@ from support import ROOT
 from mamba_build_backend import index_writer
 from mamba_build_backend.errors import SettingsError
 
-FIRST = "My_Ext-1.0+cu13torch2.11-cp311-cp311-manylinux_2_24_x86_64.whl"
+FIRST = "My_Ext-1.0+cu13torch2.11cxx11abiTRUE-cp311-cp311-manylinux_2_24_x86_64.whl"
 SECOND = "my_ext-1.10-cp311-cp311-manylinux_2_24_x86_64.whl"
 OTHER = "other-2.0-py3-none-any.whl"
 
@@ -81,7 +81,7 @@ def test_the_json_pages_say_the_same(out):
     top = json.loads((out / "simple" / "index.v1_json").read_text())
     assert top == {"meta": {"api-version": "1.1"}, "projects": [{"name": "my-ext"}, {"name": "other"}]}
     data = json.loads((out / "simple" / "my-ext" / "index.v1_json").read_text())
-    assert (data["name"], data["versions"]) == ("my-ext", ["1.0+cu13torch2.11", "1.10"])
+    assert (data["name"], data["versions"]) == ("my-ext", ["1.0+cu13torch2.11cxx11abitrue", "1.10"])
     first = data["files"][0]
     path = out / "wheels" / FIRST
     assert first["filename"] == FIRST
@@ -133,6 +133,8 @@ def index(*arguments, env):
         ("bad-1.0-py3-none-any.whl", b"PK\x03\x04 cut off", "it is damaged or was cut off"),
         ("mamba_ssm (1).whl", b"", "Invalid wheel filename"),
         ("lying-1.0-py3-none-any.whl", {"Name": "honest"}, "its METADATA is that of honest 1.0"),
+        ("lying-1.0-py3-none-any.whl", {"Version": "1.1"}, "its METADATA is that of lying 1.1"),
+        ("lying-1.0-py3-none-any.whl", {"Version": ""}, "its METADATA is that of lying None"),
     ],
 )
 def test_a_file_that_is_no_wheel_is_left_out_and_told(out, clean_env, name, content, told):

@@ -1,0 +1,56 @@
+"""The command: a file and a machine in, planned cells out. The only room of the matrix that looks at the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from .. import recorded, sources
+from ..errors import SettingsError
+from ..facts import Facts
+from ..probe import probe_all
+from ..settings import Settings
+from ..storage import cache_root
+from ..tables import load_tables
+from .load import load_matrix
+from .model import PlannedCell, cells
+from .planning import plan_cells
+
+NAME = "matrix.toml"
+_LOOKED_AT = ("source", "cuda_home", "host_compiler", "sysroot", "cache_dir", "build_dir")
+"""Settings that change what is found on a machine."""
+
+
+def list_cells(
+    file: Path | None, machine: Path | None, home: Path, environ: Mapping[str, str]
+) -> tuple[PlannedCell, ...]:
+    """The cells of a matrix file, planned for this machine, or for the one in ``machine``. Raises SettingsError.
+
+    Without a file: ``matrix.toml`` in the current folder, else that of ``home``, the checkout that holds the backend.
+    """
+    matrix = load_matrix(file or _default(home), home)
+    given = recorded.load(machine, {})[1] if machine else None
+    embedded = sources.embedded_archives(home)
+    seen: dict[tuple[str, ...], Facts] = {}
+
+    def facts_for(settings: Settings) -> Facts:
+        if given is not None:
+            return given
+        key = tuple(str(getattr(settings, name)) for name in _LOOKED_AT)
+        if key not in seen:
+            # The torch of a cell is none of this Python's.
+            looked = replace(settings, torch="auto")
+            seen[key] = probe_all(looked, environ, cache_root(settings), embedded=embedded)
+        return seen[key]
+
+    return plan_cells(cells(matrix), matrix, facts_for, load_tables(), environ)
+
+
+def _default(home: Path) -> Path:
+    for path in (Path(NAME), home / "manylinux" / NAME):
+        if path.is_file():
+            return path
+    raise SettingsError(
+        f"there is no {NAME} here", "a matrix file is needed", "python -m mamba_build_backend matrix FILE"
+    )

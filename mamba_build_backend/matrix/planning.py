@@ -1,0 +1,211 @@
+"""What a cell would be: a plan from the tables, or why it cannot be built. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from .._compat import version
+from ..errors import Problem, SettingsError
+from ..facts import Facts
+from ..plan import BuildPlan, decide
+from ..settings import Settings, load_settings
+from ..tables import Tables, TorchRow, is_newer
+from .model import Cell, Matrix, PlannedCell, Project
+
+OLDEST_PYTHON = "3.9"
+"""The backend's own."""
+
+
+def plan_cells(
+    every: Sequence[Cell],
+    matrix: Matrix,
+    facts_for: Callable[[Settings], Facts],
+    tables: Tables,
+    environ: Mapping[str, str],
+) -> tuple[PlannedCell, ...]:
+    """All cells, planned; one that turns out to be the same as another is left out. Raises SettingsError.
+
+    ``facts_for`` gives the facts that were looked at with a cell's settings, which may name a compiler or a toolkit.
+    """
+    out: list[PlannedCell] = []
+    for cell in every:
+        settings = cell_settings(cell, matrix, tables, environ)
+        item = plan_cell(cell, matrix, facts_for(settings), tables, environ)
+        same = [other for other in out if other.id == item.id]
+        if same:
+            problem = Problem(
+                "duplicate",
+                f"it is the same as {same[0].id}",
+                "one of the two is enough",
+                ("[[exclude]]   with what tells it from the other",),
+            )
+            item = replace(item, id=f"{item.id}-{len(same) + 1}", plan=None, problems=(problem,))
+        out.append(item)
+    check_names(out)
+    return tuple(out)
+
+
+def plan_cell(
+    cell: Cell, matrix: Matrix, facts: Facts, tables: Tables, environ: Mapping[str, str] | None = None
+) -> PlannedCell:
+    """Plan one cell for a machine: its Python and its torch take the place of those that were found there."""
+    row = tables.torch_row(cell.torch)
+    cuda = cell.cuda or row.cuda
+    problems = tuple(_impossible(cell, row, tables))
+    plan = None
+    if not problems:
+        plan = decide(cell_settings(cell, matrix, tables, environ or {}), _cell_facts(facts, cell), tables)
+        problems = plan.problems
+    project = matrix.project(cell.upstream)
+    name, release = _named(cell, project, plan)
+    place = f"cp{cell.python.replace('.', '')}-torch{cell.torch}-cu{cuda.replace('.', '')}"
+    identity = _safe("-".join(part for part in (name, release, place) if part))
+    python, notes = _python(cell, cuda, matrix)
+    return PlannedCell(
+        id=identity,
+        cell=cell,
+        project=project,
+        title=f"{name} {release}".strip(),
+        cuda=cuda,
+        requirement=requirement(cell, tables),
+        environment=place,
+        python=python,
+        settings=tuple(
+            # Cells are built side by side: each in a folder of its own.
+            (key, f"{value}/{identity}" if key == "build-dir" else value)
+            for key, value in _given(cell, matrix, tables, environ or {}).items()
+        ),
+        plan=plan,
+        notes=(*_notes(cell, tables), *notes),
+        problems=problems,
+    )
+
+
+def requirement(cell: Cell, tables: Tables) -> str:
+    """What installs the cell's torch: of another CUDA than the index's it is told by its local version."""
+    if not _is_beside(cell, tables):
+        return f"torch=={cell.torch}.*"
+    return f"torch=={cell.torch}.0+cu{cell.cuda.replace('.', '')}"
+
+
+def _is_beside(cell: Cell, tables: Tables) -> bool:
+    """Whether its torch is another build than the package index's."""
+    return bool(cell.cuda) and cell.cuda != tables.torch_row(cell.torch).cuda
+
+
+def cell_settings(cell: Cell, matrix: Matrix, tables: Tables, environ: Mapping[str, str]) -> Settings:
+    """The settings of a cell: its own, over the matrix's, over the project's. Raises SettingsError."""
+    project = matrix.project(cell.upstream)
+    name, _, release = cell.upstream.partition("==")
+    what = (
+        {"upstream": "self"}
+        if project.name
+        else {"upstream": name, **({"upstream-version": release} if release else {})}
+    )
+    given = {**_given(cell, matrix, tables, environ), **what, "torch": requirement(cell, tables)}
+    return load_settings(given, environ, project.table)
+
+
+def _given(cell: Cell, matrix: Matrix, tables: Tables, environ: Mapping[str, str]) -> dict[str, str]:
+    """What -C gives: the matrix's settings, the cell's over them, and a local version where nobody else gives one."""
+    given = {**dict(matrix.settings), **dict(cell.settings)}
+    if "local-version" in {**matrix.project(cell.upstream).table, **given} or "MAMBA_BUILD_LOCAL_VERSION" in environ:
+        return given
+    # Wheels for two versions of torch have one name otherwise; auto tells apart major versions of CUDA alone.
+    label = f"cu{cell.cuda.replace('.', '')}torch{cell.torch}" if _is_beside(cell, tables) else "auto"
+    return {**given, "local-version": label}
+
+
+def _cell_facts(facts: Facts, cell: Cell) -> Facts:
+    """The machine as the cell's environment will see it: nothing that lies in this Python's."""
+    machine = replace(
+        facts.machine,
+        python_version=f"{cell.python}.0",
+        python_tag=f"cp{cell.python.replace('.', '')}",
+        python_prefix="",
+        python_library=None,
+    )
+    toolkits = tuple(item for item in facts.toolkits if item.layout != "pypi")
+    return replace(facts, machine=machine, torches=(), toolkits=toolkits)
+
+
+def _impossible(cell: Cell, row: TorchRow, tables: Tables) -> Iterator[Problem]:
+    """Why no such torch exists; of one that is newer than the tables nobody knows."""
+    torch = f"torch {cell.torch}"
+    if is_newer(tables.torch, cell.torch):
+        return
+    if row.version != cell.torch:
+        known = f"{tables.torch[0].version} to {tables.torch[-1].version}"
+        yield Problem("torch", f"{torch} is not known here", f"known are {known}", (f'torch = ["{row.version}"]',))
+        return
+    if cell.python not in row.python:
+        found = f"{torch} has wheels for Python {row.python[0]} to {row.python[-1]}"
+        other = next((item.version for item in reversed(tables.torch) if cell.python in item.python), "")
+        ways = [f'torch = ["{other}"]   (has wheels for Python {cell.python})'] if other else []
+        yield Problem(
+            "python", found, f"this cell is for Python {cell.python}", (*ways, f'python = ["{row.python[-1]}"]')
+        )
+    elif version.Version(cell.python) < version.Version(OLDEST_PYTHON):
+        found = f"the backend runs on Python {OLDEST_PYTHON} and newer"
+        yield Problem("python", found, f"this cell is for Python {cell.python}", (f'python = ["{row.python[-1]}"]',))
+    if cell.cuda and cell.cuda not in row.builds:
+        found = f"{torch} is published for CUDA {', '.join(row.builds)}"
+        yield Problem("cuda", found, f"this cell is for CUDA {cell.cuda}", (f'cuda = ["{row.cuda}"]   (the index\'s)',))
+    abi = str(row.cxx11_abi).upper()
+    if cell.cxx11abi and cell.cxx11abi != abi:
+        found = f"{torch} is built with cxx11abi{abi}"
+        yield Problem("cxx11abi", found, f"this cell is for cxx11abi{cell.cxx11abi}", (f'cxx11abi = ["{abi}"]',))
+
+
+def _notes(cell: Cell, tables: Tables) -> Iterator[str]:
+    row = tables.torch_row(cell.torch)
+    if _is_beside(cell, tables) and (cell.cuda in row.builds or is_newer(tables.torch, cell.torch)):
+        yield (
+            f"{requirement(cell, tables)} is not on the package index, which has torch {cell.torch} for CUDA {row.cuda}: "
+            "an index that has it must be configured"
+        )
+
+
+def _python(cell: Cell, cuda: str, matrix: Matrix) -> tuple[str, tuple[str, ...]]:
+    """The Python that has this torch already, and what is to be said of it."""
+    named = dict(matrix.environments)
+    key = next(
+        (key for key in (f"{cell.python}-{cell.torch}-{cuda}", f"{cell.python}-{cell.torch}") if key in named), ""
+    )
+    if key and named[key] in matrix.absent:
+        return "", (f"environments.{key}: {named[key]} is not on this machine, so an environment will be made",)
+    return named.get(key, ""), ()
+
+
+def _named(cell: Cell, project: Project, plan: BuildPlan | None) -> tuple[str, str]:
+    """Name and version of what is built; of upstream's projects the version that was decided on."""
+    if project.name:
+        return project.name, project.version
+    name, _, release = cell.upstream.partition("==")
+    if plan is not None and not any(item.code.startswith("upstream") for item in plan.problems):
+        return plan.upstream.value.name, plan.upstream.value.version
+    return name, release
+
+
+def _safe(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", text)
+
+
+def check_names(planned: Sequence[PlannedCell]) -> None:
+    """Raise SettingsError where the wheels of two cells would have one name: the later would replace the earlier."""
+    seen: dict[tuple[str, ...], PlannedCell] = {}
+    for item in planned:
+        if item.plan is None or item.problems:
+            continue
+        # The plan of a torch that the tables do not know names the newest that they do.
+        torch = item.cell.torch if dict(item.settings).get("local-version") == "auto" else ""
+        key = (item.plan.distribution or item.title, item.plan.local_version, torch, item.cell.python)
+        other = seen.setdefault(key, item)
+        if other is not item:
+            raise SettingsError(
+                f"the wheels of {other.id} and {item.id} would have one name",
+                "each needs its own, and gets it where no local-version is set",
+                "[settings]   without local-version",
+            )

@@ -1,0 +1,147 @@
+"""A planned matrix as text, as JSON, and as what a GitHub workflow takes. Pure."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import Problem
+from ..facts import to_json
+from ..plan import BuildPlan
+from .model import PlannedCell
+
+SCHEMA = 1
+
+
+def reason(item: PlannedCell) -> str:
+    """Why a cell is left out, in a line; empty where it can be built."""
+    if not item.problems:
+        return ""
+    first, *others = item.problems
+    needed = "" if first.code in ("python", "cuda", "cxx11abi") else first.needed
+    more = f" (and {len(others)} more: -v)" if others else ""
+    return "; ".join(part for part in (first.found, needed) if part) + more
+
+
+def summary(plan: BuildPlan, item: PlannedCell) -> str:
+    """What the wheel would be, in a line."""
+    codes = " ".join(code for front_end in plan.front_ends.value for code in front_end.codes)
+    compiler = plan.compiler.value
+    parts = [
+        f"{item.title}{f' with {plan.companion.title}' if plan.companion else ''}",
+        f"torch {item.cell.torch}",
+        f"CUDA {item.cuda} (nvcc {_nvcc(plan)})",
+        f"g++ {compiler.version}" if compiler else "no g++",
+        f"GPUs {codes}",
+    ]
+    return ", ".join(parts)
+
+
+def _nvcc(plan: BuildPlan) -> str:
+    if plan.toolkit.value is not None:
+        return plan.toolkit.value.version
+    return "from the package index"
+
+
+def cells_text(planned: Sequence[PlannedCell], *, verbose: bool = False) -> str:
+    """The cells as a table, and how many there are; with ``verbose``, all notes, and what to type."""
+    width = max((len(item.id) for item in planned), default=0)
+    margin = " " * (width + 2)
+    out = []
+    for item in planned:
+        told = f"skip: {reason(item)}" if item.problems or item.plan is None else summary(item.plan, item)
+        out.append(f"{item.id:<{width}}  {told}")
+        notes = () if item.problems else item.notes
+        if verbose:
+            notes += item.plan.notes if item.plan and not item.problems else ()
+            given = " ".join(f"{key}={value}" for key, value in item.settings)
+            out += [f"{margin}{problem_line}" for problem in item.problems for problem_line in problem.lines()]
+            out.append(f"{margin}torch: {item.python or item.requirement}; settings: {given or 'none'}")
+        out += [f"{margin}note: {note}" for note in notes]
+    skipped = sum(bool(item.problems) for item in planned)
+    count = f"{len(planned)} cell{'' if len(planned) == 1 else 's'}"
+    return "\n".join([*out, "", f"{count}, {len(planned) - skipped} to build, {skipped} skipped"]) + "\n"
+
+
+def cells_json(planned: Sequence[PlannedCell]) -> dict[str, Any]:
+    """The cells for a machine to read: what the workflow builds."""
+    skipped = sum(bool(item.problems) for item in planned)
+    return {
+        "schema": SCHEMA,
+        "to_build": len(planned) - skipped,
+        "skipped": skipped,
+        "cells": [
+            {
+                **_common(item),
+                "project": item.project.folder,
+                "environment": {"name": item.environment, "python": item.python or None},
+                "arguments": _arguments(item, item.project.folder),
+                "notes": [*item.notes, *(item.plan.notes if item.plan and not item.problems else ())],
+                "plan": _plan(item.plan, item) if item.plan and not item.problems else None,
+                "skip": {"reason": reason(item), "problems": _problems(item.problems)} if item.problems else None,
+            }
+            for item in planned
+        ],
+    }
+
+
+def github_json(planned: Sequence[PlannedCell], start: str) -> dict[str, Any]:
+    """The cells that can be built, as ``strategy.matrix`` takes them; folders are relative to ``start``."""
+    return {
+        "include": [
+            {**_common(item), "arguments": shlex.join(_arguments(item, os.path.relpath(item.project.folder, start)))}
+            for item in planned
+            if not item.problems
+        ]
+    }
+
+
+def _common(item: PlannedCell) -> dict[str, Any]:
+    return {
+        "id": item.id,
+        "upstream": _upstream(item),
+        "python": item.cell.python,
+        "torch": item.cell.torch,
+        "cuda": item.cuda,
+        "torch-backend": f"cu{item.cuda.replace('.', '')}",
+        "requirement": item.requirement,
+        "settings": dict(item.settings),
+    }
+
+
+def _upstream(item: PlannedCell) -> str:
+    """As ``build`` takes it: the version that was planned is said outright; of a vendored project its name."""
+    if item.vendored or item.plan is None or item.problems:
+        return item.project.name or item.cell.upstream
+    row = item.plan.upstream.value
+    return f"{row.name}=={row.version}"
+
+
+def _arguments(item: PlannedCell, project: str) -> list[str]:
+    """What follows ``python -m mamba_build_backend build``."""
+    what = ["--project", project, "-C", "upstream=self"] if item.vendored else [_upstream(item)]
+    return [*what, *(word for key, value in item.settings for word in ("-C", f"{key}={value}"))]
+
+
+def _plan(plan: BuildPlan, item: PlannedCell) -> dict[str, Any]:
+    compiler, toolkit = plan.compiler.value, plan.toolkit.value
+    return {
+        "summary": summary(plan, item),
+        "title": plan.title,
+        "torch": plan.target.requirement,
+        "cuda": plan.target.cuda,
+        "cxx11abi": plan.target.cxx11_abi,
+        "nvcc": toolkit.version if toolkit else None,
+        "gxx": compiler.version if compiler else None,
+        "gpus": [code for front_end in plan.front_ends.value for code in front_end.codes],
+        "glibc": plan.floor.glibc,
+        "patches": [patch.file for part in plan.parts for patch in part.patches.value],
+        "jobs": plan.jobs.value,
+    }
+
+
+def _problems(problems: Sequence[Problem]) -> list[Any]:
+    return json.loads(json.dumps([to_json(problem) for problem in problems]))  # type: ignore[no-any-return]
