@@ -153,9 +153,9 @@ def _impossible(cell: Cell, row: TorchRow, tables: Tables) -> Iterator[Problem]:
     if cell.cuda and cell.cuda not in row.builds:
         found = f"{torch} is published for CUDA {', '.join(row.builds)}"
         yield Problem("cuda", found, f"this cell is for CUDA {cell.cuda}", (f'cuda = ["{row.cuda}"]   (the index\'s)',))
-    abi = str(row.cxx11_abi).upper()
+    abi = str(row.has_cxx11_abi(cell.cuda or row.cuda)).upper()
     if cell.cxx11abi and cell.cxx11abi != abi:
-        found = f"{torch} is built with cxx11abi{abi}"
+        found = f"{torch}{f' for CUDA {cell.cuda}' if cell.cuda else ''} is built with cxx11abi{abi}"
         yield Problem("cxx11abi", found, f"this cell is for cxx11abi{cell.cxx11abi}", (f'cxx11abi = ["{abi}"]',))
 
 

@@ -120,7 +120,8 @@ def _problem(item: Torch, why: str, facts: Facts, tables: Tables, book: Notebook
 
 
 def _target(requirement: str, release: str, cuda: str, row: TorchRow) -> TorchTarget:
-    return TorchTarget(requirement, release, cuda, row.cxx11_abi, max(17, row.cxx_standard), row.setuptools)
+    abi = row.has_cxx11_abi(cuda)
+    return TorchTarget(requirement, release, cuda, abi, max(17, row.cxx_standard), row.setuptools)
 
 
 def _toolkit_there(facts: Facts, cuda: str) -> bool:

@@ -144,6 +144,7 @@ def _torch_row(row: Mapping[str, Any]) -> TorchRow:
         builds=tuple(row["builds"]),
         python=tuple(row["python"]),
         cxx11_abi=row["cxx11-abi"],
+        cxx11_abi_builds=tuple(row.get("cxx11-abi-builds", ())),
         cxx_standard=row["cxx-standard"],
         gcc_min=row["gcc-min"],
         glibc=row["glibc"],

@@ -74,6 +74,8 @@ class TorchRow:
     """All CUDA versions that it is published for."""
     python: tuple[str, ...]
     cxx11_abi: bool
+    """Of the build that the package index gives; :meth:`has_cxx11_abi` knows the others."""
+    cxx11_abi_builds: tuple[str, ...]
     cxx_standard: int
     gcc_min: int
     glibc: str
@@ -83,6 +85,10 @@ class TorchRow:
     """Specifiers of the NumPy that its binaries work with; empty for any."""
     transformers: str
     """The same of transformers."""
+
+    def has_cxx11_abi(self, cuda: str) -> bool:
+        """Whether the build for this CUDA has the new C++ ABI."""
+        return self.cxx11_abi or cuda in self.cxx11_abi_builds
 
 
 @dataclass(frozen=True)

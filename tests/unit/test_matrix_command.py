@@ -153,6 +153,7 @@ def test_a_project_without_a_version_is_the_newest_that_goes_with_the_torch(tmp_
         ({"cuda": "12.4"}, "torch 2.11 is published for CUDA 12.6, 12.8, 13.0"),
         ({"cxx11abi": "FALSE"}, "torch 2.11 is built with cxx11abiTRUE"),
         ({"torch": "2.6", "cxx11abi": "TRUE"}, "torch 2.6 is built with cxx11abiFALSE"),
+        ({"torch": "2.6", "cuda": "12.6", "cxx11abi": "FALSE"}, "torch 2.6 for CUDA 12.6 is built with cxx11abiTRUE"),
         ({"torch": "1.9"}, "torch 1.9 is not known here"),
         ({"upstream": "mamba-ssm==9.9"}, "mamba-ssm 9.9 is not among the versions known here, 1.0.1 to 2.3.2.post1"),
         ({"upstream": "flash-attn"}, "unknown upstream 'flash-attn'"),
