@@ -14,6 +14,7 @@ import runpy
 import sys
 import urllib.error
 import urllib.request
+from email.message import Message
 from typing import Any
 
 _VALUED = (
@@ -81,11 +82,10 @@ def _refuse_downloads() -> None:
     # Upstream's setup.py takes a prebuilt wheel from the web if it finds one: built for another glibc, another ABI.
     # Everything in urllib.request goes through this method.
     def refuse(_self: Any, url: Any, *_: Any, **__: Any) -> Any:
-        print(
-            f"mamba-build-backend: refused: setup.py wants to download {getattr(url, 'full_url', url)}", file=sys.stderr
-        )
-        # What they catch, to compile instead.
-        raise urllib.error.URLError("a build from source takes no prebuilt wheel")
+        address = str(getattr(url, "full_url", url))
+        print(f"mamba-build-backend: refused: setup.py wants to download {address}", file=sys.stderr)
+        # What a web server says of a file that it has not: causal-conv1d's setup.py compiles after no other error.
+        raise urllib.error.HTTPError(address, 404, "a build from source takes no prebuilt wheel", Message(), None)
 
     setattr(urllib.request.OpenerDirector, "open", refuse)  # noqa: B010 - a method of another signature
 
