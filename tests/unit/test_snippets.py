@@ -1,19 +1,25 @@
 """What the documents tell people to type is run, or at least understood."""
 
 import ast
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import yaml
 from snippets import PAGES, all_blocks
 from support import ROOT
 
+from mamba_build_backend import facts, frontend
 from mamba_build_backend._compat import tomllib
 from mamba_build_backend.cli import _parser
+from mamba_build_backend.plan import decide_together
+from mamba_build_backend.settings import load_settings
+from mamba_build_backend.tables import load_tables
 
 WORLDS = {"here", "tiny", "mamba", "toml", "yaml", "python", "text"}
 BUILD = ("pip install", "pip wheel", "-m build", "uv ", "mamba_build_backend build")
@@ -82,10 +88,39 @@ def test_a_block_of_python_runs(block, checkout):
 
 @pytest.mark.parametrize("block", all_blocks("mamba", "tiny"), ids=str)
 def test_a_command_that_builds_is_understood(block):
-    """The integration tests run those of ``tiny``, the end-to-end tests what those of ``mamba`` do."""
+    """The integration tests run those of ``tiny``; of those of ``mamba``, their settings are planned here on a good machine."""
     for command in block.commands:
         words = shlex.split(command)
         if words[:3] == ["python", "-m", "mamba_build_backend"]:
             assert callable(_parser().parse_args(words[3:]).run), command
         else:
             assert re.match(r"(python -m |uv |snakemake )", command), command
+
+
+def settings_of(command):
+    """What a build command sets: its -C options, and the projects that it names."""
+    words = shlex.split(command)
+    given = [dict([words[n + 1].split("=", 1)]) for n, word in enumerate(words) if word == "-C"]
+    settings = {key: value for item in given for key, value in item.items()}
+    if words[:4] == ["python", "-m", "mamba_build_backend", "build"]:
+        options = _parser().parse_args(words[3:])
+        settings = {**settings, **({"allow-unverified": "true"} if options.allow_unverified else {})}
+        return frontend.with_targets(settings, options.targets)
+    return [settings]
+
+
+@pytest.mark.parametrize("block", [block for block in all_blocks("mamba") if block.language == "console"], ids=str)
+def test_a_build_command_of_the_documents_has_a_plan_on_a_good_machine(block):
+    text = (ROOT / "tests" / "facts" / "debian12-torch2.11-cuda13.0.json").read_text()
+    found = facts.from_json(json.loads(text)["facts"])
+    gpu = facts.Gpu("NVIDIA H100", "9.0")
+    for command in block.commands:
+        if not any(word in command for word in BUILD):
+            continue
+        wanted = [load_settings(item, {}, None) for item in settings_of(command)]
+        kinds = dict.fromkeys(["", "auto", "index", "git"], "")
+        kind = kinds.get(wanted[0].source, "tree")
+        other = any(item.cuda_home != "auto" or item.torch != "auto" for item in wanted)  # of another machine
+        plans = decide_together(wanted, replace(found, gpus=(gpu,), driver="580.159.04", source_kind=kind), load_tables())
+        for plan in plans:
+            assert other or not plan.problems, (command, plan.problems)

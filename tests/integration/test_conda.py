@@ -1,0 +1,94 @@
+"""conda's compilers and sysroot: an environment laid out as conda does it, since no channel of it can be reached here.
+
+Its compiler is this machine's g++ under conda's name and target; its sysroot is glibc 2.17, in the folders that conda's
+``sysroot_linux-64`` uses; and what activation sets is set, the flags that lead into the environment included.
+"""
+
+import os
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from support import only_wheel, pip_wheel, record_of, run
+
+from mamba_build_backend.facts import Sysroot
+from mamba_build_backend.toolchain.sysroot import prepared_zig
+
+TRIPLE = f"{platform.machine()}-conda-linux-gnu"
+
+
+@pytest.fixture
+def conda(tmp_path, gxx, zig_package, cache, clean_env):
+    """The prefix of such an environment."""
+    prefix = tmp_path / "miniforge" / "envs" / "train"
+    made = prepared_zig(Sysroot("zig", str(zig_package), "ziglang"), "2.17", TRIPLE, cache, clean_env, print)
+    root = prefix / TRIPLE / "sysroot" / "usr"
+    shutil.copytree(made / "usr" / "include", root / "include")
+    shutil.copytree(made / "usr" / "lib", root / "lib64", symlinks=True)
+    features = root / "include" / "features.h"
+    features.write_text("#define __GLIBC_MINOR__ 17\n" + features.read_text())
+    (prefix / "conda-meta").mkdir()
+    for folder in ("bin", "lib", "include"):
+        (prefix / folder).mkdir()
+    for names, real in ((("g++", "c++"), gxx), (("gcc", "cc"), shutil.which("gcc"))):
+        for name in names:
+            tool = prefix / "bin" / f"{TRIPLE}-{name}"
+            tool.write_text(f'#!/bin/sh\n[ "$*" != -dumpmachine ] || exec echo {TRIPLE}\nexec {real} "$@"\n')
+            tool.chmod(0o755)
+    return prefix
+
+
+def activated(env, prefix):
+    return {
+        **env,
+        "PATH": f"{prefix / 'bin'}{os.pathsep}{env['PATH']}",
+        "CONDA_PREFIX": str(prefix),
+        "CC": f"{prefix}/bin/{TRIPLE}-cc",
+        "CXX": f"{prefix}/bin/{TRIPLE}-c++",
+        "CFLAGS": f"-march=nocona -isystem {prefix}/include",
+        "CXXFLAGS": f"-fvisibility-inlines-hidden -isystem {prefix}/include",
+        "LDFLAGS": f"-Wl,-rpath,{prefix}/lib -L{prefix}/lib",
+        "NVCC_PREPEND_FLAGS": f" -ccbin={prefix}/bin/{TRIPLE}-c++",
+    }
+
+
+def test_an_active_environment_with_condas_compilers_builds_with_them_and_their_sysroot(tiny, env, conda, tmp_path):
+    pip_wheel(tiny, tmp_path / "dist", activated(env, conda))
+    wheel = only_wheel(tmp_path / "dist")
+    assert wheel.name.endswith("manylinux_2_24_x86_64.whl")
+    record = record_of(wheel)
+    plan = record["plan"]
+    assert Path(plan["compiler"]["value"]["path"]).parent == conda / "bin"
+    assert plan["compiler"]["value"]["target"] == TRIPLE
+    assert plan["sysroot"]["value"] == {
+        "provider": "conda",
+        "path": str(conda / TRIPLE / "sysroot"),
+        "found_in": "CONDA_PREFIX",
+        "glibc": "2.17",
+        "problem": None,
+    }
+    assert record["floor"]["measured"]["glibc"] == "2.14"
+    assert {name for name, _ in plan["environment"]} >= {"CFLAGS", "CXXFLAGS", "LDFLAGS", "NVCC_PREPEND_FLAGS"}
+
+
+def test_without_its_variables_the_environment_is_found_all_the_same(tiny, env, conda):
+    said = run(sys.executable, "-m", "mamba_build_backend", "doctor", cwd=tiny, env={**env, "CONDA_PREFIX": str(conda)})
+    assert f"{TRIPLE}-" in said.stdout
+    assert "conda's compiler has its own" in run(
+        sys.executable, "-m", "mamba_build_backend", "doctor", "-v", cwd=tiny, env={**env, "CONDA_PREFIX": str(conda)}
+    ).stdout.replace("\n", " ")
+
+
+def test_in_a_recipe_the_compilers_lie_in_the_prefix_of_the_build(tiny, env, conda, tmp_path):
+    """conda-build and rattler-build: BUILD_PREFIX has the compilers, and the environment in use is another one."""
+    other = tmp_path / "host-prefix"
+    (other / "conda-meta").mkdir(parents=True)
+    inside = {**activated(env, conda), "CONDA_BUILD": "1", "BUILD_PREFIX": str(conda), "PREFIX": str(other)}
+    inside["CONDA_PREFIX"] = str(other)
+    options = ["--no-build-isolation", "-C", "sysroot=conda", "-C", "repair=false"]
+    pip_wheel(tiny, tmp_path / "dist", inside, *options)
+    plan = record_of(only_wheel(tmp_path / "dist"))["plan"]
+    assert plan["sysroot"]["value"]["found_in"] == "BUILD_PREFIX"
+    assert Path(plan["compiler"]["value"]["path"]).parent == conda / "bin"
