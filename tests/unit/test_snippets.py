@@ -121,6 +121,8 @@ def test_a_build_command_of_the_documents_has_a_plan_on_a_good_machine(block):
         kinds = dict.fromkeys(["", "auto", "index", "git"], "")
         kind = kinds.get(wanted[0].source, "tree")
         other = any(item.cuda_home != "auto" or item.torch != "auto" for item in wanted)  # of another machine
-        plans = decide_together(wanted, replace(found, gpus=(gpu,), driver="580.159.04", source_kind=kind), load_tables())
+        plans = decide_together(
+            wanted, replace(found, gpus=(gpu,), driver="580.159.04", source_kind=kind), load_tables()
+        )
         for plan in plans:
             assert other or not plan.problems, (command, plan.problems)
