@@ -12,13 +12,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from email.parser import BytesHeaderParser
 from hashlib import sha256 as sha256_of
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
+from . import variants
 from ._compat import utils, version
 from .errors import SettingsError
-from .storage import disk_errors, sha256
+from .storage import disk_errors, sha256, write_whole
 from .tables import is_version
 
 SCHEMA = 1
@@ -37,6 +38,13 @@ class Listed:
     size: int
     requires_python: str
     metadata: bytes
+    variant: bytes = b""
+    """Its ``variant.json``, if its name has a variant label."""
+
+    @property
+    def variants_name(self) -> str:
+        """The file in which an index tells what the labels of this version stand for (PEP 825)."""
+        return f"{self.project.replace('-', '_')}-{self.version}-variants.json"
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,9 @@ def write_index(folder: Path, wheel_dir: Path | None = None) -> Index:
     left_out: list[tuple[str, str]] = []
     for path in files:
         try:
-            wheels.append(_read(path))
+            item = _read(path)
+            _variants([*wheels, item], item)
+            wheels.append(item)
         except ValueError as error:
             left_out.append((path.name, str(error)))
     wheels.sort(key=lambda item: (item.project, version.Version(item.version), item.path.name))
@@ -80,6 +90,8 @@ def write_index(folder: Path, wheel_dir: Path | None = None) -> Index:
     with disk_errors(root, "choose another folder"):
         for item in wheels:
             _write(item.path.with_name(f"{item.path.name}.metadata"), item.metadata)
+            if item.variant:
+                _write(item.path.with_name(item.variants_name), _variants(wheels, item).encode())
         _write_pages(root, wheels)
     return Index(root / PAGES[0], tuple(wheels), tuple(left_out))
 
@@ -87,7 +99,8 @@ def write_index(folder: Path, wheel_dir: Path | None = None) -> Index:
 def _read(path: Path) -> Listed:
     """Raises ValueError, saying why it is no wheel."""
     try:
-        name, release, _, _ = utils.parse_wheel_filename(path.name)
+        plain = variants.plain_name(path.name)
+        name, release, _, _ = utils.parse_wheel_filename(plain)
         with zipfile.ZipFile(path) as archive:
             inside = [
                 item for item in archive.namelist() if item.count("/") == 1 and item.endswith(".dist-info/METADATA")
@@ -95,6 +108,12 @@ def _read(path: Path) -> Listed:
             if len(inside) != 1:
                 raise ValueError(f"it has {len(inside) or 'no'} METADATA")
             text = archive.read(inside[0])
+            variant = b""
+            if plain != path.name:
+                variant = archive.read(f"{PurePosixPath(inside[0]).parent}/{variants.FILE_NAME}")
+                variants.merged([variant])
+    except (KeyError, TypeError):
+        raise ValueError(f"its name has a variant label, and its {variants.FILE_NAME} does not say which") from None
     except utils.InvalidWheelFilename as error:
         raise ValueError(str(error)) from None
     except (
@@ -113,7 +132,12 @@ def _read(path: Path) -> Listed:
     if utils.canonicalize_name(str(message["Name"])) != name or not fits:
         raise ValueError(f"its METADATA is that of {told}")
     requires = str(message["Requires-Python"] or "")
-    return Listed(path, name, str(release), sha256(path), path.stat().st_size, requires, text)
+    return Listed(path, name, str(release), sha256(path), path.stat().st_size, requires, text, variant)
+
+
+def _variants(wheels: Sequence[Listed], item: Listed) -> str:
+    """What the labels of a wheel's version stand for. Raises ValueError for one that stands for two things."""
+    return variants.merged([one.variant for one in wheels if one.variants_name == item.variants_name and one.variant])
 
 
 def _write_pages(root: Path, wheels: Sequence[Listed]) -> None:
@@ -123,8 +147,10 @@ def _write_pages(root: Path, wheels: Sequence[Listed]) -> None:
     _write(root / PAGES[1], _json({"projects": [{"name": name} for name in projects]}))
     for name in projects:
         own = [item for item in wheels if item.project == name]
-        _write(root / name / PAGES[0], _page(f"Links for {name}", (_link(item, root / name) for item in own)))
-        files = [_file(item, root / name) for item in own]
+        told = sorted({item.path.with_name(item.variants_name) for item in own if item.variant})
+        links = [*(_link(item, root / name) for item in own), *(_plain_link(path, root / name) for path in told)]
+        _write(root / name / PAGES[0], _page(f"Links for {name}", links))
+        files = [*(_file(item, root / name) for item in own), *(_plain_file(path, root / name) for path in told)]
         versions = list(dict.fromkeys(item.version for item in own))
         _write(root / name / PAGES[1], _json({"name": name, "versions": versions, "files": files}))
     for path in sorted(root.iterdir()):
@@ -135,14 +161,23 @@ def _write_pages(root: Path, wheels: Sequence[Listed]) -> None:
                 path.rmdir()
 
 
-def _address(item: Listed, page: Path) -> str:
-    return quote(Path(os.path.relpath(item.path, page)).as_posix())
+def _address(path: Path, page: Path) -> str:
+    return quote(Path(os.path.relpath(path, page)).as_posix())
+
+
+def _plain_link(path: Path, page: Path) -> str:
+    return f'<a href="{_address(path, page)}#sha256={sha256(path)}">{html.escape(path.name)}</a><br>'
+
+
+def _plain_file(path: Path, page: Path) -> dict[str, Any]:
+    digest, size = sha256(path), path.stat().st_size
+    return {"filename": path.name, "url": _address(path, page), "hashes": {"sha256": digest}, "size": size}
 
 
 def _link(item: Listed, page: Path) -> str:
     digest = f"sha256={sha256_of(item.metadata).hexdigest()}"
     attributes = {
-        "href": f"{_address(item, page)}#sha256={item.sha256}",
+        "href": f"{_address(item.path, page)}#sha256={item.sha256}",
         **({"data-requires-python": item.requires_python} if item.requires_python else {}),
         "data-dist-info-metadata": digest,  # PEP 658's name, which older installers read
         "data-core-metadata": digest,
@@ -154,7 +189,7 @@ def _link(item: Listed, page: Path) -> str:
 def _file(item: Listed, page: Path) -> dict[str, Any]:
     return {
         "filename": item.path.name,
-        "url": _address(item, page),
+        "url": _address(item.path, page),
         "hashes": {"sha256": item.sha256},
         **({"requires-python": item.requires_python} if item.requires_python else {}),
         "core-metadata": {"sha256": sha256_of(item.metadata).hexdigest()},
@@ -181,16 +216,11 @@ def _json(data: dict[str, Any]) -> bytes:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Write beside its place and rename; a file that holds this already is left alone."""
+    """A file that holds this already is left alone."""
     if path.is_file() and path.read_bytes() == data:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_bytes(data)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_whole(path, data)
 
 
 def index_json(index: Index) -> dict[str, Any]:

@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import metadata, parts, patching, requires, sources, variants, vendor
-from ._compat import tomllib
-from .errors import BuildFailedError, SettingsError, SourceError
+from . import metadata, parts, patching, pyproject, requires, sources, variants, vendor
+from .errors import BuildFailedError, SourceError
 from .facts import Facts
 from .parts import Part
 from .plan import BuildPlan, decide, decide_together
@@ -73,8 +72,8 @@ def make_jobs(
     A causal-conv1d beside a mamba-ssm, and without a version of its own, is the one that goes with it.
     """
     vendor.check_one_backend(project)
-    pyproject = read_pyproject(project)
-    given = pyproject.get("tool", {}).get(TABLE)
+    content = pyproject.load(project)
+    given = content.get("tool", {}).get(TABLE)
     settings = [load_settings(config_settings, environ, given) for config_settings in wanted]
     if editable:
         # An editable build stays on this machine: nothing to repair, and this machine's glibc to link against.
@@ -82,21 +81,8 @@ def make_jobs(
     cache = cache_root(settings[0])
     facts = probe_all(settings[0], environ, cache, embedded=sources.embedded_archives(project))
     plans = decide_together(settings, facts, load_tables())
-    table = pyproject.get("project", {})
+    table = content.get("project", {})
     return [Job(project, table, item, facts, plan, cache, environ) for item, plan in zip(settings, plans)]
-
-
-def read_pyproject(project: Path) -> dict[str, Any]:
-    """The project's pyproject.toml; empty where there is none."""
-    path = project / "pyproject.toml"
-    if not path.is_file():
-        return {}
-    try:
-        with path.open("rb") as file:
-            data: dict[str, Any] = tomllib.load(file)
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path} is not valid TOML: {error}", "mend that line") from None
-    return data
 
 
 def wheel_requirements(job: Job) -> list[str]:
@@ -116,7 +102,7 @@ def build_requirements(project: Path, settings: Settings, facts: Facts) -> list[
     lasting = tuple(item for item in facts.sysroots if item.provider != "zig")
     plan = decide(settings, replace(facts, sysroots=lasting), load_tables())
     plan.check()
-    static = read_pyproject(project).get("build-system", {}).get("requires", [])
+    static = pyproject.load(project).get("build-system", {}).get("requires", [])
     return list(dict.fromkeys([*static, *requires.requires_for_wheel(plan, None)]))
 
 

@@ -1,4 +1,4 @@
-"""A project's pyproject.toml, made to name the backend that lies in its tree: what need not change stays as it is written."""
+"""A project's pyproject.toml: read, and made to name the backend in its tree; what need not change stays as it is written."""
 
 from __future__ import annotations
 
@@ -47,6 +47,11 @@ class Edit:
     def by_hand(self, path: Path) -> str:
         """What to do where that file cannot be edited."""
         return f"edit {path} to hold these lines, and run this again:\n\n{indent(self.lines(), ' ' * 8)}".rstrip()
+
+
+def load(project: Path) -> dict[str, Any]:
+    """The content of a project's pyproject.toml; empty where there is none. Raises SettingsError."""
+    return read(project / "pyproject.toml")[1]
 
 
 def read(path: Path) -> tuple[str, dict[str, Any]]:

@@ -141,6 +141,18 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def write_whole(path: Path, data: bytes) -> None:
+    """Write beside its place and rename, with the mode of the file that was there: a reader never sees half of it."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_bytes(data)
+        if path.is_file():
+            shutil.copymode(path, draft)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
 def hand_over(file: Path, directory: Path, name: str = "") -> Path:
     """Copy beside the final place, then rename (to ``name``, or as it is): a reader never sees half a file."""
     final = directory / (name or file.name)

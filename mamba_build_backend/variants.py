@@ -7,7 +7,9 @@ The file is PEP 825's, version 0.1.1 of its schema, with PEP 817's ``providers``
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import PurePath
+from typing import Any
 
 SCHEMA_URL = "https://variants-schema.wheelnext.dev/peps/825/v0.1.1.json"
 FILE_NAME = "variant.json"
@@ -39,6 +41,18 @@ def variant_json(label: str, cuda: str) -> str:
         "variants": {label: properties},
     }
     return json.dumps(data, indent=1) + "\n"
+
+
+def merged(texts: Sequence[bytes]) -> str:
+    """What an index tells of all variants of a version: the union of their ``variant.json``. Raises ValueError."""
+    whole: dict[str, Any] = {}
+    for text in texts:
+        data = json.loads(text)
+        variants = {**whole.get("variants", {}), **data["variants"]}
+        if any(variants[label] != known for label, known in whole.get("variants", {}).items()):
+            raise ValueError("a variant label stands for two sets of properties")
+        whole = {**data, "variants": variants}
+    return json.dumps(whole, indent=1, sort_keys=True) + "\n"
 
 
 def variant_name(wheel: str, label: str) -> str:

@@ -28,7 +28,7 @@ from .copies import (
 from .errors import SettingsError
 from .process import quoted
 from .settings import TABLE
-from .storage import disk_errors
+from .storage import disk_errors, write_whole
 from .tables import load_tables
 
 
@@ -240,11 +240,4 @@ def _put(place: Path, files: Mapping[str, bytes]) -> None:
 def _write(path: Path, text: str) -> None:
     real = path.resolve()  # what a link points to is rewritten, and the link stays
     with disk_errors(real.parent, _ROOM):
-        draft = real.with_name(f".{real.name}.{os.getpid()}")
-        try:
-            draft.write_bytes(text.encode())
-            if real.is_file():
-                shutil.copymode(real, draft)
-            draft.replace(real)
-        finally:
-            draft.unlink(missing_ok=True)
+        write_whole(real, text.encode())

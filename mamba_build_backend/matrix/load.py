@@ -14,6 +14,7 @@ from typing import Any
 
 from .._compat import tomllib, utils
 from ..errors import SettingsError
+from ..pyproject import load as load_pyproject
 from ..settings import TABLE, known_keys
 from ..tables import is_version
 from .model import AXES, NEEDED, Cell, Matrix, Project, cells
@@ -52,7 +53,7 @@ def load_matrix(path: Path, home: Path) -> Matrix:
     )
     folders = [cell.upstream for cell in cells(matrix) if os.path.isabs(cell.upstream)]
     projects = [_project(Path(folder)) for folder in dict.fromkeys(folders)]
-    own = _pyproject(home).get("tool", {}).get(TABLE, {})
+    own = load_pyproject(home).get("tool", {}).get(TABLE, {})
     _check_twice(cells(matrix))
     return replace(matrix, projects=(Project(str(home), table=own), *projects))
 
@@ -251,11 +252,6 @@ def _environments(table: Mapping[str, Any], base: Path) -> tuple[tuple[str, str]
     return tuple(out)
 
 
-def _pyproject(folder: Path) -> dict[str, Any]:
-    path = folder / "pyproject.toml"
-    return _read(path) if path.is_file() else {}
-
-
 def _project(folder: Path) -> Project:
     """A project that vendors the backend. Raises SettingsError for one that does not."""
     if not (folder / "pyproject.toml").is_file():
@@ -264,7 +260,7 @@ def _project(folder: Path) -> Project:
             "the folder of a project that vendors the backend is needed, relative to the matrix file",
             'upstream = ["./my-extension"]',
         )
-    data = _pyproject(folder)
+    data = load_pyproject(folder)
     system = data.get("build-system", {})
     if system.get("build-backend") != BACKEND and not system.get("backend-path"):
         raise SettingsError(

@@ -10,8 +10,9 @@ from urllib.parse import unquote
 
 import pytest
 from support import ROOT
+from variantlib.variants_json import VariantsJson
 
-from mamba_build_backend import index_writer
+from mamba_build_backend import index_writer, variants
 from mamba_build_backend.errors import SettingsError
 
 FIRST = "My_Ext-1.0+cu13torch2.11cxx11abiTRUE-cp311-cp311-manylinux_2_24_x86_64.whl"
@@ -162,3 +163,47 @@ def test_a_folder_without_a_wheel_is_a_sentence(tmp_path, clean_env):
 def test_a_good_folder_gives_the_page_and_exit_code_0(out, clean_env):
     done = index(out / "wheels", env=clean_env)
     assert (done.returncode, done.stdout.strip()) == (0, str(out / "wheels" / "simple" / "index.html"))
+
+
+def variant(folder, label, cuda="13.0"):
+    """A wheel of a variant (a draft), with what its label stands for."""
+    made = wheel(folder, SECOND)
+    named = made.with_name(variants.variant_name(SECOND, label))
+    made.rename(named)
+    with zipfile.ZipFile(named, "a") as archive:
+        archive.writestr("my_ext-1.10.dist-info/variant.json", variants.variant_json(label, cuda))
+    return named
+
+
+def test_variants_are_listed_with_one_file_that_says_what_their_labels_stand_for(tmp_path):
+    variant(tmp_path, "cu13")
+    variant(tmp_path, "cu12", "12.8")
+    index = index_writer.write_index(tmp_path)
+    assert index.left_out == ()
+    told = tmp_path / "my_ext-1.10-variants.json"
+    assert set(json.loads(told.read_text())["variants"]) == {"cu12", "cu13"}
+    assert VariantsJson(json.loads(told.read_text())).variants.keys() == {"cu12", "cu13"}
+    page = tmp_path / "simple" / "my-ext"
+    hrefs = [item["href"] for item in Links(page / "index.html").found]
+    assert f"../../{told.name}#sha256={hashlib.sha256(told.read_bytes()).hexdigest()}" in hrefs
+    assert len(hrefs) == 3
+    files = json.loads((page / "index.v1_json").read_text())["files"]
+    assert files[-1] == {
+        "filename": told.name,
+        "url": f"../../{told.name}",
+        "hashes": {"sha256": hashlib.sha256(told.read_bytes()).hexdigest()},
+        "size": told.stat().st_size,
+    }
+
+
+def test_a_label_that_stands_for_two_things_or_for_nothing_is_left_out_with_why(tmp_path):
+    variant(tmp_path, "cu13")
+    later = variants.variant_name(SECOND.replace("cp311", "cp312"), "cu13")
+    variant(tmp_path / "x", "cu13", "12.8").rename(tmp_path / later)
+    wheel(tmp_path, SECOND).rename(tmp_path / variants.variant_name(SECOND.replace("cp311", "cp313"), "cu13"))
+    index = index_writer.write_index(tmp_path)
+    assert len(index.wheels) == 1
+    assert sorted(why for _, why in index.left_out) == [
+        "a variant label stands for two sets of properties",
+        "its name has a variant label, and its variant.json does not say which",
+    ]
