@@ -75,6 +75,8 @@ def make_jobs(
     content = pyproject.load(project)
     given = content.get("tool", {}).get(TABLE)
     settings = [load_settings(config_settings, environ, given) for config_settings in wanted]
+    for item in settings:
+        vendor.check_carries(item.upstream)
     if editable:
         # An editable build stays on this machine: nothing to repair, and this machine's glibc to link against.
         settings = [replace(item, repair=False) for item in settings]

@@ -23,6 +23,7 @@ from .copies import (
     is_running,
     look,
     make_record,
+    read_record,
     version_of,
 )
 from .errors import SettingsError
@@ -129,6 +130,17 @@ def check_one_backend(project: Path) -> None:
                 f"cd {quoted([project])} && python -m {NAME} …",
                 f"{command(project)}   (brings its copy to {__version__})",
             ),
+        )
+
+
+def check_carries(upstream: str) -> None:
+    """Raise SettingsError if the backend that runs is a copy for another upstream: it would not patch this one's sources."""
+    record = read_record(PACKAGE)
+    if record is not None and upstream not in (SELF, record["upstream"]):
+        raise SettingsError(
+            f"upstream = {upstream}, and the copy of the backend in {PACKAGE.parent} was made for {record['upstream']}",
+            f"it carries no patches of {upstream}",
+            f"cd /a/checkout/of/mamba-ssm-portable && {command(PACKAGE.parent)} --upstream {upstream}",
         )
 
 

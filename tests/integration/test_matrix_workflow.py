@@ -1,16 +1,12 @@
 """The workflow of a matrix from end to end: one cell fails, is mended, and what was built is installed from its index."""
 
-import functools
 import json
 import shutil
 import sys
-import threading
-from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 
 import pytest
-from support import ROOT, copy_tiny, lacking, run
+from support import ROOT, copy_tiny, lacking, run, served
 
 from mamba_build_backend.probe.torch import read_torch
 from mamba_build_backend.tables import load_tables, minor
@@ -60,23 +56,6 @@ def built(folder, env, *, check):
     command = [sys.executable, "-m", "snakemake", "-s", ROOT / "manylinux" / "Snakefile"]
     command += ["--profile", ROOT / "manylinux" / "profiles" / "local", "--config", "matrix=matrix.toml", "out=out"]
     return run(*command, env=env, cwd=folder, check=check)
-
-
-@contextmanager
-def served(folder):
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/simple/"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_a_cell_that_fails_leaves_the_others_and_is_built_when_it_is_mended(matrix, env, torch):

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 from snippets import blocks
-from support import activated, copy_tiny, environment_with_torch, only_wheel, record_of, run, uv_program
+from support import activated, copy_tiny, environment_with_torch, only_wheel, record_of, run, served, uv_program
 
 USE = "import torch, tiny_cuda_ext as t; print(t.lines(3), end='')"
 
@@ -97,3 +97,10 @@ def test_a_variant_is_a_wheel_that_uv_installs_where_the_driver_runs_its_cuda(ti
     assert "+ tiny-cuda==1.2.3" in uv(*install, **active, **gpu, **{driver: f"{major}.1"}).stderr
     audited = run(sys.executable, "-m", "mamba_build_backend", "audit", wheel, env=env, cwd=tiny)
     assert wheel.name in audited.stdout
+    # From an index of ours, which tells what the label stands for.
+    run(sys.executable, "-m", "mamba_build_backend", "index", wheel.parent, env=env, cwd=tiny)
+    with served(wheel.parent) as address:
+        target = ["--no-cache", "--target", tmp_path / "t2", "--index-url", address, "tiny-cuda"]
+        install = ["pip", "install", "--preview-features", "wheel-variants", "--no-deps", *target]
+        assert "unsupported wheel variants" in uv(*install, check=False, **active, **gpu, **{driver: "11.4"}).stderr
+        assert "+ tiny-cuda==1.2.3" in uv(*install, **active, **gpu, **{driver: f"{major}.1"}).stderr

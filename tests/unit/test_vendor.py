@@ -559,3 +559,14 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(typed, tiny_disk):
     assert status == 7
     assert f"{project} cannot be written: it is full" in error
     assert sorted(path.name for path in project.iterdir()) == ["pyproject.toml", "setup.py"]
+
+
+def test_a_copy_that_is_set_to_an_upstream_whose_patches_it_lacks_says_so(typed, project, clean_env):
+    typed("vendor", project, "--upstream", "self")
+    text = (project / "pyproject.toml").read_text()
+    (project / "pyproject.toml").write_text(text.replace('upstream = "self"', 'upstream = "mamba-ssm"'))
+    done = in_project(project, clean_env, "doctor")
+    assert done.returncode == 2
+    assert "was made for self; it carries no patches of mamba-ssm" in done.stderr
+    assert "--upstream mamba-ssm" in done.stderr
+    assert "Traceback" not in done.stderr
