@@ -24,8 +24,8 @@ class Problem:
 
     def lines(self) -> list[str]:
         """The problem as lines of text, without any prefix."""
-        text = [f"{self.found}; {self.needed}." if self.needed else f"{self.found}."]
-        return text + ways(self.fix)
+        text = f"{self.found}; {self.needed}" if self.needed else self.found
+        return [text if text.endswith("?") else f"{text}.", *ways(self.fix)]
 
 
 def ways(fix: tuple[str, ...]) -> list[str]:
