@@ -10,7 +10,6 @@ from urllib.parse import unquote
 
 import pytest
 from support import ROOT
-from variantlib.variants_json import VariantsJson
 
 from mamba_build_backend import index_writer, variants
 from mamba_build_backend.errors import SettingsError
@@ -182,7 +181,8 @@ def test_variants_are_listed_with_one_file_that_says_what_their_labels_stand_for
     assert index.left_out == ()
     told = tmp_path / "my_ext-1.10-variants.json"
     assert set(json.loads(told.read_text())["variants"]) == {"cu12", "cu13"}
-    assert VariantsJson(json.loads(told.read_text())).variants.keys() == {"cu12", "cu13"}
+    library = pytest.importorskip("variantlib.variants_json", reason="lacks variantlib (Python 3.10 and newer)")
+    assert library.VariantsJson(json.loads(told.read_text())).variants.keys() == {"cu12", "cu13"}
     page = tmp_path / "simple" / "my-ext"
     hrefs = [item["href"] for item in Links(page / "index.html").found]
     assert f"../../{told.name}#sha256={hashlib.sha256(told.read_bytes()).hexdigest()}" in hrefs
