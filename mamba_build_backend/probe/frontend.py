@@ -30,7 +30,7 @@ class Frontend:
 
     @property
     def name(self) -> str:
-        """``uv``, ``pip``, ``build``, or empty."""
+        """``uv``, ``pixi``, ``pip``, ``build``, or empty."""
         return self.command.partition(" ")[0]
 
 
@@ -47,7 +47,10 @@ def probe_frontend(parent: int | None = None, proc: Path = PROC) -> Frontend:
     process = _read(proc / str(os.getppid() if parent is None else parent))
     if process is None:
         return Frontend()
-    if os.path.basename(process.program) == "uv":
+    program = os.path.basename(process.program)
+    if program == "pixi":
+        return Frontend("pixi", tuple(_of_pixi(process)))
+    if program == "uv":
         words = _words("uv", process.arguments[1:])
         return Frontend(" ".join(words), tuple(dict.fromkeys(_of_uv(words, process))))
     module, rest = _module(process.arguments)
@@ -109,6 +112,16 @@ def _of_uv(words: Sequence[str], process: _Process) -> Iterator[str]:
         if (folder / ".venv" / "pyvenv.cfg").is_file():
             yield str(folder / ".venv")
             break
+
+
+def _of_pixi(process: _Process) -> Iterator[str]:
+    """It has uv inside, and installs into an environment of the workspace's folder."""
+    manifest = process.folder / (_option(process.arguments, "--manifest-path") or "")
+    name = _option(process.arguments, "--environment", "-e") or "default"
+    for folder in (manifest, *manifest.parents):
+        if (folder / ".pixi" / "envs" / name).is_dir():
+            yield str(folder / ".pixi" / "envs" / name)
+            return
 
 
 def _of_python(process: _Process) -> Iterator[str]:

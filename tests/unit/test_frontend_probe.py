@@ -83,6 +83,18 @@ def test_the_python_that_uv_is_given_names_the_environment(above, tmp_path, opti
     assert above("uv", "pip", "install", *option, ".").environments == (str(tmp_path / "v"),)
 
 
+def test_pixi_works_for_an_environment_of_its_workspace(above, tmp_path):
+    for name in ("default", "cuda"):
+        (tmp_path / "w" / ".pixi" / "envs" / name).mkdir(parents=True)
+    (tmp_path / "w" / "src").mkdir()
+    found = above("pixi", "install", program="/root/.pixi/bin/pixi", cwd=tmp_path / "w" / "src")
+    assert (found.name, found.environments) == ("pixi", (str(tmp_path / "w/.pixi/envs/default"),))
+    chosen = above("pixi", "run", "-e", "cuda", "train", program="/usr/bin/pixi", cwd=tmp_path / "w")
+    assert chosen.environments == (str(tmp_path / "w/.pixi/envs/cuda"),)
+    manifest = above("pixi", "install", "--manifest-path", "w/pixi.toml", program="/usr/bin/pixi")
+    assert manifest.environments == (str(tmp_path / "w/.pixi/envs/default"),)
+
+
 def test_build_works_for_the_environment_whose_python_runs_it(above, tmp_path):
     (tmp_path / "v" / "bin").mkdir(parents=True)
     (tmp_path / "v" / "bin" / "python").symlink_to(sys.executable)
