@@ -49,7 +49,10 @@ def main() -> int:
 def environment(*, with_torch: bool) -> Path:
     """The Python of the test environment, made or completed where needed."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mamba-ssm-portable-tests"
-    key = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + sys.version.encode()).hexdigest()[:12]
+    # What is installed, and not the rest of the file: tomllib is not in every Python that may run this.
+    groups = (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("\n[dependency-groups]")[2]
+    installed = groups.partition("\n[")[0] + TORCH + sys.version
+    key = hashlib.sha256(installed.encode()).hexdigest()[:12]
     folder = cache / f"{'all' if with_torch else 'fast'}-{sys.version_info.major}.{sys.version_info.minor}-{key}"
     python = folder / "bin" / "python"
     if not (folder / "complete").exists():
