@@ -18,7 +18,7 @@ from .metadata import distribution_name
 from .plan import BuildPlan
 from .sources import EMBEDDED
 
-_SKIPPED_FOLDERS = ("__pycache__", "build", "dist", "node_modules", "site", EMBEDDED)
+_SKIPPED_FOLDERS = ("__pycache__", "build", "dist", "node_modules", EMBEDDED)
 _SKIPPED_FILES = (".pyc", ".whl", ".so", ".o", ".tar.gz")
 _EPOCH = 1_577_836_800  # 2020-01-01: zip files cannot go back before 1980, and a date in the future confuses make
 
@@ -100,6 +100,7 @@ def project_files(project: Path) -> Iterator[Path]:
             if name not in _SKIPPED_FOLDERS
             and not name.startswith(".")
             and not name.endswith(".egg-info")
+            and not (top and name == "site" and (project / "mkdocs.yml").is_file())
             and not (here / name / "pyvenv.cfg").exists()
         )
         for name in files:

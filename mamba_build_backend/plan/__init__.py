@@ -224,10 +224,11 @@ def _other_owners(plan: BuildPlan) -> Iterator[str]:
     for row in rows:
         for name in (row.name, f"{row.name}-portable"):
             if name in installed and name != ours:
-                drop_in = "" if plan.distribution else f" (or -C distribution-name={name}, which takes its place)"
+                replaces = name == rows[0].name and not plan.distribution
+                drop_in = f" (or -C distribution-name={name}, which takes its place)" if replaces else ""
                 yield (
                     f"{name} {installed[name]} is installed, and {ours} has the same files: "
-                    f"python -m pip uninstall {name}, before this wheel is installed{drop_in if name == row.name else ''}"
+                    f"python -m pip uninstall {name}, before this wheel is installed{drop_in}"
                 )
 
 

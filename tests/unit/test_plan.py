@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from support import ROOT
 
 from mamba_build_backend import facts, plan, recorded, report, tables
 
@@ -101,3 +102,21 @@ def test_all_covers_every_gpu_of_cuda_13_with_the_fewest_front_ends():
         "-gencode=arch=compute_75,code=[sm_75]",
         "-gencode=arch=compute_80,code=[sm_80,sm_90,sm_100,sm_120,compute_80]",
     )
+
+
+@pytest.mark.parametrize(
+    ("settings", "said", "unsaid"),
+    [
+        ({}, "mamba-ssm 2.2.2 is installed, and mamba-ssm-portable has the same files", "causal-conv1d-portable has"),
+        ({"distribution-name": "mamba-ssm"}, "", "has the same files"),
+        ({"distribution-name": "other"}, "and other has the same files: python -m pip uninstall mamba-ssm", "takes its place"),
+        ({"with-causal-conv1d": "true"}, "causal-conv1d 1.4.0 is installed, and mamba-ssm-portable has the same files", "name=causal"),
+        ({"upstream": "causal-conv1d"}, "causal-conv1d 1.4.0 is installed, and causal-conv1d-portable has", "mamba-ssm 2.2.2 is"),
+        ({"upstream": "self"}, "", "has the same files"),
+    ],
+)  # fmt: skip
+def test_what_owns_the_same_files_under_another_name_is_told(settings, said, unsaid):
+    chosen, found = recorded.load(ROOT / "tests" / "facts" / "upstream-beside.json", settings)
+    told = "\n".join(plan.decide(chosen, found, tables.load_tables()).notes)
+    assert said in told
+    assert unsaid not in told
