@@ -22,7 +22,7 @@ from .audit_types import Report
 from .errors import BackendError
 from .facts import Facts
 from .plan import BuildPlan, decide
-from .settings import Settings, load_settings
+from .settings import Settings, as_text, load_settings
 from .tables import load_tables
 
 __all__ = [
@@ -121,10 +121,7 @@ def audit(wheel: StrPath, torch: StrPath | None = None, environ: Mapping[str, st
 
 
 def _plain(settings: Given) -> dict[str, str]:
-    out = {}
-    for key, value in (settings or {}).items():
-        if isinstance(value, bool):
-            out[key] = str(value).lower()
-        else:
-            out[key] = str(value) if isinstance(value, (str, int)) else ";".join(value)
-    return out
+    return {
+        key: as_text(key, value if isinstance(value, (str, int)) else list(value))
+        for key, value in (settings or {}).items()
+    }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from . import __version__
 from .errors import AuditError, PlanError, SettingsError, SourceError
 from .process import say
+from .settings import PATHS
 from .storage import disk_errors
 
 if TYPE_CHECKING:
@@ -192,14 +193,10 @@ def _settings(options: argparse.Namespace) -> dict[str, str]:
         key, equals, value = item.partition("=")
         if not equals:
             raise SettingsError(f"-C {item!r} has no value", "it is written KEY=VALUE", f"-C {key}=…")
-        # Hooks run in the project's folder: what was meant from here is said in full.
-        out[key] = os.path.abspath(os.path.expanduser(value)) if key in _PATHS and os.sep in value else value
+        out[key] = os.path.abspath(os.path.expanduser(value)) if key in PATHS and os.sep in value else value
     if options.allow_unverified:
         out["allow-unverified"] = "true"
     return out
-
-
-_PATHS = ("source", "cuda-home", "host-compiler", "sysroot", "cache-dir", "build-dir", "torch")
 
 
 def _project(options: argparse.Namespace) -> Path:

@@ -14,13 +14,13 @@ from typing import Any
 from . import __version__
 from ._compat import tomllib
 from .errors import SettingsError
-from .tables import PATCHES, load_tables
+from .process import quoted
+from .tables import PATCHES, SELF, load_tables
 
 NAME = "mamba_build_backend"
 PACKAGE = Path(__file__).resolve().parent
 RECORD = "VENDORED.json"
 SCHEMA = 1
-SELF = "self"
 
 _DEPTH = 6
 _SKIPPED = ("node_modules", "build", "dist", "__pycache__", "site-packages")
@@ -76,6 +76,39 @@ def look(folder: Path) -> Copy | None:
     if record["sha256"] != _digest(recorded):
         edited[RECORD] = "changed"
     return Copy(folder, version_of(folder), record, edited)
+
+
+def command(project: Path) -> str:
+    """What to type for a copy in this project."""
+    return quoted(["python", "-m", NAME, "vendor", project])
+
+
+def check_one_backend(project: Path) -> None:
+    """Raise SettingsError if the project holds a backend of another version than the one that runs."""
+    own = project / NAME
+    if not (own / "__init__.py").is_file() or is_running(own):
+        return
+    version = version_of(own)
+    if version != __version__:
+        raise SettingsError(
+            f"two backends of different versions: {PACKAGE} runs and is {__version__}, {own} is {version or 'of no known version'}",
+            "a project is built with its own",
+            (
+                f"cd {quoted([project])} && python -m {NAME} …",
+                f"{command(project)}   (brings its copy to {__version__})",
+            ),
+        )
+
+
+def check_carries(upstream: str) -> None:
+    """Raise SettingsError if the backend that runs is a copy for another upstream: it would not patch this one's sources."""
+    record = read_record(PACKAGE)
+    if record is not None and upstream not in (SELF, record["upstream"]):
+        raise SettingsError(
+            f"upstream = {upstream}, and the copy of the backend in {PACKAGE.parent} was made for {record['upstream']}",
+            f"it carries no patches of {upstream}",
+            f"cd /a/checkout/of/mamba-ssm-portable && {command(PACKAGE.parent)} --upstream {upstream}",
+        )
 
 
 def find_copies(project: Path) -> Iterator[Copy]:

@@ -46,9 +46,9 @@ def distribution_name(plan: BuildPlan, project: Mapping[str, object], upstream_n
 
     ``mamba-ssm-portable`` is the name of a project for one upstream; of another it makes ``causal-conv1d-portable``.
     """
-    declared, own = str(project.get("name") or ""), plan.upstream.value.name
-    if declared.endswith("-portable") and own != "self":
-        declared = f"{own}-portable"
+    declared, row = str(project.get("name") or ""), plan.upstream.value
+    if declared.endswith("-portable") and not row.is_own:
+        declared = f"{row.name}-portable"
     return plan.distribution or declared or upstream_name
 
 

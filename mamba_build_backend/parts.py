@@ -47,7 +47,7 @@ def prepare_one(
     """One part; a build folder that stays keeps its tree, and with it ninja's knowledge of what is up to date."""
     row, target = plan.upstream.value, shop.folder / "source"
     source = sources.find(plan, project, cache, shop.environ, shop.echo, shop.folder)
-    if row.name == "self":
+    if row.is_own:
         # Copied over what is there: what did not change keeps its time.
         return Part(plan, shop, project if in_place else sources.place(source, target), source)
     patches = plan.patches.value if patched else ()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import metadata, parts, patching, pyproject, requires, sources, variants, vendor
+from . import copies, metadata, parts, patching, pyproject, requires, sources, variants
 from .errors import BuildFailedError, SourceError
 from .facts import Facts
 from .parts import Part
@@ -40,7 +40,7 @@ class Job:
     @property
     def is_own(self) -> bool:
         """Whether the project itself is what is built, and not one of the known upstreams."""
-        return self.plan.upstream.value.name == "self"
+        return self.plan.upstream.value.is_own
 
     @property
     def is_static(self) -> bool:
@@ -71,12 +71,12 @@ def make_jobs(
 
     A causal-conv1d beside a mamba-ssm, and without a version of its own, is the one that goes with it.
     """
-    vendor.check_one_backend(project)
+    copies.check_one_backend(project)
     content = pyproject.load(project)
     given = content.get("tool", {}).get(TABLE)
     settings = [load_settings(config_settings, environ, given) for config_settings in wanted]
     for item in settings:
-        vendor.check_carries(item.upstream)
+        copies.check_carries(item.upstream)
     if editable:
         # An editable build stays on this machine: nothing to repair, and this machine's glibc to link against.
         settings = [replace(item, repair=False) for item in settings]
@@ -287,5 +287,5 @@ def _pkg_info(part: Part) -> str:
 
     # A tree from git, or the project's own, has no metadata before its setup.py has run; what a project's own sdist carries
     # is this backend's, and leaves the requirements open.
-    own = part.plan.upstream.value.name == "self"
+    own = part.plan.upstream.value.is_own
     return ("" if own else metadata.released_pkg_info(part.tree)) or upstream.egg_info(part.plan, part.tree, part.shop)

@@ -40,7 +40,7 @@ def write_sdist(
     row = plan.upstream.value
     upstream = HeaderParser().parsestr(pkg_info) if pkg_info is not None else None
     given = str(upstream["Name"] or "") if upstream else ""
-    name = distribution_name(plan, table, given if row.name == "self" else row.name)
+    name = distribution_name(plan, table, given if row.is_own else row.name)
     version = row.version or str(table.get("version") or "")
     if upstream and upstream["Version"]:
         version = str(upstream["Version"])
@@ -120,6 +120,6 @@ def _pkg_info(name: str, version: str, upstream: Any, plan: BuildPlan) -> str:
     lines += ["Dynamic: Requires-Dist", "Dynamic: Provides-Extra"]
     if upstream is not None:
         lines += [f"{key}: {upstream[key]}" for key in ("Summary", "Requires-Python") if upstream[key]]
-    if plan.upstream.value.name != "self":
+    if not plan.upstream.value.is_own:
         return "\n".join(lines) + f"\n\nPortable builds of {plan.upstream.value.name}.\n"
     return "\n".join(lines) + "\n"

@@ -19,12 +19,15 @@ from .variants import LABEL
 
 TABLE = "mamba-build-backend"
 ENV_PREFIX = "MAMBA_BUILD_"
+PATHS = ("source", "cuda-home", "host-compiler", "sysroot", "cache-dir", "build-dir", "torch")
+"""Settings whose value may be a path: hooks run in the project's folder, so whoever knows another one says it in full."""
 
 Value = Any
 """What a settings source may hold: a string, a list of strings, or a TOML scalar."""
 
 
-def _text(key: str, raw: Value) -> str:
+def as_text(key: str, raw: Value) -> str:
+    """A value as ``-C`` would give it; a list is its items with ``;`` between. Raises SettingsError for anything else."""
     if isinstance(raw, bool):
         return "true" if raw else "false"
     if isinstance(raw, (str, int, float)):
@@ -35,7 +38,7 @@ def _text(key: str, raw: Value) -> str:
 
 
 def _flag(key: str, raw: Value) -> bool:
-    text = _text(key, raw).lower()
+    text = as_text(key, raw).lower()
     if text in ("true", "1", "yes", "on"):
         return True
     if text in ("false", "0", "no", "off"):
@@ -44,11 +47,11 @@ def _flag(key: str, raw: Value) -> bool:
 
 
 def _optional(key: str, raw: Value) -> str | None:
-    return _text(key, raw) or None
+    return as_text(key, raw) or None
 
 
 def _local_version(key: str, raw: Value) -> str | None:
-    text = _text(key, raw).lstrip("+")
+    text = as_text(key, raw).lstrip("+")
     if text and not re.fullmatch(r"[A-Za-z0-9]+([-_.][A-Za-z0-9]+)*", text):
         raise SettingsError(
             f"{key}: {text!r} is not a local version label",
@@ -60,7 +63,7 @@ def _local_version(key: str, raw: Value) -> str | None:
 
 
 def _variant(key: str, raw: Value) -> str | None:
-    text = _text(key, raw)
+    text = as_text(key, raw)
     if text in ("", "none"):
         return None
     if not re.fullmatch(LABEL, text) or text == "null":
@@ -73,7 +76,7 @@ def _variant(key: str, raw: Value) -> str | None:
 
 
 def _count(key: str, raw: Value) -> int | None:
-    text = _text(key, raw)
+    text = as_text(key, raw)
     if text == "auto":
         return None
     if not text.isdigit() or int(text) < 1:
@@ -84,7 +87,7 @@ def _count(key: str, raw: Value) -> int | None:
 
 
 def _memory(key: str, raw: Value) -> int | None:
-    text = _text(key, raw)
+    text = as_text(key, raw)
     if text == "auto":
         return None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.lower())
@@ -99,7 +102,7 @@ def _memory(key: str, raw: Value) -> int | None:
 
 
 def _glibc(key: str, raw: Value) -> str:
-    text = _text(key, raw)
+    text = as_text(key, raw)
     if not re.fullmatch(r"2\.\d{1,2}", text):
         raise SettingsError(
             f"{key}: {text!r} is not a glibc version", "a version such as 2.17 is needed", f"-C {key}=2.17"
@@ -109,7 +112,7 @@ def _glibc(key: str, raw: Value) -> str:
 
 def _choice(*allowed: str) -> Callable[[str, Value], str]:
     def parse(key: str, raw: Value) -> str:
-        text = _text(key, raw).lower()
+        text = as_text(key, raw).lower()
         if text not in allowed:
             hint = difflib.get_close_matches(text, allowed, 1)
             raise SettingsError(
@@ -140,7 +143,7 @@ def parse_archs(key: str, raw: Value) -> str:
     Accepts torch's notation, with ``;``, ``,`` or blanks between and its names of generations, and nvcc's ``sm_90``.
     Raises SettingsError.
     """
-    text = _text(key, raw)
+    text = as_text(key, raw)
     if text.lower() in ("all", "native"):
         return text.lower()
     out: list[str] = []
@@ -175,13 +178,13 @@ class Settings:
 
     upstream: str = _setting(
         "mamba-ssm",
-        _text,
+        as_text,
         "which project to build: a row of `tables/upstream.toml`, or `self` for the project that vendors the backend",
     )
     upstream_version: str | None = _setting(None, _optional, "any version in that table", shown="newest known good")
     source: str = _setting(
         "auto",
-        _text,
+        as_text,
         "`auto` (the package index, or upstream's git tag where the index's archive holds no CUDA sources), `index`, `git`, or the path of an archive, a tree, a git mirror, or a folder with archives and mirrors of several projects; verified by content in any case",
     )
     allow_unverified: bool = _setting(
@@ -194,15 +197,15 @@ class Settings:
         shown="`false`; `true` for mamba-ssm before 1.2, which cannot be imported without",
     )
     torch: str = _setting(
-        "auto", _text, "`auto`, a requirement (`torch==2.11.*`), or the path of a site-packages that holds torch"
+        "auto", as_text, "`auto`, a requirement (`torch==2.11.*`), or the path of a site-packages that holds torch"
     )
     cuda_home: str = _setting(
         "auto",
-        _text,
+        as_text,
         "`auto`, a toolkit's folder, or `pypi` for nvcc from the package index (CUDA 13)",
         alias="CUDA_HOME",
     )
-    host_compiler: str = _setting("auto", _text, "`auto`, or the path or name of a g++; still checked", alias="CXX")
+    host_compiler: str = _setting("auto", as_text, "`auto`, or the path or name of a g++; still checked", alias="CXX")
     arch: str = _setting(
         "all",
         parse_archs,
@@ -210,7 +213,7 @@ class Settings:
         alias="TORCH_CUDA_ARCH_LIST",
     )
     glibc: str = _setting("2.17", _glibc, "the highest glibc symbol version that the wheel may need")
-    sysroot: str = _setting("auto", _text, "`auto`, `conda`, `zig`, `host`, or a path")
+    sysroot: str = _setting("auto", as_text, "`auto`, `conda`, `zig`, `host`, or a path")
     repair: bool = _setting(True, _flag, "`false` leaves a plain linux wheel, for this machine only")
     jobs: int | None = _setting(None, _count, "parallel compiles", alias="MAX_JOBS", shown="auto")
     memory: int | None = _setting(

@@ -12,25 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__, pyproject
-from .copies import (
-    NAME,
-    PACKAGE,
-    RECORD,
-    SELF,
-    Copy,
-    content,
-    find_copies,
-    is_running,
-    look,
-    make_record,
-    read_record,
-    version_of,
-)
+from .copies import NAME, RECORD, Copy, command, content, find_copies, is_running, look, make_record
 from .errors import SettingsError
-from .process import quoted
 from .settings import TABLE
 from .storage import disk_errors, write_whole
-from .tables import load_tables
+from .tables import SELF, load_tables
 
 
 @dataclass(frozen=True)
@@ -116,42 +102,9 @@ def decide_state(found: Copy | None) -> str:
     return "current" if found.record == make_record(upstream, content(upstream)) else "stale"
 
 
-def check_one_backend(project: Path) -> None:
-    """Raise SettingsError if the project holds a backend of another version than the one that runs."""
-    own = project / NAME
-    if not (own / "__init__.py").is_file() or is_running(own):
-        return
-    version = version_of(own)
-    if version != __version__:
-        raise SettingsError(
-            f"two backends of different versions: {PACKAGE} runs and is {__version__}, {own} is {version or 'of no known version'}",
-            "a project is built with its own",
-            (
-                f"cd {quoted([project])} && python -m {NAME} …",
-                f"{command(project)}   (brings its copy to {__version__})",
-            ),
-        )
-
-
-def check_carries(upstream: str) -> None:
-    """Raise SettingsError if the backend that runs is a copy for another upstream: it would not patch this one's sources."""
-    record = read_record(PACKAGE)
-    if record is not None and upstream not in (SELF, record["upstream"]):
-        raise SettingsError(
-            f"upstream = {upstream}, and the copy of the backend in {PACKAGE.parent} was made for {record['upstream']}",
-            f"it carries no patches of {upstream}",
-            f"cd /a/checkout/of/mamba-ssm-portable && {command(PACKAGE.parent)} --upstream {upstream}",
-        )
-
-
 def is_project(folder: Path) -> bool:
     """Whether something can be built there."""
     return any((folder / name).is_file() for name in ("pyproject.toml", "setup.py"))
-
-
-def command(project: Path) -> str:
-    """What to type for a copy in this project."""
-    return quoted(["python", "-m", NAME, "vendor", project])
 
 
 def listed(edited: Mapping[str, str]) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from . import __version__
-from .copies import NAME, PACKAGE, RECORD, SCHEMA
+from .copies import NAME, PACKAGE, RECORD, SCHEMA, command
 from .errors import ways
 from .process import quoted
-from .vendor import State, Vendored, command, is_project, listed
+from .vendor import State, Vendored, is_project, listed
 
 
 def vendored_text(done: Vendored) -> str:

@@ -10,7 +10,7 @@ from .. import recorded, sources
 from ..errors import SettingsError
 from ..facts import Facts
 from ..probe import probe_all
-from ..settings import Settings
+from ..settings import PATHS, Settings
 from ..storage import cache_root
 from ..tables import load_tables
 from .load import load_matrix
@@ -18,8 +18,8 @@ from .model import PlannedCell, cells
 from .planning import plan_cells
 
 NAME = "matrix.toml"
-_LOOKED_AT = ("source", "cuda_home", "host_compiler", "sysroot", "cache_dir", "build_dir")
-"""Settings that change what is found on a machine."""
+_LOOKED_AT = tuple(key.replace("-", "_") for key in PATHS if key != "torch")
+"""Settings that change what is found on a machine; the torch of a cell is none of those that are found."""
 
 
 def list_cells(
@@ -39,7 +39,6 @@ def list_cells(
             return given
         key = tuple(str(getattr(settings, name)) for name in _LOOKED_AT)
         if key not in seen:
-            # The torch of a cell is none of this Python's.
             looked = replace(settings, torch="auto")
             seen[key] = probe_all(looked, environ, cache_root(settings), embedded=embedded)
         return seen[key]

@@ -15,7 +15,7 @@ from typing import Any
 from .._compat import tomllib, utils
 from ..errors import SettingsError
 from ..pyproject import load as load_pyproject
-from ..settings import TABLE, known_keys
+from ..settings import PATHS, TABLE, as_text, known_keys
 from ..tables import is_version
 from .model import AXES, NEEDED, Cell, Matrix, Project, cells
 
@@ -24,7 +24,6 @@ _TABLES = ("axes", "settings", "exclude", "include", "environments")
 _TAKEN = {"upstream": "upstream", "upstream-version": "upstream", "torch": "torch"}
 """Settings that are an axis here."""
 
-_PATHS = ("source", "cuda-home", "host-compiler", "sysroot", "cache-dir", "build-dir")
 _EXAMPLES = {"upstream": "mamba-ssm==2.3.0", "python": "3.11", "torch": "2.11", "cuda": "13.0", "cxx11abi": "TRUE"}
 
 
@@ -194,8 +193,8 @@ def _settings(table: Any, where: str, base: Path) -> tuple[tuple[str, str], ...]
             problem = error.problems[0]
             ways = tuple(re.sub(rf"^-C {key}=(.*)$", rf'{key} = "\1"   under {where}', way) for way in problem.fix)
             raise SettingsError(f"{where}: {problem.found}", problem.needed, ways) from None
-        text = str(raw).lower() if isinstance(raw, bool) else ";".join(raw) if isinstance(raw, list) else str(raw)
-        if key in _PATHS and os.sep in text:
+        text = as_text(key, raw)
+        if key in PATHS and os.sep in text:
             text = os.path.normpath(base / os.path.expanduser(text))
         out.append((key, text))
     return tuple(out)

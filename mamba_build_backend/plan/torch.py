@@ -172,7 +172,7 @@ def decide_pins(
     row: UpstreamRow, torch: Torch | None, target: TorchTarget, tables: Tables, book: Notebook
 ) -> Choice[tuple[str, ...]]:
     """The narrower requirements that keep an import from failing, and what of them is installed and does not fit."""
-    if not target.version or row.name == "self":
+    if not target.version or row.is_own:
         return Choice((), "upstream's own requirements")
     known = tables.torch_row(minor(target.version))
     pins = []

@@ -7,7 +7,7 @@ import difflib
 from .._compat import version
 from ..facts import Facts, Torch
 from ..settings import Settings
-from ..tables import PatchRow, Tables, UpstreamRow, admits, minor
+from ..tables import SELF, PatchRow, Tables, UpstreamRow, admits, minor
 from .types import Choice, Notebook, Rejected, TorchTarget
 
 _SELF = (("FORCE_CUDA", "1"),)
@@ -19,12 +19,12 @@ def decide_upstream(
     settings: Settings, facts: Facts, tables: Tables, target: TorchTarget, python: str, book: Notebook
 ) -> Choice[UpstreamRow]:
     """The row to build: the setting's, that of the archive that this tree carries, or the newest known good."""
-    if settings.upstream == "self":
-        row = UpstreamRow("self", "", environment=_SELF)
+    if settings.upstream == SELF:
+        row = UpstreamRow(SELF, "", environment=_SELF)
         return Choice(row, "setting upstream: the project that holds the backend")
     rows = [row for row in tables.upstream if row.name == settings.upstream]
     if not rows:
-        names = [*dict(tables.upstream_defaults), "self"]
+        names = [*dict(tables.upstream_defaults), SELF]
         book.problem(
             "upstream",
             f"unknown upstream {settings.upstream!r}",
@@ -91,7 +91,7 @@ def _nearest(rows: list[UpstreamRow], wanted: str) -> list[UpstreamRow]:
 
 def decide_source(settings: Settings, facts: Facts, row: UpstreamRow, book: Notebook) -> Choice[str]:
     """``self``, ``embedded``, ``index``, ``git``, or a path."""
-    if row.name == "self":
+    if row.is_own:
         return Choice("self", "setting upstream: the project's own tree")
     if settings.source not in ("auto", "index", "git"):
         return _path(settings, facts, row, book)

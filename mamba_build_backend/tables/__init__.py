@@ -9,6 +9,7 @@ from typing import Any
 
 from .._compat import specifiers, tomllib, version
 from .rows import (
+    SELF,
     BadArch,
     BadPair,
     Cuda,
@@ -27,6 +28,7 @@ from .rows import (
 
 __all__ = [
     "PATCHES",
+    "SELF",
     "BadArch",
     "BadPair",
     "Cuda",

@@ -8,6 +8,9 @@ from typing import TypeVar
 
 from .._compat import specifiers, version
 
+SELF = "self"
+"""The setting ``upstream`` of a project that builds itself."""
+
 
 @dataclass(frozen=True)
 class FrontEnd:
@@ -137,6 +140,11 @@ class UpstreamRow:
     """Specifiers of those whose binding takes the arguments that this one passes."""
     partner_required: bool = False
     """Whether it cannot be imported without."""
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is the project itself that holds the backend, and none of the known upstreams."""
+        return self.name == SELF
 
     @property
     def title(self) -> str:
