@@ -78,6 +78,21 @@ def rewrite_arguments(given: Any, nvcc: list[str], cxx: list[str]) -> dict[str, 
     }
 
 
+def make_stable(
+    original: Any, stable: dict[str, Any] | None, name: str, sources: list[str], args: Any, kwargs: dict[str, Any]
+) -> Any:
+    """``original(...)``; for the stable ABI with our headers before torch's, and linked against no library of torch's."""
+    if stable is None:
+        return original(name, sources, *args, **kwargs)
+    own = list(kwargs.get("libraries") or ())
+    kwargs["include_dirs"] = [stable["include_dir"], *(kwargs.get("include_dirs") or ())]
+    kwargs["extra_link_args"] = [*(kwargs.get("extra_link_args") or ()), *stable["link_flags"]]
+    kwargs["py_limited_api"] = True
+    extension = original(name, sources, *args, **kwargs)
+    extension.libraries = [*own, *stable["libraries"]]
+    return extension
+
+
 def _refuse_downloads() -> None:
     # Upstream's setup.py takes a prebuilt wheel from the web if it finds one: built for another glibc, another ABI.
     # Everything in urllib.request goes through this method.
@@ -99,7 +114,7 @@ def _patch_extensions(spec: dict[str, Any]) -> None:
         kwargs["extra_compile_args"] = rewrite_arguments(
             kwargs.get("extra_compile_args"), spec["nvcc_flags"], spec["cxx_flags"]
         )
-        return original(name, sources, *args, **kwargs)
+        return make_stable(original, spec["stable"], name, sources, args, kwargs)
 
     cpp_extension.CUDAExtension = planned_extension
 

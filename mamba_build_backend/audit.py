@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ._compat import utils, version
+from .audit_abi import check_abi, read_abi
 from .audit_types import Extension, Promise, Report
 from .elf import Needs, Providers, VersionNeed, read_needs
 from .errors import AuditError, Problem
@@ -59,6 +60,7 @@ def audit_wheel(wheel: Path, *, promise: Promise | None = None, libraries: Seque
     problems = [
         *_check_floors(tags, extensions, promise),
         *_check_content(extensions, promise, portable=_tag_glibc(tags) is not None),
+        *(problem for item in extensions for problem in check_abi(item, _tag_python(tags), stable=promise.stable)),
     ]
     return Report(wheel.name, wheel.stat().st_size, tags, tuple(extensions), tuple(problems), record)
 
@@ -75,7 +77,8 @@ def recorded_promise(record: dict[str, Any] | None) -> Promise:
     extensions = tuple(name for part in parts for name in part["upstream"]["value"]["extensions"])
     # A wheel that was not repaired is for its own machine, and promises nothing of others.
     floor = Floor(**record["floor"]["promised"]) if plan.get("repair", True) else None
-    return Promise(floor, codes, extensions)
+    stable = plan.get("abi", {}).get("value", {}).get("name") == "stable"
+    return Promise(floor, codes, extensions, stable)
 
 
 def _plain(code: str) -> str:
@@ -136,6 +139,7 @@ def _extension(path: Path, name: str, libraries: Sequence[Path]) -> Extension:
         ptx=_by_arch(needs, "ptx"),
         unversioned=len(needs.unversioned),
         unresolved=unresolved,
+        abi=read_abi(path, needs),
     )
 
 
@@ -153,6 +157,12 @@ def _tag_glibc(tags: Sequence[str]) -> str | None:
     found = [f"{match[1]}.{match[2]}" for tag in tags if (match := re.search(r"manylinux_(\d+)_(\d+)_", tag))]
     found += [glibc for tag in tags for name, glibc in legacy.items() if f"{name}_" in tag]
     return min(found, key=version.Version) if found else None
+
+
+def _tag_python(tags: Sequence[str]) -> str:
+    """The oldest Python that an ``abi3`` tag promises: 3.10 of ``cp310-abi3``; empty where there is none."""
+    found = [f"{match[1]}.{match[2]}" for tag in tags if (match := re.match(r"cp(\d)(\d+)-abi3-", tag))]
+    return min(found, key=version.Version) if found else ""
 
 
 def _check_floors(tags: Sequence[str], extensions: Sequence[Extension], promise: Promise) -> list[Problem]:

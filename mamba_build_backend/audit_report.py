@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .audit_types import Report
+from .audit_types import ABI_TABLE, AbiUse, Report
 from .facts import to_json
 
 
@@ -37,9 +37,23 @@ def audit_text(report: Report) -> str:
             f"    symbols   {looked}: "
             + ("not looked up (give --torch)" if item.unresolved is None else f"{len(item.unresolved)} unresolved")
         )
+        if item.abi:
+            lines.append(f"    ABI       {_abi(item.abi)}")
     for problem in report.problems:
         first, *rest = problem.lines()
         lines += [f"problem: {first}", *rest]
     if not report.problems:
         lines.append("no problem found")
     return "\n".join(lines) + "\n"
+
+
+def _abi(use: AbiUse) -> str:
+    python = (
+        f"Python {use.python} and newer"
+        if use.python
+        else f"Python's symbols not looked up (pip install '{ABI_TABLE}')"
+    )
+    count = len(use.torch_outside)
+    shims = f"{len(use.torch_shims)} functions of torch's stable C interface" if use.torch_shims else ""
+    torch = f"{count} other symbols of torch's libraries" if count else ""
+    return f"{python}; {' and '.join(filter(None, (shims, torch))) or 'no symbol of torch'}"

@@ -9,6 +9,8 @@ from .errors import Problem
 from .tables import Floor
 
 SCHEMA = 1
+ABI_TABLE = "abi3info>=2024.10"
+"""Trail of Bits' table of CPython's Misc/stable_abi.toml. Asked for where a wheel for the stable ABI is built."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,22 @@ class Promise:
     floor: Floor | None = None
     codes: tuple[str, ...] = ()
     extensions: tuple[str, ...] = ()
+    stable: bool = False
+    """Whether it serves every later torch and Python."""
+
+
+@dataclass(frozen=True)
+class AbiUse:
+    """What an extension of Python's stable ABI uses; ``python`` is the newest version that one of its symbols asks for."""
+
+    python: str
+    python_outside: tuple[str, ...]
+    """Symbols of Python that are in no stable ABI."""
+    torch_shims: tuple[str, ...]
+    """Functions of torch's stable C interface."""
+    torch_outside: tuple[str, ...]
+    """What else must come from torch's libraries."""
+    exports: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -34,6 +52,8 @@ class Extension:
     ptx: tuple[tuple[str, int], ...]
     unversioned: int
     unresolved: tuple[str, ...] | None
+    abi: AbiUse | None = None
+    """Of an ``.abi3.so``."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from email.parser import HeaderParser
 from pathlib import Path
 
-from ._compat import requirements, utils
+from ._compat import requirements, specifiers, utils
 from .errors import SourceError
 from .plan import BuildPlan
 
@@ -68,7 +68,12 @@ def compose_metadata(
     for key, value in upstream.items():
         if key.lower() in _REPLACED or (key == "Classifier" and value.startswith("License ::")):
             continue
+        if key == "Requires-Python" and plan.abi.value.is_stable:
+            continue
         lines.append(f"{key}: {_folded(str(value))}")
+    if plan.abi.value.is_stable:
+        least = specifiers.SpecifierSet(f">={plan.abi.value.python_min}")
+        lines.append(f"Requires-Python: {least & specifiers.SpecifierSet(upstream['Requires-Python'] or '')}")
     if plan.upstream.value.license:
         licences = " AND ".join(part.upstream.value.license for part in plan.parts)
         lines.append(f"License-Expression: {licences}")
@@ -101,7 +106,7 @@ def _requirements(plan: BuildPlan, given: list[str], extras: list[str]) -> list[
     rows = [part.upstream.value for part in plan.parts]
     left_out = {row.name for row in rows} | {name for row in rows for name in row.unneeded}
     optional = {name: extra for row in rows for extra, names in row.extras for name in names}
-    pinned = [f"Requires-Dist: {plan.target.requirement}"] if plan.target.requirement else []
+    pinned = [f"Requires-Dist: {plan.torch_requirement}"] if plan.torch_requirement else []
     narrower = {
         requirements.Requirement(text).name: requirements.Requirement(text).specifier for text in plan.pins.value
     }

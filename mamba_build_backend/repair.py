@@ -19,8 +19,8 @@ from .metadata import dist_info_name, write_dist_info_files
 from .plan import BuildPlan
 from .process import stream
 from .storage import emptied
-from .tables import Floor
-from .upstream import failed
+from .tables import Floor, minor
+from .upstream import failed, stable_flags
 from .workshop import Workshop
 
 PAYLOAD = Path(__file__).with_name("payload")
@@ -67,6 +67,9 @@ def stage_wheel(plan: BuildPlan, stage: Path, content: Content) -> None:
     """Replace upstream's .dist-info by ours, and add the guard and ``mamba_ssm_portable``."""
     olds = sorted(stage.glob("*.dist-info"))
     tags = [line for line in (olds[0] / "WHEEL").read_text(encoding="utf-8").splitlines() if line.startswith("Tag:")]
+    if plan.abi.value.is_stable:
+        platform = tags[0].rpartition("-")[2]
+        tags = [f"Tag: {plan.abi.value.python_tag}-{platform}"]
     entry_points = next((path.read_bytes() for path in stage.glob("*.dist-info/entry_points.txt")), None)
     for old in olds:
         shutil.rmtree(old)
@@ -121,7 +124,8 @@ def add_payload(plan: BuildPlan, trees: Sequence[Path], metadata: str) -> None:
         "VERSION": version,
         "UPSTREAM": plan.title,
         "PACKAGES": packages,
-        "TORCH": ".".join(torch.version.split(".")[:2]),
+        "ABI": plan.abi.value.name,
+        "TORCH": plan.abi.value.torch_min or minor(torch.version),
         "CUDA": torch.cuda,
         "CXX11_ABI": torch.cxx11_abi,
         "EXTENSIONS": tuple(extension for item in rows for extension in item.extensions),
@@ -171,7 +175,7 @@ def build_record(plan: BuildPlan, origins: Sequence[Mapping[str, Any]], floor: F
         "python": python,
         "upstream": origins[0],
         "companions": list(origins[1:]),
-        "flags": {"nvcc": list(plan.nvcc_flags), "cxx": [f"-std=c++{plan.target.cxx_standard}"]},
+        "flags": {"nvcc": list(plan.nvcc_flags), "cxx": [f"-std=c++{plan.target.cxx_standard}", *stable_flags(plan)]},
         "floor": {"promised": to_json(plan.floor), "measured": to_json(floor)},
         "plan": to_json(plan),
     }

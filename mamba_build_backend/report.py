@@ -96,6 +96,10 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
     abi = "" if torch is None or torch.cxx11_abi is None else f", C++ ABI {'new' if torch.cxx11_abi else 'old'}"
     installed = f"{torch.version}, CUDA {torch.cuda}{abi}, C++{torch.cxx_standard}" if torch else ""
     yield _line("torch", installed or plan.target.requirement or "none", plan.torch)
+    tied = plan.abi.value
+    stable = f"stable: torch {tied.torch_min} and newer, Python {tied.python_min} and newer, CUDA {plan.target.cuda.partition('.')[0]}"
+    if tied.is_stable or verbose:
+        yield _line("ABI", stable if tied.is_stable else "this torch minor version and this Python", plan.abi)
     nvcc = [item.partition("==")[2] for item in plan.requirements if item.startswith("nvidia-cuda-nvcc")]
     own = f"{toolkit.version} in {toolkit.home}" if toolkit else ""
     yield _line("CUDA", own or (f"{nvcc[0]} from the package index" if nvcc else "none"), plan.toolkit)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from .audit_types import ABI_TABLE
 from .errors import PlanError, Problem
 from .index_source import FETCHER
 from .patching import PATCHER
@@ -31,7 +32,8 @@ def requires_for_wheel(plan: BuildPlan, cache: Path | None) -> list[str]:
 
 def _compile_tools(plan: BuildPlan) -> dict[str, str]:
     patcher = {"patch_ng": PATCHER} if any(part.patches.value for part in plan.parts) else {}
-    return {"setuptools": f"setuptools>=64,{plan.target.setuptools}", **_COMPILE, **patcher}
+    proof = {"abi3info": ABI_TABLE} if plan.abi.value.is_stable else {}
+    return {"setuptools": f"setuptools>=64,{plan.target.setuptools}", **_COMPILE, **patcher, **proof}
 
 
 def requires_for_sdist(plan: BuildPlan, cache: Path | None) -> list[str]:

@@ -212,6 +212,11 @@ class Settings:
         "`all` (the smallest set of SASS that covers every GPU of the toolkit and platform, plus PTX), `native`, or a list such as `8.0;9.0+PTX`",
         alias="TORCH_CUDA_ARCH_LIST",
     )
+    abi: str = _setting(
+        "torch",
+        _choice("torch", "stable"),
+        "`torch`: for this torch minor and this Python alone; `stable`: one wheel for torch 2.10 and newer and Python 3.10 and newer",
+    )
     glibc: str = _setting("2.17", _glibc, "the highest glibc symbol version that the wheel may need")
     sysroot: str = _setting("auto", as_text, "`auto`, `conda`, `zig`, `host`, or a path")
     repair: bool = _setting(True, _flag, "`false` leaves a plain linux wheel, for this machine only")

@@ -10,6 +10,7 @@ import sysconfig
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from .errors import BuildFailedError
 from .plan import BuildPlan
@@ -18,6 +19,8 @@ from .storage import emptied
 from .workshop import Toolchain, Workshop
 
 CHILD = Path(__file__).with_name("_child.py")
+STABLE = Path(__file__).with_name("stable")
+"""Headers with torch's names that take the place of its C++ ones in a build with ``abi=stable``."""
 
 
 def build_raw_wheel(plan: BuildPlan, tree: Path, tools: Toolchain, shop: Workshop) -> Path:
@@ -59,19 +62,45 @@ def run_setup(plan: BuildPlan, tree: Path, arguments: list[str], shop: Workshop,
         raise BuildFailedError(f"{tree.name} has no setup.py", "the backend wraps projects that build with setuptools")
     first, last = _torch_path(plan, shop.folder)
     standard = f"-std=c++{plan.target.cxx_standard}"
+    stable = stable_flags(plan)
     spec = {
         "setup": str(tree / "setup.py"),
         "arguments": arguments,
         "path_first": first,
         "path_last": last,
-        "nvcc_flags": [*plan.nvcc_flags, standard, "-ccbin", str(tools.cxx)] if tools else [],
-        "cxx_flags": [standard],
+        "nvcc_flags": [*plan.nvcc_flags, standard, *stable, "-ccbin", str(tools.cxx)] if tools else [],
+        "cxx_flags": [standard, *stable],
+        "stable": _stable_extension(shop.folder) if stable else None,
     }
     path = shop.folder / "child.json"
     path.write_text(json.dumps(spec, indent=1), encoding="utf-8")
     progress = Progress(shop.echo, verbose=shop.verbose)
     env = build_environment(plan, tools, shop.environ)
     return stream([sys.executable, CHILD, path], env=env, cwd=tree, log=shop.log, echo=progress)
+
+
+def stable_flags(plan: BuildPlan) -> list[str]:
+    """Compiler flags of a build with ``abi=stable``; none for another."""
+    abi = plan.abi.value
+    if not abi.is_stable:
+        return []
+    major, minor = (int(part) for part in abi.torch_min.split("."))
+    # With it every header of torch that is not stable is an error; the encoding is torch/csrc/stable/version.h's.
+    return [f"-DTORCH_TARGET_VERSION=0x{major << 56 | minor << 48:016x}"]
+
+
+def _stable_extension(folder: Path) -> dict[str, Any]:
+    """What ``_child.py`` makes of upstream's ``CUDAExtension`` for a build with ``abi=stable``."""
+    # Compile lines take no blanks in a path: the build folder has none.
+    include = link_to(STABLE / "include", folder / "stable")
+    # torch's headers are templates with default visibility: what of them is compiled into two libraries must stay apart.
+    exports = folder / "exports.map"
+    exports.write_text("{ global: PyInit_*; local: *; };\n", encoding="ascii")
+    return {
+        "include_dir": str(include),
+        "libraries": ["cudart"],
+        "link_flags": [f"-Wl,--version-script={exports}", "-ldl"],
+    }
 
 
 def _torch_path(plan: BuildPlan, work: Path) -> tuple[list[str], list[str]]:
@@ -82,11 +111,16 @@ def _torch_path(plan: BuildPlan, work: Path) -> tuple[list[str], list[str]]:
     # torch writes its own path into build.ninja and compile lines; a link gives it one without blanks.
     alone = work / "torch-alone"
     alone.mkdir(exist_ok=True)
-    link = alone / "torch"
-    if not link.is_symlink() or os.readlink(link) != str(site / "torch"):
-        link.unlink(missing_ok=True)
-        link.symlink_to(site / "torch")
+    link_to(site / "torch", alone / "torch")
     return [str(alone)], [str(site)]
+
+
+def link_to(target: Path, link: Path) -> Path:
+    """Make ``link`` a symbolic link to ``target``, whatever it was; return it."""
+    if not link.is_symlink() or os.readlink(link) != str(target):
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+    return link
 
 
 def build_environment(plan: BuildPlan, tools: Toolchain | None, environ: Mapping[str, str]) -> dict[str, str]:

@@ -16,6 +16,7 @@ from ..facts import Facts, Polluted
 from ..settings import Settings
 from ..tables import Tables, admits, minor
 from ..variants import variant_label
+from .abi import decide_abi
 from .compiler import decide_compiler
 from .gpus import check_gpus, decide_front_ends
 from .jobs import LITTLE_DISK, decide_jobs, nvcc_flags
@@ -23,7 +24,7 @@ from .remedies import dotted_python
 from .sysroot import decide_effective_floor, decide_floor, decide_sysroot, is_portable
 from .toolkit import decide_toolkit
 from .torch import decide_pins, decide_torch
-from .types import BuildPlan, Choice, Notebook, Rejected, TorchTarget
+from .types import Abi, BuildPlan, Choice, Notebook, Rejected, TorchTarget
 from .upstream import (
     check_upstream,
     decide_partner,
@@ -128,7 +129,8 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     front_ends = decide_front_ends(settings, facts, tables, upstream.value, cuda, toolkit.value, book)
     check_gpus(settings, facts, tables, cuda, toolkit.value, target, front_ends.value, book)
     jobs, threads = decide_jobs(settings, facts, front_ends.value)
-    pins = decide_pins(upstream.value, torch.value, target, tables, book)
+    abi = decide_abi(settings, upstream.value, facts.machine, target, tables, book)
+    pins = decide_pins(upstream.value, torch.value, target, abi.value, tables, book)
     partner = decide_partner(upstream.value, torch.value, target, dotted_python(facts.machine), tables, book)
     _note_machine(facts, book)
     missing = [*nvcc_requirements, *sysroot_requirements]
@@ -138,7 +140,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         missing.append("nvidia-ml-py")
     return BuildPlan(
         distribution=utils.canonicalize_name(settings.distribution_name) if settings.distribution_name else "",
-        local_version=_local_version(settings, target),
+        local_version=_local_version(settings, target, abi.value),
         variant=variant_label(settings.variant, target.cuda),
         upstream=upstream,
         source=source,
@@ -146,10 +148,11 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         patches=decide_patches(upstream.value, cuda, target, tables),
         torch=torch,
         target=target,
+        abi=abi,
         toolkit=toolkit,
         compiler=compiler,
         sysroot=sysroot,
-        floor=decide_floor(settings, tables, target.cxx11_abi),
+        floor=decide_floor(settings, tables, target, abi.value),
         effective_floor=decide_effective_floor(settings, tables, torch.value, target),
         front_ends=front_ends,
         jobs=jobs,
@@ -232,10 +235,12 @@ def _other_owners(plan: BuildPlan) -> Iterator[str]:
                 )
 
 
-def _local_version(settings: Settings, target: TorchTarget) -> str:
+def _local_version(settings: Settings, target: TorchTarget, abi: Abi) -> str:
     if settings.local_version != "auto":
         return settings.local_version or ""
+    if abi.is_stable:
+        return f"cu{target.cuda.partition('.')[0]}"
     # As upstream's setup.py names its wheels, but in METADATA too: upstream renames the finished file alone.
     release = minor(target.version) if target.version else ""
-    abi = "" if target.cxx11_abi is None else f"cxx11abi{str(target.cxx11_abi).upper()}"
-    return f"cu{target.cuda.partition('.')[0]}torch{release}{abi}"
+    cxx11 = "" if target.cxx11_abi is None else f"cxx11abi{str(target.cxx11_abi).upper()}"
+    return f"cu{target.cuda.partition('.')[0]}torch{release}{cxx11}"

@@ -6,7 +6,7 @@ from .._compat import version
 from ..facts import Compiler, Facts, Sysroot, Torch
 from ..settings import Settings
 from ..tables import Cuda, Floor, Tables, minor
-from .types import Choice, Notebook, Rejected, TorchTarget
+from .types import Abi, Choice, Notebook, Rejected, TorchTarget
 
 ZIG_REQUIREMENT = "ziglang==0.13.0.post1"
 
@@ -82,9 +82,13 @@ def is_portable(settings: Settings, sysroot: Sysroot | None) -> bool:
     return not (on_purpose and sysroot is not None and sysroot.provider == "host")
 
 
-def decide_floor(settings: Settings, tables: Tables, cxx11_abi: bool | None) -> Floor:
-    """The promise: the glibc of the settings, and for libstdc++ no more than the torch that the wheel is tied to needs."""
-    runtime = max(settings.glibc, tables.cxx11_glibc, key=version.Version) if cxx11_abi is not False else settings.glibc
+def decide_floor(settings: Settings, tables: Tables, target: TorchTarget, abi: Abi) -> Floor:
+    """The promise: the glibc of the settings, and for libstdc++ no more than the torch that the wheel is tied to needs.
+
+    A binding that hands no C++ to torch brings what it uses of libstdc++ itself, and asks for no more than that glibc's.
+    """
+    shares_strings = target.cxx11_abi is not False and not abi.is_stable
+    runtime = max(settings.glibc, tables.cxx11_glibc, key=version.Version) if shares_strings else settings.glibc
     row = tables.floor_row(runtime)
     return Floor(settings.glibc, row.glibcxx, row.cxxabi, row.gcc)
 

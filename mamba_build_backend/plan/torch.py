@@ -10,7 +10,7 @@ from ..facts import Facts, Torch
 from ..settings import Settings
 from ..tables import Tables, TorchRow, UpstreamRow, is_newer, minor
 from .remedies import dotted_python, other_torch
-from .types import Choice, Notebook, Rejected, TorchTarget
+from .types import Abi, Choice, Notebook, Rejected, TorchTarget
 
 
 def decide_torch(
@@ -169,16 +169,19 @@ def _admits(specifier: specifiers.SpecifierSet, release: str) -> bool:
 
 
 def decide_pins(
-    row: UpstreamRow, torch: Torch | None, target: TorchTarget, tables: Tables, book: Notebook
+    row: UpstreamRow, torch: Torch | None, target: TorchTarget, abi: Abi, tables: Tables, book: Notebook
 ) -> Choice[tuple[str, ...]]:
-    """The narrower requirements that keep an import from failing, and what of them is installed and does not fit."""
+    """The narrower requirements that keep an import from failing, and what of them is installed and does not fit.
+
+    A wheel for many torches makes those of upstream's version alone: which torch it will meet is not known.
+    """
     if not target.version or row.is_own:
         return Choice((), "upstream's own requirements")
     known = tables.torch_row(minor(target.version))
     pins = []
-    if known.numpy:
+    if known.numpy and not abi.is_stable:
         pins.append(f"numpy{known.numpy}")
-    ranges = specifiers.SpecifierSet(known.transformers if row.transformers else "")
+    ranges = specifiers.SpecifierSet(known.transformers if row.transformers and not abi.is_stable else "")
     ranges &= specifiers.SpecifierSet(row.transformers)
     if str(ranges):
         pins.append(f"transformers{ranges}")

@@ -45,6 +45,28 @@ class TorchTarget:
 
 
 @dataclass(frozen=True)
+class Abi:
+    """What a wheel's binary is tied to: ``torch``, the very minor version and Python, or ``stable``, from the oldest ones on."""
+
+    name: str
+    torch_min: str = ""
+    python_min: str = ""
+
+    @property
+    def is_stable(self) -> bool:
+        """Whether one wheel serves every later torch and Python."""
+        return self.name == "stable"
+
+    @property
+    def python_tag(self) -> str:
+        """Interpreter and ABI tag of a wheel: ``cp310-abi3``; empty where they are those of the Python that builds."""
+        return f"cp{self.python_min.replace('.', '')}-abi3" if self.is_stable else ""
+
+
+TORCH_ABI = Abi("torch")
+
+
+@dataclass(frozen=True)
 class BuildPlan:
     """Everything that the build will do."""
 
@@ -59,6 +81,7 @@ class BuildPlan:
     patches: Choice[tuple[PatchRow, ...]]
     torch: Choice[Torch | None]
     target: TorchTarget
+    abi: Choice[Abi]
     toolkit: Choice[Toolkit | None]
     compiler: Choice[Compiler | None]
     sysroot: Choice[Sysroot | None]
@@ -97,6 +120,12 @@ class BuildPlan:
     def title(self) -> str:
         """What is built, as one says it."""
         return " with ".join(part.upstream.value.title for part in self.parts)
+
+    @property
+    def torch_requirement(self) -> str:
+        """What the wheel's metadata ask of torch; empty where nothing can be said."""
+        abi = self.abi.value
+        return f"torch>={abi.torch_min}" if abi.is_stable else self.target.requirement
 
     @property
     def carries_metadata(self) -> bool:

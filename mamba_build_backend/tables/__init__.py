@@ -193,6 +193,7 @@ def _upstream_row(name: str, project: Mapping[str, Any], row: Mapping[str, Any])
         torch_min=row.get("torch-min", ""),
         python_min=row.get("python-min", ""),
         needs_why=row.get("needs-why", ""),
+        stable=bool(project.get("stable")) and admits(project["stable"], row["version"]),
         partner=row.get("partner", ""),
         partner_fits=row.get("partner-fits", ""),
         partner_required=row.get("partner-required", False),

@@ -134,6 +134,8 @@ class UpstreamRow:
     python_min: str = ""
     """The oldest torch and Python that it goes with, whatever its metadata say."""
     needs_why: str = ""
+    stable: bool = False
+    """Whether its binding compiles with the stable-ABI headers (``mamba_build_backend/stable``)."""
     partner: str = ""
     """The version of causal-conv1d that goes with this mamba-ssm."""
     partner_fits: str = ""

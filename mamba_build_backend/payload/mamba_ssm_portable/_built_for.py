@@ -6,6 +6,8 @@ DISTRIBUTION: str = "mamba-ssm-portable"
 VERSION: str = "0"
 UPSTREAM: str = "mamba-ssm 0"
 PACKAGES: tuple[str, ...] = ("mamba_ssm",)
+ABI: str = "torch"
+"""``torch``: this minor version alone; ``stable``: this one and newer."""
 TORCH: str = "0.0"
 CUDA: str = "0.0"
 CXX11_ABI: bool | None = None

@@ -102,7 +102,8 @@ def _torch() -> Row:
     assert _guard.misfit() is None
     import torch
 
-    return Row("torch", "ok", f"{torch.__version__}, built for {_built_for.TORCH} with CUDA {_built_for.CUDA}")
+    least = f"{_built_for.TORCH}{' and newer' if _built_for.ABI == 'stable' else ''}"
+    return Row("torch", "ok", f"{torch.__version__}, built for {least} with CUDA {_built_for.CUDA}")
 
 
 def _extension(name: str) -> Row:

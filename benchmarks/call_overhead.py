@@ -1,0 +1,186 @@
+"""What a call of the binding costs, and whether the kernels are as fast: wheels with abi=stable beside upstream's own binding.
+
+    python benchmarks/call_overhead.py --ours mamba.whl conv.whl --theirs mamba.whl conv.whl [--json]
+
+THEIRS are wheels with abi=torch, or upstream's: the same source, whose binding is pybind11's. Both are loaded into one process
+and take turns, so that what the machine does meanwhile meets both. Microseconds of the host are those of a call that returns
+before its kernel has run; those of the GPU are between two CUDA events around many calls of a large one. Needs a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import statistics
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import torch
+
+ROUNDS, CALLS = 60, 100
+Case = Callable[[ModuleType], Callable[[], object]]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ours", nargs="+", type=Path, required=True, metavar="WHEEL")
+    parser.add_argument("--theirs", nargs="+", type=Path, required=True, metavar="WHEEL")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    if not torch.cuda.is_available():
+        parser.error("torch finds no GPU here")
+    with tempfile.TemporaryDirectory() as folder:
+        ours = load_modules(options.ours, Path(folder) / "ours")
+        theirs = load_modules(options.theirs, Path(folder) / "theirs")
+        rows = []
+        for name, (module, make) in {**small_cases(), **large_cases()}.items():
+            measure = on_gpu if name in large_cases() else on_host
+            pair = measure(make(ours[module]), make(theirs[module]))
+            rows.append({"case": name, "ours": pair[0], "theirs": pair[1], "ratio": pair[0] / pair[1]})
+    if options.json:
+        print(json.dumps({"torch": torch.__version__, "gpu": torch.cuda.get_device_name(), "rows": rows}, indent=1))
+    else:
+        print(
+            f"{torch.cuda.get_device_name()}, torch {torch.__version__}; median of {ROUNDS} rounds, microseconds a call"
+        )
+        print(f"{'':44} {'ours':>9} {'theirs':>9} {'ratio':>7}")
+        for row in rows:
+            print(f"{row['case']:44} {row['ours']:9.2f} {row['theirs']:9.2f} {row['ratio']:7.3f}")
+    return 0
+
+
+def load_modules(wheels: list[Path], folder: Path) -> dict[str, ModuleType]:
+    """The extension modules of the wheels, by name, each loaded from a folder of its own."""
+    found = {}
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as archive:
+            for name in archive.namelist():
+                module = Path(name).name.partition(".")[0]
+                if module in ("selective_scan_cuda", "causal_conv1d_cuda") and name.endswith(".so"):
+                    # Python takes PyInit_… from what follows the last dot, and keeps modules of two names apart.
+                    spec = importlib.util.spec_from_file_location(
+                        f"{folder.name}.{module}", archive.extract(name, folder)
+                    )
+                    assert spec is not None and spec.loader is not None
+                    found[module] = importlib.util.module_from_spec(spec)
+                    spec.loader.exec_module(found[module])
+    return found
+
+
+def scan_arguments(batch: int, dim: int, length: int, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """Arguments of the scan, with B and C that vary along the sequence, as a Mamba block makes them."""
+    generator = torch.Generator("cuda").manual_seed(0)
+
+    def random(*shape: int, kind: torch.dtype = dtype) -> torch.Tensor:
+        return torch.rand(*shape, device="cuda", dtype=torch.float32, generator=generator).to(kind)
+
+    state = 16
+    return {
+        "u": random(batch, dim, length),
+        "delta": random(batch, dim, length),
+        "A": -random(dim, state, kind=torch.float32),
+        "B": random(batch, 1, state, length),
+        "C": random(batch, 1, state, length),
+        "D": random(dim, kind=torch.float32),
+        "z": random(batch, dim, length),
+        "delta_bias": random(dim, kind=torch.float32),
+    }
+
+
+def scan_forward(*shape: int, dtype: torch.dtype, full: bool) -> Case:
+    def make(module: ModuleType) -> Callable[[], object]:
+        given = scan_arguments(*shape, dtype=dtype)
+        rest = [given[name] if full else None for name in ("D", "z", "delta_bias")]
+        arguments = [*(given[name] for name in ("u", "delta", "A", "B", "C")), *rest, True]
+        return lambda: module.fwd(*arguments)
+
+    return make
+
+
+def scan_backward(*shape: int, dtype: torch.dtype) -> Case:
+    def make(module: ModuleType) -> Callable[[], object]:
+        given = scan_arguments(*shape, dtype=dtype)
+        names = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias")
+        out, x, *_ = module.fwd(*(given[name] for name in names), True)
+        rest = [torch.ones_like(out), x, out, None, True, False]
+        arguments = [*(given[name] for name in names), *rest]
+        return lambda: module.bwd(*arguments)
+
+    return make
+
+
+def convolution(batch: int, dim: int, length: int, *, update: bool = False) -> Case:
+    def make(module: ModuleType) -> Callable[[], object]:
+        torch.manual_seed(0)
+        x = torch.randn(batch, dim, length, device="cuda", dtype=torch.bfloat16)
+        weight = torch.randn(dim, 4, device="cuda", dtype=torch.bfloat16)
+        bias = torch.randn(dim, device="cuda", dtype=torch.bfloat16)
+        out = torch.empty_like(x)
+        if update:
+            state = torch.zeros(batch, dim, 4, device="cuda", dtype=torch.bfloat16)
+            return lambda: module.causal_conv1d_update(x, state, weight, bias, out, True, None, None)
+        return lambda: module.causal_conv1d_fwd(x, weight, bias, None, None, out, None, True)
+
+    return make
+
+
+def small_cases() -> dict[str, tuple[str, Case]]:
+    """Calls whose kernels are over at once: what is left is the host's work."""
+    tiny, scan, conv = (1, 64, 16), "selective_scan_cuda", "causal_conv1d_cuda"
+    return {
+        "host: scan forward, 5 tensors": (scan, scan_forward(*tiny, dtype=torch.float32, full=False)),
+        "host: scan forward, D, z, delta_bias": (scan, scan_forward(*tiny, dtype=torch.float32, full=True)),
+        "host: scan backward, D, z, delta_bias": (scan, scan_backward(*tiny, dtype=torch.float32)),
+        "host: convolution forward": (conv, convolution(1, 64, 16)),
+        "host: convolution update": (conv, convolution(1, 64, 1, update=True)),
+    }
+
+
+def large_cases() -> dict[str, tuple[str, Case]]:
+    """Calls whose kernels take much longer than the host."""
+    large, scan, conv = (8, 2048, 2048), "selective_scan_cuda", "causal_conv1d_cuda"
+    return {
+        "GPU: scan forward, fp32, 8 x 2048 x 2048": (scan, scan_forward(*large, dtype=torch.float32, full=True)),
+        "GPU: scan forward, bf16": (scan, scan_forward(*large, dtype=torch.bfloat16, full=True)),
+        "GPU: scan backward, fp32": (scan, scan_backward(*large, dtype=torch.float32)),
+        "GPU: scan backward, bf16": (scan, scan_backward(*large, dtype=torch.bfloat16)),
+        "GPU: convolution forward, bf16": (conv, convolution(*large)),
+    }
+
+
+def on_host(one: Callable[[], object], other: Callable[[], object]) -> tuple[float, float]:
+    times: tuple[list[float], list[float]] = ([], [])
+    for index in range(2 * (ROUNDS + 5)):
+        call = (one, other)[index % 2]
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        for _ in range(CALLS):
+            call()
+        times[index % 2].append((time.perf_counter() - start) / CALLS * 1e6)
+    torch.cuda.synchronize()
+    return statistics.median(times[0][5:]), statistics.median(times[1][5:])
+
+
+def on_gpu(one: Callable[[], object], other: Callable[[], object], calls: int = 20) -> tuple[float, float]:
+    times: tuple[list[float], list[float]] = ([], [])
+    for index in range(2 * (ROUNDS // 4 + 2)):
+        call = (one, other)[index % 2]
+        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        call()
+        start.record()
+        for _ in range(calls):
+            call()
+        end.record()
+        end.synchronize()
+        times[index % 2].append(start.elapsed_time(end) / calls * 1e3)
+    return statistics.median(times[0][2:]), statistics.median(times[1][2:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""To what the wheel is tied: one torch minor and one Python, or what torch and Python keep stable."""
+
+from __future__ import annotations
+
+from .._compat import version
+from ..facts import Machine
+from ..settings import Settings
+from ..tables import Tables, UpstreamRow, minor
+from .remedies import dotted_python
+from .types import TORCH_ABI, Abi, Choice, Notebook, TorchTarget
+
+STABLE_ABI = Abi("stable", torch_min="2.10", python_min="3.10")
+"""torch 2.10: the first with ``torch.Tensor.__dlpack_c_exchange_api__`` (2.9 and 2.10 to 2.15 were looked at). Python 3.10: the
+oldest that these have wheels for, and the first whose limited API has METH_FASTCALL."""
+
+_BACK = "-C abi=torch   (a wheel for the torch and the Python that are here)"
+
+
+def decide_abi(
+    settings: Settings, row: UpstreamRow, machine: Machine, target: TorchTarget, tables: Tables, book: Notebook
+) -> Choice[Abi]:
+    """The setting's; what stands in the way of a stable one is a problem."""
+    if settings.abi == "torch":
+        why = "setting abi" if settings.origin("abi") != "default" else "the default; abi=stable serves later ones too"
+        return Choice(TORCH_ABI, why)
+    if not (row.stable or row.is_own):
+        ported = [item for item in tables.upstream if item.name == row.name and item.stable]
+        book.problem(
+            "abi-upstream",
+            f"abi=stable: the binding of {row.title} is not ported to it",
+            f"it is from {row.name} {ported[0].version} on" if ported else f"none of {row.name} is",
+            *(f"-C upstream-version={item.version}" for item in ported[-1:]),
+            _BACK,
+        )
+    oldest = STABLE_ABI.torch_min
+    if target.version and version.Version(minor(target.version)) < version.Version(oldest):
+        book.problem(
+            "abi-torch",
+            f"abi=stable: torch {target.version} is older than what the wheel would be for",
+            f"torch {oldest} or newer is compiled against and needed to run",
+            f"-C torch=torch=={oldest}.*   (installs it for the build alone)",
+            f"python -m pip install 'torch>={oldest}'",
+            _BACK,
+        )
+    if machine.python_tag.endswith("t"):
+        book.problem(
+            "abi-python",
+            f"abi=stable: this Python is free-threaded ({machine.python_tag})",
+            "it loads no extension of Python's stable ABI before 3.15",
+            "use a Python with the GIL",
+            _BACK,
+        )
+    elif version.Version(dotted_python(machine)) < version.Version(STABLE_ABI.python_min):
+        book.problem(
+            "abi-python",
+            f"abi=stable: this Python is {machine.python_version}",
+            f"Python {STABLE_ABI.python_min} or newer is needed",
+            f"use Python {STABLE_ABI.python_min} or newer",
+            _BACK,
+        )
+    if row.is_own:
+        book.note("abi=stable: this project's binding has to do with the names that mamba_build_backend/stable has")
+    return Choice(STABLE_ABI, "setting abi")

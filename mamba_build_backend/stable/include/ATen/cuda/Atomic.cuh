@@ -1,0 +1,13 @@
+#pragma once
+// What torch's gpuAtomicAdd does for the types that the kernels accumulate in (ATen/cuda/Atomic.cuh of torch 2.11).
+#include <torch/headeronly/util/complex.h>
+
+inline __device__ float gpuAtomicAdd(float* address, float value) { return atomicAdd(address, value); }
+
+inline __device__ double gpuAtomicAdd(double* address, double value) { return atomicAdd(address, value); }
+
+template <typename T>
+inline __device__ void gpuAtomicAdd(c10::complex<T>* address, c10::complex<T> value) {
+  gpuAtomicAdd(&address->real_, value.real_);
+  gpuAtomicAdd(&address->imag_, value.imag_);
+}

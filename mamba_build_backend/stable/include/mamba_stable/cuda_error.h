@@ -1,0 +1,54 @@
+#pragma once
+// C10_CUDA_CHECK for kernels and binding. The text is torch's own, asked of the libtorch that is loaded, and only then:
+// a binding that linked against it could not say what is wrong where it is not the right one.
+#include <cuda_runtime_api.h>
+#include <dlfcn.h>
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+namespace mamba_stable {
+
+class CudaError : public std::runtime_error {
+ public:
+  CudaError(cudaError_t code, const std::string& text) : std::runtime_error(text), code(code) {}
+  const cudaError_t code;
+};
+
+inline std::string cuda_error_text(cudaError_t code, const char* file, const char* function, std::uint32_t line) {
+  // torch_c10_cuda_check_msg and _free_error_msg: C shims of torch's stable ABI (torch/csrc/stable/c/shim.h, from 2.10 on).
+  using Check = std::int32_t (*)(std::int32_t, const char*, const char*, std::uint32_t, bool, char**);
+  using Free = void (*)(char*);
+  std::string text = std::string("CUDA error: ") + cudaGetErrorString(code);
+  if (void* torch = dlopen("libtorch_cuda.so", RTLD_LAZY | RTLD_NOLOAD)) {
+    const auto check = reinterpret_cast<Check>(dlsym(torch, "torch_c10_cuda_check_msg"));
+    const auto free = reinterpret_cast<Free>(dlsym(torch, "torch_c10_cuda_free_error_msg"));
+    char* said = nullptr;
+    if (check != nullptr && free != nullptr) check(static_cast<std::int32_t>(code), file, function, line, true, &said);
+    if (said != nullptr) {
+      text = said;
+      free(said);
+    }
+    dlclose(torch);
+  }
+  return text;
+}
+
+[[noreturn]] inline void throw_cuda_error(cudaError_t code, const char* file, const char* function, std::uint32_t line) {
+  const std::string text = cuda_error_text(code, file, function, line);
+  (void)cudaGetLastError();  // as torch does: the error is told once
+  throw CudaError(code, text);
+}
+
+}  // namespace mamba_stable
+
+#define C10_CUDA_CHECK(expression)                                                     \
+  do {                                                                                 \
+    const cudaError_t mamba_stable_status = (expression);                              \
+    if (mamba_stable_status != cudaSuccess) {                                          \
+      mamba_stable::throw_cuda_error(mamba_stable_status, __FILE__, __func__, __LINE__); \
+    }                                                                                  \
+  } while (0)
+
+#define C10_CUDA_KERNEL_LAUNCH_CHECK() C10_CUDA_CHECK(cudaGetLastError())

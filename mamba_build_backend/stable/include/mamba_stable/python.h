@@ -1,0 +1,85 @@
+#pragma once
+// Owned references and Python errors, within the limited API of Python 3.10: one file for all later ones.
+#ifndef Py_LIMITED_API
+#define Py_LIMITED_API 0x030A0000
+#endif
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <string>
+#include <utility>
+
+namespace mamba_stable {
+
+class Ref {
+ public:
+  Ref() = default;
+  explicit Ref(PyObject* stolen) : object_(stolen) {}
+  Ref(const Ref& other) : object_(other.object_) { Py_XINCREF(object_); }
+  Ref(Ref&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
+  Ref& operator=(Ref other) noexcept {
+    std::swap(object_, other.object_);
+    return *this;
+  }
+  ~Ref() { Py_XDECREF(object_); }
+
+  static Ref borrowed(PyObject* object) {
+    Py_XINCREF(object);
+    return Ref(object);
+  }
+  PyObject* get() const { return object_; }
+  PyObject* release() { return std::exchange(object_, nullptr); }
+  explicit operator bool() const { return object_ != nullptr; }
+
+ private:
+  PyObject* object_ = nullptr;
+};
+
+// A Python error on its way through C++. It is taken out of the interpreter when it is thrown, so that destructors may
+// call Python too, and put back where C++ ends.
+class PythonError {
+ public:
+  PythonError() {
+    PyObject *type = nullptr, *value = nullptr, *traceback = nullptr;
+    PyErr_Fetch(&type, &value, &traceback);
+    type_ = Ref(type), value_ = Ref(value), traceback_ = Ref(traceback);
+  }
+  void restore() { PyErr_Restore(type_.release(), value_.release(), traceback_.release()); }
+
+ private:
+  Ref type_, value_, traceback_;
+};
+
+// What a call of the C API returned, or the error that it set as an exception.
+inline Ref checked(PyObject* stolen) {
+  if (stolen == nullptr) throw PythonError();
+  return Ref(stolen);
+}
+
+inline void checked(int status) {
+  if (status < 0) throw PythonError();
+}
+
+inline Ref attribute(PyObject* object, const char* name) { return checked(PyObject_GetAttrString(object, name)); }
+
+inline Ref integer(long long value) { return checked(PyLong_FromLongLong(value)); }
+
+inline long long as_integer(PyObject* object) {
+  const long long value = PyLong_AsLongLong(object);
+  if (value == -1 && PyErr_Occurred() != nullptr) throw PythonError();
+  return value;
+}
+
+inline std::string as_text(PyObject* object) {
+  Py_ssize_t size = 0;
+  const char* text = PyUnicode_AsUTF8AndSize(object, &size);
+  if (text == nullptr) throw PythonError();
+  return std::string(text, static_cast<std::size_t>(size));
+}
+
+template <typename... Objects>
+Ref call(PyObject* function, Objects*... arguments) {
+  return checked(PyObject_CallFunctionObjArgs(function, arguments..., nullptr));
+}
+
+}  // namespace mamba_stable

@@ -1,0 +1,117 @@
+#pragma once
+// What of Python's torch the binding uses, looked up once when the module is imported; and whether this torch fits.
+#include <torch/headeronly/core/ScalarType.h>
+#include <torch/headeronly/version.h>
+
+#include <cuda_runtime_api.h>
+
+#include <stdexcept>
+#include <string>
+
+#include "dlpack.h"
+#include "python.h"
+
+// The oldest torch that publishes DLPack's exchange API.
+#define MAMBA_STABLE_OLDEST_TORCH "2.10"
+
+namespace mamba_stable {
+
+using c10::ScalarType;
+
+struct Torch {
+  const dlpack::ExchangeApi* exchange = nullptr;
+  PyObject *tensor = nullptr, *parameter = nullptr, *no_subclasses = nullptr, *cuda_device = nullptr;
+  PyObject *empty_like = nullptr, *zeros_like = nullptr, *new_empty = nullptr, *new_zeros = nullptr;
+  PyObject *deterministic = nullptr, *accelerator_error = nullptr;
+  PyObject *float32 = nullptr, *float16 = nullptr, *bfloat16 = nullptr, *complex64 = nullptr, *int32 = nullptr;
+  // {"dtype": …}, ready to be passed
+  PyObject *as_float32 = nullptr, *as_float16 = nullptr, *as_bfloat16 = nullptr, *as_complex64 = nullptr;
+
+  void load(const char* module);
+  PyObject* dtype(ScalarType type) const;
+  PyObject* dtype_keyword(ScalarType type) const;
+};
+
+inline Torch torch;  // lives as long as the process, like the module
+
+[[noreturn]] inline void refuse(const char* module, const std::string& found, const std::string& fix) {
+  const std::string text = std::string(module) + " needs torch " MAMBA_STABLE_OLDEST_TORCH " or newer, built for CUDA " +
+                           std::to_string(CUDART_VERSION / 1000) + ", and " + found + ".\n  type: " + fix;
+  PyErr_SetString(PyExc_ImportError, text.c_str());
+  throw PythonError();
+}
+
+inline const dlpack::ExchangeApi* exchange_api(PyObject* tensor_type) {
+  Ref capsule(PyObject_GetAttrString(tensor_type, "__dlpack_c_exchange_api__"));
+  if (!capsule) {
+    PyErr_Clear();
+    return nullptr;
+  }
+  auto* header = static_cast<const dlpack::Header*>(PyCapsule_GetPointer(capsule.get(), dlpack::capsule_name));
+  if (header == nullptr) throw PythonError();
+  while (header != nullptr && header->major != dlpack::major_version) header = header->previous;
+  auto* api = reinterpret_cast<const dlpack::ExchangeApi*>(header);
+  return api != nullptr && api->view != nullptr && api->current_stream != nullptr ? api : nullptr;
+}
+
+inline void Torch::load(const char* module) {
+  const std::string newest = "python -m pip install 'torch>=" MAMBA_STABLE_OLDEST_TORCH "'";
+  Ref package(PyImport_ImportModule("torch"));
+  if (!package) {
+    if (!PyErr_ExceptionMatches(PyExc_ModuleNotFoundError)) throw PythonError();
+    PyErr_Clear();
+    refuse(module, "there is none", newest);
+  }
+  const auto get = [](const Ref& object, const char* name) { return attribute(object.get(), name).release(); };
+  const std::string here = "torch " + as_text(attribute(package.get(), "__version__").get());
+  const Ref cuda = attribute(attribute(package.get(), "version").get(), "cuda");
+  if (cuda.get() == Py_None) refuse(module, here + " is here, a build without CUDA", newest);
+  const std::string built_for = as_text(cuda.get());
+  if (std::stoi(built_for) != CUDART_VERSION / 1000) refuse(module, here + " is here, for CUDA " + built_for, newest);
+
+  tensor = get(package, "Tensor");
+  exchange = exchange_api(tensor);
+  if (exchange == nullptr) refuse(module, here + " is here", newest);
+  parameter = get(attribute(package.get(), "nn"), "Parameter");
+  no_subclasses = get(attribute(package.get(), "_C"), "DisableTorchFunctionSubclass");
+  cuda_device = get(attribute(package.get(), "cuda"), "device");
+  empty_like = get(package, "empty_like");
+  zeros_like = get(package, "zeros_like");
+  new_empty = attribute(tensor, "new_empty").release();
+  new_zeros = attribute(tensor, "new_zeros").release();
+  deterministic = get(package, "are_deterministic_algorithms_enabled");
+  accelerator_error = get(package, "AcceleratorError");
+  int32 = get(package, "int32");
+  const auto type = [&](const char* name, PyObject*& object, PyObject*& keyword) {
+    object = get(package, name);
+    keyword = checked(PyDict_New()).release();
+    checked(PyDict_SetItemString(keyword, "dtype", object));
+  };
+  type("float32", float32, as_float32);
+  type("float16", float16, as_float16);
+  type("bfloat16", bfloat16, as_bfloat16);
+  type("complex64", complex64, as_complex64);
+}
+
+inline PyObject* Torch::dtype(ScalarType type) const {
+  switch (type) {
+    case ScalarType::Float: return float32;
+    case ScalarType::Half: return float16;
+    case ScalarType::BFloat16: return bfloat16;
+    case ScalarType::ComplexFloat: return complex64;
+    case ScalarType::Int: return int32;
+    default: throw std::runtime_error(std::string("no tensors of type ") + c10::toString(type) + " are made here");
+  }
+}
+
+inline PyObject* Torch::dtype_keyword(ScalarType type) const {
+  switch (type) {
+    case ScalarType::Float: return as_float32;
+    case ScalarType::Half: return as_float16;
+    case ScalarType::BFloat16: return as_bfloat16;
+    case ScalarType::ComplexFloat: return as_complex64;
+    default: throw std::runtime_error(std::string("no tensors of type ") + c10::toString(type) + " are made here");
+  }
+}
+
+}  // namespace mamba_stable
