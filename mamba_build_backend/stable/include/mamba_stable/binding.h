@@ -7,6 +7,7 @@
 
 #include "cuda.h"
 #include "errors.h"
+#include "factory.h"
 #include "module.h"
 #include "tensor.h"
 

@@ -1,7 +1,7 @@
 #pragma once
 // The current device and stream, and the setting that asks for deterministic kernels.
 #include "cuda_error.h"
-#include "tensor.h"
+#include "factory.h"
 
 namespace mamba_stable {
 
@@ -15,8 +15,8 @@ class DeviceGuard {
       (void)cudaGetLastError();  // without a driver there is nothing to guard; asking for the stream says so
       return;
     }
-    if (current == device.index) return;
-    scope_ = call(torch.cuda_device, integer(device.index).get());
+    if (current == device.index()) return;
+    scope_ = call(torch.cuda_device, integer(device.index()).get());
     call(attribute(scope_.get(), "__enter__").get());
   }
   DeviceGuard(const DeviceGuard&) = delete;

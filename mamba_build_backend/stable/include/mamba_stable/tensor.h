@@ -40,20 +40,8 @@ inline Ref as_tuple(const IntArrayRef& values) {
   return tuple;
 }
 
-struct Device {
-  std::int32_t type, index;
-  Ref tensor;  // one that lies there: new ones are made beside it
-
-  bool is_cuda() const { return type == dlpack::cuda; }
-};
-
-struct TensorOptions {
-  std::optional<ScalarType> type;
-  Ref beside;
-
-  TensorOptions dtype(ScalarType wanted) const { return {wanted, beside}; }
-  TensorOptions device(const Device& wanted) const { return {type, wanted.tensor}; }
-};
+struct Device;
+struct TensorOptions;
 
 // Subclasses of torch.Tensor reach upstream's C++ as plain tensors: their __torch_function__ is not asked.
 class PlainTensors {
@@ -98,6 +86,7 @@ class Tensor {
 
   std::int64_t dim() const { return view().ndim; }
   IntArrayRef sizes() const { return {view().shape, static_cast<std::size_t>(view().ndim)}; }
+  IntArrayRef strides() const { return {view().strides, static_cast<std::size_t>(view().ndim)}; }
   std::int64_t size(std::int64_t index) const { return view().shape[wrapped(index)]; }
   std::int64_t stride(std::int64_t index) const {
     const std::size_t at = wrapped(index);
@@ -122,8 +111,11 @@ class Tensor {
   bool is_cuda() const { return view().device.type == dlpack::cuda; }
   ScalarType scalar_type() const { return type_; }
   ScalarType dtype() const { return type_; }
-  Device device() const { return {view().device.type, view().device.index, object_}; }
-  TensorOptions options() const { return {type_, object_}; }
+  bool has_own_memory() const { return foreign_ == nullptr; }
+  std::int32_t device_type() const { return view().device.type; }
+  std::int32_t device_index() const { return view().device.index; }
+  Device device() const;
+  TensorOptions options() const;
 
   void* data_ptr() const {
     if (foreign_ != nullptr) {
@@ -243,34 +235,22 @@ class Tensor {
   std::shared_ptr<const Foreign> foreign_;
 };
 
-// New tensors are made by torch's own Python functions: an OutOfMemoryError stays one, and strides are torch's choice.
+struct Device {
+  Tensor tensor;  // one that lies there: new ones are made beside it
 
-inline Tensor made_like(PyObject* function, const Tensor& tensor, PyObject* keywords) {
-  const PlainTensors scope(tensor.object());
-  if (keywords == nullptr) return Tensor::of(call(function, tensor.object()));
-  const Ref arguments = checked(PyTuple_Pack(1, tensor.object()));
-  return Tensor::of(checked(PyObject_Call(function, arguments.get(), keywords)));
-}
+  bool is_cuda() const { return tensor.is_cuda(); }
+  std::int32_t index() const { return tensor.device_index(); }
+};
 
-inline Tensor empty_like(const Tensor& tensor) { return made_like(torch.empty_like, tensor, nullptr); }
-inline Tensor zeros_like(const Tensor& tensor) { return made_like(torch.zeros_like, tensor, nullptr); }
-inline Tensor zeros_like(const Tensor& tensor, const TensorOptions& options) {
-  return made_like(torch.zeros_like, tensor, options.type ? torch.dtype_keyword(*options.type) : nullptr);
-}
+struct TensorOptions {
+  std::optional<ScalarType> type;
+  Tensor beside;
 
-inline Tensor made_beside(PyObject* method, const IntArrayRef& sizes, const TensorOptions& options) {
-  if (!options.beside) throw std::runtime_error("a new tensor needs a device");
-  const PlainTensors scope(options.beside.get());
-  const Ref arguments = checked(PyTuple_Pack(2, options.beside.get(), as_tuple(sizes).get()));
-  PyObject* keywords = options.type ? torch.dtype_keyword(*options.type) : nullptr;
-  return Tensor::of(checked(PyObject_Call(method, arguments.get(), keywords)));
-}
+  TensorOptions dtype(ScalarType wanted) const { return {wanted, beside}; }
+  TensorOptions device(const Device& wanted) const { return {type, wanted.tensor}; }
+};
 
-inline Tensor empty(const IntArrayRef& sizes, const TensorOptions& options) {
-  return made_beside(torch.new_empty, sizes, options);
-}
-inline Tensor zeros(const IntArrayRef& sizes, const TensorOptions& options) {
-  return made_beside(torch.new_zeros, sizes, options);
-}
+inline Device Tensor::device() const { return {*this}; }
+inline TensorOptions Tensor::options() const { return {type_, *this}; }
 
 }  // namespace mamba_stable
