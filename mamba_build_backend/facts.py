@@ -27,6 +27,7 @@ class Machine:
     memory_available: int
     python_version: str
     python_tag: str
+    """The tag of its ABI: ``cp311``, ``cp313t`` where it is free-threaded."""
     python_prefix: str
     distribution: str = ""
     """``ID VERSION_ID`` of os-release(5), such as ``ubuntu 20.04``."""

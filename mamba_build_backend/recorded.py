@@ -131,7 +131,7 @@ def _check_versions(value: Any, where: str) -> None:
         for key, item in value.items():
             if key in _VERSIONS and isinstance(item, str) and item and not is_version(item):
                 raise ValueError(f"{where}.{key}: {item!r} is not a version")
-            if key == "python_tag" and not re.fullmatch(r"[a-z]{2}\d{2,}", str(item)):
+            if key == "python_tag" and not re.fullmatch(r"[a-z]{2}\d{2,}t?", str(item)):
                 raise ValueError(f"{where}.{key}: {item!r} is not a Python tag such as cp311")
             _check_versions(item, f"{where}.{key}")
 

@@ -96,7 +96,9 @@ def write_dist_info(parent: Path, content: Content, tags: list[str]) -> Path:
 def editable_wheel(trees: Sequence[Path], content: Content, machine: Machine, shop: Workshop) -> Path:
     """A wheel that holds nothing but a .pth to the trees, and the metadata."""
     stage = emptied(shop.folder / "stage")
-    info = write_dist_info(stage, content, [f"Tag: {machine.python_tag}-{machine.python_tag}-linux_{machine.arch}"])
+    info = write_dist_info(
+        stage, content, [f"Tag: {machine.python_tag.rstrip('t')}-{machine.python_tag}-linux_{machine.arch}"]
+    )
     name = info.name.partition("-")[0]
     (stage / f"__editable__.{name}.pth").write_text("".join(f"{tree}\n" for tree in trees), encoding="utf-8")
     return pack(stage, shop.folder / "packed", shop)

@@ -6,7 +6,6 @@ from .._compat import version
 from ..facts import Machine
 from ..settings import Settings
 from ..tables import Tables, UpstreamRow, minor
-from .remedies import dotted_python
 from .types import TORCH_ABI, Abi, Choice, Notebook, TorchTarget
 
 STABLE_ABI = Abi("stable", torch_min="2.10", python_min="3.10")
@@ -46,16 +45,8 @@ def decide_abi(
         book.problem(
             "abi-python",
             f"abi=stable: this Python is free-threaded ({machine.python_tag})",
-            "it loads no extension of Python's stable ABI before 3.15",
+            "it takes no extension of Python's stable ABI",
             "use a Python with the GIL",
-            _BACK,
-        )
-    elif version.Version(dotted_python(machine)) < version.Version(STABLE_ABI.python_min):
-        book.problem(
-            "abi-python",
-            f"abi=stable: this Python is {machine.python_version}",
-            f"Python {STABLE_ABI.python_min} or newer is needed",
-            f"use Python {STABLE_ABI.python_min} or newer",
             _BACK,
         )
     if row.is_own:

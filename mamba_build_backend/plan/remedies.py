@@ -57,8 +57,8 @@ def torch_for(
 
 
 def dotted_python(machine: Machine) -> str:
-    """``3.11`` of ``cp311``."""
-    return f"{machine.python_tag[2]}.{machine.python_tag[3:]}"
+    """``3.11`` of ``cp311``; of a free-threaded one, ``cp313t``, too."""
+    return f"{machine.python_tag[2]}.{machine.python_tag[3:].rstrip('t')}"
 
 
 def install_compiler(least: int, most: int, banned: tuple[int, ...], machine: Machine, tables: Tables) -> Iterator[str]:

@@ -91,7 +91,7 @@ def _wanted(settings: Settings, facts: Facts, book: Notebook) -> requirements.Re
 def _misfit(item: Torch, python_tag: str) -> str:
     if item.hip:
         return "it is a ROCm build"
-    built_for = (item.tag or "").partition("-")[0]
+    built_for = "".join((item.tag or "").split("-")[1:2])
     if built_for.startswith("cp") and built_for != python_tag:
         return f"it is for {built_for}, and this Python is {python_tag}"
     if item.problem:

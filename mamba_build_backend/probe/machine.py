@@ -28,7 +28,7 @@ def probe_machine(*, root: Path = Path("/"), work: Path | None = None) -> Machin
         cores=cores,
         memory_available=read_memory(root),
         python_version=platform.python_version(),
-        python_tag=f"{_INTERPRETERS.get(sys.implementation.name, 'py')}{sys.version_info.major}{sys.version_info.minor}",
+        python_tag=_python_tag(),
         python_prefix=sys.prefix,
         distribution=_distribution(root),
         cores_total=total,
@@ -49,6 +49,12 @@ def _libc() -> tuple[str, str]:
         if name == "glibc":
             return name, version
     return ("musl" if "musl" in (sysconfig.get_config_var("HOST_GNU_TYPE") or "") else "unknown"), ""
+
+
+def _python_tag() -> str:
+    threads = "t" if sysconfig.get_config_var("Py_GIL_DISABLED") else ""
+    kind = _INTERPRETERS.get(sys.implementation.name, "py")
+    return f"{kind}{sys.version_info.major}{sys.version_info.minor}{threads}"
 
 
 def _distribution(root: Path) -> str:

@@ -8,7 +8,7 @@ import textwrap
 import pytest
 from support import ROOT
 
-from mamba_build_backend._child import rewrite_arguments, rewrite_cxx, rewrite_nvcc
+from mamba_build_backend._child import make_stable, rewrite_arguments, rewrite_cxx, rewrite_nvcc
 from mamba_build_backend.upstream import Progress
 
 CHILD = ROOT / "mamba_build_backend" / "_child.py"
@@ -149,3 +149,23 @@ def test_a_setup_that_would_take_a_prebuilt_wheel_compiles_when_it_gets_none(tmp
     done = run_child(tmp_path, textwrap.dedent(setup))
     assert done.stdout.strip() == "building from source"
     assert "refused" in done.stderr
+
+
+def test_for_the_stable_abi_our_headers_come_first_and_no_library_of_torchs_is_linked():
+    class Extension:
+        def __init__(self, name, sources, **given):
+            self.name, self.sources, self.given = name, sources, given
+            self.libraries = [*given.get("libraries", []), "c10", "torch", "torch_cpu", "cudart", "c10_cuda"]
+
+    stable = {
+        "include_dir": "/w/stable",
+        "libraries": ["cudart"],
+        "link_flags": ["-Wl,--version-script=/w/exports.map"],
+    }
+    given = {"include_dirs": ["csrc"], "libraries": ["cublas"], "extra_link_args": ["-g"]}
+    made = make_stable(Extension, stable, "ext", ["a.cpp"], (), dict(given))
+    assert made.given["include_dirs"] == ["/w/stable", "csrc"]
+    assert made.given["extra_link_args"] == ["-g", "-Wl,--version-script=/w/exports.map"]
+    assert made.given["py_limited_api"] is True
+    assert made.libraries == ["cublas", "cudart"]
+    assert make_stable(Extension, None, "ext", ["a.cpp"], (), dict(given)).given == given

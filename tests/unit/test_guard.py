@@ -12,7 +12,7 @@ PAYLOAD = ROOT / "mamba_build_backend" / "payload" / "mamba_ssm_portable"
 BUILT_FOR = """
 DISTRIBUTION, VERSION = "mamba-ssm-portable", "2.3.2.post1"
 UPSTREAM, PACKAGES = "mamba-ssm 2.3.2.post1", ("mamba_ssm",)
-TORCH, CUDA, CXX11_ABI = "2.11", "13.0", True
+ABI, TORCH, CUDA, CXX11_ABI = "torch", "2.11", "13.0", True
 EXTENSIONS, RECORD = ("selective_scan_cuda",), "mamba-build-record.json"
 """
 TORCH = """
@@ -65,6 +65,39 @@ def test_another_torch_is_an_import_error_that_names_both_and_the_command(site, 
     assert found in done.stderr
     assert "type: python -m pip install 'torch==2.11.*'" in done.stderr
     assert "undefined symbol" not in done.stderr
+
+
+@pytest.fixture
+def stable(site):
+    built_for = BUILT_FOR.replace('"torch", "2.11"', '"stable", "2.10"')
+    (site / "mamba_ssm_portable" / "_built_for.py").write_text(built_for)
+    return site
+
+
+@pytest.mark.parametrize(
+    ("version", "cuda", "abi"),
+    [("2.10.0+cu130", "13.0", True), ("2.15.1+cu132", "13.2", False), ("3.0.0a0+git1", "13.4", True)],
+)
+def test_a_stable_wheel_takes_every_later_torch_of_its_cuda(stable, version, cuda, abi):
+    give_torch(stable, version, cuda, abi=abi)
+    assert python(stable, "-c", "import mamba_ssm").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("version", "cuda", "found"),
+    [
+        ("2.9.1+cu130", "13.0", "torch 2.9.1+cu130 is installed"),
+        ("1.13.1+cu117", "11.7", "torch 1.13.1+cu117 is installed"),
+        ("2.15.0+cu128", "12.8", "torch 2.15.0+cu128 is a build for CUDA 12.8"),
+        ("2.13.0+cpu", None, "torch 2.13.0+cpu is a build without CUDA"),
+    ],
+)
+def test_a_stable_wheel_says_from_which_torch_on_it_works(stable, version, cuda, found):
+    give_torch(stable, version, cuda)
+    done = python(stable, "-c", "import mamba_ssm")
+    assert done.returncode == 1
+    assert "was built for torch 2.10 and newer with CUDA 13, and " + found in done.stderr
+    assert "type: python -m pip install 'torch>=2.10'" in done.stderr
 
 
 def test_no_torch_is_an_import_error_too(site):

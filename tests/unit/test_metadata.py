@@ -44,6 +44,15 @@ def composed(**config):
     return metadata.compose_metadata(made(**config), [PKG_INFO], {"name": "mamba-ssm-portable"}, ("AUTHORS", "LICENSE"))
 
 
+def test_a_stable_wheel_asks_for_the_oldest_torch_and_python_alone():
+    lines = composed(abi="stable").partition("\n\n")[0].splitlines()
+    assert "Requires-Dist: torch>=2.10" in lines
+    pythons = [line for line in lines if line.startswith("Requires-Python")]
+    assert len(pythons) == 1
+    assert set(pythons[0].partition(": ")[2].split(",")) == {">=3.10", ">=3.9"}
+    assert made(abi="stable", **{"local-version": "auto"}).local_version == "cu13"
+
+
 def test_the_wheel_is_upstreams_under_our_name_and_pins_its_torch():
     head, _, body = composed().partition("\n\n")
     assert head.splitlines() == [

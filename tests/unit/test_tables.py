@@ -7,6 +7,7 @@ import pytest
 
 from mamba_build_backend import tables
 from mamba_build_backend._compat import specifiers, tomllib, version
+from mamba_build_backend.plan.abi import STABLE_ABI
 from mamba_build_backend.plan.remedies import other_torch
 
 FOLDER = Path(tables.__file__).parent
@@ -122,3 +123,10 @@ def test_a_table_with_a_mistake_is_refused(tmp_path, monkeypatch, name, old, new
     monkeypatch.setattr(tables, "HERE", tmp_path)
     with pytest.raises(ValueError, match=re.escape(told)):
         tables.load_tables.__wrapped__()
+
+
+def test_stable_wheels_ask_for_no_torch_that_their_upstream_is_too_new_for():
+    rows = [row for row in LOADED.upstream if row.stable]
+    assert {row.name for row in rows} == {"mamba-ssm", "causal-conv1d"}
+    oldest = version.Version(STABLE_ABI.torch_min)
+    assert [row.title for row in rows if row.torch_min and version.Version(row.torch_min) > oldest] == []

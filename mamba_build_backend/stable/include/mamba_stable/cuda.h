@@ -1,34 +1,30 @@
 #pragma once
 // The current device and stream, and the setting that asks for deterministic kernels.
 #include "cuda_error.h"
-#include "factory.h"
+#include "tensor.h"
 
 namespace mamba_stable {
+
+// -1 where there is none: without a driver, asking for the stream is what says so.
+inline int current_device() {
+  int device = -1;
+  if (cudaGetDevice(&device) == cudaSuccess) return device;
+  (void)cudaGetLastError();
+  return -1;
+}
 
 // torch's own guard, where the tensor lies on another device than the current one; it knows which devices have a context.
 class DeviceGuard {
  public:
   explicit DeviceGuard(const Device& device) {
     if (!device.is_cuda()) return;
-    int current = -1;
-    if (cudaGetDevice(&current) != cudaSuccess) {
-      (void)cudaGetLastError();  // without a driver there is nothing to guard; asking for the stream says so
-      return;
-    }
-    if (current == device.index()) return;
-    scope_ = call(torch.cuda_device, integer(device.index()).get());
-    call(attribute(scope_.get(), "__enter__").get());
-  }
-  DeviceGuard(const DeviceGuard&) = delete;
-  ~DeviceGuard() {
-    if (!scope_) return;
-    Ref exit(PyObject_GetAttrString(scope_.get(), "__exit__"));
-    Ref left(exit ? PyObject_CallFunctionObjArgs(exit.get(), Py_None, Py_None, Py_None, nullptr) : nullptr);
-    if (!left) PyErr_Clear();
+    const int current = current_device();
+    if (current < 0 || current == device.index()) return;
+    scope_.enter(call(torch.cuda_device, integer(device.index()).get()));
   }
 
  private:
-  Ref scope_;
+  With scope_;
 };
 
 struct Stream {

@@ -82,4 +82,24 @@ Ref call(PyObject* function, Objects*... arguments) {
   return checked(PyObject_CallFunctionObjArgs(function, arguments..., nullptr));
 }
 
+// A Python context manager, entered as long as this lives.
+class With {
+ public:
+  With() = default;
+  With(const With&) = delete;
+  void enter(Ref manager) {
+    call(attribute(manager.get(), "__enter__").get());
+    manager_ = std::move(manager);
+  }
+  ~With() {
+    if (!manager_) return;
+    const Ref exit(PyObject_GetAttrString(manager_.get(), "__exit__"));
+    const Ref left(exit ? PyObject_CallFunctionObjArgs(exit.get(), Py_None, Py_None, Py_None, nullptr) : nullptr);
+    if (!left) PyErr_Clear();
+  }
+
+ private:
+  Ref manager_;
+};
+
 }  // namespace mamba_stable

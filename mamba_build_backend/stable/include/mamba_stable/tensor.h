@@ -32,6 +32,12 @@ class IntArrayRef {
   std::size_t size_;
 };
 
+inline std::int64_t product(const IntArrayRef& sizes) {
+  std::int64_t count = 1;
+  for (const std::int64_t size : sizes) count *= size;
+  return count;
+}
+
 inline Ref as_tuple(const IntArrayRef& values) {
   Ref tuple = checked(PyTuple_New(static_cast<Py_ssize_t>(values.size())));
   for (std::size_t i = 0; i < values.size(); ++i) {
@@ -47,17 +53,7 @@ struct TensorOptions;
 class PlainTensors {
  public:
   explicit PlainTensors(PyObject* of) {
-    if (!is_plain(of)) {
-      scope_ = call(torch.no_subclasses);
-      call(attribute(scope_.get(), "__enter__").get());
-    }
-  }
-  PlainTensors(const PlainTensors&) = delete;
-  ~PlainTensors() {
-    if (!scope_) return;
-    Ref exit(PyObject_GetAttrString(scope_.get(), "__exit__"));
-    Ref left(exit ? PyObject_CallFunctionObjArgs(exit.get(), Py_None, Py_None, Py_None, nullptr) : nullptr);
-    if (!left) PyErr_Clear();
+    if (!is_plain(of)) scope_.enter(call(torch.no_subclasses));
   }
 
   static bool is_plain(PyObject* object) {
@@ -66,7 +62,7 @@ class PlainTensors {
   }
 
  private:
-  Ref scope_;
+  With scope_;
 };
 
 class Tensor {
@@ -93,11 +89,8 @@ class Tensor {
     if (view().strides == nullptr) method("stride");  // torch says why there are none
     return view().strides[at];
   }
-  std::int64_t numel() const {
-    std::int64_t count = 1;
-    for (const std::int64_t size : sizes()) count *= size;
-    return count;
-  }
+  std::int64_t numel() const { return product(sizes()); }
+  std::size_t element_size() const { return view().dtype.bits / 8; }
   bool is_contiguous() const {
     if (foreign_ != nullptr) return method("is_contiguous").get() == Py_True;
     if (numel() == 0) return true;

@@ -4,11 +4,9 @@
 #include <torch/headeronly/version.h>
 
 #include <cuda_runtime_api.h>
-#include <dlfcn.h>
 
 #include <stdexcept>
 #include <string>
-#include <type_traits>
 
 #include "dlpack.h"
 #include "python.h"
@@ -20,69 +18,17 @@ namespace mamba_stable {
 
 using c10::ScalarType;
 
-// torch's stable C functions (torch/csrc/inductor/aoti_torch/c/shim.h, torch/csrc/stable/c/shim.h), asked of the libtorch that
-// is loaded. The last came with torch 2.14; without it the others are of no use here.
-struct Shims {
-  std::int32_t (*empty_strided)(std::int64_t dim, const std::int64_t* sizes, const std::int64_t* strides,
-                                std::int32_t type, std::int32_t device_type, std::int32_t device_index,
-                                void** out) = nullptr;
-  std::int32_t (*zero)(void* tensor) = nullptr;
-  std::int32_t (*free)(void* tensor) = nullptr;
-  std::int32_t (*cpu)() = nullptr;
-  std::int32_t (*cuda)() = nullptr;
-  std::int32_t (*float32)() = nullptr;
-  std::int32_t (*float16)() = nullptr;
-  std::int32_t (*bfloat16)() = nullptr;
-  std::int32_t (*complex64)() = nullptr;
-  std::int32_t (*to_object)(void* tensor, void* type, void** out) = nullptr;
-
-  bool complete() const { return to_object != nullptr; }
-  std::int32_t type(ScalarType type) const {
-    switch (type) {
-      case ScalarType::Float: return float32();
-      case ScalarType::Half: return float16();
-      case ScalarType::BFloat16: return bfloat16();
-      case ScalarType::ComplexFloat: return complex64();
-      default: return -1;
-    }
-  }
-
-  void load() {
-    void* library = dlopen("libtorch_cpu.so", RTLD_LAZY | RTLD_NOLOAD);
-    if (library == nullptr) return;
-    bool all = true;
-    const auto find = [&](const char* name, auto& function) {
-      function = reinterpret_cast<std::decay_t<decltype(function)>>(dlsym(library, name));
-      all = all && function != nullptr;
-    };
-    find("aoti_torch_empty_strided", empty_strided);
-    find("aoti_torch_zero_", zero);
-    find("aoti_torch_delete_tensor_object", free);
-    find("aoti_torch_device_type_cpu", cpu);
-    find("aoti_torch_device_type_cuda", cuda);
-    find("aoti_torch_dtype_float32", float32);
-    find("aoti_torch_dtype_float16", float16);
-    find("aoti_torch_dtype_bfloat16", bfloat16);
-    find("aoti_torch_dtype_complex64", complex64);
-    find("torch_tensor_to_pyobject", to_object);
-    if (!all) to_object = nullptr;
-    dlclose(library);  // torch itself keeps it
-  }
-};
-
 struct Torch {
-  Shims shims;
   const dlpack::ExchangeApi* exchange = nullptr;
   PyObject *tensor = nullptr, *parameter = nullptr, *no_subclasses = nullptr, *cuda_device = nullptr;
   PyObject *empty_like = nullptr, *zeros_like = nullptr, *empty = nullptr, *zeros = nullptr;
+  PyObject* empty_strided_cuda = nullptr;  // torch.compile's; may be missing
   PyObject *deterministic = nullptr, *accelerator_error = nullptr;
   PyObject *float32 = nullptr, *float16 = nullptr, *bfloat16 = nullptr, *complex64 = nullptr, *int32 = nullptr;
-  // {"dtype": …}, ready to be passed
-  PyObject *as_float32 = nullptr, *as_float16 = nullptr, *as_bfloat16 = nullptr, *as_complex64 = nullptr;
 
   void load(const char* module);
   PyObject* dtype(ScalarType type) const;
-  PyObject* dtype_keyword(ScalarType type) const;
+  PyObject* dtype_or_null(ScalarType type) const;
 };
 
 inline Torch torch;  // lives as long as the process, like the module
@@ -134,38 +80,31 @@ inline void Torch::load(const char* module) {
   zeros = get(package, "zeros");
   deterministic = get(package, "are_deterministic_algorithms_enabled");
   accelerator_error = get(package, "AcceleratorError");
+  float32 = get(package, "float32");
+  float16 = get(package, "float16");
+  bfloat16 = get(package, "bfloat16");
+  complex64 = get(package, "complex64");
   int32 = get(package, "int32");
-  const auto type = [&](const char* name, PyObject*& object, PyObject*& keyword) {
-    object = get(package, name);
-    keyword = checked(PyDict_New()).release();
-    checked(PyDict_SetItemString(keyword, "dtype", object));
-  };
-  type("float32", float32, as_float32);
-  type("float16", float16, as_float16);
-  type("bfloat16", bfloat16, as_bfloat16);
-  type("complex64", complex64, as_complex64);
-  shims.load();
+  const Ref guards(PyImport_ImportModule("torch._C._dynamo.guards"));
+  if (guards) empty_strided_cuda = PyObject_GetAttrString(guards.get(), "_empty_strided_cuda");
+  PyErr_Clear();
 }
 
-inline PyObject* Torch::dtype(ScalarType type) const {
+inline PyObject* Torch::dtype_or_null(ScalarType type) const {
   switch (type) {
     case ScalarType::Float: return float32;
     case ScalarType::Half: return float16;
     case ScalarType::BFloat16: return bfloat16;
     case ScalarType::ComplexFloat: return complex64;
     case ScalarType::Int: return int32;
-    default: throw std::runtime_error(std::string("no tensors of type ") + c10::toString(type) + " are made here");
+    default: return nullptr;
   }
 }
 
-inline PyObject* Torch::dtype_keyword(ScalarType type) const {
-  switch (type) {
-    case ScalarType::Float: return as_float32;
-    case ScalarType::Half: return as_float16;
-    case ScalarType::BFloat16: return as_bfloat16;
-    case ScalarType::ComplexFloat: return as_complex64;
-    default: throw std::runtime_error(std::string("no tensors of type ") + c10::toString(type) + " are made here");
-  }
+inline PyObject* Torch::dtype(ScalarType type) const {
+  PyObject* found = dtype_or_null(type);
+  if (found == nullptr) throw std::runtime_error(std::string("no tensors of type ") + c10::toString(type) + " are made here");
+  return found;
 }
 
 }  // namespace mamba_stable
