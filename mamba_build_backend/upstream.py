@@ -70,7 +70,7 @@ def run_setup(plan: BuildPlan, tree: Path, arguments: list[str], shop: Workshop,
         "path_last": last,
         "nvcc_flags": [*plan.nvcc_flags, standard, *stable, "-ccbin", str(tools.cxx)] if tools else [],
         "cxx_flags": [standard, *stable],
-        "stable": _stable_extension(shop.folder) if stable else None,
+        "stable": stable_extension(shop.folder) if stable else None,
     }
     path = shop.folder / "child.json"
     path.write_text(json.dumps(spec, indent=1), encoding="utf-8")
@@ -89,7 +89,7 @@ def stable_flags(plan: BuildPlan) -> list[str]:
     return [f"-DTORCH_TARGET_VERSION=0x{major << 56 | minor << 48:016x}"]
 
 
-def _stable_extension(folder: Path) -> dict[str, Any]:
+def stable_extension(folder: Path) -> dict[str, Any]:
     """What ``_child.py`` makes of upstream's ``CUDAExtension`` for a build with ``abi=stable``."""
     # Compile lines take no blanks in a path: the build folder has none.
     include = link_to(STABLE / "include", folder / "stable")

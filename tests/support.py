@@ -35,8 +35,8 @@ def lacking(what: str) -> None:
     pytest.skip(f"lacks {what}")
 
 
-def copy_tiny(into: Path) -> Path:
-    shutil.copytree(PACKAGES / "tiny_cuda", into)
+def copy_tiny(into: Path, name: str = "tiny_cuda") -> Path:
+    shutil.copytree(PACKAGES / name, into)
     shutil.copytree(
         ROOT / "mamba_build_backend", into / "mamba_build_backend", ignore=shutil.ignore_patterns("__pycache__")
     )

@@ -20,6 +20,8 @@ class version: cuda = {cuda!r}
 class _C: _GLIBCXX_USE_CXX11_ABI = {abi}
 __version__ = {version!r}
 """
+INSTALL_NEWER = "python -m pip install 'torch>=2.10'"
+INSTALL = "python -m pip install 'torch==2.11.*'"
 
 
 @pytest.fixture
@@ -63,7 +65,9 @@ def test_another_torch_is_an_import_error_that_names_both_and_the_command(site, 
         "ImportError: mamba-ssm 2.3.2.post1 (mamba-ssm-portable) was built for torch 2.11 with CUDA 13" in done.stderr
     )
     assert found in done.stderr
-    assert "type: python -m pip install 'torch==2.11.*'" in done.stderr
+    other_cuda = "is a build" in found
+    way = "uv pip install --reinstall 'torch==2.11.*' --torch-backend=cu130" if other_cuda else INSTALL
+    assert f"type: {way}" in done.stderr
     assert "undefined symbol" not in done.stderr
 
 
@@ -97,7 +101,9 @@ def test_a_stable_wheel_says_from_which_torch_on_it_works(stable, version, cuda,
     done = python(stable, "-c", "import mamba_ssm")
     assert done.returncode == 1
     assert "was built for torch 2.10 and newer with CUDA 13, and " + found in done.stderr
-    assert "type: python -m pip install 'torch>=2.10'" in done.stderr
+    other_cuda = "is a build" in found
+    way = "uv pip install --reinstall 'torch>=2.10' --torch-backend=cu130" if other_cuda else INSTALL_NEWER
+    assert f"type: {way}" in done.stderr
 
 
 def test_no_torch_is_an_import_error_too(site):

@@ -10,10 +10,15 @@ def misfit() -> str | None:
     name = f"{_built_for.UPSTREAM} ({_built_for.DISTRIBUTION})"
     cuda = _built_for.CUDA.partition(".")[0]
     stable = _built_for.ABI == "stable"
+    least = f"'torch>={_built_for.TORCH}'" if stable else f"'torch=={_built_for.TORCH}.*'"
     built = f"{name} was built for torch {_built_for.TORCH}{' and newer' if stable else ''} with CUDA {cuda}"
-    install = f"python -m pip install 'torch{f'>={_built_for.TORCH}' if stable else f'=={_built_for.TORCH}.*'}'"
+    install = f"python -m pip install {least}"
+    # Of a torch that is new enough, pip would say that it is installed.
+    other = f"uv pip install --reinstall {least} --torch-backend=cu{_built_for.CUDA.replace('.', '')}"
     rebuild = f"python -m pip install --force-reinstall --no-deps --no-cache-dir --no-binary {_built_for.DISTRIBUTION} {_built_for.DISTRIBUTION}"
-    advice = f"\n  type: {install}   ({'a' if stable else 'the'} torch that it was built for)\n  or:   {rebuild}   (build it again for your torch)"
+    again = f"\n  or:   {rebuild}   (build it again for your torch)"
+    advice = f"\n  type: {install}   ({'a' if stable else 'the'} torch that it was built for){again}"
+    advice_cuda = f"\n  type: {other}   (one for CUDA {cuda}){again}"
     try:
         import torch
     except ImportError as error:
@@ -23,9 +28,9 @@ def misfit() -> str | None:
     if release < _release(_built_for.TORCH) if stable else release != _release(_built_for.TORCH):
         return f"{built}, and torch {found} is installed.{advice}"
     if torch.version.cuda is None:
-        return f"{built}, and torch {found} is a build without CUDA.{advice}"
+        return f"{built}, and torch {found} is a build without CUDA.{advice_cuda}"
     if torch.version.cuda.partition(".")[0] != cuda:
-        return f"{built}, and torch {found} is a build for CUDA {torch.version.cuda}.{advice}"
+        return f"{built}, and torch {found} is a build for CUDA {torch.version.cuda}.{advice_cuda}"
     if stable:
         return None
     abi = bool(torch._C._GLIBCXX_USE_CXX11_ABI)

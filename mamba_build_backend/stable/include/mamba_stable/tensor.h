@@ -53,7 +53,7 @@ struct TensorOptions;
 class PlainTensors {
  public:
   explicit PlainTensors(PyObject* of) {
-    if (!is_plain(of)) scope_.enter(call(torch.no_subclasses));
+    if (torch.no_subclasses != nullptr && !is_plain(of)) scope_.enter(call(torch.no_subclasses));
   }
 
   static bool is_plain(PyObject* object) {

@@ -22,7 +22,7 @@ struct Torch {
   const dlpack::ExchangeApi* exchange = nullptr;
   PyObject *tensor = nullptr, *parameter = nullptr, *no_subclasses = nullptr, *cuda_device = nullptr;
   PyObject *empty_like = nullptr, *zeros_like = nullptr, *empty = nullptr, *zeros = nullptr;
-  PyObject* empty_strided_cuda = nullptr;  // torch.compile's; may be missing
+  PyObject* empty_strided_cuda = nullptr;
   PyObject *deterministic = nullptr, *accelerator_error = nullptr;
   PyObject *float32 = nullptr, *float16 = nullptr, *bfloat16 = nullptr, *complex64 = nullptr, *int32 = nullptr;
 
@@ -64,15 +64,16 @@ inline void Torch::load(const char* module) {
   const auto get = [](const Ref& object, const char* name) { return attribute(object.get(), name).release(); };
   const std::string here = "torch " + as_text(attribute(package.get(), "__version__").get());
   const Ref cuda = attribute(attribute(package.get(), "version").get(), "cuda");
-  if (cuda.get() == Py_None) refuse(module, here + " is here, a build without CUDA", newest);
+  const std::string other = "uv pip install --reinstall 'torch>=" MAMBA_STABLE_OLDEST_TORCH "' --torch-backend=cu" +
+                            std::to_string(CUDART_VERSION / 1000) + std::to_string(CUDART_VERSION % 1000 / 10);
+  if (cuda.get() == Py_None) refuse(module, here + " is here, a build without CUDA", other);
   const std::string built_for = as_text(cuda.get());
-  if (std::stoi(built_for) != CUDART_VERSION / 1000) refuse(module, here + " is here, for CUDA " + built_for, newest);
+  if (std::stoi(built_for) != CUDART_VERSION / 1000) refuse(module, here + " is here, for CUDA " + built_for, other);
 
   tensor = get(package, "Tensor");
   exchange = exchange_api(tensor);
   if (exchange == nullptr) refuse(module, here + " is here", newest);
   parameter = get(attribute(package.get(), "nn"), "Parameter");
-  no_subclasses = get(attribute(package.get(), "_C"), "DisableTorchFunctionSubclass");
   cuda_device = get(attribute(package.get(), "cuda"), "device");
   empty_like = get(package, "empty_like");
   zeros_like = get(package, "zeros_like");
@@ -85,9 +86,15 @@ inline void Torch::load(const char* module) {
   bfloat16 = get(package, "bfloat16");
   complex64 = get(package, "complex64");
   int32 = get(package, "int32");
-  const Ref guards(PyImport_ImportModule("torch._C._dynamo.guards"));
-  if (guards) empty_strided_cuda = PyObject_GetAttrString(guards.get(), "_empty_strided_cuda");
-  PyErr_Clear();
+  // Names with an underscore may go: what they are for is done without them then.
+  const auto optional = [](const char* module, const char* name) {
+    const Ref holder(PyImport_ImportModule(module));
+    PyObject* found = holder ? PyObject_GetAttrString(holder.get(), name) : nullptr;
+    if (found == nullptr) PyErr_Clear();
+    return found;
+  };
+  no_subclasses = optional("torch._C", "DisableTorchFunctionSubclass");
+  empty_strided_cuda = optional("torch._C._dynamo.guards", "_empty_strided_cuda");
 }
 
 inline PyObject* Torch::dtype_or_null(ScalarType type) const {

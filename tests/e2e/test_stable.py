@@ -1,0 +1,83 @@
+"""The real wheel with abi=stable: both projects in one, built for torch 2.11, used under it and under the newest torch."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+
+import pytest
+from support import ROOT, only_wheel, run
+
+TORCH = "torch==2.11.0"
+NEWEST = "torch==2.15.*"
+
+
+@pytest.fixture(scope="module")
+def env():
+    dropped = ("VIRTUAL_ENV", "PYTHONPATH", "CUDA_HOME", "CXX", "CC", "TORCH_CUDA_ARCH_LIST", "MAX_JOBS")
+    return {key: value for key, value in os.environ.items() if key not in dropped and not key.startswith("MAMBA_")}
+
+
+def fresh(folder, env, *packages):
+    run(sys.executable, "-m", "venv", folder, env=env, cwd=ROOT)
+    python = folder / "bin" / "python"
+    run(python, "-m", "pip", "install", "-q", *packages, env=env, cwd=ROOT)
+    return python
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory, env):
+    folder = tmp_path_factory.mktemp("stable")
+    python = fresh(folder / "venv", env, TORCH)
+    command = [python, "-m", "pip", "wheel", ".", "-w", folder / "dist", "--no-deps", "-v", "-C", "abi=stable"]
+    command += ["-C", "arch=9.0", "-C", "with-causal-conv1d=true"]
+    log = folder / "pip.log"
+    with log.open("w") as file:
+        # What is looked at is the binding: nvcc's fast mode makes slow kernels, in less than half of the time.
+        status = subprocess.run(
+            [str(part) for part in command], env={**env, "NVCC_APPEND_FLAGS": "-Ofc=max"}, cwd=ROOT, stdout=file,
+            stderr=file, check=False,
+        ).returncode  # fmt: skip
+    assert status == 0, log.read_text()[-6000:]
+    return only_wheel(folder / "dist")
+
+
+def test_its_name_and_metadata_tie_it_to_no_later_torch_and_python(wheel):
+    assert wheel.name.startswith("mamba_ssm_portable-2.3.2.post1-cp310-abi3-")
+    assert "manylinux_2_17_" in wheel.name
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        metadata = archive.read("mamba_ssm_portable-2.3.2.post1.dist-info/METADATA").decode()
+    assert {"selective_scan_cuda.abi3.so", "causal_conv1d_cuda.abi3.so"} <= set(names)
+    assert "Requires-Dist: torch>=2.10\n" in metadata
+
+
+def test_its_audit_finds_old_floors_and_no_symbol_of_torch(wheel, env):
+    data = json.loads(
+        run(sys.executable, "-m", "mamba_build_backend", "audit", "--json", wheel, env=env, cwd=ROOT).stdout
+    )
+    assert data["ok"] is True
+    assert len(data["extensions"]) == 2
+    for extension in data["extensions"]:
+        floor = extension["floor"]
+        numbers = {name: tuple(map(int, floor[name].split("."))) for name in ("glibc", "glibcxx", "cxxabi")}
+        assert numbers["glibc"] <= (2, 17)
+        assert numbers["glibcxx"] <= (3, 4, 19)
+        assert numbers["cxxabi"] <= (1, 3, 7)
+        abi = extension["abi"]
+        assert (abi["python"], abi["python_outside"], abi["torch_outside"]) == ("3.10", [], [])
+
+
+@pytest.mark.parametrize("torch", [TORCH, NEWEST])
+def test_it_installs_imports_and_answers_as_upstreams_own(wheel, env, tmp_path, torch):
+    python = fresh(tmp_path / "venv", env, torch, wheel)
+    done = run(python, "-m", "mamba_ssm_portable", env=env, cwd=tmp_path)
+    assert done.stdout.splitlines()[-1] in (
+        "all systems go",
+        "all that can be checked here is fine; unchecked without a GPU: GPU, kernels",
+    )
+    (site,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+    said = run(python, ROOT / "tests" / "stable" / "calls.py", "check", site, env=env, cwd=tmp_path).stdout
+    assert said.splitlines()[-1] == "2631 compared, 0 differ"
+    run(python, "-m", "pip", "check", env=env, cwd=tmp_path)

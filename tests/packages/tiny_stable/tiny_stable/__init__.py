@@ -1,0 +1,2 @@
+"""Imports its extension, as upstream does."""
+import tiny_stable_ext  # noqa: F401
