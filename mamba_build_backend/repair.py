@@ -177,7 +177,10 @@ def build_record(plan: BuildPlan, origins: Sequence[Mapping[str, Any]], floor: F
         "python": python,
         "upstream": origins[0],
         "companions": list(origins[1:]),
-        "flags": {"nvcc": list(plan.nvcc_flags), "cxx": [f"-std=c++{plan.target.cxx_standard}", *stable_flags(plan)]},
+        "flags": {
+            "nvcc": [*plan.nvcc_flags, *stable_flags(plan)],
+            "cxx": [f"-std=c++{plan.target.cxx_standard}", *stable_flags(plan)],
+        },
         "floor": {"promised": to_json(plan.floor), "measured": to_json(floor)},
         "plan": to_json(plan),
     }

@@ -42,9 +42,27 @@ def plan_cells(
                 ("[[exclude]]   with what tells it from the other",),
             )
             item = replace(item, id=f"{item.id}-{len(same) + 1}", plan=None, problems=(problem,))
+        elif served := next((other for other in out if _serves(other, item)), None):
+            problem = Problem(
+                "duplicate",
+                f"the wheel of {served.id} serves it",
+                "abi=stable makes one for every torch and Python of a CUDA major version",
+                ("[[exclude]]   with this cell's torch and Python",),
+            )
+            item = replace(item, plan=None, problems=(problem,))
         out.append(item)
     check_names(out)
     return tuple(out)
+
+
+def _serves(one: PlannedCell, other: PlannedCell) -> bool:
+    """Whether the wheel of one cell is the other's too."""
+    if one.plan is None or other.plan is None or one.problems or other.problems:
+        return False
+    stable = one.plan.abi.value.is_stable and other.plan.abi.value == one.plan.abi.value
+    majors = {version.Version(item.cuda).major for item in (one, other)}
+    same = one.title == other.title and one.plan.distribution == other.plan.distribution
+    return stable and same and len(majors) == 1
 
 
 def plan_cell(

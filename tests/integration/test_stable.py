@@ -117,22 +117,34 @@ print(selective_scan_cuda.fwd.__doc__)
     assert lines[5] == "Selective scan forward"
 
 
+NEWER_DLPACK = """
+import ctypes
+table = (ctypes.c_uint64 * 8)(2)
+new = ctypes.pythonapi.PyCapsule_New
+new.restype, new.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
+name = b"dlpack_exchange_api"
+class Tensor: __dlpack_c_exchange_api__ = new(ctypes.addressof(table), name, None)
+"""
+
+
 @pytest.mark.parametrize(
     ("torch", "says"),
     [
         ("", ["there is none", "python -m pip install 'torch>=2.10'"]),
         ("__version__ = '2.9.1+cu130'", ["torch 2.9.1+cu130 is here.", "python -m pip install 'torch>=2.10'"]),
         ("CUDA = None", ["torch 2.13.0 is here, a build without CUDA", "--torch-backend=cu130"]),
+        (NEWER_DLPACK, ["torch 2.13.0 is here, which shares tensors in a way", "install a newer build of it"]),
         ("CUDA = '12.8'", ["torch 2.13.0 is here, for CUDA 12.8", "uv pip install --reinstall 'torch>=2.10'"]),
     ],
-    ids=["none", "too old", "without CUDA", "another CUDA"],
+    ids=["none", "too old", "without CUDA", "another DLPack", "another CUDA"],
 )
 def test_a_torch_that_does_not_fit_is_told_by_the_extension_itself(
     compiled, torch_site, tmp_path, clean_env, torch, says
 ):
     modules(compiled, "mamba-ssm 2.3.2.post1", into=tmp_path)
     if torch:
-        text = f"__version__, CUDA = '2.13.0', '13.0'\n{torch}\nclass version: cuda = CUDA\nclass Tensor: pass\n"
+        start = "__version__, CUDA = '2.13.0', '13.0'\nclass Tensor: pass\n"
+        text = f"{start}{torch}\nclass version: cuda = CUDA\n"
         (tmp_path / "torch.py").write_text(text)
     libraries = str(next(torch_site.glob("nvidia/cu1*/lib")))
     # -S: without site-packages, where the real one lies; the folder is what python -c has in front.

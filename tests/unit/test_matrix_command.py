@@ -112,6 +112,16 @@ def test_what_the_file_shows_as_comments_is_understood(tmp_path):
     assert len(cells(matrix)) == 2 * (4 * 3 - 1) * 2 + 1
 
 
+def test_one_stable_wheel_serves_every_torch_and_python_of_a_cuda(tmp_path):
+    text = '[settings]\nabi = "stable"\n' + AXES.replace('"3.11"', '"3.11", "3.13"').replace(
+        '"2.11"]', '"2.11", "2.13"]'
+    )
+    first, *others = planned(tmp_path, text)
+    assert not first.problems
+    assert first.plan.local_version == "cu13"
+    assert [[item.found for item in other.problems] for other in others] == [[f"the wheel of {first.id} serves it"]] * 3
+
+
 def test_cells_are_all_combinations_but_the_excluded_and_then_the_included(tmp_path):
     text = '[axes]\nupstream = ["mamba-ssm==2.3.0", "causal_conv1d"]\npython = ["3.11", "3.12"]\ntorch = ["2.11", "2.15"]\n'
     text += '[[exclude]]\ntorch = "2.15"\npython = "3.11"\n[[exclude]]\nupstream = "mamba-ssm"\npython = "3.12"\n'

@@ -11,9 +11,6 @@
 #include "dlpack.h"
 #include "python.h"
 
-// The oldest torch that publishes DLPack's exchange API.
-#define MAMBA_STABLE_OLDEST_TORCH "2.10"
-
 namespace mamba_stable {
 
 using c10::ScalarType;
@@ -33,28 +30,30 @@ struct Torch {
 
 inline Torch torch;  // lives as long as the process, like the module
 
+// The build says for which torch and newer ones it is made, in torch's own encoding.
+inline std::string oldest_torch() {
+  return std::to_string(TORCH_TARGET_VERSION >> 56) + "." + std::to_string(TORCH_TARGET_VERSION >> 48 & 255);
+}
+
 [[noreturn]] inline void refuse(const char* module, const std::string& found, const std::string& fix) {
-  const std::string text = std::string(module) + " needs torch " MAMBA_STABLE_OLDEST_TORCH " or newer, built for CUDA " +
-                           std::to_string(CUDART_VERSION / 1000) + ", and " + found + ".\n  type: " + fix;
+  const std::string text = std::string(module) + " needs torch " + oldest_torch() + " or newer, built for CUDA " +
+                           std::to_string(CUDART_VERSION / 1000) + ", and " + found + ".\n  " + fix;
   PyErr_SetString(PyExc_ImportError, text.c_str());
   throw PythonError();
 }
 
-inline const dlpack::ExchangeApi* exchange_api(PyObject* tensor_type) {
-  Ref capsule(PyObject_GetAttrString(tensor_type, "__dlpack_c_exchange_api__"));
-  if (!capsule) {
-    PyErr_Clear();
-    return nullptr;
-  }
-  auto* header = static_cast<const dlpack::Header*>(PyCapsule_GetPointer(capsule.get(), dlpack::capsule_name));
-  if (header == nullptr) throw PythonError();
+// Null where the capsule holds no table of the version that is known here.
+inline const dlpack::ExchangeApi* exchange_api(PyObject* capsule) {
+  auto* header = static_cast<const dlpack::Header*>(PyCapsule_GetPointer(capsule, dlpack::capsule_name));
+  if (header == nullptr) PyErr_Clear();
   while (header != nullptr && header->major != dlpack::major_version) header = header->previous;
   auto* api = reinterpret_cast<const dlpack::ExchangeApi*>(header);
   return api != nullptr && api->view != nullptr && api->current_stream != nullptr ? api : nullptr;
 }
 
 inline void Torch::load(const char* module) {
-  const std::string newest = "python -m pip install 'torch>=" MAMBA_STABLE_OLDEST_TORCH "'";
+  const std::string fitting = "'torch>=" + oldest_torch() + "'";
+  const std::string newest = "type: python -m pip install " + fitting;
   Ref package(PyImport_ImportModule("torch"));
   if (!package) {
     if (!PyErr_ExceptionMatches(PyExc_ModuleNotFoundError)) throw PythonError();
@@ -64,15 +63,23 @@ inline void Torch::load(const char* module) {
   const auto get = [](const Ref& object, const char* name) { return attribute(object.get(), name).release(); };
   const std::string here = "torch " + as_text(attribute(package.get(), "__version__").get());
   const Ref cuda = attribute(attribute(package.get(), "version").get(), "cuda");
-  const std::string other = "uv pip install --reinstall 'torch>=" MAMBA_STABLE_OLDEST_TORCH "' --torch-backend=cu" +
-                            std::to_string(CUDART_VERSION / 1000) + std::to_string(CUDART_VERSION % 1000 / 10);
+  const std::string backend = std::to_string(CUDART_VERSION / 1000) + std::to_string(CUDART_VERSION % 1000 / 10);
+  const std::string other = "type: uv pip install --reinstall " + fitting + " --torch-backend=cu" + backend;
   if (cuda.get() == Py_None) refuse(module, here + " is here, a build without CUDA", other);
   const std::string built_for = as_text(cuda.get());
   if (std::stoi(built_for) != CUDART_VERSION / 1000) refuse(module, here + " is here, for CUDA " + built_for, other);
 
   tensor = get(package, "Tensor");
-  exchange = exchange_api(tensor);
-  if (exchange == nullptr) refuse(module, here + " is here", newest);
+  const Ref capsule(PyObject_GetAttrString(tensor, "__dlpack_c_exchange_api__"));
+  if (!capsule) {
+    PyErr_Clear();
+    refuse(module, here + " is here", newest);
+  }
+  exchange = exchange_api(capsule.get());
+  if (exchange == nullptr) {
+    refuse(module, here + " is here, which shares tensors in a way that this build does not know",
+           "install a newer build of it, or an older torch");
+  }
   parameter = get(attribute(package.get(), "nn"), "Parameter");
   cuda_device = get(attribute(package.get(), "cuda"), "device");
   empty_like = get(package, "empty_like");
