@@ -111,13 +111,15 @@ def build(
     return [BuiltWheel(Path(item["wheel"]), item["size"], item["sha256"], item["seconds"]) for item in built["wheels"]]
 
 
-def audit(wheel: StrPath, torch: StrPath | None = None, environ: Mapping[str, str] = os.environ) -> Report:
+def audit(
+    wheel: StrPath, torch: StrPath | None = None, environ: Mapping[str, str] = os.environ, *, require: str = ""
+) -> Report:
     """Read a finished wheel, anybody's: what it needs, which symbols set that, what GPU code it holds, and what is wrong.
 
     ``torch`` is the site-packages to look symbols up in; without it, this environment's. Needs pyelftools. Raises
     AuditError for a file that is no wheel; everything else that is wrong is in ``problems``.
     """
-    return frontend.audit(Path(wheel), Path(torch) if torch is not None else None, environ)
+    return frontend.audit(Path(wheel), Path(torch) if torch is not None else None, environ, require=require)
 
 
 def _plain(settings: Given) -> dict[str, str]:

@@ -6,28 +6,45 @@ file name is a promise too.
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import tempfile
 import zipfile
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ._compat import utils, version
 from .audit_abi import check_abi, read_abi
+from .audit_archive import check_archive, check_safe
 from .audit_types import Extension, Promise, Report
 from .elf import Needs, Providers, VersionNeed, read_needs
-from .errors import AuditError, Problem
+from .errors import FULL, AuditError, Problem, SettingsError
 from .repair import RECORD_NAME
 from .tables import Floor, load_tables
 from .variants import plain_name
 
+_DAMAGED = (
+    zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError, TypeError, RuntimeError, NotImplementedError, csv.Error
+)  # fmt: skip
+"""What zipfile, csv, json and the readers of what they hold raise for bytes that are no wheel's."""
+_MACHINES = {"x64": "x86_64", "AArch64": "aarch64"}
+
 _FAMILIES = (("glibc", "GLIBC"), ("glibcxx", "GLIBCXX"), ("cxxabi", "CXXABI"), ("gcc", "GCC"))
 
 
-def audit_wheel(wheel: Path, *, promise: Promise | None = None, libraries: Sequence[Path] = ()) -> Report:
+def audit_wheel(
+    wheel: Path,
+    *,
+    promise: Promise | None = None,
+    required: Promise | None = None,
+    libraries: Sequence[Path] = (),
+) -> Report:
     """Read the wheel and check it. ``libraries`` are files that may provide its unversioned symbols.
+
+    ``promise`` is what it must keep, by default what its record says; ``required`` what is asked of it beside that.
 
     Raises AuditError for a file that is no wheel; everything else that is wrong is a problem in the report.
     """
@@ -39,6 +56,8 @@ def audit_wheel(wheel: Path, *, promise: Promise | None = None, libraries: Seque
         ) from None
     try:
         with zipfile.ZipFile(wheel) as archive, tempfile.TemporaryDirectory(prefix="mamba-audit-") as folder:
+            check_safe(wheel, archive)
+            problems = check_archive(wheel, archive)
             names = [name for name in archive.namelist() if re.search(r"\.so(\.\d+)*$", name)]
             record = next(
                 (
@@ -49,20 +68,46 @@ def audit_wheel(wheel: Path, *, promise: Promise | None = None, libraries: Seque
                 None,
             )
             extensions = [_extension(Path(archive.extract(name, folder)), name, libraries) for name in names]
+        promise = promise or recorded_promise(record)
     except FileNotFoundError:
         raise AuditError(f"{wheel} is not there", "the path of a wheel is needed") from None
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
+    except _DAMAGED as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise  # the disk's, not the wheel's
         raise AuditError(
-            f"{wheel.name} is damaged or was cut off ({error})", "a whole file is needed", "download or build it again"
+            f"{wheel.name} is damaged or was cut off ({str(error).splitlines()[0] if str(error) else type(error).__name__})",
+            "a whole file is needed",
+            "download or build it again",
         ) from None
-    promise = promise or recorded_promise(record)
     tags = tuple(sorted(str(tag) for tag in tag_set))
-    problems = [
-        *_check_floors(tags, extensions, promise),
+    promises = [("the build promised", promise), *([("--require asks for", required)] if required else [])]
+    problems += [
+        *_check_tags(tags, extensions),
+        *_check_floors(tags, extensions, promises),
         *_check_content(extensions, promise, portable=_tag_glibc(tags) is not None),
+        *(item for who, asked in promises for item in _check_codes(extensions, asked.codes, who)),
         *(problem for item in extensions for problem in check_abi(item, _tag_python(tags), stable=promise.stable)),
     ]
     return Report(wheel.name, wheel.stat().st_size, tags, tuple(extensions), tuple(problems), record)
+
+
+def parse_required(text: str) -> Promise:
+    """What ``--require`` asks for, such as ``glibc=2.17,arch=8.0,arch=PTX``. Raises SettingsError."""
+    floors: dict[str, str] = {}
+    codes: list[str] = []
+    for item in text.split(","):
+        key, _, value = (part.strip() for part in item.partition("="))
+        if key in dict(_FAMILIES) and re.fullmatch(r"\d+(\.\d+)+", value):
+            floors[key] = value
+        elif key == "arch" and re.fullmatch(r"\d+\.\d|ptx", value.lower()):
+            codes.append(value.replace(".", "").upper())
+        else:
+            raise SettingsError(
+                f"--require: {item.strip()!r} says nothing that can be checked",
+                f"it takes {', '.join(dict(_FAMILIES))} with a version, and arch with a compute capability or PTX",
+                "--require glibc=2.17,arch=8.0",
+            )
+    return Promise(Floor(**floors) if floors else None, tuple(codes))
 
 
 def recorded_promise(record: dict[str, Any] | None) -> Promise:
@@ -130,6 +175,7 @@ def _extension(path: Path, name: str, libraries: Sequence[Path]) -> Extension:
             unresolved = tuple(symbol for symbol in needs.unversioned if providers.find(symbol) is None)
     return Extension(
         path=name,
+        machine=_MACHINES.get(needs.machine, needs.machine),
         size=path.stat().st_size,
         floor=floor,
         blockers=blockers,
@@ -165,10 +211,21 @@ def _tag_python(tags: Sequence[str]) -> str:
     return min(found, key=version.Version) if found else ""
 
 
-def _check_floors(tags: Sequence[str], extensions: Sequence[Extension], promise: Promise) -> list[Problem]:
-    caps: list[tuple[str, Floor]] = []
-    if promise.floor is not None:
-        caps.append(("the build promised", promise.floor))
+def _check_tags(tags: Sequence[str], extensions: Sequence[Extension]) -> Iterator[Problem]:
+    """What the file name says of machine and Python, against the binaries."""
+    undo = ("undo the renaming",)
+    for item in extensions:
+        if not any(tag.endswith((f"_{item.machine}", "-any")) for tag in tags):
+            yield Problem("machine", f"{item.path} is for {item.machine}", f"the file name says {tags[0]}", undo)
+        built = re.search(r"\.cpython-(\d+t?)-", item.path)
+        if built and not any(tag.split("-")[1] == f"cp{built[1]}" for tag in tags):
+            yield Problem("python", f"{item.path} is for CPython {built[1]}", f"the file name says {tags[0]}", undo)
+
+
+def _check_floors(
+    tags: Sequence[str], extensions: Sequence[Extension], promises: Sequence[tuple[str, Promise]]
+) -> list[Problem]:
+    caps = [(who, promise.floor) for who, promise in promises if promise.floor is not None]
     claimed = _tag_glibc(tags)
     if claimed is not None:
         row = load_tables().floor_row(claimed)
@@ -229,22 +286,17 @@ def _check_content(extensions: Sequence[Extension], promise: Promise, *, portabl
                     (),
                 )
             )
-    if promise.codes and extensions:
-        sass = {arch for item in extensions for arch, _ in item.sass}
-        ptx = {arch for item in extensions for arch, _ in item.ptx}
-        missing = [
-            code for code in promise.codes if (code == "PTX" and not ptx) or (code != "PTX" and code not in sass)
-        ]
-        if missing:
-            problems.append(
-                Problem(
-                    "gpu-code",
-                    f"there is no GPU code for {' '.join(missing)}",
-                    "the build was asked for it",
-                    ("-C verbose=true   (see nvcc's command lines)",),
-                )
-            )
     return problems
+
+
+def _check_codes(extensions: Sequence[Extension], codes: Sequence[str], who: str) -> list[Problem]:
+    sass = {arch for item in extensions for arch, _ in item.sass}
+    ptx = {arch for item in extensions for arch, _ in item.ptx}
+    missing = [code for code in codes if (code == "PTX" and not ptx) or (code != "PTX" and code not in sass)]
+    if not missing or not extensions:
+        return []
+    found = f"there is no GPU code for {' '.join(missing)}"
+    return [Problem("gpu-code", found, f"{who} it", ("-C verbose=true   (see nvcc's command lines)",))]
 
 
 def provider_libraries(torch_site: Path | None, cuda_home: Path | None, python_library: str | None) -> list[Path]:

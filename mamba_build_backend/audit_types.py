@@ -43,6 +43,8 @@ class Extension:
     """One shared library of the wheel. Sizes in bytes; ``unresolved`` is None where nothing could be looked up."""
 
     path: str
+    machine: str
+    """As in platform tags: ``x86_64``."""
     size: int
     floor: Floor
     blockers: tuple[tuple[str, str, str], ...]

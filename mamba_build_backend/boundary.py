@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import sys
@@ -12,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from .errors import INTERRUPTED, BackendError, StorageError
+from .errors import FULL, INTERRUPTED, BackendError, StorageError
 
 PREFIX = "mamba-build-backend: "
 EXIT_FILE = "_MAMBA_BACKEND_EXIT_FILE"
@@ -32,7 +31,7 @@ def user_errors() -> Iterator[None]:
         _print_error(error)
         raise _exit(error.exit_code) from None
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        if error.errno not in FULL:
             raise
         where = f"{error.filename or 'a folder'} cannot be written: {error.strerror}"
         full = StorageError(

@@ -99,6 +99,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SITE_PACKAGES",
         help="the torch to look symbols up in (default: this environment's)",
     )
+    audit.add_argument(
+        "--require",
+        metavar="WHAT",
+        help="fail where the wheel needs more, or holds less: glibc=2.17,glibcxx=3.4.19,arch=8.0,arch=PTX",
+    )
     audit.add_argument("--json", action="store_true", help="print JSON")
     audit.set_defaults(run=_audit)
     explain = commands.add_parser(
@@ -327,7 +332,7 @@ def _build(options: argparse.Namespace) -> int:
 def _audit(options: argparse.Namespace) -> int:
     from . import audit_report, frontend
 
-    result = frontend.audit(options.wheel, options.torch, os.environ)
+    result = frontend.audit(options.wheel, options.torch, os.environ, require=options.require or "")
     if options.json:
         _print_json(audit_report.audit_json(result))
     else:

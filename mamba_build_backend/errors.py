@@ -6,7 +6,11 @@ Every error says three things: what was found, what is needed, and what to type.
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""What an OSError says of a disk that takes no more."""
 
 
 @dataclass(frozen=True)

@@ -139,16 +139,17 @@ def _command(project: Path, folder: str, *, isolated: bool, environ: Mapping[str
     )
 
 
-def audit(wheel: Path, site: Path | None, environ: Mapping[str, str]) -> Report:
-    """Audit a wheel against the given torch, or this environment's."""
+def audit(wheel: Path, site: Path | None, environ: Mapping[str, str], *, require: str = "") -> Report:
+    """Audit a wheel against the given torch, or this environment's; ``require`` is the option's text."""
     try:
-        from .audit import audit_wheel, provider_libraries
+        from .audit import audit_wheel, parse_required, provider_libraries
     except ImportError as error:
         raise ToolError(
             f"this Python has no {error.name}",
             "audit reads ELF files with it",
             f"{os.path.basename(sys.executable)} -m pip install pyelftools packaging",
         ) from None
+    required = parse_required(require) if require else None
     if site is not None and not (site / "torch").is_dir():
         raise BackendError(
             f"there is no torch in {site}",
@@ -159,4 +160,4 @@ def audit(wheel: Path, site: Path | None, environ: Mapping[str, str]) -> Report:
         found = [item for item in probe_torches(Settings(), environ) if item.cuda and not item.problem]
         site = Path(found[0].site) if found else None
     libraries = provider_libraries(site, None, probe_machine().python_library) if site else []
-    return audit_wheel(wheel, libraries=libraries)
+    return audit_wheel(wheel, required=required, libraries=libraries)

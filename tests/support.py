@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import functools
+import hashlib
 import io
 import json
 import os
@@ -13,7 +15,7 @@ import sys
 import tarfile
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -104,6 +106,28 @@ def zip_of(path, files, top="mamba-v1.0"):
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in files.items():
             archive.writestr(f"{top}/{name}", data)
+    return path
+
+
+def record_row(name: str, data: bytes) -> str:
+    """A line of RECORD."""
+    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode("ascii")
+    return f"{name},sha256={digest},{len(data)}\n"
+
+
+def packed_wheel(folder: Path, files: Mapping[str, bytes], name: str, record: Callable[[str], str] = str) -> Path:
+    """A wheel of these files under this name; what is not given of its .dist-info is made; ``record`` may change RECORD."""
+    distribution, version, tag = name[: -len(".whl")].split("-", 2)
+    info = f"{distribution}-{version}.dist-info"
+    made = dict(files)
+    made.setdefault(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n".encode())
+    made.setdefault(f"{info}/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n".encode())
+    path = folder / name
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file, data in made.items():
+            archive.writestr(file, data)
+        rows = "".join(record_row(*item) for item in made.items())
+        archive.writestr(f"{info}/RECORD", record(f"{rows}{info}/RECORD,,\n"))
     return path
 
 

@@ -1,6 +1,7 @@
 """abi=stable: upstream's bindings compiled against our headers, called as upstream's own is, and wheels through pip."""
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import zipfile
 from dataclasses import replace
 
 import pytest
-from support import ROOT, copy_tiny, only_wheel, pip_wheel, record_of, run
+from support import ROOT, copy_tiny, only_wheel, packed_wheel, pip_wheel, record_of, run
 
 from mamba_build_backend import audit, audit_abi, parts, pipeline
 from mamba_build_backend.audit_types import Promise
@@ -229,9 +230,8 @@ def test_a_promise_that_is_broken_does_not_pass_the_audit(gxx, tmp_path, source,
     (tmp_path / "module.cpp").write_text(f'{body}extern "C" int PyInit_module() {{ return {source}; }}\n')
     library = tmp_path / "module.abi3.so"
     subprocess.run([gxx, "-shared", "-fPIC", tmp_path / "module.cpp", "-o", library], check=True)
-    wheel = tmp_path / "one-1-cp310-abi3-linux_x86_64.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.write(library, "module.abi3.so")
+    name = f"one-1-cp310-abi3-linux_{platform.machine()}.whl"
+    wheel = packed_wheel(tmp_path, {"module.abi3.so": library.read_bytes()}, name)
     report = audit.audit_wheel(wheel, promise=Promise(stable=stable))
     found = [f"{item.found}; {item.needed}" for item in report.problems]
     assert len(found) == bool(says), found

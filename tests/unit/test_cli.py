@@ -7,10 +7,9 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import zipfile
 
 import pytest
-from support import ROOT, lacking
+from support import ROOT, lacking, packed_wheel
 
 from mamba_build_backend import sources, upstream
 from mamba_build_backend.tables import load_tables
@@ -118,9 +117,7 @@ def test_audit_of_something_that_is_no_wheel_exits_with_6(clean_env, tmp_path, n
 
 
 def test_audit_of_a_pure_wheel_is_fine(clean_env, tmp_path):
-    wheel = tmp_path / "pure-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("pure.py", "")
+    wheel = packed_wheel(tmp_path, {"pure.py": b""}, "pure-1.0-py3-none-any.whl")
     done = run("audit", str(wheel), env=clean_env)
     assert done.returncode == 0
     assert "a pure Python wheel" in done.stdout
