@@ -112,14 +112,20 @@ def build(
 
 
 def audit(
-    wheel: StrPath, torch: StrPath | None = None, environ: Mapping[str, str] = os.environ, *, require: str = ""
+    wheel: StrPath,
+    torch: StrPath | Sequence[StrPath] | None = None,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    require: str = "",
 ) -> Report:
     """Read a finished wheel, anybody's: what it needs, which symbols set that, what GPU code it holds, and what is wrong.
 
-    ``torch`` is the site-packages to look symbols up in; without it, this environment's. Needs pyelftools. Raises
-    AuditError for a file that is no wheel; everything else that is wrong is in ``problems``.
+    ``torch`` is the site-packages to look symbols up in, or several; without it, this environment's. ``require`` is what is
+    asked of the wheel beside its own promises, such as ``glibc=2.17,arch=8.0``. Needs pyelftools. Raises AuditError for a
+    file that is no wheel, SettingsError for requirements that cannot be read; all else that is wrong is in ``problems``.
     """
-    return frontend.audit(Path(wheel), Path(torch) if torch is not None else None, environ, require=require)
+    sites = [] if torch is None else [torch] if isinstance(torch, (str, os.PathLike)) else list(torch)
+    return frontend.audit(Path(wheel), [Path(site) for site in sites], environ, require=require)
 
 
 def _plain(settings: Given) -> dict[str, str]:

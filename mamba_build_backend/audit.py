@@ -13,13 +13,14 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from email.parser import HeaderParser
 from pathlib import Path
 from typing import Any
 
-from ._compat import utils, version
+from ._compat import requirements, utils, version
 from .audit_abi import check_abi, read_abi
 from .audit_archive import check_archive, check_safe
-from .audit_types import Extension, Promise, Report
+from .audit_types import Extension, Promise, Provider, Report, TorchFit
 from .elf import Needs, Providers, VersionNeed, read_needs
 from .errors import FULL, AuditError, Problem, SettingsError
 from .repair import RECORD_NAME
@@ -40,9 +41,9 @@ def audit_wheel(
     *,
     promise: Promise | None = None,
     required: Promise | None = None,
-    libraries: Sequence[Path] = (),
+    torches: Sequence[Provider] = (),
 ) -> Report:
-    """Read the wheel and check it. ``libraries`` are files that may provide its unversioned symbols.
+    """Read the wheel and check it. ``torches`` are those in which its unversioned symbols are looked up.
 
     ``promise`` is what it must keep, by default what its record says; ``required`` what is asked of it beside that.
 
@@ -67,7 +68,10 @@ def audit_wheel(
                 ),
                 None,
             )
-            extensions = [_extension(Path(archive.extract(name, folder)), name, libraries) for name in names]
+            read = [(name, read_needs(path), path) for name in names for path in [Path(archive.extract(name, folder))]]
+            asked = requirement_of(archive)
+            fits = tuple(_torch_fit(item, read, asked) for item in torches)
+            extensions = [_extension(*item, fits[:1]) for item in read]
         promise = promise or recorded_promise(record)
     except FileNotFoundError:
         raise AuditError(f"{wheel} is not there", "the path of a wheel is needed") from None
@@ -83,12 +87,54 @@ def audit_wheel(
     promises = [("the build promised", promise), *([("--require asks for", required)] if required else [])]
     problems += [
         *_check_tags(tags, extensions),
+        *_check_torches(fits, asked),
         *_check_floors(tags, extensions, promises),
         *_check_content(extensions, promise, portable=_tag_glibc(tags) is not None),
         *(item for who, asked in promises for item in _check_codes(extensions, asked.codes, who)),
         *(problem for item in extensions for problem in check_abi(item, _tag_python(tags), stable=promise.stable)),
     ]
-    return Report(wheel.name, wheel.stat().st_size, tags, tuple(extensions), tuple(problems), record)
+    requirement = str(asked) if asked is not None else ""
+    return Report(wheel.name, wheel.stat().st_size, tags, tuple(extensions), tuple(problems), requirement, fits, record)
+
+
+def requirement_of(archive: zipfile.ZipFile) -> requirements.Requirement | None:
+    """What a wheel's metadata ask of torch; None where nothing."""
+    for name in archive.namelist():
+        if name.count("/") == 1 and name.endswith(".dist-info/METADATA"):
+            message = HeaderParser().parsestr(archive.read(name).decode("utf-8"))
+            for text in message.get_all("Requires-Dist") or []:
+                item = requirements.Requirement(str(text))
+                if utils.canonicalize_name(item.name) == "torch" and item.marker is None:
+                    return item
+    return None
+
+
+def _torch_fit(
+    torch: Provider, read: Sequence[tuple[str, Needs, Path]], asked: requirements.Requirement | None
+) -> TorchFit:
+    own = [path for _, _, path in read]
+    with Providers([*torch.libraries, *own]) as providers:
+        wanted = dict.fromkeys(symbol for _, needs, _ in read for symbol in needs.unversioned)
+        missing = [symbol for symbol in wanted if providers.find(symbol) is None]
+    # Symbols of CUDA's runtime carry a version, so it is the library's name that tells.
+    runtimes = {path.name for path in torch.libraries if path.name.startswith("libcudart.so.")}
+    needed = {name for _, needs, _ in read for name in needs.needed if name.startswith("libcudart.so.")}
+    known = {name for name in needed if any(runtime == name or runtime.startswith(f"{name}.") for runtime in runtimes)}
+    if runtimes:
+        missing += sorted(needed - known)
+    admitted = asked is None or not torch.version or asked.specifier.contains(torch.version, prereleases=True)
+    return TorchFit(torch.site, torch.version, admitted, tuple(missing))
+
+
+def _check_torches(fits: Sequence[TorchFit], asked: requirements.Requirement | None) -> Iterator[Problem]:
+    """One that the wheel asks for, and that lacks something; another is only reported."""
+    for fit in fits:
+        if fit.asked and fit.missing:
+            shown = ", ".join(fit.missing[:3]) + (" …" if len(fit.missing) > 3 else "")
+            where = f"torch {fit.version}".strip() if fit.version else f"the torch in {fit.site}"
+            found = f"{where}, with its CUDA and this Python, lacks {len(fit.missing)} of what the wheel needs: {shown}"
+            needed = "the import would fail" + (f", and the wheel asks for {asked}" if asked is not None else "")
+            yield Problem("undefined", found, needed, ())
 
 
 def parse_required(text: str) -> Promise:
@@ -166,13 +212,10 @@ def _number(need: VersionNeed) -> version.Version:
     return version.Version(need.version.partition("_")[2])
 
 
-def _extension(path: Path, name: str, libraries: Sequence[Path]) -> Extension:
-    needs = read_needs(path)
+def _extension(name: str, needs: Needs, path: Path, fits: Sequence[TorchFit]) -> Extension:
     floor, blockers = _floor(needs)
-    unresolved: tuple[str, ...] | None = None
-    if libraries:
-        with Providers([*libraries, path]) as providers:
-            unresolved = tuple(symbol for symbol in needs.unversioned if providers.find(symbol) is None)
+    asked = {*needs.unversioned, *needs.needed}
+    unresolved = tuple(name for name in fits[0].missing if name in asked) if fits else None
     return Extension(
         path=name,
         machine=_MACHINES.get(needs.machine, needs.machine),
@@ -266,16 +309,6 @@ def _check_content(extensions: Sequence[Extension], promise: Promise, *, portabl
                 )
             )
     for extension in extensions:
-        if extension.unresolved:
-            shown = ", ".join(extension.unresolved[:3]) + (" …" if len(extension.unresolved) > 3 else "")
-            problems.append(
-                Problem(
-                    "undefined",
-                    f"{extension.path}: {len(extension.unresolved)} symbols are in neither torch, Python nor CUDA: {shown}",
-                    "the import would fail",
-                    (),
-                )
-            )
         bad = [part for part in extension.rpath if not part.startswith("$ORIGIN")]
         if bad and portable:
             problems.append(
@@ -299,17 +332,15 @@ def _check_codes(extensions: Sequence[Extension], codes: Sequence[str], who: str
     return [Problem("gpu-code", found, f"{who} it", ("-C verbose=true   (see nvcc's command lines)",))]
 
 
-def provider_libraries(torch_site: Path | None, cuda_home: Path | None, python_library: str | None) -> list[Path]:
-    """The files in which a wheel's unversioned symbols must be found."""
-    out: list[Path] = []
-    if torch_site is not None:
-        out += sorted((torch_site / "torch" / "lib").glob("lib*.so"))
-        out += sorted(torch_site.glob("nvidia/*/lib/libcudart.so.*"))
+def provider(site: Path, release: str, cuda_home: Path | None, python_library: str | None) -> Provider:
+    """The torch in a site-packages with what it finds in the same process: CUDA's runtime and Python."""
+    out = sorted((site / "torch" / "lib").glob("lib*.so"))
+    out += sorted(site.glob("nvidia/*/lib/libcudart.so.*"))
     if cuda_home is not None:
         out += sorted(path for name in ("lib64", "lib") for path in (cuda_home / name).glob("libcudart.so*"))[:1]
     if python_library:
         out.append(Path(python_library))
-    return [path for path in out if path.is_file()]
+    return Provider(str(site), release, tuple(path for path in out if path.is_file()))
 
 
 def check_report(report: Report) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .audit_types import ABI_TABLE, AbiUse, Report
+from .audit_types import ABI_TABLE, AbiUse, Report, TorchFit
 from .facts import to_json
 
 
@@ -39,6 +39,7 @@ def audit_text(report: Report) -> str:
         )
         if item.abi:
             lines.append(f"    ABI       {_abi(item.abi)}")
+    lines += [f"  torch       {_fit(fit, report.requires_torch)}" for fit in report.torches]
     for problem in report.problems:
         first, *rest = problem.lines()
         lines += [f"problem: {first}", *rest]
@@ -57,3 +58,10 @@ def _abi(use: AbiUse) -> str:
     shims = f"{len(use.torch_shims)} functions of torch's stable C interface" if use.torch_shims else ""
     torch = f"{count} other symbols of torch's libraries" if count else ""
     return f"{python}; {' and '.join(filter(None, (shims, torch))) or 'no symbol of torch'}"
+
+
+def _fit(fit: TorchFit, asked: str) -> str:
+    name = fit.version or f"in {fit.site}"
+    shown = ", ".join(fit.missing[:3]) + (" …" if len(fit.missing) > 3 else "")
+    found = f"lacks {len(fit.missing)}: {shown}" if fit.missing else "has every symbol"
+    return f"{name} {found}" + ("" if fit.asked else f"; the wheel asks for {asked}")

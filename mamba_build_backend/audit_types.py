@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from .errors import Problem
@@ -22,6 +23,27 @@ class Promise:
     extensions: tuple[str, ...] = ()
     stable: bool = False
     """Whether it serves every later torch and Python."""
+
+
+@dataclass(frozen=True)
+class Provider:
+    """A torch that a wheel is held against: where it is, its version (empty where it is not known), and its libraries' files."""
+
+    site: str
+    version: str
+    libraries: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class TorchFit:
+    """How a wheel and one torch go together."""
+
+    site: str
+    version: str
+    asked: bool
+    """Whether the wheel's metadata admit this version; True where they, or the version, say nothing."""
+    missing: tuple[str, ...]
+    """Symbols and libraries that this torch, CUDA and Python do not have."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +76,7 @@ class Extension:
     ptx: tuple[tuple[str, int], ...]
     unversioned: int
     unresolved: tuple[str, ...] | None
+    """Of the first torch that was given."""
     abi: AbiUse | None = None
     """Of an ``.abi3.so``."""
 
@@ -67,5 +90,8 @@ class Report:
     tags: tuple[str, ...]
     extensions: tuple[Extension, ...]
     problems: tuple[Problem, ...]
+    requires_torch: str = ""
+    """What its metadata ask of torch, such as ``torch==2.11.*``."""
+    torches: tuple[TorchFit, ...] = ()
     record: dict[str, Any] | None = None
     schema: int = SCHEMA

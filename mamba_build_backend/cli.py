@@ -96,8 +96,10 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument(
         "--torch",
         type=Path,
+        action="append",
+        default=[],
         metavar="SITE_PACKAGES",
-        help="the torch to look symbols up in (default: this environment's)",
+        help="a torch to look symbols up in; more than once for several (default: this environment's)",
     )
     audit.add_argument(
         "--require",

@@ -20,7 +20,7 @@ from .boundary import EXIT_FILE
 from .errors import BackendError, BuildFailedError, PlanError, SettingsError, ToolError
 from .plan import BuildPlan
 from .probe.machine import probe_machine
-from .probe.torch import probe_torches
+from .probe.torch import probe_torches, read_torch
 from .process import say, stream
 from .settings import Settings, as_environment
 from .storage import hand_over, sha256
@@ -139,10 +139,10 @@ def _command(project: Path, folder: str, *, isolated: bool, environ: Mapping[str
     )
 
 
-def audit(wheel: Path, site: Path | None, environ: Mapping[str, str], *, require: str = "") -> Report:
-    """Audit a wheel against the given torch, or this environment's; ``require`` is the option's text."""
+def audit(wheel: Path, sites: Sequence[Path], environ: Mapping[str, str], *, require: str = "") -> Report:
+    """Audit a wheel against the given torches, or this environment's; ``require`` is the option's text."""
     try:
-        from .audit import audit_wheel, parse_required, provider_libraries
+        from .audit import audit_wheel, parse_required, provider
     except ImportError as error:
         raise ToolError(
             f"this Python has no {error.name}",
@@ -150,14 +150,16 @@ def audit(wheel: Path, site: Path | None, environ: Mapping[str, str], *, require
             f"{os.path.basename(sys.executable)} -m pip install pyelftools packaging",
         ) from None
     required = parse_required(require) if require else None
-    if site is not None and not (site / "torch").is_dir():
-        raise BackendError(
-            f"there is no torch in {site}",
-            "--torch takes a site-packages folder",
-            f"--torch $({os.path.basename(sys.executable)} -c 'import sysconfig; print(sysconfig.get_path(\"purelib\"))')",
-        )
-    if site is None:
-        found = [item for item in probe_torches(Settings(), environ) if item.cuda and not item.problem]
-        site = Path(found[0].site) if found else None
-    libraries = provider_libraries(site, None, probe_machine().python_library) if site else []
-    return audit_wheel(wheel, required=required, libraries=libraries)
+    for site in sites:
+        if not (site / "torch").is_dir():
+            raise BackendError(
+                f"there is no torch in {site}",
+                "--torch takes a site-packages folder",
+                f"--torch $({os.path.basename(sys.executable)} -c 'import sysconfig; print(sysconfig.get_path(\"purelib\"))')",
+            )
+    torches = [read_torch(site.absolute(), "option --torch") for site in sites]
+    if not sites:
+        torches = [item for item in probe_torches(Settings(), environ) if item.cuda and not item.problem][:1]
+    python = probe_machine().python_library
+    providers = [provider(Path(item.site), item.version, None, python) for item in torches]
+    return audit_wheel(wheel, required=required, torches=providers)

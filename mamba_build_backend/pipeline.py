@@ -152,10 +152,10 @@ def build_wheel(job: Job, directory: str) -> str:
         if plan.repair:
             wheel = repair.repair_wheel(plan, wheel, shop)
         assert plan.torch.value is not None
-        libraries = audit.provider_libraries(
-            Path(plan.torch.value.site), tools.cuda_home, job.facts.machine.python_library
+        torch = audit.provider(
+            Path(plan.torch.value.site), plan.torch.value.version, tools.cuda_home, job.facts.machine.python_library
         )
-        report = audit.audit_wheel(wheel, promise=audit.recorded_promise(record), libraries=libraries)
+        report = audit.audit_wheel(wheel, promise=audit.recorded_promise(record), torches=[torch])
         audit.check_report(report)
         # pip reads the name of what a hook hands over, and refuses one with a label: there the file alone says it.
         label = "" if job.facts.frontend.startswith("pip") else plan.variant

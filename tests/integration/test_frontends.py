@@ -16,7 +16,7 @@ from pathlib import Path
 
 from support import ROOT, copy_tiny, interruptible, lacking, only_wheel, pip_wheel, run, without_local_nvcc
 
-from mamba_build_backend import audit
+from mamba_build_backend import api
 
 TAG = f"cp{sys.version_info.major}{sys.version_info.minor}"
 USE = "import torch, tiny_cuda_ext as t; print(t.lines(3)); t.scale()\ntry: t.thrown()\nexcept ValueError as error: print('caught', error)"
@@ -31,12 +31,6 @@ def used(wheel, folder, env):
     return done.stdout
 
 
-def libraries(torch_site):
-    from mamba_build_backend.probe.machine import probe_machine
-
-    return audit.provider_libraries(torch_site, None, probe_machine().python_library)
-
-
 def test_pip_isolated_makes_one_portable_wheel_that_works(tiny, env, tmp_path, torch_site):
     done = pip_wheel(tiny, tmp_path / "dist", env)
     wheel = only_wheel(tmp_path / "dist")
@@ -45,7 +39,7 @@ def test_pip_isolated_makes_one_portable_wheel_that_works(tiny, env, tmp_path, t
     assert "compiling this project" in done.stdout + done.stderr
     assert "[2/2]" in done.stdout + done.stderr, "progress is shown"
 
-    report = audit.audit_wheel(wheel, libraries=libraries(torch_site))
+    report = api.audit(wheel, torch_site)
     assert report.problems == ()
     (extension,) = report.extensions
     assert extension.rpath == ()
@@ -371,4 +365,27 @@ def test_audit_finds_what_is_wrong_with_a_wheel(tiny, env, tmp_path, torch_site)
         check=False,
     )
     assert "not looked up" not in done.stdout
-    assert "symbols are in neither torch, Python nor CUDA" in done.stdout
+    assert "lacks" in done.stdout
+
+
+def test_audit_says_with_which_of_several_torches_a_wheel_works(tiny, env, tmp_path, torch_site):
+    done = cli_build(tiny, env, tmp_path)
+    assert done.returncode == 0, done.stderr
+    other = tmp_path / "other"
+    (other / "torch" / "lib").mkdir(parents=True)
+    (other / "torch" / "version.py").write_text("__version__ = '2.12.1+cu130'\ncuda = '13.0'\nhip = None\n")
+    command = [sys.executable, "-m", "mamba_build_backend", "audit", only_wheel(tmp_path / "dist")]
+    done = run(*command, "--torch", torch_site, "--torch", other, env=env, cwd=tmp_path / "tiny")
+    lines = [line.split(None, 1)[1] for line in done.stdout.splitlines() if line.startswith("  torch ")]
+    assert re.fullmatch(rf"{re.escape(version('torch'))}(\+\w+)? has every symbol", lines[0])
+    assert lines[1].startswith("2.12.1+cu130 lacks ")
+    assert lines[1].endswith("; the wheel asks for torch==2.11.*")
+    data = json.loads(run(*command, "--json", "--torch", other, env=env, cwd=tmp_path / "tiny").stdout)
+    assert data["ok"] is True
+    assert data["requires_torch"] == "torch==2.11.*"
+    assert [(fit["version"], fit["asked"]) for fit in data["torches"]] == [("2.12.1+cu130", False)]
+    # The same torch under a version that the wheel asks for is a problem.
+    (other / "torch" / "version.py").write_text("__version__ = '2.11.1+cu130'\ncuda = '13.0'\nhip = None\n")
+    done = run(*command, "--torch", other, env=env, cwd=tmp_path / "tiny", check=False)
+    assert done.returncode == 6
+    assert "torch 2.11.1+cu130, with its CUDA and this Python, lacks" in done.stdout
