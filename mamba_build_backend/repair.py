@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import variants
+from . import stable, variants
 from .facts import Machine, to_json
 from .metadata import dist_info_name, write_dist_info_files
 from .plan import BuildPlan
 from .process import stream
 from .storage import emptied
 from .tables import Floor, minor
-from .upstream import failed, stable_flags
+from .upstream import failed
 from .workshop import Workshop
 
 PAYLOAD = Path(__file__).with_name("payload")
@@ -178,8 +178,8 @@ def build_record(plan: BuildPlan, origins: Sequence[Mapping[str, Any]], floor: F
         "upstream": origins[0],
         "companions": list(origins[1:]),
         "flags": {
-            "nvcc": [*plan.nvcc_flags, *stable_flags(plan)],
-            "cxx": [f"-std=c++{plan.target.cxx_standard}", *stable_flags(plan)],
+            "nvcc": [*plan.nvcc_flags, *stable.flags(plan)],
+            "cxx": [f"-std=c++{plan.target.cxx_standard}", *stable.flags(plan)],
         },
         "floor": {"promised": to_json(plan.floor), "measured": to_json(floor)},
         "plan": to_json(plan),

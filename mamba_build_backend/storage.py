@@ -165,3 +165,11 @@ def hand_over(file: Path, directory: Path, name: str = "") -> Path:
         finally:
             draft.unlink(missing_ok=True)
     return final
+
+
+def link_to(target: Path, link: Path) -> Path:
+    """Make ``link`` a symbolic link to ``target``, whatever it was; return it."""
+    if not link.is_symlink() or os.readlink(link) != str(target):
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+    return link

@@ -10,17 +10,15 @@ import sysconfig
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from . import stable
 from .errors import BuildFailedError
 from .plan import BuildPlan
 from .process import Echo, stream
-from .storage import emptied
+from .storage import emptied, link_to
 from .workshop import Toolchain, Workshop
 
 CHILD = Path(__file__).with_name("_child.py")
-STABLE = Path(__file__).with_name("stable")
-"""Headers with torch's names that take the place of its C++ ones in a build with ``abi=stable``."""
 
 
 def build_raw_wheel(plan: BuildPlan, tree: Path, tools: Toolchain, shop: Workshop) -> Path:
@@ -62,45 +60,21 @@ def run_setup(plan: BuildPlan, tree: Path, arguments: list[str], shop: Workshop,
         raise BuildFailedError(f"{tree.name} has no setup.py", "the backend wraps projects that build with setuptools")
     first, last = _torch_path(plan, shop.folder)
     standard = f"-std=c++{plan.target.cxx_standard}"
-    stable = stable_flags(plan)
+    flags = stable.flags(plan)
     spec = {
         "setup": str(tree / "setup.py"),
         "arguments": arguments,
         "path_first": first,
         "path_last": last,
-        "nvcc_flags": [*plan.nvcc_flags, standard, *stable, "-ccbin", str(tools.cxx)] if tools else [],
-        "cxx_flags": [standard, *stable],
-        "stable": stable_extension(shop.folder) if stable else None,
+        "nvcc_flags": [*plan.nvcc_flags, standard, *flags, "-ccbin", str(tools.cxx)] if tools else [],
+        "cxx_flags": [standard, *flags],
+        "stable": stable.extension(shop.folder) if flags else None,
     }
     path = shop.folder / "child.json"
     path.write_text(json.dumps(spec, indent=1), encoding="utf-8")
     progress = Progress(shop.echo, verbose=shop.verbose)
     env = build_environment(plan, tools, shop.environ)
     return stream([sys.executable, CHILD, path], env=env, cwd=tree, log=shop.log, echo=progress)
-
-
-def stable_flags(plan: BuildPlan) -> list[str]:
-    """Compiler flags of a build with ``abi=stable``; none for another."""
-    abi = plan.abi.value
-    if not abi.is_stable:
-        return []
-    major, minor = (int(part) for part in abi.torch_min.split("."))
-    # With it every header of torch that is not stable is an error; the encoding is torch/csrc/stable/version.h's.
-    return [f"-DTORCH_TARGET_VERSION=0x{major << 56 | minor << 48:016x}"]
-
-
-def stable_extension(folder: Path) -> dict[str, Any]:
-    """What ``_child.py`` makes of upstream's ``CUDAExtension`` for a build with ``abi=stable``."""
-    # Compile lines take no blanks in a path: the build folder has none.
-    include = link_to(STABLE / "include", folder / "stable")
-    # torch's headers are templates with default visibility: what of them is compiled into two libraries must stay apart.
-    exports = folder / "exports.map"
-    exports.write_text("{ global: PyInit_*; local: *; };\n", encoding="ascii")
-    return {
-        "include_dir": str(include),
-        "libraries": ["cudart"],
-        "link_flags": [f"-Wl,--version-script={exports}", "-ldl"],
-    }
 
 
 def _torch_path(plan: BuildPlan, work: Path) -> tuple[list[str], list[str]]:
@@ -113,14 +87,6 @@ def _torch_path(plan: BuildPlan, work: Path) -> tuple[list[str], list[str]]:
     alone.mkdir(exist_ok=True)
     link_to(site / "torch", alone / "torch")
     return [str(alone)], [str(site)]
-
-
-def link_to(target: Path, link: Path) -> Path:
-    """Make ``link`` a symbolic link to ``target``, whatever it was; return it."""
-    if not link.is_symlink() or os.readlink(link) != str(target):
-        link.unlink(missing_ok=True)
-        link.symlink_to(target)
-    return link
 
 
 def build_environment(plan: BuildPlan, tools: Toolchain | None, environ: Mapping[str, str]) -> dict[str, str]:

@@ -12,13 +12,12 @@ from dataclasses import replace
 import pytest
 from support import ROOT, copy_tiny, only_wheel, packed_wheel, pip_wheel, record_of, run
 
-from mamba_build_backend import audit, audit_abi, parts, pipeline
+from mamba_build_backend import audit, audit_abi, parts, pipeline, stable
 from mamba_build_backend.audit_types import Promise
 from mamba_build_backend.elf import read_needs
 from mamba_build_backend.plan import decide
 from mamba_build_backend.storage import work_folder
 from mamba_build_backend.tables import load_tables
-from mamba_build_backend.upstream import STABLE, stable_extension, stable_flags
 from mamba_build_backend.workshop import Workshop
 
 HERE = ROOT / "tests" / "stable"
@@ -57,7 +56,7 @@ def compiled(trees, gxx, torch_site, tmp_path_factory):
         text = b"".join((tree / folder / name).read_bytes() for name in (binding, binding.replace(".cpp", ".h")))
         if text not in known:
             known[text] = tmp_path_factory.mktemp(module) / f"{module}.abi3.so"
-            includes = (STABLE / "include", tree / folder, torch_site / "torch" / "include", cuda / "include")
+            includes = (stable.INCLUDE, tree / folder, torch_site / "torch" / "include", cuda / "include")
             command = [
                 gxx,
                 "-O1",
@@ -66,12 +65,12 @@ def compiled(trees, gxx, torch_site, tmp_path_factory):
                 "-shared",
                 "-Wall",
                 "-Werror=return-type",
-                *stable_flags(plan),
+                *stable.flags(plan),
             ]
             command += [f"-DTORCH_EXTENSION_NAME={module}", f"-I{sysconfig.get_path('include')}"]
             command += [f"-I{include}" for include in includes]
             command += [tree / folder / binding, HERE / launchers, "-o", known[text], library]
-            command += stable_extension(known[text].parent)["link_flags"]
+            command += stable.extension(known[text].parent)["link_flags"]
             done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
             assert done.returncode == 0, f"{title}\n{done.stderr[-4000:]}"
         out[title] = known[text]
@@ -215,7 +214,7 @@ def test_a_binding_that_uses_more_of_torch_is_told_so(tmp_path, torch_site, gxx,
 
 
 @pytest.mark.parametrize(
-    ("source", "stable", "says"),
+    ("source", "promised", "says"),
     [
         ("PyObject_Vectorcall(0, 0, 0, 0)", False, "needs Python 3.12; the tag promises Python 3.10"),
         ("_PyLong_Sign(0)", False, "needs _PyLong_Sign, which Python may change"),
@@ -224,7 +223,7 @@ def test_a_binding_that_uses_more_of_torch_is_told_so(tmp_path, torch_site, gxx,
         ("aoti_torch_get_dim(0, 0)", True, ""),
     ],
 )
-def test_a_promise_that_is_broken_does_not_pass_the_audit(gxx, tmp_path, source, stable, says):
+def test_a_promise_that_is_broken_does_not_pass_the_audit(gxx, tmp_path, source, promised, says):
     name = source.partition("(")[0]
     body = f'extern "C" int {name}(...){" { return 1; }" if name == "mine" else ";"}\n'
     (tmp_path / "module.cpp").write_text(f'{body}extern "C" int PyInit_module() {{ return {source}; }}\n')
@@ -232,7 +231,7 @@ def test_a_promise_that_is_broken_does_not_pass_the_audit(gxx, tmp_path, source,
     subprocess.run([gxx, "-shared", "-fPIC", tmp_path / "module.cpp", "-o", library], check=True)
     name = f"one-1-cp310-abi3-linux_{platform.machine()}.whl"
     wheel = packed_wheel(tmp_path, {"module.abi3.so": library.read_bytes()}, name)
-    report = audit.audit_wheel(wheel, promise=Promise(stable=stable))
+    report = audit.audit_wheel(wheel, promise=Promise(stable=promised))
     found = [f"{item.found}; {item.needed}" for item in report.problems]
     assert len(found) == bool(says), found
     assert all(says in line for line in found)
