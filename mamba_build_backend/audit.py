@@ -258,7 +258,8 @@ def _check_tags(tags: Sequence[str], extensions: Sequence[Extension]) -> Iterato
     """What the file name says of machine and Python, against the binaries."""
     undo = ("undo the renaming",)
     for item in extensions:
-        if not any(tag.endswith((f"_{item.machine}", "-any")) for tag in tags):
+        known = item.machine in _MACHINES.values()
+        if known and not any(tag.endswith((f"_{item.machine}", "-any")) for tag in tags):
             yield Problem("machine", f"{item.path} is for {item.machine}", f"the file name says {tags[0]}", undo)
         built = re.search(r"\.cpython-(\d+t?)-", item.path)
         if built and not any(tag.split("-")[1] == f"cp{built[1]}" for tag in tags):
