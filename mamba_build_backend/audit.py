@@ -90,7 +90,7 @@ def audit_wheel(
         *_check_torches(fits, asked),
         *_check_floors(tags, extensions, promises),
         *_check_content(extensions, promise, portable=_tag_glibc(tags) is not None),
-        *(item for who, asked in promises for item in _check_codes(extensions, asked.codes, who)),
+        *(item for who, kept in promises for item in _check_codes(extensions, kept.codes, who)),
         *(problem for item in extensions for problem in check_abi(item, _tag_python(tags), stable=promise.stable)),
     ]
     requirement = str(asked) if asked is not None else ""
@@ -130,9 +130,8 @@ def _check_torches(fits: Sequence[TorchFit], asked: requirements.Requirement | N
     """One that the wheel asks for, and that lacks something; another is only reported."""
     for fit in fits:
         if fit.asked and fit.missing:
-            shown = ", ".join(fit.missing[:3]) + (" …" if len(fit.missing) > 3 else "")
             where = f"torch {fit.version}".strip() if fit.version else f"the torch in {fit.site}"
-            found = f"{where}, with its CUDA and this Python, lacks {len(fit.missing)} of what the wheel needs: {shown}"
+            found = f"{where}, with its CUDA and this Python, lacks {len(fit.missing)} of what the wheel needs: {fit.shown}"
             needed = "the import would fail" + (f", and the wheel asks for {asked}" if asked is not None else "")
             yield Problem("undefined", found, needed, ())
 

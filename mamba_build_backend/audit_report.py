@@ -62,6 +62,5 @@ def _abi(use: AbiUse) -> str:
 
 def _fit(fit: TorchFit, asked: str) -> str:
     name = fit.version or f"in {fit.site}"
-    shown = ", ".join(fit.missing[:3]) + (" …" if len(fit.missing) > 3 else "")
-    found = f"lacks {len(fit.missing)}: {shown}" if fit.missing else "has every symbol"
+    found = f"lacks {len(fit.missing)}: {fit.shown}" if fit.missing else "has every symbol"
     return f"{name} {found}" + ("" if fit.asked else f"; the wheel asks for {asked}")

@@ -45,6 +45,11 @@ class TorchFit:
     missing: tuple[str, ...]
     """Symbols and libraries that this torch, CUDA and Python do not have."""
 
+    @property
+    def shown(self) -> str:
+        """The first of what is missing."""
+        return ", ".join(self.missing[:3]) + (" …" if len(self.missing) > 3 else "")
+
 
 @dataclass(frozen=True)
 class AbiUse:
