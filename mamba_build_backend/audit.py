@@ -131,7 +131,9 @@ def _check_torches(fits: Sequence[TorchFit], asked: requirements.Requirement | N
     for fit in fits:
         if fit.asked and fit.missing:
             where = f"torch {fit.version}".strip() if fit.version else f"the torch in {fit.site}"
-            found = f"{where}, with its CUDA and this Python, lacks {len(fit.missing)} of what the wheel needs: {fit.shown}"
+            found = (
+                f"{where}, with its CUDA and this Python, lacks {len(fit.missing)} of what the wheel needs: {fit.shown}"
+            )
             needed = "the import would fail" + (f", and the wheel asks for {asked}" if asked is not None else "")
             yield Problem("undefined", found, needed, ())
 
