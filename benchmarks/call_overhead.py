@@ -73,7 +73,7 @@ def load_modules(wheels: list[Path], folder: Path) -> dict[str, ModuleType]:
     return found
 
 
-def scan_arguments(batch: int, dim: int, length: int, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+def scan_arguments(batch: int, dim: int, length: int, *, dtype: torch.dtype) -> dict[str, torch.Tensor]:
     """Arguments of the scan, with B and C that vary along the sequence, as a Mamba block makes them."""
     generator = torch.Generator("cuda").manual_seed(0)
 

@@ -9,4 +9,6 @@ from .boundary import user_errors
 with user_errors():
     from .cli import main
 
-    sys.exit(main())
+    status = main()
+    sys.stdout.flush()
+    sys.exit(status)

@@ -30,6 +30,10 @@ def user_errors() -> Iterator[None]:
     except BackendError as error:
         _print_error(error)
         raise _exit(error.exit_code) from None
+    except BrokenPipeError:
+        # ``audit --json | head``: who read has gone, and Python must not complain of it once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise _exit(128 + signal.SIGPIPE) from None
     except OSError as error:
         if error.errno not in FULL:
             raise

@@ -35,6 +35,7 @@ def main() -> int:
             [python, "-m", "ruff", "check", "."],
             [python, "-m", "ruff", "format", "--check", "."],
             [python, "-m", "mypy"],
+            [python, "-m", "mypy", "--config-file", "tests/mypy.ini"],
             [python, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", site],
             [python, "-m", "pytest", *(["-m", "unit"] if options.tier == "fast" else ["--no-skips"]), *rest],
         ]

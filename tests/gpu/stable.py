@@ -89,14 +89,13 @@ def scan_cases() -> Iterator[dict[str, Any]]:
 NAMES = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias")
 
 
-def same(
-    ours: Sequence[Any], theirs: Sequence[Any], again: Sequence[Sequence[Any]] = (), sums: range = range(0)
-) -> None:
-    """Raise unless both are alike: type, strides and bits.
+def same(pair: Sequence[Sequence[Any]], again: Sequence[Sequence[Any]] = (), sums: range = range(0)) -> None:
+    """Raise unless both, ours and theirs, are alike: type, strides and bits.
 
     Outputs whose numbers are ``sums`` are added up by atomics, in any order: they may differ as much as repetitions of theirs,
     ``again``, differ among themselves.
     """
+    ours, theirs = pair
     assert len(ours) == len(theirs), (len(ours), len(theirs))
     for index, (one, other) in enumerate(zip(ours, theirs)):
         if other is None:
@@ -127,7 +126,7 @@ def scan_is_equal(pairs: dict[str, Modules]) -> str:
         forward = [given[name] for name in NAMES]
         for softplus in (False, True):
             results = [module.fwd(*forward, softplus) for module in (ours, theirs)]
-            same(*results)
+            same(results)
             out, x = results[1][0], results[1][1]
             for recompute in (False, True) if given["z"] is not None else (False,):
                 dout = torch.ones_like(out) * 0.5
@@ -135,13 +134,13 @@ def scan_is_equal(pairs: dict[str, Modules]) -> str:
                 results = [module.bwd(*forward, *rest) for module in (ours, theirs)]
                 # dA, dB, dC, dD and ddelta_bias are added up over blocks.
                 again = [] if single(given) else [theirs.bwd(*forward, *rest) for _ in range(8)]
-                same(*results, again, range(2, 7) if again else range(0))
+                same(results, again, range(2, 7) if again else range(0))
                 cases += 1
             if given["z"] is not None:
                 dz = [torch.empty_like(given["z"]) for _ in range(2)]
                 made = [m.bwd(*forward, dout, x, out, d, softplus, False) for m, d in zip((ours, theirs), dz)]
                 assert made[0][7] is dz[0] and made[1][7] is dz[1]
-                same([dz[0]], [dz[1]])
+                same([[dz[0]], [dz[1]]])
     return f"{cases} backward cases, {COUNTED}"
 
 
@@ -192,10 +191,10 @@ def conv_is_equal(pairs: dict[str, Modules]) -> str:
         for silu, deterministic in itertools.product((False, True), (False, True)):
             torch.use_deterministic_algorithms(deterministic)
             try:
-                same(*(forward_conv(module, given, silu) for module in (ours, theirs)))
+                same([forward_conv(module, given, silu) for module in (ours, theirs)])
                 backward = [backward_conv(module, given, silu) for module in (ours, theirs)]
                 again = [] if deterministic else [backward_conv(theirs, given, silu) for _ in range(8)]
-                same(*backward, again, range(1, 3) if again else range(0))
+                same(backward, again, range(1, 3) if again else range(0))
             finally:
                 torch.use_deterministic_algorithms(False)
             cases += 1
@@ -206,7 +205,7 @@ def conv_is_equal(pairs: dict[str, Modules]) -> str:
             lengths = torch.zeros(x.shape[0], device="cuda", dtype=torch.int32)
             assert module.causal_conv1d_update(x[..., :1], state, weight, bias, out, True, lengths, None) is None
             steps.append([out, state])
-        same(*steps)
+        same(steps)
     return f"{cases} backward cases, {COUNTED}"
 
 
@@ -244,7 +243,7 @@ def determinism_is_asked_each_time(pairs: dict[str, Modules]) -> str:
                 steady = [all(torch.equal(run[0], other) for other in run) for run in runs]
                 if value == "1" or (value is None and asked):
                     assert steady == [True, True], (value, asked, steady)
-                    same([runs[0][0]], [runs[1][0]])
+                    same([[runs[0][0]], [runs[1][0]]])
                 said.append(f"{value}/{asked}:{''.join('ny'[one] for one in steady)}")
     finally:
         torch.use_deterministic_algorithms(False)
@@ -343,14 +342,14 @@ def streams_are_kept(pairs: dict[str, Modules]) -> str:
             late.copy_(source)
             out = module.fwd(late, *call[1:], True)[0]
         stream.synchronize()
-        same([out], [expected])
+        same([[out], [expected]])
         graph = torch.cuda.CUDAGraph()
         static = source.clone()
         with torch.cuda.graph(graph):
             recorded = module.fwd(static, *call[1:], True)[0]
         graph.replay()
         torch.cuda.synchronize()
-        same([recorded], [expected])
+        same([[recorded], [expected]])
     return ""
 
 
@@ -368,10 +367,10 @@ def other_devices_are_guarded(pairs: dict[str, Modules]) -> str:
         assert torch.cuda.current_device() == 0 and out.device.index == 1 and back[0].device.index == 1
         torch.cuda.synchronize(1)
         results.append([out, *back[:2]])
-    same(*results)
+    same(results)
     conv = next(conv_cases())
     moved = {key: value.to("cuda:1") if value is not None else None for key, value in conv.items()}
-    same(*(forward_conv(module, moved, True) for module in pairs[CONV]))
+    same([forward_conv(module, moved, True) for module in pairs[CONV]])
     assert torch.cuda.current_device() == 0
     return "(2 GPUs)"
 
@@ -390,11 +389,11 @@ def python_sees_the_same(pairs: dict[str, Modules]) -> str:
         lambda t: t.clone().requires_grad_(),
     ):
         wrapped = [change(item) if item is not None else None for item in call]
-        same(*(module.fwd(*wrapped, True) for module in pairs[SCAN]))
+        same([module.fwd(*wrapped, True) for module in pairs[SCAN]])
     with torch.autocast("cuda", dtype=torch.bfloat16):
-        same(*(module.fwd(*call, True) for module in pairs[SCAN]))
+        same([module.fwd(*call, True) for module in pairs[SCAN]])
     with torch.inference_mode():
-        same(*(module.fwd(*call, True) for module in pairs[SCAN]))
+        same([module.fwd(*call, True) for module in pairs[SCAN]])
     breaks = []
     for module in pairs[SCAN]:
 
@@ -406,7 +405,7 @@ def python_sees_the_same(pairs: dict[str, Modules]) -> str:
         breaks.append((explained.graph_count, explained.graph_break_count))
         torch._dynamo.reset()
         compiled = torch.compile(block, backend="eager")(call[0])
-        same([compiled], [block(call[0])])
+        same([[compiled], [block(call[0])]])
     assert breaks[0] == breaks[1], breaks
     return f"(graphs, breaks: {breaks[0]})"
 

@@ -89,3 +89,12 @@ def test_a_bug_keeps_its_traceback(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "ZeroDivisionError" in done.stderr
     assert "Traceback" in done.stderr
+
+
+def test_a_reader_that_leaves_is_no_error_of_ours():
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "mamba_build_backend", "doctor", "--schema"]
+    done = subprocess.run(command, cwd=ROOT, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
