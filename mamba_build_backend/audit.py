@@ -6,34 +6,35 @@ file name is a promise too.
 
 from __future__ import annotations
 
-import csv
-import json
 import re
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
-from email.parser import HeaderParser
 from pathlib import Path
 from typing import Any
 
 from ._compat import requirements, utils, version
 from .audit_abi import check_abi, read_abi
-from .audit_archive import check_archive, check_safe
+from .audit_archive import read_archive
 from .audit_types import Extension, Promise, Provider, Report, TorchFit
-from .elf import Needs, Providers, VersionNeed, read_needs
-from .errors import FULL, AuditError, Problem, SettingsError
+from .elf import Needs, Providers, read_needs
+from .errors import AuditError, Problem, SettingsError
+from .floors import (
+    FAMILIES,
+    Asked,
+    EffectiveFloor,
+    TorchNeeds,
+    effective_floor,
+    floor_of,
+    highest,
+    larger,
+    recorded_torch,
+)
+from .probe.needs import newest_needs
 from .repair import RECORD_NAME
 from .tables import Floor, load_tables
 from .variants import plain_name
 
-_DAMAGED = (
-    zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError, TypeError, RuntimeError, NotImplementedError, csv.Error
-)  # fmt: skip
-"""What zipfile, csv, json and the readers of what they hold raise for bytes that are no wheel's."""
 _MACHINES = {"x64": "x86_64", "AArch64": "aarch64"}
-
-_FAMILIES = (("glibc", "GLIBC"), ("glibcxx", "GLIBCXX"), ("cxxabi", "CXXABI"), ("gcc", "GCC"))
 
 
 def audit_wheel(
@@ -55,58 +56,39 @@ def audit_wheel(
         raise AuditError(
             f"{wheel.name} is not named like a wheel: {error}", "pip reads a wheel's name: undo the renaming"
         ) from None
-    try:
-        with zipfile.ZipFile(wheel) as archive, tempfile.TemporaryDirectory(prefix="mamba-audit-") as folder:
-            check_safe(wheel, archive)
-            problems = check_archive(wheel, archive)
-            names = [name for name in archive.namelist() if re.search(r"\.so(\.\d+)*$", name)]
-            record = next(
-                (
-                    json.loads(archive.read(name))
-                    for name in archive.namelist()
-                    if name.endswith(f".dist-info/{RECORD_NAME}")
-                ),
-                None,
-            )
-            read = [(name, read_needs(path), path) for name in names for path in [Path(archive.extract(name, folder))]]
-            asked = requirement_of(archive)
-            fits = tuple(_torch_fit(item, read, asked) for item in torches)
-            extensions = [_extension(*item, fits[:1]) for item in read]
-        promise = promise or recorded_promise(record)
-    except FileNotFoundError:
-        raise AuditError(f"{wheel} is not there", "the path of a wheel is needed") from None
-    except _DAMAGED as error:
-        if isinstance(error, OSError) and error.errno in FULL:
-            raise  # the disk's, not the wheel's
-        raise AuditError(
-            f"{wheel.name} is damaged or was cut off ({str(error).splitlines()[0] if str(error) else type(error).__name__})",
-            "a whole file is needed",
-            "download or build it again",
-        ) from None
+    with tempfile.TemporaryDirectory(prefix="mamba-audit-") as folder:
+        held = read_archive(wheel, Path(folder))
+        read = [(name, read_needs(path), path) for name, path in held.libraries]
+        fits = tuple(_torch_fit(item, read, held.torch) for item in torches)
+        extensions = [_extension(*item, fits[:1]) for item in read]
+    promise = promise or recorded_promise(held.record)
     tags = tuple(sorted(str(tag) for tag in tag_set))
     promises = [("the build promised", promise), *([("--require asks for", required)] if required else [])]
-    problems += [
+    problems = [
+        *held.problems,
+        *_check_sections(extensions),
         *_check_tags(tags, extensions),
-        *_check_torches(fits, asked),
+        *_check_torches(fits, held.torch),
         *_check_floors(tags, extensions, promises),
         *_check_content(extensions, promise, portable=_tag_glibc(tags) is not None),
         *(item for who, kept in promises for item in _check_codes(extensions, kept.codes, who)),
         *(problem for item in extensions for problem in check_abi(item, _tag_python(tags), stable=promise.stable)),
     ]
-    requirement = str(asked) if asked is not None else ""
-    return Report(wheel.name, wheel.stat().st_size, tags, tuple(extensions), tuple(problems), requirement, fits, record)
-
-
-def requirement_of(archive: zipfile.ZipFile) -> requirements.Requirement | None:
-    """What a wheel's metadata ask of torch; None where nothing."""
-    for name in archive.namelist():
-        if name.count("/") == 1 and name.endswith(".dist-info/METADATA"):
-            message = HeaderParser().parsestr(archive.read(name).decode("utf-8"))
-            for text in message.get_all("Requires-Dist") or []:
-                item = requirements.Requirement(str(text))
-                if utils.canonicalize_name(item.name) == "torch" and item.marker is None:
-                    return item
-    return None
+    tied = held.torch is not None or any(item.uses_torch for item in extensions)
+    admitted = next((item for item, fit in zip(torches, fits) if fit.asked), None) if tied else None
+    known = (torch_needs(admitted) if admitted else None) or recorded_torch(held.record)
+    blockers = [blocker for item in extensions for blocker in item.blockers]
+    return Report(
+        wheel=wheel.name,
+        size=wheel.stat().st_size,
+        tags=tags,
+        extensions=tuple(extensions),
+        problems=tuple(problems),
+        requires_torch=str(held.torch) if held.torch is not None else "",
+        torches=fits,
+        effective_floor=effective_floor(blockers, known, load_tables()) if extensions else None,
+        record=held.record,
+    )
 
 
 def _torch_fit(
@@ -144,23 +126,31 @@ def parse_required(text: str) -> Promise:
     codes: list[str] = []
     for item in text.split(","):
         key, _, value = (part.strip() for part in item.partition("="))
-        if key in dict(_FAMILIES) and re.fullmatch(r"\d+(\.\d+)+", value):
+        if key in dict(FAMILIES) and re.fullmatch(r"\d+(\.\d+)+", value):
             floors[key] = value
         elif key == "arch" and re.fullmatch(r"\d+\.\d|ptx", value.lower()):
             codes.append(value.replace(".", "").upper())
         else:
             raise SettingsError(
                 f"--require: {item.strip()!r} says nothing that can be checked",
-                f"it takes {', '.join(dict(_FAMILIES))} with a version, and arch with a compute capability or PTX",
+                f"it takes {', '.join(dict(FAMILIES))} with a version, and arch with a compute capability or PTX",
                 "--require glibc=2.17,arch=8.0",
             )
     return Promise(Floor(**floors) if floors else None, tuple(codes))
 
 
 def recorded_promise(record: dict[str, Any] | None) -> Promise:
-    """The promise in a wheel's build record; empty where it has none."""
+    """The promise in a wheel's build record; empty where it has none. Raises AuditError for a record that lacks it."""
     if not record:
         return Promise()
+    try:
+        return _promise(record)
+    except (KeyError, TypeError, AttributeError) as error:
+        found = f"{RECORD_NAME} is no record of this backend ({type(error).__name__}: {error})"
+        raise AuditError(found, "the wheel's promises are read from it", "build it again") from None
+
+
+def _promise(record: dict[str, Any]) -> Promise:
     plan = record["plan"]
     codes = tuple(
         code if code == "PTX" else _plain(code) for item in plan["front_ends"]["value"] for code in item["codes"]
@@ -179,42 +169,32 @@ def _plain(code: str) -> str:
 
 def measure(path: Path) -> Floor:
     """The symbol versions that one library needs."""
-    return _floor(read_needs(path))[0]
+    return floor_of(read_needs(path))[0]
 
 
-def highest(floors: Sequence[Floor]) -> Floor:
-    """The newest of each symbol version among several libraries."""
-
-    def newest(field: str) -> str:
-        values = [getattr(floor, field) for floor in floors if getattr(floor, field)]
-        return max(values, key=version.Version) if values else ""
-
-    return Floor(*(newest(field) for field, _ in _FAMILIES))
+def measure_all(paths: Sequence[Path], torch: Provider) -> tuple[Floor, EffectiveFloor]:
+    """What several libraries need, and what a system needs for them and this torch together."""
+    found = [floor_of(read_needs(path)) for path in paths]
+    blockers = [blocker for _, asked in found for blocker in asked]
+    return highest([floor for floor, _ in found]), effective_floor(blockers, torch_needs(torch), load_tables())
 
 
-def _floor(needs: Needs) -> tuple[Floor, tuple[tuple[str, str, str], ...]]:
-    best: dict[str, VersionNeed] = {}
-    for need in needs.versions:
-        family, _, number = need.version.partition("_")
-        if not re.fullmatch(r"\d+(\.\d+)*", number):
-            continue
-        if family not in best or _number(need) > _number(best[family]):
-            best[family] = need
-    values = {name: best[family].version.partition("_")[2] if family in best else "" for name, family in _FAMILIES}
-    blockers = tuple(
-        (best[family].version, best[family].library, " ".join(best[family].symbols[:4]))
-        for _, family in _FAMILIES
-        if family in best
-    )
-    return Floor(**values), blockers
-
-
-def _number(need: VersionNeed) -> version.Version:
-    return version.Version(need.version.partition("_")[2])
+def torch_needs(torch: Provider) -> TorchNeeds | None:
+    """What the libraries in torch/lib ask of the system, and which of them; None where they cannot be read."""
+    best = {family: Asked() for _, family in FAMILIES}
+    for path in torch.libraries:
+        # Not CUDA's, nor the Python of this machine, which was built for this machine's glibc.
+        if path.parent.parts[-2:] == ("torch", "lib"):
+            for family, number in newest_needs([path]).items():
+                if larger(best[family], Asked(number)).set_by == "torch":
+                    best[family] = Asked(number, path.name)
+    if not best["GLIBC"].version:
+        return None
+    return TorchNeeds(torch.version, "libraries", best["GLIBC"], best["GLIBCXX"], best["CXXABI"])
 
 
 def _extension(name: str, needs: Needs, path: Path, fits: Sequence[TorchFit]) -> Extension:
-    floor, blockers = _floor(needs)
+    floor, blockers = floor_of(needs)
     asked = {*needs.unversioned, *needs.needed}
     unresolved = tuple(name for name in fits[0].missing if name in asked) if fits else None
     return Extension(
@@ -230,6 +210,7 @@ def _extension(name: str, needs: Needs, path: Path, fits: Sequence[TorchFit]) ->
         unversioned=len(needs.unversioned),
         unresolved=unresolved,
         abi=read_abi(path, needs),
+        sections=needs.sections,
     )
 
 
@@ -253,6 +234,15 @@ def _tag_python(tags: Sequence[str]) -> str:
     """The oldest Python that an ``abi3`` tag promises: 3.10 of ``cp310-abi3``; empty where there is none."""
     found = [f"{match[1]}.{match[2]}" for tag in tags if (match := re.match(r"cp(\d)(\d+)-abi3-", tag))]
     return min(found, key=version.Version) if found else ""
+
+
+def _check_sections(extensions: Sequence[Extension]) -> Iterator[Problem]:
+    """A library without a section table, of which nothing can be said: not that it needs nothing."""
+    for item in extensions:
+        if not item.sections:
+            found = f"{item.path} has no section table (it was stripped off), and what it needs cannot be read"
+            fix = ("build it again, with strip --strip-unneeded, which leaves the table",)
+            yield Problem("sections", found, "a wheel is judged by its symbol versions", fix)
 
 
 def _check_tags(tags: Sequence[str], extensions: Sequence[Extension]) -> Iterator[Problem]:
@@ -281,7 +271,7 @@ def _check_floors(
     for extension in extensions:
         for needed, library, symbols in extension.blockers:
             family, _, number = needed.partition("_")
-            field = next(name for name, label in _FAMILIES if label == family)
+            field = next(name for name, label in FAMILIES if label == family)
             for who, cap in caps:
                 most = getattr(cap, field)
                 if most and version.Version(number) > version.Version(most):

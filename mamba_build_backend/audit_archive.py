@@ -1,4 +1,4 @@
-"""A wheel's archive against what the wheel says of itself: file names, RECORD, WHEEL and METADATA. Reads no ELF."""
+"""A wheel's archive: what is in it, and whether that is what the wheel says of itself. Reads no ELF."""
 
 from __future__ import annotations
 
@@ -6,15 +6,28 @@ import base64
 import csv
 import hashlib
 import io
+import json
+import re
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.message import Message
 from email.parser import HeaderParser
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from ._compat import utils, version
-from .errors import AuditError, Problem
+from ._compat import requirements, utils, version
+from .errors import FULL, AuditError, Problem
+from .repair import RECORD_NAME
 from .variants import plain_name
+
+try:
+    from lzma import LZMAError
+except ImportError:  # a Python that was built without it, where zipfile refuses such an archive by itself
+    LZMAError = zipfile.BadZipFile  # type: ignore[misc,assignment]
 
 _HASHES = ("sha256", "sha384", "sha512")
 _UNRECORDED = ("RECORD", "RECORD.jws", "RECORD.p7s")
@@ -25,6 +38,85 @@ _REPACKED = (
     "download or build it again",
     "python -m wheel pack FOLDER   (writes RECORD, for one that was changed on purpose)",
 )
+_DAMAGED = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, RuntimeError, ValueError)
+"""What zipfile raises for bytes that are no archive's (RuntimeError: encrypted, or packed in a way that it does not know), and
+json and the decoding of texts (ValueError) for content that is none of theirs."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What an archive holds: problems, its shared libraries by their names in it, what it asks of torch, its build record."""
+
+    problems: tuple[Problem, ...]
+    libraries: tuple[tuple[str, Path], ...]
+    torch: requirements.Requirement | None
+    """None where its metadata ask nothing of torch."""
+    record: dict[str, Any] | None
+    """None where it has none."""
+
+
+def read_archive(wheel: Path, folder: Path) -> Contents:
+    """Check a wheel's archive, and unpack its shared libraries into ``folder``. Raises AuditError for what is no wheel."""
+    try:
+        file = wheel.open("rb")
+    except FileNotFoundError:
+        raise AuditError(f"{wheel} is not there", "the path of a wheel is needed") from None
+    except OSError as error:
+        raise AuditError(f"{wheel} cannot be read: {error.strerror}", "the path of a wheel is needed") from None
+    with file, _damage_told(wheel), zipfile.ZipFile(file) as archive:
+        check_safe(wheel, archive)
+        names = archive.namelist()
+        info, problems = _dist_info(wheel, names)
+        metadata = None
+        if info:
+            metadata = _headers(archive, f"{info}/METADATA")
+            problems = [*_check_name(wheel, archive, info, metadata), *_check_record(archive, info, names)]
+        return Contents(
+            problems=tuple(problems),
+            libraries=tuple(
+                (name, Path(archive.extract(name, folder))) for name in names if re.search(r"\.so(\.\d+)*$", name)
+            ),
+            torch=_torch_requirement(metadata) if metadata is not None else None,
+            record=_record(wheel, archive),
+        )
+
+
+@contextmanager
+def _damage_told(wheel: Path) -> Iterator[None]:
+    try:
+        yield
+    except _DAMAGED as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise  # the disk's, not the wheel's
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise AuditError(
+            f"{wheel.name} is damaged or was cut off ({why})", "a whole file is needed", "download or build it again"
+        ) from None
+
+
+def _headers(archive: zipfile.ZipFile, name: str) -> Message:
+    return HeaderParser().parsestr(archive.read(name).decode("utf-8"))
+
+
+def _record(wheel: Path, archive: zipfile.ZipFile) -> dict[str, Any] | None:
+    for name in archive.namelist():
+        if name.endswith(f".dist-info/{RECORD_NAME}"):
+            record = json.loads(archive.read(name))
+            if not isinstance(record, dict):
+                raise AuditError(f"{wheel.name}: {name} is no build record", "an object is needed")
+            return record
+    return None
+
+
+def _torch_requirement(metadata: Message) -> requirements.Requirement | None:
+    for text in metadata.get_all("Requires-Dist") or []:
+        try:
+            item = requirements.Requirement(str(text))
+        except requirements.InvalidRequirement:
+            continue  # pip's to judge
+        if utils.canonicalize_name(item.name) == "torch" and item.marker is None:
+            return item
+    return None
 
 
 def check_safe(wheel: Path, archive: zipfile.ZipFile) -> None:
@@ -50,23 +142,22 @@ def _unsafe(wheel: Path, found: str) -> AuditError:
     return AuditError(f"{wheel.name} {found}", "it is not unpacked", "download or build it again")
 
 
-def check_archive(wheel: Path, archive: zipfile.ZipFile) -> list[Problem]:
-    """What does not agree: the name of the file, the .dist-info folder, RECORD and the files themselves."""
-    names = [name for name in archive.namelist() if not name.endswith("/")]
+def _dist_info(wheel: Path, names: list[str]) -> tuple[str, list[Problem]]:
+    """The one .dist-info folder; empty, with what is wrong, where there is none, or not just one."""
     infos = sorted({name.split("/")[0] for name in names if name.split("/")[0].endswith(".dist-info")})
-    if len(infos) != 1 or any(f"{infos[0]}/{name}" not in names for name in ("METADATA", "WHEEL", "RECORD")):
-        held = (
-            f"{len(infos)} .dist-info folders"
-            if len(infos) != 1
-            else f"not all of METADATA, WHEEL and RECORD in {infos[0]}"
-        )
-        return [Problem("dist-info", f"{wheel.name} holds {held}", "a wheel has one, with the three files", _REPACKED)]
-    return [*_check_name(wheel, archive, infos[0]), *_check_record(archive, infos[0], names)]
+    if len(infos) == 1 and all(f"{infos[0]}/{name}" in names for name in ("METADATA", "WHEEL", "RECORD")):
+        return infos[0], []
+    held = (
+        f"{len(infos)} .dist-info folders"
+        if len(infos) != 1
+        else f"not all of METADATA, WHEEL and RECORD in {infos[0]}"
+    )
+    found = f"{wheel.name} holds {held}"
+    return "", [Problem("dist-info", found, "a wheel has one, with the three files", _REPACKED)]
 
 
-def _check_name(wheel: Path, archive: zipfile.ZipFile, info: str) -> Iterator[Problem]:
+def _check_name(wheel: Path, archive: zipfile.ZipFile, info: str, said: Message) -> Iterator[Problem]:
     name, release, _, tags = utils.parse_wheel_filename(plain_name(wheel.name))
-    said = HeaderParser().parsestr(archive.read(f"{info}/METADATA").decode("utf-8"))
     inside = f"{said['Name']} {said['Version']}"
     try:
         same = utils.canonicalize_name(str(said["Name"])) == name and version.Version(str(said["Version"])) == release
@@ -77,7 +168,7 @@ def _check_name(wheel: Path, archive: zipfile.ZipFile, info: str) -> Iterator[Pr
         yield Problem(
             "name", f"{wheel.name} is named {name} {release}, and its METADATA says {inside}", "pip refuses it", undo
         )
-    lines = HeaderParser().parsestr(archive.read(f"{info}/WHEEL").decode("utf-8")).get_all("Tag") or []
+    lines = _headers(archive, f"{info}/WHEEL").get_all("Tag") or []
     inside_tags = {tag for line in lines for tag in _expanded(str(line))}
     if inside_tags != {str(tag) for tag in tags}:
         found = f"{wheel.name} is tagged otherwise inside: {', '.join(sorted(inside_tags)) or 'not at all'}"
@@ -92,7 +183,12 @@ def _expanded(tag: str) -> Iterator[str]:
 
 def _check_record(archive: zipfile.ZipFile, info: str, names: list[str]) -> Iterator[Problem]:
     text = archive.read(f"{info}/RECORD").decode("utf-8")
-    rows = {row[0]: row[1:] for row in csv.reader(io.StringIO(text)) if row}
+    try:
+        rows = {row[0]: row[1:] for row in csv.reader(io.StringIO(text)) if row}
+    except csv.Error as error:
+        yield Problem("record", f"RECORD cannot be read: {error}", "it is a table with commas", _REPACKED)
+        return
+    names = [name for name in names if not name.endswith("/")]
     free = {f"{info}/{name}" for name in _UNRECORDED}
     wrong = [f"{name} is not listed" for name in names if name not in rows and name not in free]
     wrong += [f"{name} is listed and not there" for name in rows if name not in names]

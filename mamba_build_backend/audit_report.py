@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from .audit_chart import chart, in_units
 from .audit_types import ABI_TABLE, AbiUse, Report, TorchFit
 from .facts import to_json
+from .floors import Effective, EffectiveFloor
+
+WIDTH = 100
+"""Columns of the bars where nothing is known of the output."""
+_MARGIN = " " * 14
+_EACH = 4
+"""With more libraries than these, one chart stands for all."""
 
 
 def audit_json(report: Report) -> dict[str, Any]:
@@ -13,8 +21,8 @@ def audit_json(report: Report) -> dict[str, Any]:
     return {"ok": not report.problems, **to_json(report)}
 
 
-def audit_text(report: Report) -> str:
-    """An audit for a person."""
+def audit_text(report: Report, width: int = WIDTH, *, ascii_only: bool = False) -> str:
+    """An audit for a person; the bars of its sizes take ``width`` columns at most, and other lines what they need."""
     lines = [f"{report.wheel}  {report.size / 1e6:.1f} MB"]
     if not report.extensions:
         lines.append("  no shared library in it: a pure Python wheel")
@@ -28,7 +36,7 @@ def audit_text(report: Report) -> str:
         lines.append(f"    libraries {' '.join(item.needed)}")
         if item.rpath:
             lines.append(f"    rpath     {':'.join(item.rpath)}")
-        if item.sass or item.ptx:
+        if len(report.extensions) > _EACH and (item.sass or item.ptx):
             sass = "  ".join(f"sm_{arch} {size / 1e6:.1f} MB" for arch, size in item.sass)
             ptx = "  ".join(f"compute_{arch} {size / 1e6:.1f} MB" for arch, size in item.ptx)
             lines.append(f"    GPU code  {sass}" + (f"   PTX  {ptx}" if ptx else ""))
@@ -39,6 +47,20 @@ def audit_text(report: Report) -> str:
         )
         if item.abi:
             lines.append(f"    ABI       {_abi(item.abi)}")
+        if len(report.extensions) <= _EACH:
+            lines.append(f"    sizes     as stored, {in_units(item.size)} in all")
+            lines += [f"      {line}" for line in chart([item], width - 6, ascii_only=ascii_only)]
+    if len(report.extensions) > _EACH:
+        whole = in_units(sum(item.size for item in report.extensions))
+        lines.append(f"  sizes       of all {len(report.extensions)} libraries, as stored, {whole}")
+        lines += [f"    {line}" for line in chart(report.extensions, width - 4, ascii_only=ascii_only)]
+    if report.effective_floor is not None:
+        lines += _runs_with(report.effective_floor)
+        tied = report.requires_torch or any(item.uses_torch for item in report.extensions)
+        if tied and not report.effective_floor.torch:
+            lines.append(
+                f"{_MARGIN}what its torch needs beside that is not known (give --torch of one that it asks for)"
+            )
     lines += [f"  torch       {_fit(fit, report.requires_torch)}" for fit in report.torches]
     for problem in report.problems:
         first, *rest = problem.lines()
@@ -46,6 +68,36 @@ def audit_text(report: Report) -> str:
     if not report.problems:
         lines.append("no problem found")
     return "\n".join(lines) + "\n"
+
+
+def _runs_with(floor: EffectiveFloor) -> list[str]:
+    rows = [
+        (f"{name} {item.version}", _who(item, floor))
+        for name, item in (("glibc", floor.glibc), ("GLIBCXX", floor.glibcxx), ("CXXABI", floor.cxxabi))
+        if item.version
+    ]
+    if not rows:
+        return ["  runs with   any glibc and libstdc++"]
+    head = f"{'  runs with':<{len(_MARGIN)}}"
+    lines = [f"{_MARGIN if i else head}{what} and newer ({who})" for i, (what, who) in enumerate(rows)]
+    if floor.systems:
+        lines.append(f"{_MARGIN}from {', '.join(floor.systems)} on")
+    return lines
+
+
+def _who(item: Effective, floor: EffectiveFloor) -> str:
+    """Who sets a floor, by what, and what the other needs."""
+    by = item.by if len(item.by) <= _LONG else f"{item.by[: _LONG - 1]}…"
+    if item.set_by == "wheel":
+        torch = f"; torch {floor.torch} needs {item.torch}" if item.torch else ""
+        return f"the wheel itself sets it{f', for {by}' if by else ''}{torch}"
+    of = "" if floor.torch_source == "libraries" else ", for which it was built,"
+    wheel = f"needs {item.wheel}" if item.wheel else "needs none"
+    return f"torch {floor.torch}{of} sets it{f', by {by}' if by else ''}; the wheel itself {wheel}"
+
+
+_LONG = 48
+"""Characters of a mangled name that are shown; JSON has all."""
 
 
 def _abi(use: AbiUse) -> str:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from .errors import Problem
+from .floors import EffectiveFloor
 from .tables import Floor
 
 SCHEMA = 1
+"""Of the JSON. It stays where keys are added."""
 ABI_TABLE = "abi3info>=2024.10"
 """Trail of Bits' table of CPython's Misc/stable_abi.toml. Asked for where a wheel for the stable ABI is built."""
 
@@ -66,6 +68,19 @@ class AbiUse:
 
 
 @dataclass(frozen=True)
+class Section:
+    """A section that occupies the file; ``size`` in bytes.
+
+    ``kind`` is ``gpu``, ``code`` (of the host), ``data``, ``symbols`` (what the loader reads), ``debug`` (what ``strip``
+    would take off), or ``rest``.
+    """
+
+    name: str
+    kind: str
+    size: int
+
+
+@dataclass(frozen=True)
 class Extension:
     """One shared library of the wheel. Sizes in bytes; ``unresolved`` is None where nothing could be looked up."""
 
@@ -84,6 +99,13 @@ class Extension:
     """Of the first torch that was given."""
     abi: AbiUse | None = None
     """Of an ``.abi3.so``."""
+    sections: tuple[Section, ...] = ()
+    """What occupies the file; ``sass`` and ``ptx`` lie within those of the kind ``gpu``, as stored: nvcc may compress them."""
+
+    @property
+    def uses_torch(self) -> bool:
+        """Whether it is linked to torch's libraries."""
+        return any(name.startswith(("libtorch", "libc10")) for name in self.needed)
 
 
 @dataclass(frozen=True)
@@ -98,5 +120,7 @@ class Report:
     requires_torch: str = ""
     """What its metadata ask of torch, such as ``torch==2.11.*``."""
     torches: tuple[TorchFit, ...] = ()
+    effective_floor: EffectiveFloor | None = None
+    """What a system must have for the wheel and its torch together; None where it holds no shared library."""
     record: dict[str, Any] | None = None
     schema: int = SCHEMA

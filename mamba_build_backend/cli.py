@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -333,12 +334,16 @@ def _build(options: argparse.Namespace) -> int:
 
 def _audit(options: argparse.Namespace) -> int:
     from . import audit_report, frontend
+    from .audit_chart import is_drawable
 
     result = frontend.audit(options.wheel, options.torch, os.environ, require=options.require or "")
     if options.json:
         _print_json(audit_report.audit_json(result))
     else:
-        print(audit_report.audit_text(result), end="")
+        width = shutil.get_terminal_size((audit_report.WIDTH, 0)).columns
+        encoding = sys.stdout.encoding or "ascii"
+        text = audit_report.audit_text(result, width, ascii_only=not is_drawable(encoding))
+        print(text.encode(encoding, "replace").decode(encoding), end="")
     return 6 if result.problems else 0
 
 

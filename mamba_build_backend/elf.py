@@ -1,4 +1,4 @@
-"""Read what a shared library needs and provides: symbol versions, undefined symbols, NEEDED, RPATH, and its GPU code.
+"""Read what a shared library needs and provides: symbol versions, undefined symbols, NEEDED, RPATH, sections, GPU code.
 
 pyelftools does the reading; the layout of NVIDIA's ``.nv_fatbin`` section, which has no public document, is checked
 against ``cuobjdump`` by the tests.
@@ -6,6 +6,8 @@ against ``cuobjdump`` by the tests.
 
 from __future__ import annotations
 
+import errno
+import os
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,12 +16,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from elftools.common.exceptions import ELFError
+from elftools.elf.constants import SH_FLAGS
 from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerDefSection, GNUVerNeedSection, GNUVerSymSection
 from elftools.elf.hash import GNUHashSection
 from elftools.elf.sections import SymbolTableSection
 
+from .audit_types import Section
 from .errors import AuditError
 
 _KINDS = {
@@ -29,6 +33,11 @@ _KINDS = {
     "STT_COMMON": "object",
     "STT_TLS": "tls",
 }
+
+
+_DAMAGED = (ELFError, struct.error, ValueError, AssertionError)
+"""What pyelftools raises for bytes that are no ELF file's. ValueError: an offset that no file can have, a name that is no text;
+AssertionError: a dynamic section without its strings."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,7 @@ class GpuCode:
 
 @dataclass(frozen=True)
 class Needs:
-    """What one shared library asks of the system that loads it."""
+    """What one shared library asks of the system that loads it, and what it holds."""
 
     machine: str
     needed: tuple[str, ...]
@@ -71,6 +80,8 @@ class Needs:
     versions: tuple[VersionNeed, ...]
     unversioned: tuple[str, ...]
     gpu: tuple[GpuCode, ...]
+    sections: tuple[Section, ...] = ()
+    """Empty for a file that was stripped of its section table: nothing else of it is known then."""
 
 
 @contextmanager
@@ -78,7 +89,9 @@ def _opened(path: Path) -> Iterator[ELFFile]:
     try:
         with path.open("rb") as file:
             yield ELFFile(file)
-    except (ELFError, struct.error) as error:
+    except (*_DAMAGED, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # what seek says of such an offset
+            raise
         raise AuditError(f"{path.name} is no ELF file, or a damaged one: {error}") from None
 
 
@@ -91,6 +104,49 @@ def _dynsym(elf: ELFFile) -> Any:
         (s for s in elf.iter_sections() if isinstance(s, SymbolTableSection) and s.header["sh_type"] == "SHT_DYNSYM"),
         None,
     )
+
+
+_LOADER = (
+    "SHT_DYNSYM", "SHT_STRTAB", "SHT_HASH", "SHT_GNU_HASH", "SHT_REL", "SHT_RELA", "SHT_RELR", "SHT_DYNAMIC",
+    "SHT_GNU_versym", "SHT_GNU_verdef", "SHT_GNU_verneed",
+)  # fmt: skip
+_COUNTED = ("SHT_GNU_verneed", "SHT_GNU_verdef")
+_DEBUG = (".debug", ".zdebug", ".gnu_debug", ".gdb_index", ".stab")
+_GPU = (".nv", "__nv")
+"""NVIDIA's sections: .nv_fatbin, .nvFatBinSegment, __nv_relfatbin, __nv_module_id."""
+
+
+def read_sections(elf: ELFFile) -> Iterator[Section]:
+    """The sections that occupy the file. Raises ELFError for one that goes beyond its end, or counts more than it can hold."""
+    elf.stream.seek(0, os.SEEK_END)
+    end = elf.stream.tell()
+    if elf.num_sections() * elf["e_shentsize"] > end:
+        raise ELFError(f"it would have {elf.num_sections()} sections")
+    for section in elf.iter_sections():
+        header, name = section.header, section.name
+        kind, size = header["sh_type"], header["sh_size"]
+        if kind in ("SHT_NULL", "SHT_NOBITS") or not size:
+            continue
+        if header["sh_offset"] + size > end:
+            raise ELFError(f"its section {name} goes beyond the end of the file")
+        # Elf64_Verneed has 16 bytes; who believed a wrong count would read the same one thousands of millions of times.
+        if kind in _COUNTED and header["sh_info"] * 16 > size:
+            raise ELFError(f"its section {name} would have {header['sh_info']} entries")
+        yield Section(name, _section_kind(name, kind, header["sh_flags"]), size)
+
+
+def _section_kind(name: str, kind: Any, flags: int) -> str:
+    """What a section is for; ``kind`` is its sh_type, a number where pyelftools has no name for it."""
+    if name.startswith(_GPU):
+        return "gpu"
+    if flags & SH_FLAGS.SHF_ALLOC == 0:
+        left = kind == "SHT_SYMTAB" or (kind == "SHT_STRTAB" and name != ".shstrtab")
+        return "debug" if left or name.startswith(_DEBUG) else "rest"
+    if kind == "SHT_NOTE":
+        return "rest"
+    if kind in _LOADER:
+        return "symbols"
+    return "code" if flags & SH_FLAGS.SHF_EXECINSTR else "data"
 
 
 def read_exports(path: Path) -> list[DynamicSymbol]:
@@ -125,6 +181,7 @@ def read_exports(path: Path) -> list[DynamicSymbol]:
 def read_needs(path: Path) -> Needs:
     """What the library at ``path`` needs. Raises AuditError for a file that is no ELF."""
     with _opened(path) as elf:
+        sections = tuple(read_sections(elf))
         dynamic = _section(elf, DynamicSection)
         tags = list(dynamic.iter_tags()) if dynamic else []
         needed = tuple(tag.needed for tag in tags if tag.entry.d_tag == "DT_NEEDED")
@@ -138,7 +195,7 @@ def read_needs(path: Path) -> Needs:
         versions, unversioned = _undefined(elf)
         section = elf.get_section_by_name(".nv_fatbin")
         gpu = tuple(read_fatbin(section.data())) if section is not None else ()
-        return Needs(elf.get_machine_arch(), needed, rpath, versions, unversioned, gpu)
+        return Needs(elf.get_machine_arch(), needed, rpath, versions, unversioned, gpu, sections)
 
 
 def _undefined(elf: ELFFile) -> tuple[tuple[VersionNeed, ...], tuple[str, ...]]:
@@ -171,16 +228,21 @@ _CODE_KINDS = {1: "ptx", 2: "sass"}
 
 
 def read_fatbin(data: bytes) -> Iterator[GpuCode]:
-    """The pieces of GPU code in a ``.nv_fatbin`` section, which holds one fatbin after another, padded."""
+    """The pieces of GPU code in a ``.nv_fatbin`` section, which holds one fatbin after another, padded.
+
+    What contradicts itself ends the fatbin that it is in.
+    """
     at = data.find(_MAGIC.to_bytes(4, "little"))
     while 0 <= at <= len(data) - _FATBIN.size:
         magic, _, header, size = _FATBIN.unpack_from(data, at)
         if magic != _MAGIC:
             at = data.find(_MAGIC.to_bytes(4, "little"), at)
             continue
-        entry, end = at + header, at + header + size
-        while entry + _ENTRY.size <= min(end, len(data)):
+        entry, end = at + max(header, _FATBIN.size), min(at + max(header, _FATBIN.size) + size, len(data))
+        while entry + _ENTRY.size <= end:
             kind, _, entry_header, payload, _, _, _, _, arch = _ENTRY.unpack_from(data, entry)
+            if entry_header < _ENTRY.size or entry + entry_header + payload > end:
+                break
             if kind in _CODE_KINDS:
                 yield GpuCode(_CODE_KINDS[kind], str(arch), payload)
             entry += entry_header + payload

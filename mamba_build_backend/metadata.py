@@ -6,10 +6,11 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from email.parser import HeaderParser
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ._compat import requirements, specifiers, utils
 from .errors import SourceError
+from .materials import license_expression
 from .plan import BuildPlan
 
 # "License" holds the whole licence text in upstream's; "Dynamic" has no place in a wheel. The rest is written anew.
@@ -65,8 +66,9 @@ def compose_metadata(
     if plan.local_version:
         version = f"{version.partition('+')[0]}+{plan.local_version}"
     lines = ["Metadata-Version: 2.4", f"Name: {final}", f"Version: {version}"]
+    licence = license_expression(plan) or upstream["License-Expression"]
     for key, value in upstream.items():
-        if key.lower() in _REPLACED or (key == "Classifier" and value.startswith("License ::")):
+        if key.lower() in _REPLACED or (key == "Classifier" and value.startswith("License ::") and licence):
             continue
         if key == "Requires-Python" and plan.abi.value.is_stable:
             continue
@@ -74,11 +76,11 @@ def compose_metadata(
     if plan.abi.value.is_stable:
         least = specifiers.SpecifierSet(f">={plan.abi.value.python_min}")
         lines.append(f"Requires-Python: {least & specifiers.SpecifierSet(upstream['Requires-Python'] or '')}")
-    if plan.upstream.value.license:
-        licences = " AND ".join(part.upstream.value.license for part in plan.parts)
-        lines.append(f"License-Expression: {licences}")
-    elif upstream["License-Expression"]:
-        lines.append(f"License-Expression: {upstream['License-Expression']}")
+    if licence:
+        lines.append(f"License-Expression: {licence}")
+    elif upstream["License"] and "\n" not in upstream["License"].strip():
+        # What a project's own says of itself, in the words of before SPDX; a whole text is in its file.
+        lines.append(f"License: {upstream['License'].strip()}")
     lines += [f"License-File: {file}" for file in license_files]
     given = [text for item in (upstream, *others) for text in item.get_all("Requires-Dist") or []]
     extras = [text for item in (upstream, *others) for text in item.get_all("Provides-Extra") or []]
@@ -140,10 +142,15 @@ def dist_info_name(metadata: str) -> str:
     return f"{name}-{str(message['Version']).replace('-', '_')}.dist-info"
 
 
-def license_files(tree: Path) -> tuple[Path, ...]:
-    """Upstream's licence and notice files, at the top of its tree."""
-    names = ("LICEN[CS]E*", "COPYING*", "NOTICE*", "AUTHORS*")
-    return tuple(sorted({path for name in names for path in tree.glob(name) if path.is_file()}))
+def license_files(tree: Path, pkg_info: str) -> dict[str, Path]:
+    """Licence and notice files by name: those at the top of a tree, and those that its metadata name, wherever they lie."""
+    patterns = ("LICEN[CS]E*", "COPYING*", "NOTICE*", "AUTHORS*")
+    found = {path.name: path for pattern in patterns for path in tree.glob(pattern) if path.is_file()}
+    for name in HeaderParser().parsestr(pkg_info).get_all("License-File") or []:
+        inside = PurePosixPath(str(name))
+        if not inside.is_absolute() and ".." not in inside.parts and (tree / inside).is_file():
+            found[inside.as_posix()] = tree / inside
+    return dict(sorted(found.items()))
 
 
 def write_dist_info_files(parent: Path, text: str, licenses: Mapping[str, Path]) -> Path:

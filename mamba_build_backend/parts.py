@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import metadata, patching, sources
+from . import materials, metadata, patching, sources
 from .plan import BuildPlan
 from .storage import sha256
 from .tables import PATCHES
@@ -67,18 +67,21 @@ def prepare_one(
     return Part(plan, shop, tree, source)
 
 
-def licences(made: Sequence[Part]) -> dict[str, Path]:
-    """Licence files by the name that they get in the wheel; a companion's lie in a folder of its name."""
-    main, *others = made
-    found = {path.name: path for path in metadata.license_files(main.tree)}
-    for part in others:
+def licences(made: Sequence[Part], pkg_infos: Sequence[str]) -> dict[str, Path]:
+    """Licence files by the name that they get in the wheel, with the notices of what is compiled in.
+
+    A companion's lie in a folder of its name, and so do those.
+    """
+    (main, *others), (first, *rest) = made, pkg_infos
+    found = metadata.license_files(main.tree, first)
+    for part, pkg_info in zip(others, rest):
         name = part.plan.upstream.value.name
-        found.update({f"{name}/{path.name}": path for path in metadata.license_files(part.tree)})
-    return found
+        found.update({f"{name}/{file}": path for file, path in metadata.license_files(part.tree, pkg_info).items()})
+    return {**found, **materials.notices(main.plan)}
 
 
 def origins(made: Sequence[Part]) -> list[dict[str, Any]]:
-    """What the build record says of each part's source."""
+    """What the build record and the SBOM say of each part's source."""
     return [
         {
             "name": part.plan.upstream.value.name,
@@ -86,6 +89,7 @@ def origins(made: Sequence[Part]) -> list[dict[str, Any]]:
             "sha256": part.source.digest,
             "verified": part.source.verified,
             "patches": [item.file for item in part.plan.patches.value],
+            "patches_sha256": {item.file: sha256(PATCHES / item.file) for item in part.plan.patches.value},
         }
         for part in made
     ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import copies, metadata, parts, patching, pyproject, requires, sources, variants
+from . import copies, floors, metadata, parts, patching, pyproject, requires, sbom, sources, variants
 from .errors import BuildFailedError, SourceError
 from .facts import Facts
 from .parts import Part
@@ -120,7 +120,7 @@ def write_metadata(job: Job, directory: str) -> str:
     requires.check_ready(job.plan, job.cache, compiles=not job.plan.carries_metadata)
     with _workshop(job) as shop:
         made = parts.prepare(job.plan, job.project, job.cache, shop)
-        return metadata.write_dist_info_files(Path(directory), _metadata(job, made), parts.licences(made)).name
+        return metadata.write_dist_info_files(Path(directory), *_metadata(job, made)).name
 
 
 def build_wheel(job: Job, directory: str) -> str:
@@ -132,7 +132,8 @@ def build_wheel(job: Job, directory: str) -> str:
     start = time.monotonic()
     with _workshop(job) as shop:
         made = parts.prepare(plan, job.project, job.cache, shop, patched=True)
-        text = _metadata(job, made)
+        text, licences = _metadata(job, made)
+        origins = parts.origins(made)
         tools = toolchain.apply_toolchain(plan, shop.folder, job.cache, job.environ, shop.echo)
         _announce(plan, shop.echo)
         raw = [upstream.build_raw_wheel(part.plan, part.tree, tools, part.shop) for part in made]
@@ -144,23 +145,25 @@ def build_wheel(job: Job, directory: str) -> str:
                 "a wheel without one is of no use",
                 ("-C verbose=true   (see what its setup.py did)", f"less {shop.log}"),
             )
-        floors = [audit.measure(path) for path in binaries]
-        record = repair.build_record(plan, parts.origins(made), audit.highest(floors), job.facts.machine.python_version)
-        variant = variants.variant_json(plan.variant, plan.target.cuda) if plan.variant else ""
-        repair.stage_wheel(plan, stage, repair.Content(text, parts.licences(made), record, variant))
-        wheel = repair.pack(stage, shop.folder / "packed", shop)
-        if plan.repair:
-            wheel = repair.repair_wheel(plan, wheel, shop)
         assert plan.torch.value is not None
         torch = audit.provider(
             Path(plan.torch.value.site), plan.torch.value.version, tools.cuda_home, job.facts.machine.python_library
         )
+        floor, effective = audit.measure_all(binaries, torch)
+        python = job.facts.machine.python_version
+        record = repair.build_record(plan, origins, floor, python, effective)
+        variant = variants.variant_json(plan.variant, plan.target.cuda) if plan.variant else ""
+        contents = _sbom(plan, origins, text, tools.cuda_home)
+        repair.stage_wheel(plan, stage, repair.Content(text, licences, record, contents, variant))
+        wheel = repair.pack(stage, shop.folder / "packed", shop)
+        if plan.repair:
+            wheel = repair.repair_wheel(plan, wheel, shop)
         report = audit.audit_wheel(wheel, promise=audit.recorded_promise(record), torches=[torch])
         audit.check_report(report)
         # pip reads the name of what a hook hands over, and refuses one with a label: there the file alone says it.
         label = "" if job.facts.frontend.startswith("pip") else plan.variant
         final = hand_over(wheel, Path(directory), variants.variant_name(wheel.name, label))
-    measured = audit.highest([item.floor for item in report.extensions])
+    measured = floors.highest([item.floor for item in report.extensions])
     shop.echo(
         f"{final.name}: {final.stat().st_size / 1e6:.1f} MB, sha256 {sha256(final)}, needs "
         f"GLIBC {measured.glibc or '-'}, GLIBCXX {measured.glibcxx or '-'}, CXXABI {measured.cxxabi or '-'}; {time.monotonic() - start:.0f} s"
@@ -179,7 +182,8 @@ def build_editable(job: Job, directory: str) -> str:
     with _workshop(job) as shop:
         # The project's own tree is what its author edits; another upstream's is unpacked once and edited there.
         made = parts.prepare(plan, job.project, job.cache, shop, patched=True, in_place=True)
-        text = _metadata(job, made)
+        text, licences = _metadata(job, made)
+        origins = parts.origins(made)
         tools = toolchain.apply_toolchain(plan, shop.folder, job.cache, job.environ, shop.echo)
         _announce(plan, shop.echo)
         for part in made:
@@ -190,8 +194,8 @@ def build_editable(job: Job, directory: str) -> str:
                     "it is what an editable build is for",
                     f"less {shop.log}",
                 )
-        record = repair.build_record(plan, parts.origins(made), repair.NO_FLOOR, job.facts.machine.python_version)
-        content = repair.Content(text, parts.licences(made), record)
+        record = repair.build_record(plan, origins, repair.NO_FLOOR, job.facts.machine.python_version)
+        content = repair.Content(text, licences, record, _sbom(plan, origins, text, tools.cuda_home))
         # Python must not depend on the short-lived name that the compilers were given.
         real = [Path(os.path.realpath(part.tree)) for part in made]
         repair.add_payload(plan, real, text)
@@ -277,9 +281,16 @@ def _announce(plan: BuildPlan, echo: Echo) -> None:
     )
 
 
-def _metadata(job: Job, made: Sequence[Part]) -> str:
+def _metadata(job: Job, made: Sequence[Part]) -> tuple[str, dict[str, Path]]:
+    """METADATA, and the licences that it lists."""
     texts = [_pkg_info(part) for part in made]
-    return metadata.compose_metadata(job.plan, texts, job.table, tuple(parts.licences(made)))
+    licences = parts.licences(made, texts)
+    return metadata.compose_metadata(job.plan, texts, job.table, tuple(licences)), licences
+
+
+def _sbom(plan: BuildPlan, origins: Sequence[Mapping[str, Any]], text: str, cuda_home: Path) -> dict[str, Any]:
+    assert plan.torch.value is not None
+    return sbom.sbom(plan, origins, text, sbom.header_versions(cuda_home, Path(plan.torch.value.site)))
 
 
 def _pkg_info(part: Part) -> str:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import stable, variants
+from . import sbom, stable, variants
 from .facts import Machine, to_json
+from .floors import EffectiveFloor
 from .metadata import dist_info_name, write_dist_info_files
 from .plan import BuildPlan
 from .process import stream
@@ -50,6 +51,7 @@ class Content:
     licenses: Mapping[str, Path]
     """By the name that they get."""
     record: dict[str, Any]
+    sbom: dict[str, Any]
     variant: str = ""
     """The text of ``variant.json``; empty for a plain wheel."""
 
@@ -80,7 +82,7 @@ def stage_wheel(plan: BuildPlan, stage: Path, content: Content) -> None:
 
 
 def write_dist_info(parent: Path, content: Content, tags: list[str]) -> Path:
-    """Write METADATA, WHEEL, the licences, the build record, and what a variant label stands for."""
+    """Write METADATA, WHEEL, the licences, the build record, the SBOM, and what a variant label stands for."""
     from . import __version__
 
     info = write_dist_info_files(parent, content.metadata, content.licenses)
@@ -88,6 +90,8 @@ def write_dist_info(parent: Path, content: Content, tags: list[str]) -> Path:
     (info / "WHEEL").write_bytes("\n".join(wheel).encode("utf-8"))
     record = json.dumps(content.record, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     (info / RECORD_NAME).write_bytes(record.encode("utf-8"))
+    (info / "sboms").mkdir()
+    (info / "sboms" / sbom.FILE_NAME).write_bytes(sbom.text(content.sbom).encode("utf-8"))
     if content.variant:
         (info / variants.FILE_NAME).write_bytes(content.variant.encode("utf-8"))
     return info
@@ -164,10 +168,17 @@ def insert_guard(source: str, portable: str) -> str:
     return source
 
 
-def build_record(plan: BuildPlan, origins: Sequence[Mapping[str, Any]], floor: Floor, python: str) -> dict[str, Any]:
+def build_record(
+    plan: BuildPlan,
+    origins: Sequence[Mapping[str, Any]],
+    floor: Floor,
+    python: str,
+    effective: EffectiveFloor | None = None,
+) -> dict[str, Any]:
     """What was done, for whoever meets the wheel later. Home folders are cut: a wheel travels.
 
-    ``origins`` say of each part where its source came from.
+    ``origins`` say of each part where its source came from; ``floor`` is what was measured, ``effective`` that together with
+    what torch needs, None where nothing was measured.
     """
     from . import __version__
 
@@ -181,7 +192,7 @@ def build_record(plan: BuildPlan, origins: Sequence[Mapping[str, Any]], floor: F
             "nvcc": [*plan.nvcc_flags, *stable.flags(plan)],
             "cxx": [f"-std=c++{plan.target.cxx_standard}", *stable.flags(plan)],
         },
-        "floor": {"promised": to_json(plan.floor), "measured": to_json(floor)},
+        "floor": {"promised": to_json(plan.floor), "measured": to_json(floor), "effective": to_json(effective)},
         "plan": to_json(plan),
     }
     home = os.path.expanduser("~")

@@ -156,6 +156,25 @@ def activated(env: dict[str, str], python: Path) -> dict[str, str]:
     return {**env, "VIRTUAL_ENV": str(python.parent.parent), "PATH": f"{python.parent}{os.pathsep}{env['PATH']}"}
 
 
+def kept_folder() -> Path:
+    """Where tests keep what takes minutes to make; .../mamba-ssm-portable-tests, beside the environments of run.py."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mamba-ssm-portable-tests"
+
+
+def python_of_version(number: str) -> Path:
+    """A Python of this version with its headers: on PATH, or pyenv's."""
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    found = [shutil.which(f"python{number}"), *sorted(pyenv.glob(f"{number}.*/bin/python{number}"))]
+    for path in filter(None, found):
+        # pyenv's shims are on PATH for versions that are not switched on.
+        code = "import sysconfig; print(sysconfig.get_path('include'))"
+        done = subprocess.run([path, "-c", code], capture_output=True, text=True, check=False)
+        if done.returncode == 0 and (Path(done.stdout.strip()) / "Python.h").is_file():
+            return Path(path)
+    lacking(f"a Python {number} with its headers (pyenv install {number})")
+    raise AssertionError
+
+
 def uv_program() -> str:
     path = shutil.which("uv")
     if path is None:

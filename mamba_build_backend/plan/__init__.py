@@ -152,7 +152,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         toolkit=toolkit,
         compiler=compiler,
         sysroot=sysroot,
-        floor=decide_floor(settings, tables, target, abi.value),
+        floor=decide_floor(settings, tables, torch.value, target, abi.value),
         effective_floor=decide_effective_floor(settings, tables, torch.value, target),
         front_ends=front_ends,
         jobs=jobs,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .._compat import version
 from ..facts import Compiler, Facts, Sysroot, Torch
+from ..floors import Asked, larger, newest
 from ..settings import Settings
 from ..tables import Cuda, Floor, Tables, minor
 from .types import Abi, Choice, Notebook, Rejected, TorchTarget
@@ -82,15 +83,22 @@ def is_portable(settings: Settings, sysroot: Sysroot | None) -> bool:
     return not (on_purpose and sysroot is not None and sysroot.provider == "host")
 
 
-def decide_floor(settings: Settings, tables: Tables, target: TorchTarget, abi: Abi) -> Floor:
+def decide_floor(settings: Settings, tables: Tables, torch: Torch | None, target: TorchTarget, abi: Abi) -> Floor:
     """The promise: the glibc of the settings, and for libstdc++ no more than the torch that the wheel is tied to needs.
 
     A binding that hands no C++ to torch brings what it uses of libstdc++ itself, and asks for no more than that glibc's.
     """
-    shares_strings = target.cxx11_abi is not False and not abi.is_stable
-    runtime = max(settings.glibc, tables.cxx11_glibc, key=version.Version) if shares_strings else settings.glibc
-    row = tables.floor_row(runtime)
-    return Floor(settings.glibc, row.glibcxx, row.cxxabi, row.gcc)
+    least = tables.floor_row(settings.glibc)
+    if target.cxx11_abi is False or abi.is_stable:
+        return Floor(settings.glibc, least.glibcxx, least.cxxabi, least.gcc)
+    # std::__cxx11 is newer than that glibc, and torch has it; more than torch itself asks for would be ours alone.
+    row = tables.floor_row(max(settings.glibc, tables.cxx11_glibc, key=version.Version))
+    glibcxx, cxxabi = row.glibcxx, row.cxxabi
+    if torch is not None and torch.glibcxx:
+        glibcxx = min(glibcxx, newest([least.glibcxx, torch.glibcxx]), key=version.Version)
+    if torch is not None and torch.cxxabi:
+        cxxabi = min(cxxabi, newest([least.cxxabi, torch.cxxabi]), key=version.Version)
+    return Floor(settings.glibc, glibcxx, cxxabi, row.gcc)
 
 
 def decide_effective_floor(settings: Settings, tables: Tables, torch: Torch | None, target: TorchTarget) -> Choice[str]:
@@ -102,6 +110,6 @@ def decide_effective_floor(settings: Settings, tables: Tables, torch: Torch | No
         theirs, how = tables.torch_row(minor(target.version)).glibc, "of its wheels"
     else:
         return Choice(ours, "the promise of this wheel")
-    if version.Version(theirs) > version.Version(ours):
+    if larger(Asked(ours), Asked(theirs)).set_by == "torch":
         return Choice(theirs, f"torch {target.version} itself needs that ({how}); this wheel {ours} at most")
     return Choice(ours, f"the promise of this wheel; torch {target.version} itself needs {theirs} ({how})")

@@ -121,6 +121,6 @@ def _includes(search: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         folder = os.path.normpath(line.strip()) if line.strip() else ""
         if re.search(r"/c\+\+(/|$)", folder):
             cxx.append(folder)
-        elif re.search(r"/lib(64|exec)?/gcc/", folder):
+        elif re.search(r"/lib(64|exec)?/gcc(-cross)?/", folder):
             gcc.append(folder)
     return tuple(cxx), tuple(gcc)

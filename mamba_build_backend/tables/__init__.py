@@ -72,8 +72,8 @@ def load_tables() -> Tables:
         upstream_defaults=defaults,
         patches=tuple(_patch_row(row) for row in _series()),
         distributions=tuple(
-            Distribution(tuple(row["names"]), tuple(row["gxx"]), row["install"], row.get("static", ""))
-            for row in read_rows("distributions", "names", "gxx", "install", "source", array="distribution")
+            Distribution(tuple(row["names"]), tuple(row["gxx"]), row["install"], row.get("static", ""), row["glibc"])
+            for row in read_rows("distributions", "names", "glibc", "gxx", "install", "source", array="distribution")
         ),
         floors=tuple(
             Floor(row["glibc"], row["glibcxx"], row["cxxabi"], row["gcc"])

@@ -202,7 +202,7 @@ def admits(ranges: str, release: str) -> bool:
 
 @dataclass(frozen=True)
 class Distribution:
-    """A Linux distribution's own compilers: how to install one of them."""
+    """A Linux distribution: its C library, and how to install one of its own compilers."""
 
     names: tuple[str, ...]
     """ID and VERSION_ID of os-release(5); a minor version may follow."""
@@ -211,6 +211,7 @@ class Distribution:
     """A command with ``{major}`` in it."""
     static: str
     """The command that installs libstdc++.a for the system's g++, where that is a package of its own."""
+    glibc: str
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,7 @@ def test_pip_isolated_makes_one_portable_wheel_that_works(tiny, env, tmp_path, t
                 "tiny_cuda/__init__.py",
                 f"tiny_cuda_ext.cpython-{TAG[2:]}-x86_64-linux-gnu.so",
                 *(f"{info}/{name}" for name in ("METADATA", "RECORD", "WHEEL", "mamba-build-record.json")),
+                f"{info}/sboms/mamba-build-backend.cdx.json",
             ]
         )
         metadata = archive.read(f"{info}/METADATA")

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support import lacking
+from support import PACKAGES, lacking
 
 from mamba_build_backend import audit
 from mamba_build_backend.elf import Providers, read_needs
@@ -18,39 +18,7 @@ from mamba_build_backend.probe.sysroots import read_sysroot
 from mamba_build_backend.tables import load_tables
 from mamba_build_backend.toolchain import libstdcxx, sysroot, wrappers
 
-# What needs the newest symbols of the compiler's libstdc++ and glibc, beside what must stay the shared library's.
-SAMPLE = r"""
-#include <condition_variable>
-#include <exception>
-#include <functional>
-#include <iostream>
-#include <memory>
-#include <mutex>
-#include <regex>
-#include <sstream>
-#include <stdexcept>
-#include <string>
-#include <thread>
-#include <unordered_map>
-#include <vector>
-static thread_local int counted = 0;
-static std::once_flag once;
-extern "C" int sample(int n) {
-    std::unique_ptr<std::vector<int>[]> many(new std::vector<int>[n]);
-    std::exception_ptr kept;
-    try { throw std::runtime_error("kept"); } catch (...) { kept = std::current_exception(); }
-    std::exception_ptr copy = kept;
-    std::shared_ptr<int> shared(new int(1)), second = shared;
-    std::function<int(int)> twice = [&](int x) { return x * 2 + *second - 1; };
-    std::call_once(once, [] { counted = 1; });
-    std::unordered_map<std::string, int> map{{"a", 1}};
-    std::ostringstream out;
-    out << std::regex_match("abc", std::regex("[a-c]+")) << map["a"] << counted;
-    try { std::rethrow_exception(copy); } catch (const std::exception& error) { out << error.what(); }
-    std::cout << "" << std::flush;
-    return twice(n) + (out.str() == "111kept" ? 1000 : 0);
-}
-"""
+SAMPLE = (PACKAGES / "link_sample" / "sample.cpp").read_text()
 
 
 @pytest.fixture(scope="session")
@@ -96,7 +64,9 @@ def test_a_library_keeps_the_floor_of_its_abi_and_runs(compiler, root, tmp_path,
         assert not getattr(measured, field) or tuple(map(int, getattr(measured, field).split("."))) <= tuple(
             map(int, most.split("."))
         ), measured
-    assert ctypes.CDLL(str(library)).sample(3) == 1006
+    loaded = ctypes.CDLL(str(library))
+    assert loaded.sample(3) == 1006
+    assert loaded.streams_are_shared() == 1
 
 
 def test_what_moved_into_libc_since_is_found_where_it_used_to_be(compiler, root, tmp_path):

@@ -9,8 +9,11 @@ import zlib
 import pytest
 from support import packed_wheel, record_row
 
-from mamba_build_backend import audit, boundary, cli
+from mamba_build_backend import audit, audit_chart, audit_report, boundary, cli, elf
+from mamba_build_backend.audit_types import Extension, Promise, Provider
 from mamba_build_backend.errors import AuditError, SettingsError
+from mamba_build_backend.floors import Asked, TorchNeeds
+from mamba_build_backend.tables import Floor
 
 NAME = "sample_ext-1.0-py3-none-any.whl"
 FILES = {
@@ -190,3 +193,171 @@ def test_what_is_required_is_checked_and_told(tmp_path, capsys):
     assert typed("audit", "--require", "glibc=2.17", path) == 0
     assert typed("audit", "--require", "glib=2.17", path) == 2
     assert "--require: 'glib=2.17' says nothing that can be checked" in capsys.readouterr().err
+
+
+def test_a_folder_is_no_wheel_and_said_to_be_none(tmp_path):
+    (tmp_path / NAME).mkdir()
+    with pytest.raises(AuditError, match="cannot be read: Is a directory"):
+        audit.audit_wheel(tmp_path / NAME)
+
+
+@pytest.mark.parametrize("record", [b"{}", b"[1]", b'{"plan": 1}', b'{"plan": {"front_ends": {"value": [1]}}}', b"{"])
+def test_a_build_record_of_something_else_is_refused_in_a_sentence(tmp_path, record):
+    path = made(tmp_path, {**FILES, "sample_ext-1.0.dist-info/mamba-build-record.json": record})
+    if record == b"{}":
+        assert problems(path) == []
+        return
+    with pytest.raises(AuditError, match=r"record|damaged"):
+        audit.audit_wheel(path)
+
+
+def test_a_requirement_that_cannot_be_read_hides_none_of_torch(tmp_path):
+    metadata = b"Name: sample_ext\nVersion: 1.0\nRequires-Dist: >!< nonsense\nRequires-Dist: torch==2.11.*\n"
+    path = made(tmp_path, {**FILES, "sample_ext-1.0.dist-info/METADATA": metadata})
+    assert audit.audit_wheel(path).requires_torch == "torch==2.11.*"
+
+
+def test_a_record_with_a_field_that_is_too_long_is_told(tmp_path):
+    (found,) = problems(made(tmp_path, record=lambda text: f"{'x' * 200_000},,\n{text}"))
+    assert found.startswith("RECORD cannot be read: field larger than field limit")
+
+
+class Elf64:
+    """A shared library made of a few sections, without code: enough for those who read section tables."""
+
+    def __init__(self, sections, *, table=True):
+        names = b"\0" + b"".join(name.encode() + b"\0" for name, *_ in sections) + b".shstrtab\0"
+        body, headers = b"", [bytes(64)]
+        for name, kind, flags, data in [*sections, (".shstrtab", 3, 0, names)]:
+            at = names.index(f"\0{name}\0".encode()) + 1
+            # sh_name, type, flags, addr, offset, size, link, info, addralign, entsize: elf(5)
+            headers.append(struct.pack("<IIQQQQIIQQ", at, kind, flags, 0, 64 + len(body), len(data), 0, 0, 1, 0))
+            body += data if kind != 8 else b""
+        count = len(headers) if table else 0
+        ident = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")
+        fixed = struct.pack("<HHIQQQIHHHHHH", 3, 62, 1, 0, 0, 64 + len(body) if table else 0, 0, 64, 56, 0, 64, count, max(count - 1, 0))  # fmt: skip
+        self.data = ident + fixed + body + (b"".join(headers) if table else b"")
+
+
+ALLOC, EXECUTED = 2, 4
+SECTIONS = [
+    (".dynstr", 3, ALLOC, b"\0" * 30),
+    (".text", 1, ALLOC | EXECUTED, b"\0" * 500),
+    (".rodata", 1, ALLOC, b"\0" * 200),
+    (".bss", 8, ALLOC, b"\0" * 9000),
+    (".note.gnu.build-id", 7, ALLOC, b"\0" * 36),
+    (".nvFatBinSegment", 1, ALLOC, b"\0" * 24),
+    (".debug_info", 1, 0, b"\0" * 700),
+    (".strtab", 3, 0, b"\0" * 40),
+    (".comment", 1, 0, b"\0" * 20),
+]
+
+
+def with_library(folder, data):
+    return made(folder, {**FILES, "sample_ext/_C.so": data})
+
+
+def test_the_sections_of_a_library_are_those_that_occupy_its_file(tmp_path):
+    data = Elf64(SECTIONS).data
+    report = audit.audit_wheel(with_library(tmp_path, data))
+    (item,) = report.extensions
+    kinds = [(section.name, section.kind, section.size) for section in item.sections]
+    assert kinds == [
+        (".dynstr", "symbols", 30),
+        (".text", "code", 500),
+        (".rodata", "data", 200),
+        (".note.gnu.build-id", "rest", 36),
+        (".nvFatBinSegment", "gpu", 24),
+        (".debug_info", "debug", 700),
+        (".strtab", "debug", 40),
+        (".comment", "rest", 20),
+        (".shstrtab", "rest", item.sections[-1].size),
+    ]
+    assert sum(audit_chart.shares([item]).values()) == item.size == len(data)
+    told = audit_report.audit_json(report)["extensions"][0]
+    assert told["sections"][1] == {"name": ".text", "kind": "code", "size": 500}
+
+
+def test_a_library_without_a_section_table_is_not_said_to_need_nothing(tmp_path, capsys):
+    path = with_library(tmp_path, Elf64(SECTIONS, table=False).data)
+    assert typed("audit", path) == 6
+    said = capsys.readouterr()
+    assert "sample_ext/_C.so has no section table (it was stripped off)" in said.out
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize("cut", [70, 500, 1200])
+def test_a_library_that_was_cut_off_is_refused_in_a_sentence(tmp_path, cut):
+    with pytest.raises(AuditError, match=r"_C\.so is no ELF file, or a damaged one"):
+        audit.audit_wheel(with_library(tmp_path, Elf64(SECTIONS).data[:cut]))
+
+
+def test_libraries_with_wrong_bytes_are_read_or_refused_in_a_sentence(tmp_path):
+    whole = Elf64(SECTIONS).data
+    start = struct.unpack_from("<Q", whole, 0x28)[0]
+    path, refused = tmp_path / "damaged.so", 0
+    for seed in range(300):
+        chance = random.Random(seed)
+        data = bytearray(whole)
+        for _ in range(chance.randint(1, 4)):
+            low, high = chance.choice([(0, 64), (start, len(data))])
+            data[chance.randrange(low, high)] = chance.choice([0, 255, chance.randrange(256)])
+        path.write_bytes(data)
+        try:
+            elf.read_needs(path)
+        except AuditError:
+            refused += 1
+    assert 0 < refused < 300
+
+
+def test_a_section_that_counts_more_than_it_can_hold_is_not_read_for_ever(tmp_path):
+    data = bytearray(Elf64([(".gnu.version_r", 0x6FFFFFFE, ALLOC, b"\0" * 16)]).data)
+    start = struct.unpack_from("<Q", data, 0x28)[0]
+    struct.pack_into("<II", data, start + 64 + 40, 2, 1 << 31)  # sh_link, to .shstrtab, and sh_info
+    with pytest.raises(AuditError, match=r"its section \.gnu\.version_r would have 2147483648 entries"):
+        audit.audit_wheel(with_library(tmp_path, bytes(data)))
+
+
+def test_a_fatbin_of_wrong_bytes_is_read_to_an_end():
+    entry = struct.pack("<HHIQIIHHI", 2, 0x101, 64, 1000, 0, 0, 7, 1, 90).ljust(64, b"\0") + bytes(1000)
+    whole = struct.pack("<IHHQ", 0xBA55ED50, 1, 16, len(entry)) + entry
+    assert list(elf.read_fatbin(whole + bytes(8) + whole)) == [elf.GpuCode("sass", "90", 1000)] * 2
+    for seed in range(300):
+        chance = random.Random(seed)
+        data = bytearray(whole * 2)
+        for _ in range(chance.randint(1, 3)):
+            data[chance.choice([0, len(whole)]) + chance.randrange(4, 60)] = chance.choice([0, 255])
+        assert sum(code.size for code in elf.read_fatbin(bytes(data))) <= len(data)
+    # Headers that say they are of no length must not be read for ever.
+    assert list(elf.read_fatbin(struct.pack("<IHHQ", 0xBA55ED50, 1, 0, 0) * 3)) == []
+
+
+def test_a_floor_over_the_promise_is_a_problem_that_names_the_symbol():
+    item = Extension(
+        path="_C.so", machine="x86_64", size=1, floor=Floor("2.14", "3.4.26"), needed=(), rpath=(), sass=(), ptx=(),
+        blockers=(("GLIBC_2.14", "libc.so.6", "memcpy"), ("GLIBCXX_3.4.26", "libstdc++.so.6", "_ZNSt10filesystem")),
+        unversioned=0, unresolved=None,
+    )  # fmt: skip
+    promise = Promise(Floor("2.17", "3.4.22", "1.3.10", "7.0.0"))
+    (problem,) = audit._check_floors([], [item], [("the build promised", promise)])
+    assert problem.found == "_C.so needs GLIBCXX_3.4.26 of libstdc++.so.6 (for _ZNSt10filesystem)"
+    assert problem.needed == "the build promised at most GLIBCXX_3.4.22"
+
+
+def test_what_torch_needs_is_read_from_its_own_libraries_alone(tmp_path, monkeypatch):
+    asked = {
+        "libc10.so": {"GLIBC": "2.17", "GLIBCXX": "3.4.22"},
+        "libtorch_cpu.so": {"GLIBC": "2.28", "GLIBCXX": "3.4.22", "CXXABI": "1.3.11"},
+        "python3.11": {"GLIBC": "2.38"},
+    }
+    monkeypatch.setattr(audit, "newest_needs", lambda paths: asked[paths[0].name])
+    own = [tmp_path / "torch" / "lib" / name for name in ("libc10.so", "libtorch_cpu.so")]
+    found = audit.torch_needs(Provider(str(tmp_path), "2.11.0", (*own, tmp_path / "python3.11")))
+    assert found == TorchNeeds(
+        "2.11.0",
+        "libraries",
+        Asked("2.28", "libtorch_cpu.so"),
+        Asked("3.4.22", "libc10.so"),
+        Asked("1.3.11", "libtorch_cpu.so"),
+    )
+    assert audit.torch_needs(Provider(str(tmp_path), "2.11.0", ())) is None

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 from support import ROOT
 
-from mamba_build_backend import facts, metadata, plan, recorded, repair, settings, tables
+from mamba_build_backend import facts, floors, metadata, plan, recorded, repair, settings, tables
 
 # The head of 2.3.2.post1's PKG-INFO, its licence text cut.
 PKG_INFO = """\
@@ -63,7 +63,7 @@ def test_the_wheel_is_upstreams_under_our_name_and_pins_its_torch():
         "Home-page: https://github.com/state-spaces/mamba",
         "Classifier: Programming Language :: Python :: 3",
         "Requires-Python: >=3.9",
-        "License-Expression: Apache-2.0",
+        "License-Expression: Apache-2.0 AND BSD-3-Clause",
         "License-File: AUTHORS",
         "License-File: LICENSE",
         "Requires-Dist: torch==2.11.*",
@@ -177,6 +177,15 @@ def test_the_record_holds_no_home_folder(monkeypatch):
     recorded = json.dumps(repair.build_record(made(), "0" * 64, tables.Floor("2.14"), "3.11.7"))
     assert "/home/u" not in recorded
     assert "~/venv" in recorded
+
+
+def test_the_record_says_what_a_system_must_have_and_who_sets_it():
+    torch = floors.TorchNeeds("2.11.0+cu130", "libraries", floors.Asked("2.28", "libtorch_cpu.so"))
+    found = floors.effective_floor([("GLIBC_2.14", "libc.so.6", "memcpy")], torch, tables.load_tables())
+    record = repair.build_record(made(), [{}], tables.Floor("2.14"), "3.11.7", found)
+    glibc = record["floor"]["effective"]["glibc"]
+    assert glibc == {"version": "2.28", "set_by": "torch", "by": "libtorch_cpu.so", "wheel": "2.14", "torch": "2.28"}
+    assert repair.build_record(made(), [{}], tables.Floor(), "3.11.7")["floor"]["effective"] is None
 
 
 def test_self_keeps_its_own_name_and_pins_torch():

@@ -1,6 +1,7 @@
 """The plan, on machines that were written down: tests/facts/*.json holds facts, settings and what must come of them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,22 @@ def test_what_owns_the_same_files_under_another_name_is_told(settings, said, uns
     told = "\n".join(plan.decide(chosen, found, tables.load_tables()).notes)
     assert said in told
     assert unsaid not in told
+
+
+def needing(glibcxx, glibc="2.17"):
+    """The promise of a wheel for a torch of the new C++ ABI that needs this much of libstdc++ itself."""
+    chosen, found = recorded.load(RECORDED_TORCH, {"glibc": glibc})
+    torch = replace(found.torches[0], glibcxx=glibcxx)
+    return plan.decide(chosen, replace(found, torches=(torch,)), tables.load_tables()).floor
+
+
+RECORDED_TORCH = ROOT / "tests" / "facts" / "debian12-torch2.11-cuda13.0.json"
+
+
+def test_a_wheel_may_need_no_more_of_libstdcxx_than_its_glibcs_policy_or_its_torch():
+    assert needing("3.4.22").glibcxx == "3.4.22"
+    assert needing("3.4.21").glibcxx == "3.4.21"
+    assert needing("3.4.11").glibcxx == "3.4.19"  # what every system of glibc 2.17 has
+    assert needing("3.4.30").glibcxx == "3.4.22"
+    assert needing("3.4.11", glibc="2.28").glibcxx == "3.4.24"
+    assert needing("").glibcxx == "3.4.22"
