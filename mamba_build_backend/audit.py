@@ -30,7 +30,7 @@ from .floors import (
     recorded_torch,
 )
 from .probe.needs import newest_needs
-from .repair import RECORD_NAME
+from .record import RECORD_NAME
 from .tables import Floor, load_tables
 from .variants import plain_name
 

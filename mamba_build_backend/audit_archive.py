@@ -21,7 +21,7 @@ from typing import Any
 
 from ._compat import requirements, utils, version
 from .errors import FULL, AuditError, Problem
-from .repair import RECORD_NAME
+from .record import RECORD_NAME
 from .variants import plain_name
 
 try:

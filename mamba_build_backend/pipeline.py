@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import copies, floors, metadata, parts, patching, pyproject, requires, sbom, sources, variants
+from . import copies, floors, metadata, parts, patching, pyproject, record, requires, sbom, sources, variants
 from .errors import BuildFailedError, SourceError
 from .facts import Facts
 from .parts import Part
@@ -19,7 +19,7 @@ from .plan import BuildPlan, decide, decide_together
 from .probe import probe_all
 from .process import Echo, say
 from .settings import TABLE, Settings, load_settings
-from .storage import cache_root, disk_errors, hand_over, sha256, work_folder
+from .storage import cache_root, disk_errors, hand_over, sha256, source_date_epoch, work_folder
 from .tables import load_tables
 from .workshop import Workshop
 
@@ -151,14 +151,15 @@ def build_wheel(job: Job, directory: str) -> str:
         )
         floor, effective = audit.measure_all(binaries, torch)
         python = job.facts.machine.python_version
-        record = repair.build_record(plan, origins, floor, python, effective)
+        places = record.places(shop.folder, job.project, job.cache, Path(plan.torch.value.site))
+        told = record.build_record(plan, origins, floor, python, effective, places)
         variant = variants.variant_json(plan.variant, plan.target.cuda) if plan.variant else ""
         contents = _sbom(plan, origins, text, tools.cuda_home)
-        repair.stage_wheel(plan, stage, repair.Content(text, licences, record, contents, variant))
+        repair.stage_wheel(plan, stage, repair.Content(text, licences, told, contents, variant))
         wheel = repair.pack(stage, shop.folder / "packed", shop)
         if plan.repair:
             wheel = repair.repair_wheel(plan, wheel, shop)
-        report = audit.audit_wheel(wheel, promise=audit.recorded_promise(record), torches=[torch])
+        report = audit.audit_wheel(wheel, promise=audit.recorded_promise(told), torches=[torch])
         audit.check_report(report)
         # pip reads the name of what a hook hands over, and refuses one with a label: there the file alone says it.
         label = "" if job.facts.frontend.startswith("pip") else plan.variant
@@ -194,8 +195,8 @@ def build_editable(job: Job, directory: str) -> str:
                     "it is what an editable build is for",
                     f"less {shop.log}",
                 )
-        record = repair.build_record(plan, origins, repair.NO_FLOOR, job.facts.machine.python_version)
-        content = repair.Content(text, licences, record, _sbom(plan, origins, text, tools.cuda_home))
+        told = record.build_record(plan, origins, record.NO_FLOOR, job.facts.machine.python_version)
+        content = repair.Content(text, licences, told, _sbom(plan, origins, text, tools.cuda_home))
         # Python must not depend on the short-lived name that the compilers were given.
         real = [Path(os.path.realpath(part.tree)) for part in made]
         repair.add_payload(plan, real, text)
@@ -257,7 +258,8 @@ def _workshop(job: Job) -> Iterator[Workshop]:
             log.touch()
         failed = True
         try:
-            yield Workshop(folder, log, job.environ, _echo, job.settings.verbose)
+            environ = {**job.environ, "SOURCE_DATE_EPOCH": str(source_date_epoch(job.environ))}
+            yield Workshop(folder, log, environ, _echo, job.settings.verbose)
             failed = False
         finally:
             # A log is kept where something went wrong, or where the build folder was meant to be looked at.

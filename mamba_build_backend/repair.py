@@ -13,21 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import sbom, stable, variants
-from .facts import Machine, to_json
-from .floors import EffectiveFloor
+from . import sbom, variants
+from .facts import Machine
 from .metadata import dist_info_name, write_dist_info_files
 from .plan import BuildPlan
 from .process import stream
+from .record import RECORD_NAME
 from .storage import emptied
-from .tables import Floor, minor
+from .tables import minor
 from .upstream import failed
 from .workshop import Workshop
 
 PAYLOAD = Path(__file__).with_name("payload")
-RECORD_NAME = "mamba-build-record.json"
-RECORD_SCHEMA = 1
-NO_FLOOR = Floor()
 
 EXCLUDED = (
     "libtorch*",
@@ -166,39 +163,6 @@ def insert_guard(source: str, portable: str) -> str:
             return "".join([*lines[: node.lineno - 1], guard, *lines[node.lineno - 1 :]])
     # A package that imports nothing loads no binary either.
     return source
-
-
-def build_record(
-    plan: BuildPlan,
-    origins: Sequence[Mapping[str, Any]],
-    floor: Floor,
-    python: str,
-    effective: EffectiveFloor | None = None,
-) -> dict[str, Any]:
-    """What was done, for whoever meets the wheel later. Home folders are cut: a wheel travels.
-
-    ``origins`` say of each part where its source came from; ``floor`` is what was measured, ``effective`` that together with
-    what torch needs, None where nothing was measured.
-    """
-    from . import __version__
-
-    record = {
-        "schema": RECORD_SCHEMA,
-        "backend": __version__,
-        "python": python,
-        "upstream": origins[0],
-        "companions": list(origins[1:]),
-        "flags": {
-            "nvcc": [*plan.nvcc_flags, *stable.flags(plan)],
-            "cxx": [f"-std=c++{plan.target.cxx_standard}", *stable.flags(plan)],
-        },
-        "floor": {"promised": to_json(plan.floor), "measured": to_json(floor), "effective": to_json(effective)},
-        "plan": to_json(plan),
-    }
-    home = os.path.expanduser("~")
-    text = json.dumps(record, ensure_ascii=False)
-    cleaned: dict[str, Any] = json.loads(text.replace(home, "~") if len(home) > 1 else text)
-    return cleaned
 
 
 def pack(stage: Path, out: Path, shop: Workshop) -> Path:

@@ -17,10 +17,10 @@ from .errors import SettingsError
 from .metadata import distribution_name
 from .plan import BuildPlan
 from .sources import EMBEDDED
+from .storage import source_date_epoch
 
 _SKIPPED_FOLDERS = ("__pycache__", "build", "dist", "node_modules", EMBEDDED)
 _SKIPPED_FILES = (".pyc", ".whl", ".so", ".o", ".tar.gz")
-_EPOCH = 1_577_836_800  # 2020-01-01: zip files cannot go back before 1980, and a date in the future confuses make
 
 
 def write_sdist(
@@ -77,16 +77,6 @@ def _packed(tree: Path, name: str, stamp: int) -> bytes:
                 inside = f"{name.removesuffix('.tar.gz')}/{path.relative_to(tree).as_posix()}"
                 _add(tar, inside, path.read_bytes(), stamp, executable=os.access(path, os.X_OK))
     return out.getvalue()
-
-
-def source_date_epoch(environ: Mapping[str, str]) -> int:
-    """SOURCE_DATE_EPOCH, or a fixed date. Raises SettingsError for a value that is no number."""
-    text = environ.get("SOURCE_DATE_EPOCH", "")
-    if text and not text.isdigit():
-        raise SettingsError(
-            f"SOURCE_DATE_EPOCH is {text!r}", "it is a whole number of seconds since 1970", "unset SOURCE_DATE_EPOCH"
-        )
-    return int(text) if text else _EPOCH
 
 
 def project_files(project: Path) -> Iterator[Path]:

@@ -8,12 +8,12 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ._compat import platformdirs
-from .errors import StorageError
+from .errors import SettingsError, StorageError
 from .settings import Settings
 
 _DISK = {
@@ -26,6 +26,8 @@ _DISK = {
     errno.EEXIST: "a file is in the way",
     errno.ENOENT: "it cannot be made",
 }
+
+_EPOCH = 1_577_836_800  # 2020-01-01: zip files cannot go back before 1980, and a date in the future confuses make
 
 
 def cache_root(settings: Settings) -> Path:
@@ -173,3 +175,16 @@ def link_to(target: Path, link: Path) -> Path:
         link.unlink(missing_ok=True)
         link.symlink_to(target)
     return link
+
+
+def source_date_epoch(environ: Mapping[str, str]) -> int:
+    """The time of all files in what is built: SOURCE_DATE_EPOCH, or a fixed date; in seconds since 1970.
+
+    Raises SettingsError for a value that is no number.
+    """
+    text = environ.get("SOURCE_DATE_EPOCH", "")
+    if text and not text.isdigit():
+        raise SettingsError(
+            f"SOURCE_DATE_EPOCH is {text!r}", "it is a whole number of seconds since 1970", "unset SOURCE_DATE_EPOCH"
+        )
+    return int(text) if text else _EPOCH

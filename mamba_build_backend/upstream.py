@@ -108,7 +108,7 @@ def build_environment(plan: BuildPlan, tools: Toolchain | None, environ: Mapping
     if tools is None and plan.toolkit.value is not None:
         env["CUDA_HOME"] = plan.toolkit.value.home  # CUDAExtension refuses to be made without one
     if tools is not None:
-        env.update(CUDA_HOME=str(tools.cuda_home), CC=str(tools.cc), CXX=str(tools.cxx))
+        env.update(CUDA_HOME=str(tools.cuda_home), CC=str(tools.cc), CXX=str(tools.cxx), PYTORCH_NVCC=str(tools.nvcc))
         env["PATH"] = os.pathsep.join([str(tools.cxx.parent), str(tools.cuda_home / "bin"), env["PATH"]])
     return env
 

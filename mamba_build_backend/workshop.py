@@ -27,3 +27,4 @@ class Toolchain:
     cc: Path
     cxx: Path
     cuda_home: Path
+    nvcc: Path

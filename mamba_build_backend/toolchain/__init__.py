@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,8 +18,11 @@ def apply_toolchain(plan: BuildPlan, work: Path, cache: Path, environ: Mapping[s
     assert compiler is not None and chosen is not None and nvcc is not None and plan.torch.value is not None
     home = toolkit.apply_toolkit(nvcc, Path(plan.torch.value.site), work)
     if not plan.portable:
-        return Toolchain(wrappers.c_compiler(Path(compiler.path)), Path(compiler.path), home)
+        return Toolchain(wrappers.c_compiler(Path(compiler.path)), Path(compiler.path), home, home / "bin" / "nvcc")
     root = sysroot.apply_sysroot(chosen, plan.floor.glibc, compiler.target, cache, environ, echo)
     runtime = libstdcxx.apply_libstdcxx(compiler, plan.floor, root, work / "toolchain" / "libstdc++", environ)
-    cc, cxx = wrappers.apply_wrappers(compiler, root, runtime, work / "toolchain")
-    return Toolchain(cc, cxx, home)
+    # The folder may be known by a short name of its own (storage.py); what asks where it is gets the real one.
+    here = (str(work), os.path.realpath(work))
+    places = {**dict.fromkeys(here, "."), str(home): "cuda"}
+    cc, cxx = wrappers.apply_wrappers(compiler, root, runtime, work / "toolchain", places)
+    return Toolchain(cc, cxx, home, wrappers.nvcc_wrapper(home / "bin" / "nvcc", here, work / "toolchain" / "bin"))

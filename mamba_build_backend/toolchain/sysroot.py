@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -115,7 +116,8 @@ def _make_stubs(zig: Path, arch: str, glibc: str, lib: Path, environ: Mapping[st
         said = capture([*command, "-lm", "-lpthread", "-ldl", "-lrt"], env=env, timeout=300, merge=True)
         # The last link line names every file that went into the program.
         line = next((line for line in reversed(said.splitlines()) if "Scrt1.o" in line and "ld.lld" in line), "")
-        parts = {Path(part).name: Path(part) for part in line.split()}
+        # zig quotes nothing; below its folders, which may have blanks in their names, there are none.
+        parts = {Path(part).name: Path(part) for part in re.findall(rf"{re.escape(scratch)}\S+", line)}
         missing = [name for name in (*_OBJECTS, *_STUBS) if name not in parts or not parts[name].is_file()]
         if missing:
             raise ToolError(

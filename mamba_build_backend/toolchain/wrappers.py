@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 import shlex
 import sysconfig
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from .._compat import version
 from ..facts import Compiler
 from .libstdcxx import Runtime
 from .sysroot import Root
 
 _C_NAMES = {"g": "gcc", "c": "cc"}
+_PREFIX_MAP_SINCE = 8
+"""GCC 8's release notes, on -ffile-prefix-map."""
 
 
 def c_compiler(cxx: Path) -> Path:
@@ -20,18 +24,24 @@ def c_compiler(cxx: Path) -> Path:
     return own if own.is_file() else cxx
 
 
-def apply_wrappers(compiler: Compiler, root: Root, runtime: Runtime, folder: Path) -> tuple[Path, Path]:
+def apply_wrappers(
+    compiler: Compiler, root: Root, runtime: Runtime, folder: Path, places: Mapping[str, str]
+) -> tuple[Path, Path]:
     """Write ``gcc`` and ``g++`` scripts into ``folder/bin``; return their paths.
 
-    They are named so because torch asks for compilers by these names, and nvcc's ``-ccbin`` takes either.
+    They are named so because torch asks for compilers by these names, and nvcc's ``-ccbin`` takes either. ``places`` are folders
+    of this build, and what ``__FILE__`` says in their stead, which torch's headers put into the binary.
     """
     host = _host_headers(folder / "include")
     shared = [f"--sysroot={root.path}", "-nostdinc", *root.defines]
+    if version.Version(compiler.version).major >= _PREFIX_MAP_SINCE:
+        shared += [f"-ffile-prefix-map={place}={name}" for place, name in places.items()]
     includes = [f"-isystem{path}" for path in (*compiler.gcc_includes, *root.includes, *host)]
     cxx_includes = ["-nostdinc++", *(f"-isystem{path}" for path in compiler.cxx_includes)]
     libraries = [flag for path in root.libraries for flag in (f"-B{path}", f"-L{path}")]
     # Programs, as opposed to extensions, would otherwise have to resolve what torch's libraries need of a newer system.
-    link = [f"-L{runtime.folder}", *libraries, "-Wl,--allow-shlib-undefined"]
+    # A build ID is made from all that is stripped afterwards, too, such as the names of nvcc's temporary files.
+    link = [f"-L{runtime.folder}", *libraries, "-Wl,--allow-shlib-undefined", "-Wl,--build-id=none"]
     binaries = folder / "bin"
     binaries.mkdir(parents=True, exist_ok=True)
     cc = _script(binaries / "gcc", [str(c_compiler(Path(compiler.path))), *shared, *includes], link, runtime)
@@ -87,6 +97,32 @@ def _script(path: Path, command: list[str], link: list[str], runtime: Runtime) -
         last=shlex.join(_OLD_LIBRARIES),
     )
     path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+# nvcc makes the names of a file's internal functions and variables from its path (of which "-frandom-seed" of nvcc 13.0 took
+# nothing back), so two build folders gave two binaries. What its first stage is told last of that path is what it takes.
+_NVCC = """\
+#!/bin/sh
+for word in "$@"; do
+    case $word in /*.cu) path=$word ;; *.cu) path=$PWD/$word ;; *) continue ;; esac
+    for work in {works}; do
+        case $path in "$work"/*) set -- "$@" -Xcudafe "--orig_src_path_name=${{path#"$work"}}" ;; esac
+    done
+done
+exec {nvcc} "$@"
+"""
+
+
+def nvcc_wrapper(nvcc: Path, works: Sequence[str], folder: Path) -> Path:
+    """Write an ``nvcc`` into ``folder`` that makes the same of a source in whichever build folder it lies.
+
+    ``works`` are the names of that folder.
+    """
+    path = folder / "nvcc"
+    names = shlex.join(dict.fromkeys(works))
+    path.write_text(_NVCC.format(works=names, nvcc=shlex.quote(str(nvcc))), encoding="utf-8")
     path.chmod(0o755)
     return path
 

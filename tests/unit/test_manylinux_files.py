@@ -138,7 +138,8 @@ def test_the_image_is_built_from_the_arguments_and_the_wheel_in_it(world, tmp_pa
     assert image[image.index("-f") + 1] == f"{tmp_path}/check out/manylinux/Dockerfile"
     assert image[-1] == f"{tmp_path}/check out/manylinux/.."
     assert pairs(image, "--build-arg") == [
-        f"IMAGE=quay.io/pypa/manylinux2014_{os.uname().machine}", "CUDA=11.8", "PYTHON=cp39-cp39", "TORCH=2.0.1",
+        f"IMAGE=quay.io/pypa/manylinux2014_{os.uname().machine}", "CUDA=11.8",
+        "CUDA_IMAGE=nvidia/cuda:11.8.0-devel-rockylinux8", "PYTHON=cp39-cp39", "TORCH=2.0.1",
     ]  # fmt: skip
     assert re.fullmatch(r"mamba-ssm-portable:[\w.-]{1,128}", tag)
 
@@ -150,6 +151,29 @@ def test_the_image_is_built_from_the_arguments_and_the_wheel_in_it(world, tmp_pa
     assert pairs(compiled, "--user") == [f"{os.getuid()}:{os.getgid()}"]
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [f"{tmp_path}/a wheel's place/{WHEEL}"]
+
+
+def cuda_image(world, *arguments):
+    done, calls = world(*arguments, "--prove", "none", torch="12.4 2.17 /x")
+    (image,) = of(calls, "build", "-f")
+    return done, dict(item.split("=", 1) for item in pairs(image, "--build-arg"))["CUDA_IMAGE"]
+
+
+def test_nvcc_is_copied_from_an_image_before_cuda_13_and_taken_from_the_package_index_from_then_on(world):
+    assert cuda_image(world, "--cuda", "12.4")[1] == "nvidia/cuda:12.4.1-devel-rockylinux8"
+    assert cuda_image(world, "--cuda", "13.2")[1] == "none"
+    assert cuda_image(world, "--cuda", "12.4", "--cuda-image", "a.mirror/cuda:12.4")[1] == "a.mirror/cuda:12.4"
+    assert cuda_image(world, "--cuda", "12.0", "--cuda-image", "my-cuda")[1] == "my-cuda"
+    assert cuda_image(world, "--cuda", "13.0", "--cuda-image", "my-cuda")[1] == "my-cuda"
+
+
+def test_the_images_that_are_known_are_of_a_cuda_that_the_table_has(world):
+    known = re.findall(r"^ +([\d.]+)\) echo ([\d.]+) ;;$", SCRIPT.read_text(encoding="utf-8"), re.MULTILINE)
+    rows = {row.version for row in load_tables().cuda}
+    assert len(known) == 9
+    for cuda, release in known:
+        assert cuda in rows
+        assert re.fullmatch(rf"{re.escape(cuda)}\.\d", release)
 
 
 def test_each_wheel_is_audited_for_the_glibc_that_was_promised(world):
@@ -193,6 +217,7 @@ def test_the_wheel_is_imported_where_its_floor_and_its_python_are_and_the_others
     (first, _) = of(calls, "check-root")
     assert pairs(first, "--wheel") == [f"{tmp_path}/dist/{WHEEL}"]
     assert pairs(first, "--engine") == ["docker"]
+    assert pairs(first, "--python") == ["3.12"]
     (copied,) = of(calls, "cp")
     assert copied[-3:] == ["-R", "/opt/build/lib/python3.12/site-packages/.", "/torch"]
     assert pairs(copied, "-v") == [f"{pairs(first, '--torch')[0]}:/torch"]
@@ -215,14 +240,12 @@ def test_nothing_is_proved_where_no_image_is_left(world):
     assert done.stdout == ""
 
 
-def test_a_wheel_for_many_pythons_is_imported_with_the_oldest_and_that_must_be_the_torchs(world):
+def test_a_wheel_for_many_pythons_is_imported_with_the_one_that_has_the_torch(world):
     wheel = "mamba_ssm_portable-2.3.2.post1-cp310-abi3-manylinux_2_17_x86_64.whl"
-    done, _ = world("-C", "abi=stable", wheels=[wheel])
-    assert done.returncode == 8
-    assert "type: --python cp310-cp310" in done.stderr
-    done, calls = world("-C", "abi=stable", "--python", "cp310-cp310", wheels=[wheel])
+    done, calls = world("-C", "abi=stable", "--prove", "a:1", wheels=[wheel])
     assert done.returncode == 0, done.stderr
-    assert of(calls, "look")[0][-3:] == ["cp310", "python3.10", "python3.10"]
+    assert of(calls, "look")[0][-3:] == ["cp312", "python3.12", "python3.12"]
+    assert pairs(of(calls, "check-root")[0], "--python") == ["3.12"]
 
 
 def test_torch_and_nvcc_of_two_major_versions_are_refused_before_anything_is_compiled(world):
@@ -268,6 +291,11 @@ def test_whose_files_the_wheels_are_depends_on_the_engine(world):
         (["--torch"], "--torch has no value"),
         (["--out", ""], "--out is empty"),
         (["--cuda", "13"], "--cuda 13 is no release of CUDA"),
+        (["--cuda", "12.0"], "--cuda 12.0: no image of NVIDIA's with this CUDA is known here"),
+        (
+            ["--cuda", "12.4", "--cuda-image", "none"],
+            "--cuda-image none: nvcc of CUDA 12.4 is not on the package index",
+        ),
         (["--python", "3.12"], "--python 3.12 is no tag of a Python"),
         (["--torch", "new"], "--torch new is no version of torch"),
         (["--engine", "lxc"], "--engine lxc is not known"),
@@ -298,6 +326,7 @@ def test_help_lists_every_argument_and_needs_no_engine(world):
     assert known == {
         "--image",
         "--cuda",
+        "--cuda-image",
         "--python",
         "--torch",
         "--engine",
@@ -318,7 +347,7 @@ def test_the_arguments_of_the_dockerfile_are_those_of_the_script_with_the_same_d
     (image,) = of(world()[1], "build", "-f")
     given = dict(item.split("=", 1) for item in pairs(image, "--build-arg"))
     given["IMAGE"] = re.sub(r"_(x86_64|aarch64)$", "_x86_64", given["IMAGE"])
-    assert {**given, "CUDA_REPO": defaults()["CUDA_REPO"]} == defaults()
+    assert given == defaults()
 
 
 def test_the_defaults_of_the_dockerfile_go_together():
@@ -359,8 +388,45 @@ def test_the_image_gets_the_newest_gxx_that_nvcc_takes_where_its_own_is_newer(tm
     assert re.findall(r"gcc-toolset-\S+", done.stdout) == installed
 
 
+def test_a_cuda_that_no_image_was_given_for_is_refused_unless_the_package_index_has_it(tmp_path):
+    (script,) = [text for text in scripts() if "CUDA_IMAGE" in text]
+    (tmp_path / "mkdir").write_text('#!/bin/sh\necho "$@"\n')
+    (tmp_path / "mkdir").chmod(0o755)
+
+    def run(cuda):
+        env = {"PATH": str(tmp_path), "CUDA": cuda}
+        return subprocess.run(["/bin/sh", "-c", script], env=env, capture_output=True, text=True, check=False)
+
+    assert run("13.0").stdout == "-p /usr/local/cuda-13.0\n"
+    refused = run("12.4")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "CUDA=12.4 needs CUDA_IMAGE" in refused.stderr
+
+
+def test_each_stage_declares_the_arguments_that_it_uses():
+    head, *stages = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)
+    everywhere = set(re.findall(r"^ARG (\w+)=", head, re.MULTILINE))
+    assert [stage.splitlines()[0] for stage in stages] == [
+        "${IMAGE} AS none", "${CUDA_IMAGE} AS cuda", "${IMAGE} AS toolchain", "toolchain AS build",
+    ]  # fmt: skip
+    for stage in stages:
+        body = re.sub(r"^#.*\n", "", stage.partition("\n")[2], flags=re.MULTILINE)
+        used = set(re.findall(r"\$\{?(\w+)", body)) & set(defaults())
+        declared = set(re.findall(r"^ARG (\w+)", body, re.MULTILINE))
+        assert used == declared, stage
+        # Without a value of its own: one that is set before the first stage would not reach it.
+        assert not [name for name in everywhere & declared if f"ARG {name}=" in body]
+
+
+def test_no_server_is_named_but_images():
+    for path in ("Dockerfile", "build-and-prove"):
+        assert not re.findall(r"https?://\S+", (ROOT / "manylinux" / path).read_text(encoding="utf-8"))
+
+
 def test_the_image_copies_what_a_build_reads_and_nothing_of_the_tests():
-    copied = {word for line in re.findall(r"^COPY (.*) \S+$", DOCKERFILE, re.MULTILINE) for word in line.split()}
+    copied = {
+        word for line in re.findall(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE, re.MULTILINE) for word in line.split()
+    }
     assert copied == {"pyproject.toml", "README.md", "LICENSE", "patches", "mamba_build_backend"}
     assert all((ROOT / name).exists() for name in copied)
 

@@ -5,6 +5,7 @@ import pytest
 from support import ROOT
 
 from mamba_build_backend import facts, floors, metadata, plan, recorded, repair, settings, tables
+from mamba_build_backend.record import build_record
 
 # The head of 2.3.2.post1's PKG-INFO, its licence text cut.
 PKG_INFO = """\
@@ -172,20 +173,21 @@ def test_the_guard_stands_before_the_first_import_and_once():
     assert repair.insert_guard(once, "mamba_ssm_portable") == once
 
 
-def test_the_record_holds_no_home_folder(monkeypatch):
-    monkeypatch.setenv("HOME", "/home/u")
-    recorded = json.dumps(repair.build_record(made(), "0" * 64, tables.Floor("2.14"), "3.11.7"))
+def test_the_record_holds_no_folder_of_its_builder():
+    places = {"/home/u": "~", "/home/u/venv/lib/python3.11/site-packages": "{torch}", "/home": "{wrong}"}
+    recorded = json.dumps(build_record(made(), "0" * 64, tables.Floor("2.14"), "3.11.7", places=places))
     assert "/home/u" not in recorded
-    assert "~/venv" in recorded
+    assert '"site": "{torch}"' in recorded
+    assert "jobs" not in json.loads(recorded)["plan"]
 
 
 def test_the_record_says_what_a_system_must_have_and_who_sets_it():
     torch = floors.TorchNeeds("2.11.0+cu130", "libraries", floors.Asked("2.28", "libtorch_cpu.so"))
     found = floors.effective_floor([("GLIBC_2.14", "libc.so.6", "memcpy")], torch, tables.load_tables())
-    record = repair.build_record(made(), [{}], tables.Floor("2.14"), "3.11.7", found)
+    record = build_record(made(), [{}], tables.Floor("2.14"), "3.11.7", found)
     glibc = record["floor"]["effective"]["glibc"]
     assert glibc == {"version": "2.28", "set_by": "torch", "by": "libtorch_cpu.so", "wheel": "2.14", "torch": "2.28"}
-    assert repair.build_record(made(), [{}], tables.Floor(), "3.11.7")["floor"]["effective"] is None
+    assert build_record(made(), [{}], tables.Floor(), "3.11.7")["floor"]["effective"] is None
 
 
 def test_self_keeps_its_own_name_and_pins_torch():

@@ -19,6 +19,7 @@ from mamba_build_backend import (
     metadata,
     parts,
     plan,
+    record,
     recorded,
     repair,
     sbom,
@@ -73,8 +74,8 @@ def content(plan_, folder, infos=None, **source):
     licences = parts.licences(made_, infos)
     text = metadata.compose_metadata(plan_, infos, {}, tuple(licences))
     origins = parts.origins(made_)
-    record = repair.build_record(plan_, origins, repair.NO_FLOOR, "3.11.7")
-    return repair.Content(text, licences, record, sbom.sbom(plan_, origins, text, HEADERS))
+    told = record.build_record(plan_, origins, record.NO_FLOOR, "3.11.7")
+    return repair.Content(text, licences, told, sbom.sbom(plan_, origins, text, HEADERS))
 
 
 def staged(plan_, folder, **given):

@@ -1,0 +1,68 @@
+"""Two builds of one plan, in other folders, at other times, by other users: the same bytes."""
+
+import getpass
+import os
+import re
+import socket
+import time
+import zipfile
+
+from support import copy_tiny, only_wheel, pip_wheel, record_of
+
+from mamba_build_backend.storage import sha256
+
+
+def built(folder, name, env, *options, seconds=0):
+    """The wheel of a copy of the tiny project whose files are as old as is said."""
+    project = copy_tiny(folder / name / "tiny")
+    for path in project.rglob("*"):
+        os.utime(path, (time.time() - seconds,) * 2)
+    home = folder / name / "home"
+    home.mkdir()
+    own = {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "TMPDIR": str(home)}
+    pip_wheel(project, folder / name / "dist", {**env, **own}, *options)
+    return only_wheel(folder / name / "dist")
+
+
+def differing(one, other):
+    with zipfile.ZipFile(one) as a, zipfile.ZipFile(other) as b:
+        assert a.namelist() == b.namelist()
+        names = [name for name in a.namelist() if a.read(name) != b.read(name) and not name.endswith("/RECORD")]
+        dates = {item.date_time for archive in (a, b) for item in archive.infolist()}
+        for name in names:
+            if name.endswith(".json"):
+                lines = [archive.read(name).decode().splitlines() for archive in (a, b)]
+                names.append([pair for pair in zip(*lines) if pair[0] != pair[1]][:5])
+    return names, dates
+
+
+def test_two_builds_of_one_plan_are_the_same_bytes(tmp_path, clean_env, torch_site, gxx):
+    one = built(tmp_path, "one", clean_env)
+    time.sleep(2.1)  # a zip file counts in twos
+    more = ["-C", f"build-dir={tmp_path}/kept", "-C", f"cache-dir={tmp_path}/cache"]
+    other = built(tmp_path, "the-other-one", clean_env, *more, seconds=100_000)
+    again = built(tmp_path, "and again", clean_env, seconds=5)
+    for wheel in (other, again):
+        assert differing(one, wheel)[0] == []
+        assert sha256(wheel) == sha256(one)
+
+
+def test_a_wheel_tells_no_folder_user_or_host_of_its_build(tmp_path, clean_env, torch_site, gxx):
+    who = {"USER": "builders-name", "LOGNAME": "builders-name", "HOSTNAME": "builders-host"}
+    wheel = built(tmp_path, "somebodys", {**clean_env, **who})
+    secrets = [str(tmp_path), str(torch_site), "builders-", "mamba-build-"]
+    secrets += [name for name in (getpass.getuser(), socket.gethostname()) if len(name) > 5]  # "root" is also a word
+    with zipfile.ZipFile(wheel) as archive:
+        for name in archive.namelist():
+            # What the backend is called, and what its files are.
+            content = re.sub(rb"mamba-build-(backend|record)", b"", archive.read(name))
+            for secret in secrets:
+                assert secret.encode() not in content, f"{secret} in {name}"
+    assert record_of(wheel)["plan"]["torch"]["value"]["site"] == "{torch}"
+
+
+def test_source_date_epoch_is_the_time_of_every_file(tmp_path, clean_env, torch_site, gxx):
+    epoch = {"SOURCE_DATE_EPOCH": "1700000000"}
+    one, other = (built(tmp_path, name, {**clean_env, **epoch}) for name in ("one", "other"))
+    assert sha256(one) == sha256(other)
+    assert {date[:3] for date in differing(one, other)[1]} == {(2023, 11, 14)}
