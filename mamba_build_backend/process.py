@@ -1,25 +1,24 @@
 """The only place that starts a process.
 
 A command is a list, its environment is explicit, every line of its output goes to a log, and nothing that it started
-outlives it: each child leads a session of its own, and the whole session is ended when we stop early.
+outlives it: each child leads a session of its own, and the whole session is ended when we stop early, or are killed.
 """
 
 from __future__ import annotations
 
 import os
 import shlex
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from ._warden import DONE, end_session
 from .errors import ToolError
 
 Echo = Callable[[str], None]
+WARDEN = Path(__file__).with_name("_warden.py")
 
 
 def quoted(argv: Sequence[str | os.PathLike[str]]) -> str:
@@ -96,6 +95,7 @@ def stream(
             )
         except OSError as error:
             raise ToolError(f"`{quoted(command)}` cannot be started: {error.strerror or error}") from None
+        warden = _warden(child.pid)
         try:
             assert child.stdout is not None
             for line in child.stdout:
@@ -109,38 +109,18 @@ def stream(
         finally:
             if child.stdout is not None:
                 child.stdout.close()
+            warden.communicate(DONE)
 
 
-def end_session(session: int, *, patience: float = 5.0) -> None:
-    """End every process of a session: SIGTERM first (ninja then stops its own groups), SIGKILL after ``patience`` s."""
-    deadline = time.monotonic() + patience
-    sent = signal.SIGTERM
-    while members := _session_members(session):
-        for pid in members:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, sent)
-        if time.monotonic() > deadline:
-            if sent is signal.SIGKILL:
-                return
-            sent, deadline = signal.SIGKILL, time.monotonic() + patience
-        time.sleep(0.05)
-
-
-def _session_members(session: int) -> list[int]:
-    # ninja gives each of its jobs a process group of its own, so a group is not enough; the session is.
-    members = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            stat = (entry / "stat").read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            continue
-        # "pid (comm) state ppid pgrp session …", proc(5); comm may hold spaces and brackets.
-        state, _, _, sid = stat.rpartition(")")[2].split()[:4]
-        if int(sid) == session and state not in ("Z", "X"):
-            members.append(int(entry.name))
-    return members
+def _warden(session: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", WARDEN, str(session)],
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def _note(sink: IO[str], text: str) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -69,6 +71,8 @@ def prepared(folder: Path, build: Callable[[Path], None]) -> Path:
         with FileLock(folder.parent / f".{folder.name}.lock"):
             if folder.is_dir():
                 return folder
+            for left in folder.parent.glob(f".{folder.name}.*/"):  # by a process that was killed
+                shutil.rmtree(left, ignore_errors=True)
             draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
             try:
                 build(draft)
@@ -99,10 +103,15 @@ def work_folder(settings: Settings) -> Iterator[Path]:
     temporary = settings.build_dir is None
     with disk_errors(Path(settings.build_dir or tempfile.gettempdir()), "-C build-dir=/another/folder"):
         if settings.build_dir is None:
-            real = Path(tempfile.mkdtemp(prefix="mamba-build-"))
+            _sweep(Path(tempfile.gettempdir()))
+            real = Path(tempfile.mkdtemp(prefix=_WORK))
         else:
             real = Path(settings.build_dir).expanduser().absolute()
             real.mkdir(parents=True, exist_ok=True)
+        held = (real / _HELD).open("w") if temporary else None
+        with suppress(OSError):  # a file system without locks: what a killed build leaves there stays
+            if held is not None:
+                fcntl.flock(held, fcntl.LOCK_EX)
     alias = None
     try:
         if not _SAFE.fullmatch(str(real)):
@@ -112,8 +121,29 @@ def work_folder(settings: Settings) -> Iterator[Path]:
         if alias is not None:
             with suppress(OSError):
                 alias.unlink()
+        if held is not None:
+            (real / _HELD).unlink(missing_ok=True)
+            held.close()
         if temporary and not settings.keep_build_dir:
             shutil.rmtree(real, ignore_errors=True)
+
+
+_WORK = "mamba-build-"
+_HELD = ".held"
+"""Locked as long as the process that works in the folder lives. A folder that is kept has none."""
+_SETTLED = 60.0
+"""Seconds."""
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the work folders of processes that were killed: their lock is there, and nobody holds it."""
+    for path in parent.glob(f"{_WORK}*/{_HELD}"):
+        with suppress(OSError), path.open() as held:
+            # One that was made just now may not have been locked yet.
+            status = path.lstat()
+            if status.st_uid == os.getuid() and time.time() - status.st_mtime > _SETTLED:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path.parent, ignore_errors=True)
 
 
 def _alias(real: Path) -> Path:
@@ -161,12 +191,27 @@ def hand_over(file: Path, directory: Path, name: str = "") -> Path:
     with disk_errors(directory, "choose another output folder"):
         directory.mkdir(parents=True, exist_ok=True)
         draft = directory / f".{final.name}.{os.getpid()}"
+        for left in directory.glob(f".{final.name}.*"):
+            if not _lives(left.suffix[1:]):
+                left.unlink(missing_ok=True)
         try:
             shutil.copyfile(file, draft)
             draft.replace(final)
         finally:
             draft.unlink(missing_ok=True)
     return final
+
+
+def _lives(pid: str) -> bool:
+    """Whether the process may be there; one on another machine that shares the folder may, as far as we know."""
+    try:
+        if pid.isdigit():
+            os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def link_to(target: Path, link: Path) -> Path:

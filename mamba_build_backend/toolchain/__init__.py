@@ -25,4 +25,6 @@ def apply_toolchain(plan: BuildPlan, work: Path, cache: Path, environ: Mapping[s
     here = (str(work), os.path.realpath(work))
     places = {**dict.fromkeys(here, "."), str(home): "cuda"}
     cc, cxx = wrappers.apply_wrappers(compiler, root, runtime, work / "toolchain", places)
-    return Toolchain(cc, cxx, home, wrappers.nvcc_wrapper(home / "bin" / "nvcc", here, work / "toolchain" / "bin"))
+    return Toolchain(
+        cc, cxx, home, wrappers.nvcc_wrapper(home / "bin" / "nvcc", here, work / "toolchain" / "bin", environ)
+    )

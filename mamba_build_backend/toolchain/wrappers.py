@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .._compat import version
 from ..facts import Compiler
+from ..process import capture
 from .libstdcxx import Runtime
 from .sysroot import Root
 
@@ -101,28 +102,30 @@ def _script(path: Path, command: list[str], link: list[str], runtime: Runtime) -
     return path
 
 
-# nvcc makes the names of a file's internal functions and variables from its path (of which "-frandom-seed" of nvcc 13.0 took
-# nothing back), so two build folders gave two binaries. What its first stage is told last of that path is what it takes.
+# nvcc makes the names of a file's internal functions and variables from its path, so two build folders gave two binaries.
+# What its first stage is told last of that path is what it takes. In a file that defines nothing for others, such as most of
+# the kernels, a number of the process comes in, too; "-frandom-seed" takes that out, and not the path (seen with 11.8, 13.0).
 _NVCC = """\
 #!/bin/sh
 for word in "$@"; do
     case $word in /*.cu) path=$word ;; *.cu) path=$PWD/$word ;; *) continue ;; esac
     for work in {works}; do
-        case $path in "$work"/*) set -- "$@" -Xcudafe "--orig_src_path_name=${{path#"$work"}}" ;; esac
+        case $path in "$work"/*) set -- "$@" -Xcudafe "--orig_src_path_name=${{path#"$work"}}" {seed} ;; esac
     done
 done
 exec {nvcc} "$@"
 """
 
 
-def nvcc_wrapper(nvcc: Path, works: Sequence[str], folder: Path) -> Path:
+def nvcc_wrapper(nvcc: Path, works: Sequence[str], folder: Path, environ: Mapping[str, str]) -> Path:
     """Write an ``nvcc`` into ``folder`` that makes the same of a source in whichever build folder it lies.
 
-    ``works`` are the names of that folder.
+    ``works`` are the names of that folder. Those of CUDA 11.8 and 12.4 cannot be told a seed; 13.0's can.
     """
     path = folder / "nvcc"
+    seed = '"-frandom-seed=${path#"$work"}"' if "-frandom-seed" in capture([nvcc, "--help"], env=environ) else ""
     names = shlex.join(dict.fromkeys(works))
-    path.write_text(_NVCC.format(works=names, nvcc=shlex.quote(str(nvcc))), encoding="utf-8")
+    path.write_text(_NVCC.format(works=names, seed=seed, nvcc=shlex.quote(str(nvcc))), encoding="utf-8")
     path.chmod(0o755)
     return path
 
