@@ -115,17 +115,10 @@ def check(wheel: Path, options: argparse.Namespace, *, seconds: int | None = Non
         pip = [python, "-m", "pip", "install", "-q", "--no-input"]
         subprocess.run([*pip, "pyelftools", "packaging", "platformdirs", wheel], check=True, cwd=folder)
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
-        audit = [
-            python,
-            "-m",
-            "mamba_build_backend",
-            "audit",
-            "--json",
-            wheel,
-            "--torch",
-            plan["torch"]["value"]["site"],
-        ]
-        audit[-1] = audit[-1].replace("~", str(Path.home()), 1)
+        # The record says no more where that torch lies.
+        code = "import importlib.util as u, os; print(os.path.dirname(os.path.dirname(u.find_spec('torch').origin)))"
+        said = subprocess.run([options.python, "-c", code], capture_output=True, text=True, check=True).stdout
+        audit = [python, "-m", "mamba_build_backend", "audit", "--json", wheel, "--torch", said.strip()]
         said = json.loads(
             subprocess.run(audit, cwd=folder, env=env, capture_output=True, text=True, check=False).stdout
         )

@@ -4,6 +4,7 @@ Its compiler is this machine's g++ under conda's name and target; its sysroot is
 ``sysroot_linux-64`` uses; and what activation sets is set, the flags that lead into the environment included.
 """
 
+import ctypes
 import os
 import platform
 import shutil
@@ -11,8 +12,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import only_wheel, pip_wheel, record_of, run
+from support import PACKAGES, ROOT, only_wheel, pip_wheel, record_of, run
 
+from mamba_build_backend import audit
 from mamba_build_backend.facts import Sysroot
 from mamba_build_backend.toolchain.sysroot import prepared_zig
 
@@ -70,7 +72,7 @@ def test_an_active_environment_with_condas_compilers_builds_with_them_and_their_
         "problem": None,
     }
     assert record["floor"]["measured"]["glibc"] == "2.14"
-    assert {name for name, _ in plan["environment"]} >= {"CFLAGS", "CXXFLAGS", "LDFLAGS", "NVCC_PREPEND_FLAGS"}
+    assert set(plan["environment"]) >= {"CFLAGS", "CXXFLAGS", "LDFLAGS", "NVCC_PREPEND_FLAGS"}
 
 
 def test_without_its_variables_the_environment_is_found_all_the_same(tiny, env, conda):
@@ -92,3 +94,15 @@ def test_in_a_recipe_the_compilers_lie_in_the_prefix_of_the_build(tiny, env, con
     plan = record_of(only_wheel(tmp_path / "dist"))["plan"]
     assert plan["sysroot"]["value"]["found_in"] == "BUILD_PREFIX"
     assert Path(plan["compiler"]["value"]["path"]).parent == conda / "bin"
+
+
+@pytest.mark.parametrize(("abi", "glibcxx"), [("old", "3.4.18"), ("new", "3.4.21")])
+def test_the_recipe_holds_for_condas_gxx(conda, env, tmp_path, abi, glibcxx):
+    """It has its own name, target and archiver, and beside it no libstdc++ of the system's layout."""
+    build = PACKAGES / "link_sample" / "build.py"
+    python_path = {**env, "PYTHONPATH": str(ROOT)}
+    run(sys.executable, build, tmp_path / "out", conda / "bin" / f"{TRIPLE}-g++", env=python_path, cwd=tmp_path)
+    library = tmp_path / "out" / f"{TRIPLE}-g++" / f"{abi}.so"
+    measured = audit.measure(library)
+    assert (measured.glibc, measured.glibcxx) == ("2.14", glibcxx)
+    assert ctypes.CDLL(str(library)).sample(3) == 1006

@@ -1,14 +1,16 @@
 """The sysroot, the compiler wrapper and the libstdc++ recipe, with this machine's own g++."""
 
 import ctypes
+import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
-from support import PACKAGES, lacking
+from support import PACKAGES, ROOT, lacking, packed_wheel, run
 
 from mamba_build_backend import audit
 from mamba_build_backend.elf import Providers, read_needs
@@ -67,6 +69,45 @@ def test_a_library_keeps_the_floor_of_its_abi_and_runs(compiler, root, tmp_path,
     loaded = ctypes.CDLL(str(library))
     assert loaded.sample(3) == 1006
     assert loaded.streams_are_shared() == 1
+
+
+LOADER = """
+#include <dlfcn.h>
+#include <stdio.h>
+int main(int count, char** words) {
+    void* library = dlopen(words[1], RTLD_NOW);
+    if (!library) return puts(dlerror()), 1;
+    int (*sample)(int) = (int (*)(int))dlsym(library, "sample");
+    int (*shared)(void) = (int (*)(void))dlsym(library, "streams_are_shared");
+    printf("%d %d", sample(3), shared());
+}
+"""
+
+
+@pytest.mark.parametrize(("abi", "runtime", "glibcxx"), [(0, "2.17", "3.4.18"), (1, "2.24", "3.4.21")])
+def test_for_aarch64_the_same_code_makes_the_same_promise(zig_package, cache, tmp_path, abi, runtime, glibcxx):
+    """Debian's cross compiler and zig's sysroot for it; run by qemu, with the libraries of the cross compiler."""
+    program, emulator = shutil.which("aarch64-linux-gnu-g++"), shutil.which("qemu-aarch64")
+    if program is None or emulator is None:
+        lacking("an aarch64 compiler and emulator (apt-get install g++-aarch64-linux-gnu qemu-user)")
+    cross = read_compiler(Path(program), "test", os.environ)
+    assert (cross.problem, cross.target) == (None, "aarch64-linux-gnu")
+    chosen = Sysroot("zig", str(zig_package), "ziglang 0.13.0.post1")
+    root = sysroot.apply_sysroot(chosen, "2.17", cross.target, cache, os.environ, print)
+    _, cxx = portable(cross, root, tmp_path, runtime)
+    library = compiled(cxx, tmp_path, "-shared", "-fPIC", f"-D_GLIBCXX_USE_CXX11_ABI={abi}", "-pthread")
+    tag = f"manylinux_{runtime.replace('.', '_')}_aarch64"
+    wheel = packed_wheel(tmp_path, {"sample.so": library.read_bytes()}, f"sample-1-cp312-cp312-{tag}.whl")
+    command = [sys.executable, "-m", "mamba_build_backend", "audit", "--json", "--require", "glibc=2.17", wheel]
+    report = json.loads(run(*command, env=dict(os.environ), cwd=ROOT).stdout)
+    (extension,) = report["extensions"]
+    assert (extension["machine"], report["problems"]) == ("aarch64", [])
+    assert (extension["floor"]["glibc"], extension["floor"]["glibcxx"]) == ("2.17", glibcxx)
+    (tmp_path / "loader.c").write_text(LOADER)
+    loader = tmp_path / "loader"
+    subprocess.run([program.replace("g++", "gcc"), tmp_path / "loader.c", "-o", loader], check=True)
+    said = run(emulator, "-L", "/usr/aarch64-linux-gnu", loader, library, env=dict(os.environ), cwd=tmp_path).stdout
+    assert said == "1006 1"
 
 
 def test_what_moved_into_libc_since_is_found_where_it_used_to_be(compiler, root, tmp_path):

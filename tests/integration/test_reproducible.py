@@ -11,7 +11,6 @@ from support import copy_tiny, only_wheel, pip_wheel, record_of
 
 from mamba_build_backend.storage import sha256
 
-
 # As upstream's kernels: nothing in it is defined for other files, so that nvcc has to make up a name for this one.
 HIDDEN = """\
 namespace { __device__ float kept[4]; }
