@@ -21,7 +21,7 @@ def end_session(session: int, *, patience: float = 5.0) -> None:
     """End every process of a session: SIGTERM first (ninja then stops its own groups), SIGKILL after ``patience`` s."""
     deadline = time.monotonic() + patience
     sent = signal.SIGTERM
-    while members := _session_members(session):
+    while members := session_members(session):
         for pid in members:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, sent)
@@ -32,7 +32,8 @@ def end_session(session: int, *, patience: float = 5.0) -> None:
         time.sleep(0.05)
 
 
-def _session_members(session: int) -> list[int]:
+def session_members(session: int) -> list[int]:
+    """The processes of a session that are alive."""
     # ninja gives each of its jobs a process group of its own, so a group is not enough; the session is.
     members = []
     for entry in Path("/proc").iterdir():

@@ -16,12 +16,14 @@ from typing import Any
 from . import pipeline, variants
 from ._compat import utils
 from .audit_types import Report
+from .bar import Relay
 from .boundary import EXIT_FILE
 from .errors import BackendError, BuildFailedError, PlanError, SettingsError, ToolError
 from .plan import BuildPlan
 from .probe.machine import probe_machine
 from .probe.torch import probe_torches, read_torch
 from .process import say, stream
+from .progress import PULSE
 from .settings import Settings, as_environment
 from .storage import hand_over, sha256
 
@@ -103,7 +105,10 @@ def _build_one(
         left = Path(folder) / "exit-code"
         env = {**environ, **as_environment(settings), EXIT_FILE: str(left)}
         # The hook below ends its own compilers first: it is given more time than it takes for that.
-        status = stream(command, env=env, cwd=project, log=Path(folder) / "frontend.log", echo=_relay, patience=20.0)
+        with Relay() as relay:
+            env.update({PULSE: "1"} if relay.draws else {})
+            log = Path(folder) / "frontend.log"
+            status = stream(command, env=env, cwd=project, log=log, echo=relay, patience=20.0)
         wheels = sorted(Path(folder).glob("*.whl"))
         if status != 0 or len(wheels) != 1:
             raise _FrontendError(int(left.read_text()) if left.is_file() else BuildFailedError.exit_code)
@@ -115,11 +120,6 @@ def _build_one(
         "sha256": sha256(final),
         "seconds": round(time.monotonic() - start, 1),
     }
-
-
-def _relay(line: str) -> None:
-    if line.strip():
-        say(line)
 
 
 def _command(project: Path, folder: str, *, isolated: bool, environ: Mapping[str, str]) -> list[str]:

@@ -10,7 +10,9 @@ import os
 import shlex
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -70,8 +72,12 @@ def stream(
     log: Path,
     echo: Echo,
     patience: float = 5.0,
+    beat: Callable[[int], None] | None = None,
+    interval: float = 15.0,
 ) -> int:
     """Run a long command, hand each line of its output to ``echo`` and append it to ``log``; return its exit status.
+
+    Every ``interval`` seconds ``beat`` is called with the session of the command, in a thread of its own.
 
     Whatever ends the wait early (Ctrl-C, SIGTERM turned into an exception, a full disk under the log) first ends every
     process of the child's session, which gets ``patience`` seconds to do so itself.
@@ -96,6 +102,9 @@ def stream(
         except OSError as error:
             raise ToolError(f"`{quoted(command)}` cannot be started: {error.strerror or error}") from None
         warden = _warden(child.pid)
+        ended = threading.Event()
+        if beat is not None:
+            threading.Thread(target=_beat, args=(beat, child.pid, interval, ended), daemon=True).start()
         try:
             assert child.stdout is not None
             for line in child.stdout:
@@ -109,7 +118,14 @@ def stream(
         finally:
             if child.stdout is not None:
                 child.stdout.close()
+            ended.set()
             warden.communicate(DONE)
+
+
+def _beat(beat: Callable[[int], None], session: int, interval: float, ended: threading.Event) -> None:
+    with suppress(OSError):  # nobody reads any more
+        while not ended.wait(interval):
+            beat(session)
 
 
 def _warden(session: int) -> subprocess.Popen[str]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import sysconfig
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from . import stable
 from .errors import BuildFailedError
 from .plan import BuildPlan
-from .process import Echo, stream
+from .process import stream
+from .progress import Progress
 from .storage import emptied, link_to
 from .workshop import Toolchain, Workshop
 
@@ -72,9 +71,37 @@ def run_setup(plan: BuildPlan, tree: Path, arguments: list[str], shop: Workshop,
     }
     path = shop.folder / "child.json"
     path.write_text(json.dumps(spec, indent=1), encoding="utf-8")
-    progress = Progress(shop.echo, verbose=shop.verbose)
     env = build_environment(plan, tools, shop.environ)
-    return stream([sys.executable, CHILD, path], env=env, cwd=tree, log=shop.log, echo=progress)
+    command: list[str | os.PathLike[str]] = [sys.executable, CHILD, path]
+    if tools is None:
+        return stream(command, env=env, cwd=tree, log=shop.log, echo=Progress(shop.echo, verbose=shop.verbose))
+    before = shop.log.stat().st_size
+    status = _compile(command, env, tree, shop)
+    if status != 0 and plan.jobs.value > 1 and _was_killed(shop.log, before):
+        # What is done is kept: ninja goes on where it was.
+        shop.echo("the system killed a compiler, most likely for want of memory: once more, one at a time")
+        status = _compile(command, {**env, "MAX_JOBS": "1"}, tree, shop)
+    return status
+
+
+def _compile(command: list[str | os.PathLike[str]], env: dict[str, str], tree: Path, shop: Workshop) -> int:
+    progress = Progress(shop.echo, verbose=shop.verbose, environ=shop.environ)
+    try:
+        return stream(
+            command, env=env, cwd=tree, log=shop.log, echo=progress, beat=progress.beat, interval=progress.interval
+        )
+    finally:
+        progress.end()
+
+
+def _was_killed(log: Path, since: int) -> bool:
+    """Whether the log tells, from this place on, of a compiler that was killed."""
+    from .explain import explain
+
+    with log.open("rb") as file:
+        file.seek(since)
+        text = file.read().decode("utf-8", errors="replace")
+    return any(item.id == "killed-by-memory" for item in explain(text).explanations)
 
 
 def _torch_path(plan: BuildPlan, work: Path) -> tuple[list[str], list[str]]:
@@ -111,30 +138,6 @@ def build_environment(plan: BuildPlan, tools: Toolchain | None, environ: Mapping
         env.update(CUDA_HOME=str(tools.cuda_home), CC=str(tools.cc), CXX=str(tools.cxx), PYTORCH_NVCC=str(tools.nvcc))
         env["PATH"] = os.pathsep.join([str(tools.cxx.parent), str(tools.cuda_home / "bin"), env["PATH"]])
     return env
-
-
-class Progress:
-    """Turns ninja's lines into short ones: which file, how far, how long. The log keeps everything."""
-
-    def __init__(self, echo: Echo, *, verbose: bool) -> None:
-        """With ``verbose``, lines pass through as they are."""
-        self._echo, self._verbose, self._start = echo, verbose, time.monotonic()
-
-    def __call__(self, line: str) -> None:
-        """Take one line of output."""
-        if self._verbose:
-            self._echo(line)
-            return
-        if match := re.match(r"(\[\d+/\d+\] |\S*(?:\+\+|cc) .*? -c ).*?(\S+\.(?:cu|cpp|cc|cxx|c))(?:'|\s)", line + " "):
-            # ninja says how far it is, when a file is done; a setup.py without ninja shows the command that starts.
-            count = match[1] if match[1].startswith("[") else ""
-            self._echo(f"{count}{_clock(time.monotonic() - self._start)}  {os.path.basename(match[2])}")
-        elif re.search(r"\b(error|fatal|FAILED|refused)\b", line) and "-Werror" not in line:
-            self._echo(line[:400])
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 def failed(what: str, log: Path) -> BuildFailedError:

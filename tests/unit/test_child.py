@@ -9,7 +9,7 @@ import pytest
 from support import ROOT
 
 from mamba_build_backend._child import make_stable, rewrite_arguments, rewrite_cxx, rewrite_nvcc
-from mamba_build_backend.upstream import Progress
+from mamba_build_backend.progress import Progress
 
 CHILD = ROOT / "mamba_build_backend" / "_child.py"
 

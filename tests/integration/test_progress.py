@@ -1,0 +1,117 @@
+"""What a user sees of a long compile, and of a compiler that the system kills."""
+
+import os
+import pty
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import copy_tiny, lacking, only_wheel, pip_wheel, run
+
+from mamba_build_backend.storage import sha256
+
+SLOW = """\
+#!/bin/sh
+case " $* " in *" -c "*) {before} ;; esac
+exec {real} "$@"
+"""
+
+
+@pytest.fixture
+def toolkit(tmp_path):
+    """This machine's toolkit as a folder of links, with an nvcc in front of the real one that does something else first."""
+    found = shutil.which("nvcc")
+    if found is None:
+        lacking("nvcc")
+    asked = subprocess.run([found, "--dryrun", "-c", "x.cu"], capture_output=True, text=True, check=False).stderr
+    top = re.search(r"TOP=(\S+)", asked)
+    assert top is not None, asked
+    home = Path(os.path.realpath(top[1]))
+
+    def make(before):
+        view = tmp_path / "cuda"
+        (view / "bin").mkdir(parents=True)
+        for entry in home.iterdir():
+            if entry.name != "bin":
+                (view / entry.name).symlink_to(entry)
+        for entry in (home / "bin").iterdir():
+            (view / "bin" / entry.name).symlink_to(entry)
+        nvcc = view / "bin" / "nvcc"
+        nvcc.unlink()
+        nvcc.write_text(SLOW.format(before=before, real=home / "bin" / "nvcc"))
+        nvcc.chmod(0o755)
+        return view
+
+    return make
+
+
+KILL = "echo \"nvcc error   : 'cicc' died due to signal 9 (Kill signal)\" >&2; kill -9 $$"
+
+
+def test_a_compiler_that_the_system_kills_gets_a_second_try_alone(tiny, env, toolkit, tmp_path):
+    once = tmp_path / "killed"
+    home = toolkit(f"[ -e {once} ] || {{ touch {once}; {KILL}; }}")
+    done = pip_wheel(tiny, tmp_path / "dist", env, "-C", f"cuda-home={home}", "-C", "jobs=2", "-C", "arch=9.0")
+    assert (
+        "the system killed a compiler, most likely for want of memory: once more, one at a time"
+        in done.stdout + done.stderr
+    )
+    assert only_wheel(tmp_path / "dist")
+
+
+def test_one_that_is_killed_alone_too_is_said_plainly(tiny, env, toolkit, tmp_path):
+    options = ["-C", f"cuda-home={toolkit(KILL)}", "-C", "jobs=2", "-C", "arch=9.0"]
+    done = pip_wheel(tiny, tmp_path / "dist", env, *options, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert said.count("once more, one at a time") == 1
+    assert "The system killed a compiler, nearly always because memory ran out" in said
+    assert "-C arch=native" in said
+    assert not list((tmp_path / "dist").glob("*.whl"))
+
+
+def on_terminal(command, env, cwd):
+    """What a command writes to its terminal, which is 120 columns wide."""
+    leader, follower = pty.openpty()
+    env = {**env, "COLUMNS": "120", "TERM": "xterm"}
+    process = subprocess.Popen(
+        [str(part) for part in command], env=env, cwd=cwd, stdout=subprocess.DEVNULL, stderr=follower
+    )
+    os.close(follower)
+    said = b""
+    try:
+        while part := os.read(leader, 65536):
+            said += part
+    except OSError:  # the last one who held it is gone
+        pass
+    os.close(leader)
+    assert process.wait() == 0, said.decode(errors="replace")[-3000:]
+    return said.decode(errors="replace")
+
+
+def test_on_a_terminal_a_bar_says_what_is_at_work(env, toolkit, tmp_path, torch_site, gxx):
+    project = copy_tiny(tmp_path / "tiny")
+    command = [sys.executable, "-m", "mamba_build_backend", "build", "-w", tmp_path / "dist"]
+    settings = {"MAMBA_BUILD_CUDA_HOME": str(toolkit("sleep 3")), "MAMBA_BUILD_ARCH": "9.0"}
+    said = on_terminal(command, {**env, **settings}, project)
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", said)
+    assert re.search(r"[0-2]/2 .*\d\.\d GB +0:0\d", plain), plain[-3000:]
+    assert "pulse {" not in plain
+    assert said.rstrip().endswith("\x1b[?25h") or "\x1b[?25h" in said, "the cursor is back"
+    assert only_wheel(tmp_path / "dist")
+
+
+def test_where_there_is_no_terminal_there_is_neither_bar_nor_pulse(env, tmp_path, torch_site, gxx):
+    project = copy_tiny(tmp_path / "tiny")
+    done = run(
+        sys.executable, "-m", "mamba_build_backend", "build", "-w", tmp_path / "dist", cwd=project,
+        env={**env, "MAMBA_BUILD_ARCH": "9.0"},
+    )  # fmt: skip
+    assert "pulse" not in done.stderr
+    assert "\x1b" not in done.stderr
+    assert re.search(r"\[2/2\] 0:\d\d  tiny", done.stderr)
+    assert Path(done.stdout.strip()).is_file()
+    assert len(sha256(Path(done.stdout.strip()))) == 64
