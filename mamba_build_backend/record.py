@@ -24,7 +24,7 @@ RECORD_NAME = "mamba-build-record.json"
 RECORD_SCHEMA = 1
 NO_FLOOR = Floor()
 
-_OF_THE_HOUR = ("jobs", "notes", "problems", "only_metadata")
+_OF_THE_HOUR = ("jobs", "requirements", "notes", "problems", "only_metadata")
 """Parts of a plan that say how it was carried out on this machine, today, and not what came of it."""
 
 
@@ -81,6 +81,11 @@ def _lasting(plan: dict[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in plan.items() if key not in _OF_THE_HOUR}
     # Which variables were changed; what a user had in them is theirs.
     kept["environment"] = [name for name, _ in plan["environment"]]
+    sysroot = kept["sysroot"]["value"]
+    if sysroot and sysroot["provider"] == "zig":
+        # Whether its package made it just now or it lay in the cache: it is the same.
+        made = {**sysroot, "path": "", "found_in": "", "glibc": kept["floor"]["glibc"]}
+        kept["sysroot"] = {"value": made, "because": "", "rejected": []}
     if kept["companion"]:
         kept["companion"] = _lasting(kept["companion"])
     return kept

