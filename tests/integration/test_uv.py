@@ -33,7 +33,8 @@ def test_uv_pip_install_builds_for_the_torch_of_the_active_environment(tiny, uv,
     assert "torch" not in said
     (record,) = python.parent.parent.glob("lib/python*/site-packages/tiny_cuda-1.2.3.dist-info/mamba-build-record.json")
     choice = json.loads(record.read_text())["plan"]["torch"]
-    assert choice["because"] == f"the environment that uv works for ({python.parent.parent})"
+    assert choice["because"] == "the environment that uv works for ({torch-environment})"
+    assert choice["value"]["version"].startswith("2.11.0")
     assert run(python, "-c", USE, env=env, cwd=tiny.parent).stdout == "size 0 n 3\n"
 
 
