@@ -35,9 +35,9 @@ _KINDS = {
 }
 
 
-_DAMAGED = (ELFError, struct.error, ValueError, AssertionError)
+_DAMAGED = (ELFError, struct.error, ValueError, AssertionError, TypeError)
 """What pyelftools raises for bytes that are no ELF file's. ValueError: an offset that no file can have, a name that is no text;
-AssertionError: a dynamic section without its strings."""
+AssertionError: a dynamic section without its strings; TypeError: 0.32, a section table that lies outside of the file."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ sys.exit({status})
 
 # check-root in a process that has changed before it starts.
 CHANGED = """\
-import os, runpy, shutil, sys
+import gettext, locale, os, runpy, shutil, sys
 sys.argv = sys.argv[1:]
 main = runpy.run_path(sys.argv[0])["main"]
 {change}
