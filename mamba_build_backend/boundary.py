@@ -71,9 +71,9 @@ def _terminable() -> Iterator[None]:
 
 def _print_error(error: BackendError) -> None:
     for line in error.lines():
-        _print(f"error: {line}")
+        for part in line.splitlines() or [""]:
+            _print(f"error: {part}")
 
 
 def _print(line: str) -> None:
-    for part in line.splitlines() or [""]:
-        print(f"{PREFIX}{part}", file=sys.stderr, flush=True)
+    print(f"{PREFIX}{line}", file=sys.stderr, flush=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from . import stable
-from .errors import BuildFailedError
+from .errors import BackendError, BuildFailedError, StorageError
 from .plan import BuildPlan
 from .process import stream
 from .progress import Progress
@@ -140,8 +140,11 @@ def build_environment(plan: BuildPlan, tools: Toolchain | None, environ: Mapping
     return env
 
 
-def failed(what: str, log: Path) -> BuildFailedError:
-    """The error for a step that failed: the cause, if its log holds a known one, else the first line that names an error."""
+def failed(what: str, log: Path) -> BackendError:
+    """The error for a step that failed: the cause, if its log holds a known one, else the first line that names an error.
+
+    A full disk is told as one, with its exit code, whichever program met it first.
+    """
     from .explain import explain
 
     try:
@@ -155,6 +158,7 @@ def failed(what: str, log: Path) -> BuildFailedError:
         # Those who come from upstream's own build are told of this one, and the other way round; here it is this one.
         elsewhere = ("in a checkout of mamba-ssm-portable", "upstream's own build", "mamba_build_backend explain")
         ways = tuple(way for way in best.fix if not any(words in way for words in elsewhere))
-        return BuildFailedError(f"{what}\n    {best.line}", best.cause.rstrip("."), (*ways, *look))
+        kind = StorageError if best.id == "no-space" else BuildFailedError
+        return kind(f"{what}\n    {best.line}", best.cause.rstrip("."), (*ways, *look))
     found = f"{what}\n    {diagnosis.first_error}" if diagnosis.first_error else what
     return BuildFailedError(found, "the compilers' whole output is in the log", look)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import copy_tiny, nvcc_home, only_wheel, pip_wheel, run
+from support import copy_tiny, lacking, nvcc_home, only_wheel, pip_wheel, run
 
 from mamba_build_backend.storage import sha256
 
@@ -64,6 +64,28 @@ def test_one_that_is_killed_alone_too_is_said_plainly(tiny, env, toolkit, tmp_pa
     assert "The system killed a compiler, nearly always because memory ran out" in said
     assert "-C arch=native" in said
     assert not list((tmp_path / "dist").glob("*.whl"))
+
+
+@pytest.mark.parametrize("variable", ["MAMBA_BUILD_BUILD_DIR", "TMPDIR"])
+def test_a_disk_that_is_full_in_mid_build_is_said_as_that(tiny, env, tmp_path, variable):
+    """Whichever met it first: the linker in the build folder, or nvcc in the folder for temporary files."""
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", small], check=False).returncode:
+        lacking("the right to mount a tmpfs")
+    try:
+        code = "import sys, mamba_build_backend as b; b.build_wheel(sys.argv[1])"
+        command = [sys.executable, "-c", f"import sys; sys.path.insert(0, '.'); {code}", tmp_path / "dist"]
+        done = run(*command, env={**env, variable: str(small)}, cwd=tiny, check=False)
+        assert list(small.iterdir()) == [] or variable != "TMPDIR", "a temporary build folder goes, whatever happened"
+    finally:
+        subprocess.run(["umount", small], check=True)
+    assert done.returncode == 7, done.stderr
+    assert "No space left on device; A disk is full" in done.stderr
+    assert "-C build-dir=/path/with/room" in done.stderr
+    errors = done.stderr.partition("error: upstream's build failed")[2].splitlines()[1:]
+    assert all(line.startswith("mamba-build-backend: error: ") for line in errors), errors
+    assert not (tmp_path / "dist").exists()
 
 
 def on_terminal(command, env, cwd):
