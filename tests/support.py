@@ -163,17 +163,30 @@ def kept_folder() -> Path:
 
 
 def python_of_version(number: str) -> Path:
-    """A Python of this version with its headers: on PATH, or pyenv's."""
+    """A Python of this version with its headers: on PATH, pyenv's, uv's, or one that uv installs."""
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
     found = [shutil.which(f"python{number}"), *sorted(pyenv.glob(f"{number}.*/bin/python{number}"))]
-    for path in filter(None, found):
+    for path in (*filter(None, found), *_uvs_python(number)):
         # pyenv's shims are on PATH for versions that are not switched on.
         code = "import sysconfig; print(sysconfig.get_path('include'))"
         done = subprocess.run([path, "-c", code], capture_output=True, text=True, check=False)
         if done.returncode == 0 and (Path(done.stdout.strip()) / "Python.h").is_file():
             return Path(path)
-    lacking(f"a Python {number} with its headers (pyenv install {number})")
+    lacking(f"a Python {number} with its headers (pyenv install {number}, or uv python install {number})")
     raise AssertionError
+
+
+def _uvs_python(number: str) -> Iterator[str]:
+    # Asked only where there is no other: it may download one.
+    uv = uv_program()
+    find = [uv, "python", "find", "--managed-python", number]
+    for command in ([], [uv, "python", "install", "-q", number]):
+        if command:
+            subprocess.run(command, capture_output=True, check=False)
+        found = subprocess.run(find, capture_output=True, text=True, check=False)
+        if found.returncode == 0:
+            yield found.stdout.strip()
+            return
 
 
 def nvcc_home() -> Path:
