@@ -95,5 +95,10 @@ def _named(text: str, places: Mapping[str, str]) -> str:
     # The longest first: a cache lies in a home folder. In JSON a quote and a backslash have one before them.
     for folder in sorted(places, key=len, reverse=True):
         written = json.dumps(folder, ensure_ascii=False)[1:-1]
-        text = re.sub(rf"{re.escape(written)}(?![\w.-])", lambda _, name=places[folder]: name, text)  # type: ignore[misc]
+
+        def name(found: re.Match[str], name: str = places[folder]) -> str:
+            # "-I/src" is that folder, and "/usr/src" is another.
+            return found[0] if re.search(r"/[\w.-]+$", found.string[: found.start()]) else name
+
+        text = re.sub(rf"{re.escape(written)}(?![\w.-])", name, text)
     return text

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 from support import ROOT
 
-from mamba_build_backend import facts, floors, metadata, plan, recorded, repair, settings, tables
+from mamba_build_backend import facts, floors, metadata, plan, record, recorded, repair, settings, tables
 from mamba_build_backend.record import build_record
 
 # The head of 2.3.2.post1's PKG-INFO, its licence text cut.
@@ -181,11 +181,25 @@ def test_the_record_holds_no_folder_of_its_builder():
     assert "jobs" not in json.loads(recorded)["plan"]
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("/src/a.cu", "{project}/a.cu"),
+        ("-I/src, and (/src)", "-I{project}, and ({project})"),
+        ("/usr/src/linux", "/usr/src/linux"),
+        ("/srcs /src.old /src-2", "/srcs /src.old /src-2"),
+        ("/src/site/x", "{site}/x"),
+    ],
+)
+def test_only_whole_folders_are_named(text, told):
+    assert record._named(text, {"/src": "{project}", "/src/site": "{site}"}) == told
+
+
 def test_the_record_says_what_a_system_must_have_and_who_sets_it():
     torch = floors.TorchNeeds("2.11.0+cu130", "libraries", floors.Asked("2.28", "libtorch_cpu.so"))
     found = floors.effective_floor([("GLIBC_2.14", "libc.so.6", "memcpy")], torch, tables.load_tables())
-    record = build_record(made(), [{}], tables.Floor("2.14"), "3.11.7", found)
-    glibc = record["floor"]["effective"]["glibc"]
+    told = build_record(made(), [{}], tables.Floor("2.14"), "3.11.7", found)
+    glibc = told["floor"]["effective"]["glibc"]
     assert glibc == {"version": "2.28", "set_by": "torch", "by": "libtorch_cpu.so", "wheel": "2.14", "torch": "2.28"}
     assert build_record(made(), [{}], tables.Floor(), "3.11.7")["floor"]["effective"] is None
 
