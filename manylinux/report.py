@@ -119,8 +119,8 @@ def last_error(log: str) -> str:
         found = [lines[own[0]].partition(f"{_PREFIX}error: ")[2]]
         # What belongs to it follows with more of a margin: the compiler's own words.
         for line in lines[own[0] + 1 :]:
-            more = line.partition(_PREFIX)[2]
-            if not more.startswith("   ") or f"{_PREFIX}error: " in line:
+            more = line.partition(f"{_PREFIX}error: ")[2]
+            if not more.startswith("   "):
                 break
             found.append(more.strip())
         return ": ".join(found)
