@@ -22,7 +22,7 @@ from .probe import probe_all
 from .process import Echo, say
 from .settings import TABLE, Settings, load_settings
 from .storage import cache_root, disk_errors, hand_over, sha256, source_date_epoch, work_folder
-from .tables import load_tables
+from .tables import Floor, load_tables
 from .workshop import Workshop
 
 
@@ -155,9 +155,7 @@ def build_wheel(job: Job, directory: str) -> str:
             Path(plan.torch.value.site), plan.torch.value.version, tools.cuda_home, job.facts.machine.python_library
         )
         floor, effective = audit.measure_all(binaries, torch)
-        python = job.facts.machine.python_version
-        places = record.places(shop.folder, job.project, job.cache, Path(plan.torch.value.site))
-        told = record.build_record(plan, origins, floor, python, effective, places)
+        told = _record(job, shop, origins, floor, effective)
         variant = variants.variant_json(plan.variant, plan.target.cuda) if plan.variant else ""
         contents = _sbom(plan, origins, text, tools.cuda_home)
         repair.stage_wheel(plan, stage, repair.Content(text, licences, told, contents, variant))
@@ -204,7 +202,7 @@ def build_editable(job: Job, directory: str) -> str:
                     "it is what an editable build is for",
                     f"less {shop.log}",
                 )
-        told = record.build_record(plan, origins, record.NO_FLOOR, job.facts.machine.python_version)
+        told = _record(job, shop, origins, record.NO_FLOOR)
         content = repair.Content(text, licences, told, _sbom(plan, origins, text, tools.cuda_home))
         # Python must not depend on the short-lived name that the compilers were given.
         real = [Path(os.path.realpath(part.tree)) for part in made]
@@ -258,6 +256,7 @@ def check_patches(job: Job) -> list[dict[str, str]]:
 @contextmanager
 def _workshop(job: Job) -> Iterator[Workshop]:
     logs = job.cache / "logs"
+    environ = {**job.environ, "SOURCE_DATE_EPOCH": str(source_date_epoch(job.environ))}
     with work_folder(job.settings) as folder:
         if job.settings.build_dir or job.settings.keep_build_dir:
             logs = folder
@@ -267,7 +266,6 @@ def _workshop(job: Job) -> Iterator[Workshop]:
             log.touch()
         failed = True
         try:
-            environ = {**job.environ, "SOURCE_DATE_EPOCH": str(source_date_epoch(job.environ))}
             yield Workshop(folder, log, environ, _echo, job.settings.verbose)
             failed = False
         finally:
@@ -301,6 +299,18 @@ def _metadata(job: Job, made: Sequence[Part]) -> tuple[str, dict[str, Path]]:
     texts = [_pkg_info(part) for part in made]
     licences = parts.licences(made, texts)
     return metadata.compose_metadata(job.plan, texts, job.table, tuple(licences)), licences
+
+
+def _record(
+    job: Job,
+    shop: Workshop,
+    origins: Sequence[Mapping[str, Any]],
+    floor: Floor,
+    effective: floors.EffectiveFloor | None = None,
+) -> dict[str, Any]:
+    assert job.plan.torch.value is not None
+    places = record.places(shop.folder, job.project, job.cache, Path(job.plan.torch.value.site))
+    return record.build_record(job.plan, origins, floor, job.facts.machine.python_version, effective, places)
 
 
 def _sbom(plan: BuildPlan, origins: Sequence[Mapping[str, Any]], text: str, cuda_home: Path) -> dict[str, Any]:

@@ -119,7 +119,8 @@ def stream(
             if child.stdout is not None:
                 child.stdout.close()
             ended.set()
-            warden.communicate(DONE)
+            if warden is not None:
+                warden.communicate(DONE)
 
 
 def _beat(beat: Callable[[int], None], session: int, interval: float, ended: threading.Event) -> None:
@@ -128,15 +129,18 @@ def _beat(beat: Callable[[int], None], session: int, interval: float, ended: thr
             beat(session)
 
 
-def _warden(session: int) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-I", "-S", WARDEN, str(session)],
-        text=True,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+def _warden(session: int) -> subprocess.Popen[str] | None:
+    """None where the system starts no more processes: the session is there, and has to be looked after without."""
+    with suppress(OSError):
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", WARDEN, str(session)],
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    return None
 
 
 def _note(sink: IO[str], text: str) -> None:

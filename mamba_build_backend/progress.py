@@ -135,8 +135,9 @@ def at_work(processes: Iterable[int]) -> tuple[tuple[str, ...], int]:
             # The compiler itself, and not what it starts, which has temporary files for names.
             if _COMPILERS.match(os.path.basename(words[0])) and "-c" in words:
                 source = next((word for word in reversed(words) if _SOURCE.search(word)), "")
-                if source and not source.startswith("/tmp/tmpxft"):  # noqa: S108 - nvcc's own
-                    running[os.path.basename(source)] = None
+                name = os.path.basename(source)
+                if name and not name.startswith("tmpxft_"):  # nvcc's own
+                    running[name] = None
     return tuple(sorted(running)), memory
 
 

@@ -4,10 +4,11 @@ import getpass
 import os
 import re
 import socket
+import sys
 import time
 import zipfile
 
-from support import copy_tiny, only_wheel, pip_wheel, record_of
+from support import copy_tiny, only_wheel, pip_wheel, record_of, run
 
 from mamba_build_backend.storage import sha256
 
@@ -78,3 +79,13 @@ def test_source_date_epoch_is_the_time_of_every_file(tmp_path, clean_env, torch_
     one, other = (built(tmp_path, name, {**clean_env, **epoch}) for name in ("one", "other"))
     assert sha256(one) == sha256(other)
     assert {date[:3] for date in differing(one, other)[1]} == {(2023, 11, 14)}
+
+
+def test_a_source_date_epoch_that_is_no_number_is_a_sentence_and_leaves_nothing(tiny, clean_env, tmp_path):
+    env = {**clean_env, "SOURCE_DATE_EPOCH": "tomorrow", "MAMBA_BUILD_CACHE_DIR": str(tmp_path / "cache")}
+    code = "import sys; sys.path.insert(0, '.'); import mamba_build_backend as b; b.build_wheel(sys.argv[1])"
+    done = run(sys.executable, "-c", code, tmp_path / "dist", env=env, cwd=tiny, check=False)
+    assert done.returncode == 2
+    assert "SOURCE_DATE_EPOCH is 'tomorrow'; it is a whole number of seconds since 1970" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not [path for name in ("cache", "dist") for path in (tmp_path / name).rglob("*") if path.is_file()]
