@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TORCH = "torch==2.11.0"
+ROOM = 12e9  # bytes: an environment with the newest torch (5.4 GB), the archives it is unpacked from, the builds
 
 
 def main() -> int:
@@ -29,6 +31,13 @@ def main() -> int:
         name for name in env if name.startswith("MAMBA_") or name in ("VIRTUAL_ENV", "PYTHONPATH", "CONDA_PREFIX")
     ]:
         del env[name]
+    if options.tier == "all" and (free := shutil.disk_usage(tempfile.gettempdir()).free) < ROOM:
+        print(
+            f"there are {free / 1e9:.0f} GB free below {tempfile.gettempdir()}, and the end-to-end tests, each with a "
+            f"torch of its own in turn, need {ROOM / 1e9:.0f} GB: make room, or set TMPDIR to a larger disk",
+            file=sys.stderr,
+        )
+        return 1
     env["NO_MKDOCS_2_WARNING"] = "1"
     with tempfile.TemporaryDirectory(prefix="mamba-docs-") as site:
         commands = [
@@ -57,6 +66,10 @@ def environment(*, with_torch: bool) -> Path:
     folder = cache / f"{'all' if with_torch else 'fast'}-{sys.version_info.major}.{sys.version_info.minor}-{key}"
     python = folder / "bin" / "python"
     if not (folder / "complete").exists():
+        # Made for what this file asked for once; with a torch in it, each fills 5 GB.
+        for stale in cache.glob(folder.name.removesuffix(key) + "*"):
+            print(f"removing {stale}, which is out of date", flush=True)
+            shutil.rmtree(stale)
         print(f"making a test environment in {folder}", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
         pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]

@@ -152,6 +152,17 @@ def environment_with_torch(folder: Path, torch_site: Path) -> Path:
     return folder / "bin" / "python"
 
 
+@contextmanager
+def fresh_environment(folder: Path, env: dict[str, str], *packages: object) -> Iterator[Path]:
+    """A new virtual environment with these packages, and its Python; gone at the end, as a CUDA torch fills 5 GB."""
+    try:
+        run(sys.executable, "-m", "venv", folder, env=env, cwd=ROOT)
+        run(folder / "bin" / "python", "-m", "pip", "install", "-q", *packages, env=env, cwd=ROOT)
+        yield folder / "bin" / "python"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def activated(env: dict[str, str], python: Path) -> dict[str, str]:
     """The variables of a shell in which the environment of this Python is active."""
     return {**env, "VIRTUAL_ENV": str(python.parent.parent), "PATH": f"{python.parent}{os.pathsep}{env['PATH']}"}

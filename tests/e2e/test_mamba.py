@@ -7,19 +7,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from support import ROOT
+from support import ROOT, environment_with_torch, fresh_environment, run
 
 TORCH = "torch==2.11.0"
 TAG = f"cp{sys.version_info.major}{sys.version_info.minor}"
-
-
-def run(*command, env, cwd=ROOT, check=True):
-    done = subprocess.run(
-        [str(part) for part in command], env=env, cwd=cwd, capture_output=True, text=True, check=False
-    )
-    if check and done.returncode != 0:
-        pytest.fail(f"{command} exited with {done.returncode}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}")
-    return done
 
 
 @pytest.fixture(scope="module")
@@ -30,17 +21,10 @@ def env():
     return {key: value for key, value in os.environ.items() if key not in dropped and not key.startswith("MAMBA_")}
 
 
-def fresh(folder, env):
-    run(sys.executable, "-m", "venv", folder, env=env)
-    python = folder / "bin" / "python"
-    run(python, "-m", "pip", "install", "-q", TORCH, env=env)
-    return python
-
-
 @pytest.fixture(scope="module")
-def python(tmp_path_factory, env):
-    """A fresh virtual environment that holds torch and nothing else of ours."""
-    return fresh(tmp_path_factory.mktemp("first") / "venv", env)
+def python(tmp_path_factory, torch_site):
+    """A virtual environment that shares the tests' torch and holds nothing of ours yet."""
+    return environment_with_torch(tmp_path_factory.mktemp("first") / "venv", torch_site)
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +48,8 @@ def test_the_wheel_has_the_name_and_the_size_that_were_promised(wheel):
 
 
 def test_the_audit_finds_the_promised_floors_and_every_symbol(wheel, python, env):
-    run(python, "-m", "pip", "install", "-q", "pyelftools", "packaging", env=env)
-    data = json.loads(run(python, "-m", "mamba_build_backend", "audit", "--json", wheel, env=env).stdout)
+    run(python, "-m", "pip", "install", "-q", "pyelftools", "packaging", env=env, cwd=ROOT)
+    data = json.loads(run(python, "-m", "mamba_build_backend", "audit", "--json", wheel, env=env, cwd=ROOT).stdout)
     assert data["ok"] is True
     (extension,) = data["extensions"]
     numbers = {name: tuple(map(int, extension["floor"][name].split("."))) for name in ("glibc", "glibcxx", "cxxabi")}
@@ -97,32 +81,32 @@ def test_the_wheel_holds_upstreams_packages_ours_the_licence_and_the_record(whee
 
 def test_the_metadata_hook_equals_the_wheels_metadata(wheel, python, env, tmp_path):
     code = f"import mamba_build_backend as b; print(b.prepare_metadata_for_build_wheel({str(tmp_path)!r}))"
-    run(python, "-c", code, env={**env, "MAMBA_BUILD_ARCH": "9.0"})
+    run(python, "-c", code, env={**env, "MAMBA_BUILD_ARCH": "9.0"}, cwd=ROOT)
     info = "mamba_ssm_portable-2.3.2.post1.dist-info"
     with zipfile.ZipFile(wheel) as archive:
         assert (tmp_path / info / "METADATA").read_bytes() == archive.read(f"{info}/METADATA")
 
 
 def test_in_a_clean_environment_it_installs_imports_and_says_so(wheel, env, tmp_path):
-    clean = fresh(tmp_path / "venv", env)
-    run(clean, "-m", "pip", "install", "-q", wheel, env=env)
-    done = run(clean, "-m", "mamba_ssm_portable", env=env, cwd=tmp_path)
-    rows = dict(line.split(None, 1) for line in done.stdout.splitlines()[:-1] if not line.startswith(" "))
-    assert rows["selective_scan_cuda"].startswith("ok")
-    assert rows["mamba_ssm"].startswith("ok")
-    assert done.stdout.splitlines()[-1] in (
-        "all systems go",
-        "all that can be checked here is fine; unchecked without a GPU: GPU, kernels",
-    )
-    info = run(
-        clean,
-        "-c",
-        "import mamba_ssm_portable as m; print(m.build_info()['upstream']['version'])",
-        env=env,
-        cwd=tmp_path,
-    )
-    assert info.stdout == "2.3.2.post1\n"
-    run(clean, "-m", "pip", "check", env=env)
+    with fresh_environment(tmp_path / "venv", env, TORCH) as clean:
+        run(clean, "-m", "pip", "install", "-q", wheel, env=env, cwd=ROOT)
+        done = run(clean, "-m", "mamba_ssm_portable", env=env, cwd=tmp_path)
+        rows = dict(line.split(None, 1) for line in done.stdout.splitlines()[:-1] if not line.startswith(" "))
+        assert rows["selective_scan_cuda"].startswith("ok")
+        assert rows["mamba_ssm"].startswith("ok")
+        assert done.stdout.splitlines()[-1] in (
+            "all systems go",
+            "all that can be checked here is fine; unchecked without a GPU: GPU, kernels",
+        )
+        info = run(
+            clean,
+            "-c",
+            "import mamba_ssm_portable as m; print(m.build_info()['upstream']['version'])",
+            env=env,
+            cwd=tmp_path,
+        )
+        assert info.stdout == "2.3.2.post1\n"
+        run(clean, "-m", "pip", "check", env=env, cwd=ROOT)
 
 
 def test_an_sdist_carries_the_source_and_is_the_same_twice(python, env, tmp_path):
@@ -136,7 +120,7 @@ def test_an_sdist_carries_the_source_and_is_the_same_twice(python, env, tmp_path
     kept = {**env, "MAMBA_BUILD_BUILD_DIR": str(tmp_path / "work")}
     for number in range(2):
         out = tmp_path / str(number)
-        run(sys.executable, "-m", "build", "--sdist", "-o", out, ".", env=kept)
+        run(sys.executable, "-m", "build", "--sdist", "-o", out, ".", env=kept, cwd=ROOT)
         found.append(out / "mamba_ssm_portable-2.3.2.post1.tar.gz")
     assert sha256(found[0]) == sha256(found[1])
     with tarfile.open(found[0]) as tar:

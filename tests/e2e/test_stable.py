@@ -7,7 +7,7 @@ import sys
 import zipfile
 
 import pytest
-from support import ROOT, only_wheel, run
+from support import ROOT, environment_with_torch, fresh_environment, only_wheel, run
 
 TORCH = "torch==2.11.0"
 NEWEST = "torch==2.15.*"
@@ -19,17 +19,10 @@ def env():
     return {key: value for key, value in os.environ.items() if key not in dropped and not key.startswith("MAMBA_")}
 
 
-def fresh(folder, env, *packages):
-    run(sys.executable, "-m", "venv", folder, env=env, cwd=ROOT)
-    python = folder / "bin" / "python"
-    run(python, "-m", "pip", "install", "-q", *packages, env=env, cwd=ROOT)
-    return python
-
-
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory, env):
+def wheel(tmp_path_factory, env, torch_site):
     folder = tmp_path_factory.mktemp("stable")
-    python = fresh(folder / "venv", env, TORCH)
+    python = environment_with_torch(folder / "venv", torch_site)
     command = [python, "-m", "pip", "wheel", ".", "-w", folder / "dist", "--no-deps", "-v", "-C", "abi=stable"]
     command += ["-C", "arch=9.0", "-C", "with-causal-conv1d=true"]
     log = folder / "pip.log"
@@ -71,13 +64,13 @@ def test_its_audit_finds_old_floors_and_no_symbol_of_torch(wheel, env):
 
 @pytest.mark.parametrize("torch", [TORCH, NEWEST])
 def test_it_installs_imports_and_answers_as_upstreams_own(wheel, env, tmp_path, torch):
-    python = fresh(tmp_path / "venv", env, torch, wheel)
-    done = run(python, "-m", "mamba_ssm_portable", env=env, cwd=tmp_path)
-    assert done.stdout.splitlines()[-1] in (
-        "all systems go",
-        "all that can be checked here is fine; unchecked without a GPU: GPU, kernels",
-    )
-    (site,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
-    said = run(python, ROOT / "tests" / "stable" / "calls.py", "check", site, env=env, cwd=tmp_path).stdout
-    assert said.splitlines()[-1] == "2631 compared, 0 differ"
-    run(python, "-m", "pip", "check", env=env, cwd=tmp_path)
+    with fresh_environment(tmp_path / "venv", env, torch, wheel) as python:
+        done = run(python, "-m", "mamba_ssm_portable", env=env, cwd=tmp_path)
+        assert done.stdout.splitlines()[-1] in (
+            "all systems go",
+            "all that can be checked here is fine; unchecked without a GPU: GPU, kernels",
+        )
+        (site,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+        said = run(python, ROOT / "tests" / "stable" / "calls.py", "check", site, env=env, cwd=tmp_path).stdout
+        assert said.splitlines()[-1] == "2631 compared, 0 differ"
+        run(python, "-m", "pip", "check", env=env, cwd=tmp_path)
