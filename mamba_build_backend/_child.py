@@ -93,6 +93,27 @@ def make_stable(
     return extension
 
 
+def put_together(sources: list[str], together: dict[str, list[str]]) -> list[str]:
+    """``sources`` with the files of each group replaced by one that includes them, where all of them are there."""
+    for joined, names in together.items():
+        members = [source for source in sources if os.path.basename(source) in names]
+        folders = {os.path.dirname(source) for source in members}
+        if len(members) != len(names) or len(folders) != 1:
+            continue
+        path = os.path.join(*folders, joined)
+        text = "".join(f'#include "{name}"\n' for name in names)
+        # One that is there already keeps its time, and ninja its object.
+        with open(path, "a+", encoding="utf-8") as file:
+            file.seek(0)
+            if file.read() != text:
+                file.truncate(0)
+                file.write(text)
+        place = sources.index(members[0])
+        sources = [source for source in sources if source not in members]
+        sources.insert(place, path)
+    return sources
+
+
 def _refuse_downloads() -> None:
     # Upstream's setup.py takes a prebuilt wheel from the web if it finds one: built for another glibc, another ABI.
     # Everything in urllib.request goes through this method.
@@ -111,6 +132,7 @@ def _patch_extensions(spec: dict[str, Any]) -> None:
     original = cpp_extension.CUDAExtension
 
     def planned_extension(name: str, sources: list[str], *args: Any, **kwargs: Any) -> Any:
+        sources = put_together([str(source) for source in sources], spec["together"])
         kwargs["extra_compile_args"] = rewrite_arguments(
             kwargs.get("extra_compile_args"), spec["nvcc_flags"], spec["cxx_flags"]
         )

@@ -123,6 +123,16 @@ class Sysroot:
 
 
 @dataclass(frozen=True)
+class CompilerCache:
+    """``ccache`` or ``sccache``."""
+
+    name: str
+    path: str
+    version: str = ""
+    problem: Optional[str] = None
+
+
+@dataclass(frozen=True)
 class Gpu:
     """One GPU, as its driver describes it."""
 
@@ -149,6 +159,7 @@ class Facts:
     toolkits: tuple[Toolkit, ...] = ()
     compilers: tuple[Compiler, ...] = ()
     sysroots: tuple[Sysroot, ...] = ()
+    compiler_caches: tuple[CompilerCache, ...] = ()
     gpus: tuple[Gpu, ...] = ()
     driver: str = ""
     """Version of NVIDIA's kernel driver; empty where there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import time
@@ -140,7 +141,8 @@ def build_wheel(job: Job, directory: str) -> str:
         tools = toolchain.apply_toolchain(plan, shop.folder, job.cache, job.environ, shop.echo)
         watch.lap("tools")
         _announce(job, shop.echo)
-        raw = [upstream.build_raw_wheel(part.plan, part.tree, tools, part.shop) for part in made]
+        with toolchain.compiler_cache.in_use(tools, _label(plan), shop.folder, job.environ, shop.echo) as tools:
+            raw = [upstream.build_raw_wheel(part.plan, part.tree, tools, part.shop) for part in made]
         watch.lap("compile")
         stage = shop.folder / "stage"
         binaries = repair.unpack_raw(raw, stage)
@@ -194,8 +196,10 @@ def build_editable(job: Job, directory: str) -> str:
         origins = parts.origins(made)
         tools = toolchain.apply_toolchain(plan, shop.folder, job.cache, job.environ, shop.echo)
         _announce(job, shop.echo)
+        with toolchain.compiler_cache.in_use(tools, _label(plan), shop.folder, job.environ, shop.echo) as tools:
+            for part in made:
+                upstream.build_in_place(part.plan, part.tree, tools, part.shop)
         for part in made:
-            upstream.build_in_place(part.plan, part.tree, tools, part.shop)
             if not any("build" not in path.relative_to(part.tree).parts for path in part.tree.rglob("*.so")):
                 raise BuildFailedError(
                     "upstream's build left no extension module (.so)",
@@ -266,7 +270,7 @@ def _workshop(job: Job) -> Iterator[Workshop]:
             log.touch()
         failed = True
         try:
-            yield Workshop(folder, log, environ, _echo, job.settings.verbose)
+            yield Workshop(folder, folder, log, environ, _echo, job.settings.verbose)
             failed = False
         finally:
             # A log is kept where something went wrong, or where the build folder was meant to be looked at.
@@ -276,6 +280,11 @@ def _workshop(job: Job) -> Iterator[Workshop]:
 
 def _echo(line: str) -> None:
     say(f"mamba-build-backend: {line}")
+
+
+def _label(plan: BuildPlan) -> str:
+    """Something short that says which builds have compiled files in common."""
+    return hashlib.sha256(f"{plan.title} {plan.target.version} {plan.target.cuda}".encode()).hexdigest()[:12]
 
 
 def _announce(job: Job, echo: Echo) -> None:

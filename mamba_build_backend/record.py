@@ -24,7 +24,7 @@ RECORD_NAME = "mamba-build-record.json"
 RECORD_SCHEMA = 1
 NO_FLOOR = Floor()
 
-_OF_THE_HOUR = ("jobs", "requirements", "notes", "problems", "only_metadata")
+_OF_THE_HOUR = ("jobs", "compiler_cache", "requirements", "notes", "problems", "only_metadata")
 """Parts of a plan that say how it was carried out on this machine, today, and not what came of it."""
 
 

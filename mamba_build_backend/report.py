@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .facts import Facts, to_json
+from .facts import CompilerCache, Facts, to_json
 from .plan import NO_PLACE, BuildPlan, Choice, Rejected
 from .tables import minor
 
@@ -73,14 +73,8 @@ _WRAP: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False, "
 
 def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Iterator[Line]:
     """The rows, for any way of showing them."""
-    machine, row = facts.machine, plan.upstream.value
-    system = f"{machine.system} {machine.arch}" + (f" ({machine.distribution})" if machine.distribution else "")
-    libc = "" if machine.libc == "unknown" else f" {machine.libc} {machine.libc_version}".rstrip() + ","
-    memory = f"{machine.memory_available / 1e9:.1f} GB of memory free"
-    yield Line("machine", f"{system},{libc} Python {machine.python_version}, {machine.cores} cores, {memory}")
-    if facts.gpus or facts.driver:
-        names = ", ".join(f"{gpu.name} ({gpu.capability})" for gpu in facts.gpus) or "none that could be asked"
-        yield Line("GPU", f"{names}, driver {facts.driver or 'unknown'}")
+    yield from _machine_lines(facts)
+    row = plan.upstream.value
     if any(problem.code in NO_PLACE for problem in plan.problems):
         return  # what would be built where nothing can be is of no use
     yield _line("upstream", row.title, plan.upstream)
@@ -114,6 +108,8 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
     codes = " ".join(code for item in plan.front_ends.value for code in item.codes)
     yield _line("GPU code", codes or "none", plan.front_ends)
     yield _line("jobs", str(plan.jobs.value), plan.jobs)
+    if plan.compiler_cache.value or verbose:
+        yield _line("cache", _program(plan.compiler_cache.value), plan.compiler_cache)
     if plan.pins.value:
         yield _line("pins", ", ".join(plan.pins.value), plan.pins)
     if verbose:
@@ -129,6 +125,21 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
             )
     to_install = ", ".join(plan.requirements)
     yield Line("to install", to_install or "nothing", "build requirements, beside the usual tools")
+
+
+def _machine_lines(facts: Facts) -> Iterator[Line]:
+    machine = facts.machine
+    system = f"{machine.system} {machine.arch}" + (f" ({machine.distribution})" if machine.distribution else "")
+    libc = "" if machine.libc == "unknown" else f" {machine.libc} {machine.libc_version}".rstrip() + ","
+    memory = f"{machine.memory_available / 1e9:.1f} GB of memory free"
+    yield Line("machine", f"{system},{libc} Python {machine.python_version}, {machine.cores} cores, {memory}")
+    if facts.gpus or facts.driver:
+        names = ", ".join(f"{gpu.name} ({gpu.capability})" for gpu in facts.gpus) or "none that could be asked"
+        yield Line("GPU", f"{names}, driver {facts.driver or 'unknown'}")
+
+
+def _program(cache: CompilerCache | None) -> str:
+    return f"{cache.name} {cache.version} ({cache.path})" if cache else "none"
 
 
 def patches_json(plan: BuildPlan) -> dict[str, Any]:

@@ -22,6 +22,8 @@ ENV_PREFIX = "MAMBA_BUILD_"
 PATHS = ("source", "cuda-home", "host-compiler", "sysroot", "cache-dir", "build-dir", "torch")
 """Settings whose value may be a path: hooks run in the project's folder, so whoever knows another one says it in full."""
 
+COMPILER_CACHES = ("ccache", "sccache")
+
 Value = Any
 """What a settings source may hold: a string, a list of strings, or a TOML scalar."""
 
@@ -223,6 +225,11 @@ class Settings:
     jobs: int | None = _setting(None, _count, "parallel compiles", alias="MAX_JOBS", shown="auto")
     memory: int | None = _setting(
         None, _memory, "the memory that they may use together, such as `8G`", shown="auto: 75 % of what is free"
+    )
+    cache: str = _setting(
+        "auto",
+        _choice("auto", *COMPILER_CACHES, "off"),
+        "a compiler cache in front of the compilers: `ccache` or `sccache`, which must be on PATH; `auto` takes the first of the two that works, `off` none",
     )
     compress: str = _setting(
         "size",

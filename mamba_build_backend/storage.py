@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from ._compat import platformdirs
@@ -162,6 +162,25 @@ def _alias(real: Path) -> Path:
         "a link to it in /tmp could not be made either",
         "-C build-dir=/a/plain/folder",
     )
+
+
+@contextmanager
+def stand_in(name: str) -> Iterator[Path | None]:
+    """A folder of this name in /tmp, empty, for as long as nobody else has it; None where somebody has."""
+    folder, lock = Path("/tmp") / name, Path("/tmp") / f"{name}.lock"  # noqa: S108 - the same name is what is wanted
+    with ExitStack() as stack:
+        taken = True
+        with suppress(OSError):
+            held = stack.enter_context(lock.open("w"))
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(mode=0o700)
+            taken = False
+        try:
+            yield None if taken else folder
+        finally:
+            if not taken:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def sha256(path: Path) -> str:

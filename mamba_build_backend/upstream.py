@@ -9,7 +9,7 @@ import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import stable
+from . import _compile, stable
 from .errors import BackendError, BuildFailedError, StorageError
 from .plan import BuildPlan
 from .process import stream
@@ -68,23 +68,44 @@ def run_setup(plan: BuildPlan, tree: Path, arguments: list[str], shop: Workshop,
         "nvcc_flags": [*plan.nvcc_flags, standard, *flags, "-ccbin", str(tools.cxx)] if tools else [],
         "cxx_flags": [standard, *flags],
         "stable": stable.extension(shop.folder) if flags else None,
+        "together": dict(plan.together) if tools else {},
     }
     path = shop.folder / "child.json"
     path.write_text(json.dumps(spec, indent=1), encoding="utf-8")
     env = build_environment(plan, tools, shop.environ)
+    if tools is not None:
+        env.update(_orders(plan, tools, shop))
     command: list[str | os.PathLike[str]] = [sys.executable, CHILD, path]
     if tools is None:
         return stream(command, env=env, cwd=tree, log=shop.log, echo=Progress(shop.echo, verbose=shop.verbose))
     before = shop.log.stat().st_size
-    status = _compile(command, env, tree, shop)
+    status = _run(command, env, tree, shop)
     if status != 0 and plan.jobs.value > 1 and _was_killed(shop.log, before):
         # What is done is kept: ninja goes on where it was.
         shop.echo("the system killed a compiler, most likely for want of memory: once more, one at a time")
-        status = _compile(command, {**env, "MAX_JOBS": "1"}, tree, shop)
+        status = _run(command, {**env, "MAX_JOBS": "1"}, tree, shop)
     return status
 
 
-def _compile(command: list[str | os.PathLike[str]], env: dict[str, str], tree: Path, shop: Workshop) -> int:
+def _orders(plan: BuildPlan, tools: Toolchain, shop: Workshop) -> dict[str, str]:
+    """Variables for what stands in front of the compilers."""
+    # The folder may be known by a short name of its own (storage.py); what asks where it is gets the real one.
+    works = list(dict.fromkeys((str(shop.home), os.path.realpath(shop.home))))
+    one_pass = {"files": plan.one_pass.files, "flags": plan.one_pass.flags()}
+    orders = {
+        "works": works,
+        "seed": tools.seed,
+        "one_pass": one_pass,
+        "cache": tools.launcher.command if tools.launcher else (),
+        "name": tools.launcher.folder_name if tools.launcher else "",
+    }
+    path = shop.folder / "orders.json"
+    path.write_text(json.dumps(orders, indent=1), encoding="utf-8")
+    own = {_compile.ORDERS: str(path), _compile.PYTHON: sys.executable, _compile.COMPILE: str(_compile.__file__)}
+    return {**own, **(tools.launcher.variables if tools.launcher else {})}
+
+
+def _run(command: list[str | os.PathLike[str]], env: dict[str, str], tree: Path, shop: Workshop) -> int:
     progress = Progress(shop.echo, verbose=shop.verbose, environ=shop.environ)
     try:
         return stream(

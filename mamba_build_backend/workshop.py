@@ -11,13 +11,27 @@ from .process import Echo
 
 @dataclass(frozen=True)
 class Workshop:
-    """The folder of a build, its log, the user's environment, and where progress goes."""
+    """The folders of a build, its log, the user's environment, and where progress goes."""
 
+    home: Path
+    """The folder of the whole build."""
     folder: Path
+    """That of the part that is at work in it; the main one's is the whole."""
     log: Path
     environ: Mapping[str, str]
     echo: Echo
     verbose: bool = False
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """A compiler cache: what stands before a compiler's command, and the variables that it needs."""
+
+    name: str
+    command: tuple[str, ...]
+    variables: Mapping[str, str]
+    folder_name: str = ""
+    """A folder that stands for that of the build; empty where paths are relative."""
 
 
 @dataclass(frozen=True)
@@ -28,3 +42,7 @@ class Toolchain:
     cxx: Path
     cuda_home: Path
     nvcc: Path
+    """What stands in front of nvcc."""
+    seed: bool
+    """Whether nvcc knows ``-frandom-seed``."""
+    launcher: Launcher | None

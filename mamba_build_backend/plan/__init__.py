@@ -18,13 +18,14 @@ from ..tables import Tables, admits, minor
 from ..variants import variant_label
 from .abi import decide_abi
 from .compiler import decide_compiler
-from .gpus import check_gpus, decide_front_ends
+from .compiler_cache import apart, decide_compiler_cache
+from .gpus import check_gpus, decide_front_ends, one_pass
 from .jobs import LITTLE_DISK, decide_jobs, nvcc_flags
 from .remedies import dotted_python
 from .sysroot import decide_effective_floor, decide_floor, decide_sysroot, is_portable
 from .toolkit import decide_toolkit
 from .torch import decide_pins, decide_torch
-from .types import Abi, BuildPlan, Choice, Notebook, Rejected, TorchTarget
+from .types import Abi, BuildPlan, Choice, Notebook, OnePass, Rejected, TorchTarget
 from .upstream import (
     check_upstream,
     decide_partner,
@@ -127,6 +128,10 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     compiler = decide_compiler(settings, facts, tables, cuda, target, book)
     sysroot, sysroot_requirements = decide_sysroot(settings, facts, tables, cuda, compiler.value, book)
     front_ends = decide_front_ends(settings, facts, tables, upstream.value, cuda, toolkit.value, book)
+    compiler_cache = decide_compiler_cache(settings, facts, front_ends.value, book)
+    single = one_pass(upstream.value.one_pass, front_ends.value)
+    if compiler_cache.value and compiler_cache.value.name == "sccache":
+        front_ends, single = replace(front_ends, value=apart(front_ends.value)), OnePass()
     check_gpus(settings, facts, tables, cuda, toolkit.value, target, front_ends.value, book)
     jobs, threads = decide_jobs(settings, facts, front_ends.value)
     abi = decide_abi(settings, upstream.value, facts.machine, target, tables, book)
@@ -158,6 +163,10 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         jobs=jobs,
         threads=threads,
         nvcc_flags=nvcc_flags(settings, tables, cuda, front_ends.value, threads),
+        one_pass=single,
+        # What stays on this machine is for somebody who edits it: then each file is compiled by itself.
+        together=upstream.value.together if settings.repair else (),
+        compiler_cache=compiler_cache,
         pins=pins,
         partner=partner,
         environment=tuple((item.variable, item.kept) for item in facts.polluted),

@@ -10,8 +10,9 @@ from ..facts import Facts, Gpu, Toolkit
 from ..settings import Settings
 from ..tables import Cuda, FrontEnd, Tables, UpstreamRow, admits, is_newer
 from .remedies import torch_for
-from .types import Choice, Notebook, TorchTarget
+from .types import Choice, Notebook, OnePass, TorchTarget
 
+VOLTA = 70
 OLDEST = 60
 """Pascal: the first GPUs with the float16 arithmetic and the atomics that the kernels use."""
 
@@ -114,6 +115,22 @@ def _own(archs: Sequence[str], known: set[str], cuda: str, book: Notebook) -> tu
             )
         out.append(FrontEnd(code, (code, "PTX") if ptx else (code,)))
     return tuple(out)
+
+
+def one_pass(files: tuple[str, ...], front_ends: tuple[FrontEnd, ...]) -> OnePass:
+    """For files of which every front end from Volta's on makes the same: one pass of the oldest for all of them.
+
+    Pascal's stays apart: compute_60 on a later GPU selects Pascal's scheduling of threads (Volta tuning guide).
+    """
+    kept = [item for item in front_ends if not item.compute.isdigit() or int(item.compute) < VOLTA]
+    merged = [item for item in front_ends if item not in kept]
+    if not files or len(merged) < 2:
+        return OnePass()
+    oldest = min(merged, key=lambda item: int(item.compute))
+    codes = dict.fromkeys(code for item in merged for code in item.codes)
+    # PTX last, as in the table.
+    ordered = (*(code for code in codes if code != "PTX"), *(code for code in codes if code == "PTX"))
+    return OnePass(files, (*kept, FrontEnd(oldest.compute, ordered)))
 
 
 def _listed(codes: Iterable[str]) -> str:

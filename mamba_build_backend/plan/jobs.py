@@ -54,7 +54,7 @@ def nvcc_flags(
     settings: Settings, tables: Tables, cuda: str, front_ends: tuple[FrontEnd, ...], threads: int
 ) -> tuple[str, ...]:
     """The options that the build hands to nvcc in place of upstream's."""
-    flags = [item.flag() for item in front_ends]
+    flags = [flag for item in front_ends for flag in item.flags()]
     if threads > 1:
         flags += ["--threads", str(threads)]
     if settings.lineinfo:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Generic, Optional, TypeVar
 
 from ..errors import PlanError, Problem
-from ..facts import Compiler, Sysroot, Toolkit, Torch
+from ..facts import Compiler, CompilerCache, Sysroot, Toolkit, Torch
 from ..tables import Floor, FrontEnd, PatchRow, UpstreamRow
 
 T = TypeVar("T")
@@ -67,6 +67,18 @@ TORCH_ABI = Abi("torch")
 
 
 @dataclass(frozen=True)
+class OnePass:
+    """Files (patterns of their names) that need fewer passes of nvcc's front end than others, and those."""
+
+    files: tuple[str, ...] = ()
+    front_ends: tuple[FrontEnd, ...] = ()
+
+    def flags(self) -> list[str]:
+        """The options for nvcc that select the architectures of these files."""
+        return [flag for item in self.front_ends for flag in item.flags()]
+
+
+@dataclass(frozen=True)
 class BuildPlan:
     """Everything that the build will do."""
 
@@ -92,6 +104,11 @@ class BuildPlan:
     jobs: Choice[int]
     threads: int
     nvcc_flags: tuple[str, ...]
+    """The options that the build hands to nvcc in place of upstream's."""
+    one_pass: OnePass
+    together: tuple[tuple[str, tuple[str, ...]], ...]
+    """Files that are compiled as one, and its name."""
+    compiler_cache: Choice[CompilerCache | None]
     pins: Choice[tuple[str, ...]]
     """Requirements that the wheel's metadata make narrower than upstream's."""
     partner: Choice[str]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..facts import Facts
 from ..settings import Settings
-from . import compilers, cuda, environment, frontend, gpus, machine, source, sysroots, torch
+from . import compiler_caches, compilers, cuda, environment, frontend, gpus, machine, source, sysroots, torch
 
 
 def probe_all(settings: Settings, environ: Mapping[str, str], cache: Path, *, embedded: tuple[str, ...] = ()) -> Facts:
@@ -25,6 +25,7 @@ def probe_all(settings: Settings, environ: Mapping[str, str], cache: Path, *, em
     with ThreadPoolExecutor() as pool:
         driver = pool.submit(gpus.probe_gpus, environ)
         toolkits = pool.submit(cuda.probe_toolkits, settings, environ, sites)
+        caches = pool.submit(compiler_caches.probe_compiler_caches, settings, environ)
         found = pool.submit(compilers.probe_compilers, settings, environ)
         return Facts(
             machine=machine.probe_machine(work=Path(settings.build_dir or tempfile.gettempdir()).absolute()),
@@ -32,6 +33,7 @@ def probe_all(settings: Settings, environ: Mapping[str, str], cache: Path, *, em
             toolkits=toolkits.result(),
             compilers=found.result(),
             sysroots=sysroots.probe_sysroots(settings, environ, cache),
+            compiler_caches=caches.result(),
             gpus=driver.result().gpus,
             driver=driver.result().driver,
             gpus_asked=driver.result().asked,

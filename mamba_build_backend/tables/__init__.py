@@ -188,6 +188,8 @@ def _upstream_row(name: str, project: Mapping[str, Any], row: Mapping[str, Any])
         unneeded=tuple(project.get("unneeded", ())),
         extras=tuple((extra, tuple(names)) for extra, names in project.get("extras", {}).items()),
         avoid=tuple(_bad_arch(name, item) for item in project.get("avoid", ())),
+        one_pass=tuple(project.get("one-pass", ())),
+        together=tuple((joined, tuple(files)) for joined, files in project.get("together", {}).items()),
         cuda_min=row.get("cuda-min", ""),
         transformers=row.get("transformers", ""),
         torch_min=row.get("torch-min", ""),

@@ -19,10 +19,13 @@ class FrontEnd:
     compute: str
     codes: tuple[str, ...]
 
-    def flag(self) -> str:
-        """The option for nvcc."""
+    def flags(self) -> list[str]:
+        """The options for nvcc, which makes one pass of them all.
+
+        One for each code: sccache 0.16 fails on ``code=[sm_80,sm_90]``.
+        """
         codes = [f"compute_{self.compute}" if code == "PTX" else f"sm_{code}" for code in self.codes]
-        return f"-gencode=arch=compute_{self.compute},code=[{','.join(codes)}]"
+        return [f"-gencode=arch=compute_{self.compute},code={code}" for code in codes]
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,10 @@ class UpstreamRow:
     unneeded: tuple[str, ...] = ()
     """Requirements that upstream makes of everybody by mistake."""
     avoid: tuple[BadArch, ...] = ()
+    one_pass: tuple[str, ...] = ()
+    """Patterns of file names: for these files nvcc's front end makes the same from compute_70 on, so once is enough."""
+    together: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Files that become one, and its name: their kernels are so much alike that they are compressed to far less together."""
     cuda_min: str = ""
     """The oldest nvcc that its setup.py takes."""
     transformers: str = ""

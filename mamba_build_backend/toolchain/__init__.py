@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..errors import ToolError
+from ..facts import Compiler
 from ..plan import BuildPlan
+from ..plan.compiler_cache import ASKED
 from ..process import Echo
-from ..workshop import Toolchain
-from . import libstdcxx, sysroot, toolkit, wrappers
+from ..workshop import Launcher, Toolchain
+from . import compiler_cache, libstdcxx, sysroot, toolkit, wrappers
 
 
 def apply_toolchain(plan: BuildPlan, work: Path, cache: Path, environ: Mapping[str, str], echo: Echo) -> Toolchain:
@@ -17,14 +19,31 @@ def apply_toolchain(plan: BuildPlan, work: Path, cache: Path, environ: Mapping[s
     compiler, chosen, nvcc = plan.compiler.value, plan.sysroot.value, plan.toolkit.value
     assert compiler is not None and chosen is not None and nvcc is not None and plan.torch.value is not None
     home = toolkit.apply_toolkit(nvcc, Path(plan.torch.value.site), work)
+    tools, real = work / "toolchain", home / "bin" / "nvcc"
+    seed = wrappers.knows_seed(real, environ)
+    front = wrappers.nvcc_wrapper(real, tools / "bin")
+    launcher = _launcher(plan, compiler, home, work, environ, echo)
     if not plan.portable:
-        return Toolchain(wrappers.c_compiler(Path(compiler.path)), Path(compiler.path), home, home / "bin" / "nvcc")
+        own = Path(compiler.path)
+        return Toolchain(wrappers.c_compiler(own), own, home, front, seed, launcher)
     root = sysroot.apply_sysroot(chosen, plan.floor.glibc, compiler.target, cache, environ, echo)
-    runtime = libstdcxx.apply_libstdcxx(compiler, plan.floor, root, work / "toolchain" / "libstdc++", environ)
-    # The folder may be known by a short name of its own (storage.py); what asks where it is gets the real one.
-    here = (str(work), os.path.realpath(work))
-    places = {**dict.fromkeys(here, "."), str(home): "cuda"}
-    cc, cxx = wrappers.apply_wrappers(compiler, root, runtime, work / "toolchain", places)
-    return Toolchain(
-        cc, cxx, home, wrappers.nvcc_wrapper(home / "bin" / "nvcc", here, work / "toolchain" / "bin", environ)
-    )
+    runtime = libstdcxx.apply_libstdcxx(compiler, plan.floor, root, tools / "libstdc++", environ)
+    cc, cxx = wrappers.apply_wrappers(compiler, root, runtime, tools, [(str(home), "cuda")])
+    return Toolchain(cc, cxx, home, front, seed, launcher)
+
+
+def _launcher(
+    plan: BuildPlan, compiler: Compiler, home: Path, work: Path, environ: Mapping[str, str], echo: Echo
+) -> Launcher | None:
+    """The compiler cache; where it was only found, and does not run, the build goes on without."""
+    chosen = plan.compiler_cache.value
+    if chosen is None:
+        return None
+    try:
+        return compiler_cache.apply_compiler_cache(chosen, compiler, home, work, environ)
+    except ToolError as error:
+        found = error.problems[0].found
+        if plan.compiler_cache.because == ASKED:
+            raise ToolError(found, f"cache={chosen.name} needs it", "-C cache=off   (compiles all each time)") from None
+        echo(f"note: without a compiler cache: {found}")
+        return None

