@@ -10,6 +10,7 @@ builds itself with setuptools; it is copied, and the backend beside it. One afte
     upstream   setup.py bdist_wheel as it is, with its own defaults, told to compile (CUDA_HOME may have to be set for it)
     ours       the same source by this backend, arch=all
     again      ours once more in the same build folder, nothing changed
+    cached     ours in another build folder, with ccache, which has seen "ours" (OUT/ccache, unless CCACHE_DIR says otherwise)
     touched    ours once more, after one .cu was changed
     one        ours in a fresh build folder for one architecture: --arch, by default that of the GPU that is here
 
@@ -36,7 +37,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-CASES = ("upstream", "ours", "again", "touched", "one")
+CASES = ("upstream", "ours", "again", "cached", "touched", "one")
 SAMPLES = 0.2
 """Seconds between two looks at the memory."""
 
@@ -73,6 +74,7 @@ class Bench:
         self.options, self.out = options, options.out
         self.folder = Path(options.what).absolute() if Path(options.what).is_dir() else None
         self.env = {key: value for key, value in os.environ.items() if not key.startswith("MAMBA_")}
+        self.env.setdefault("CCACHE_DIR", str(self.out / "ccache"))
         for name in ("TORCH_CUDA_ARCH_LIST", "MAX_JOBS", "NVCC_THREADS"):
             self.env.pop(name, None)
 
@@ -82,8 +84,8 @@ class Bench:
         dist.mkdir(parents=True)
         if case == "upstream":
             return self.measured(case, self.upstream(dist), dist)
-        kept = self.out / ("one" if case == "one" else "build")
-        if case in ("ours", "one"):
+        kept = self.out / (case if case in ("cached", "one") else "build")
+        if case in ("ours", "cached", "one"):
             shutil.rmtree(kept, ignore_errors=True)
         if case == "touched":
             source = min(kept.glob("source/**/*.cu"), key=lambda path: (path.stat().st_size, path))

@@ -20,7 +20,7 @@ from .abi import decide_abi
 from .compiler import decide_compiler
 from .compiler_cache import apart, decide_compiler_cache
 from .gpus import check_gpus, decide_front_ends, one_pass
-from .jobs import LITTLE_DISK, decide_jobs, nvcc_flags
+from .jobs import LITTLE_DISK, SMALLEST, decide_jobs, nvcc_flags
 from .remedies import dotted_python
 from .sysroot import decide_effective_floor, decide_floor, decide_sysroot, is_portable
 from .toolkit import decide_toolkit
@@ -134,6 +134,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         front_ends, single = replace(front_ends, value=apart(front_ends.value)), OnePass()
     check_gpus(settings, facts, tables, cuda, toolkit.value, target, front_ends.value, book)
     jobs, threads = decide_jobs(settings, facts, front_ends.value)
+    flags = nvcc_flags(settings, tables, cuda, front_ends.value, threads)
     abi = decide_abi(settings, upstream.value, facts.machine, target, tables, book)
     pins = decide_pins(upstream.value, torch.value, target, abi.value, tables, book)
     partner = decide_partner(upstream.value, torch.value, target, dotted_python(facts.machine), tables, book)
@@ -162,10 +163,10 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         front_ends=front_ends,
         jobs=jobs,
         threads=threads,
-        nvcc_flags=nvcc_flags(settings, tables, cuda, front_ends.value, threads),
+        nvcc_flags=flags,
         one_pass=single,
-        # What stays on this machine is for somebody who edits it: then each file is compiled by itself.
-        together=upstream.value.together if settings.repair else (),
+        # It is for the size, which only the newer compression makes of it; what stays on this machine may be edited there.
+        together=upstream.value.together if settings.repair and SMALLEST in flags else (),
         compiler_cache=compiler_cache,
         pins=pins,
         partner=partner,

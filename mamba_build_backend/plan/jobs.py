@@ -10,6 +10,7 @@ from .types import Choice
 COMPILE_MEMORY = 1_000_000_000
 """Bytes that one nvcc may take per architecture that it works on at once: 0.66 GB seen at the peak, plus its host half."""
 
+SMALLEST = "--compress-mode=size"
 LITTLE_DISK = 2_000_000_000
 """Bytes under which a build folder is short of room: unpacked sources, objects and nvcc's own temporaries."""
 

@@ -17,7 +17,7 @@ from ..process import Echo, capture
 from ..storage import stand_in
 from ..workshop import Launcher, Toolchain
 
-_NVCC_PARTS = ("nvvm/bin/cicc", "bin/cicc", "bin/ptxas", "bin/cudafe++", "bin/fatbinary")
+_NVCC_PARTS = ("nvvm/bin/cicc", "bin/cicc", "bin/ptxas", "bin/cudafe++", "bin/fatbinary.real")
 _UNSURE = "include_file_mtime,include_file_ctime"
 """ccache takes no header that is younger than a second, and all of ours were unpacked just now."""
 

@@ -1,6 +1,7 @@
 """One CUDA toolkit, as torch's build code expects it: bin, include, lib64, nvvm under one folder.
 
-A toolkit that is such a folder, and whole, is used where it is. All others become a folder of links: PyPI's nvcc, spread
+It is a folder of links, in which fatbinary has something before it. A toolkit that is such a folder, and whole, has a link for
+each of its entries. Others are put together: PyPI's nvcc, spread
 over the site-packages of the build environment and of torch; conda's, whose headers lie under targets/; Debian's, whose
 headers lie in /usr/include among everybody's; the HPC SDK's, whose cuBLAS and cuSPARSE have a folder of their own; and
 one that lacks headers which NVIDIA's wheels beside torch hold. nvcc finds its parts beside the path that it was started
@@ -11,12 +12,16 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from .. import _fatbinary
 from ..facts import Toolkit
 from ..probe.cuda import RUNTIME, TARGETS
+from ..storage import emptied
 
 _PROGRAMS = (
     "nvcc*",
@@ -36,10 +41,40 @@ _PROGRAMS = (
 
 def apply_toolkit(toolkit: Toolkit, torch_site: Path, work: Path, *, dpkg: Path = Path("/var/lib/dpkg/info")) -> Path:
     """The folder to be used as CUDA_HOME. ``dpkg`` is where Debian's lists of files lie."""
+    # A build folder that stays may hold links into an environment that was an earlier build's alone.
+    view = emptied(work / "toolchain" / "cuda")
     home = Path(toolkit.home)
     if toolkit.layout == "home" and not toolkit.missing:
-        return home
-    view = work / "toolchain" / "cuda"
+        for entry in (*home.iterdir(), *(home / "bin").iterdir()):
+            if entry != home / "bin":
+                _link(entry, view / entry.relative_to(home))
+    else:
+        _gather(toolkit, torch_site, view, dpkg)
+    _put_before_fatbinary(view / "bin")
+    return view
+
+
+_FATBINARY = """\
+#!/bin/sh
+{python} -I -S {program} "$@" || exit
+exec {real} "$@"
+"""
+
+
+def _put_before_fatbinary(binaries: Path) -> None:
+    script, real = binaries / "fatbinary", binaries / "fatbinary.real"
+    if script.is_symlink():
+        script.replace(real)
+        words = {"python": sys.executable, "program": str(_fatbinary.__file__), "real": str(real)}
+        script.write_text(
+            _FATBINARY.format(**{key: shlex.quote(word) for key, word in words.items()}), encoding="utf-8"
+        )
+        script.chmod(0o755)
+
+
+def _gather(toolkit: Toolkit, torch_site: Path, view: Path, dpkg: Path) -> None:
+    """Links to what is spread over several folders."""
+    home = Path(toolkit.home)
     for program in _programs(home, toolkit.layout):
         _link(program, view / "bin" / program.name)
     if (home / "nvvm").is_dir():
@@ -60,7 +95,6 @@ def apply_toolkit(toolkit: Toolkit, torch_site: Path, work: Path, *, dpkg: Path 
     target = view / "targets" / TARGETS.get(platform.machine(), f"{platform.machine()}-linux")
     _link(view / "include", target / "include")
     _link(view / "lib64", target / "lib")
-    return view
 
 
 def _programs(home: Path, layout: str) -> Iterator[Path]:
