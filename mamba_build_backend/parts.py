@@ -37,7 +37,9 @@ def prepare(
     for other in others:
         folder = shop.folder / other.upstream.value.name
         folder.mkdir(exist_ok=True)
-        made.append(prepare_one(other, project, cache, replace(shop, folder=folder), patched=patched))
+        made.append(
+            prepare_one(other, project, cache, replace(shop, folder=folder, around=shop.whole), patched=patched)
+        )
     return made
 
 

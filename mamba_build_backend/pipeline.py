@@ -270,7 +270,7 @@ def _workshop(job: Job) -> Iterator[Workshop]:
             log.touch()
         failed = True
         try:
-            yield Workshop(folder, folder, log, environ, _echo, job.settings.verbose)
+            yield Workshop(folder, log, environ, _echo, job.settings.verbose)
             failed = False
         finally:
             # A log is kept where something went wrong, or where the build folder was meant to be looked at.

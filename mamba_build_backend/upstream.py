@@ -90,7 +90,7 @@ def run_setup(plan: BuildPlan, tree: Path, arguments: list[str], shop: Workshop,
 def _orders(plan: BuildPlan, tools: Toolchain, shop: Workshop) -> dict[str, str]:
     """Variables for what stands in front of the compilers."""
     # The folder may be known by a short name of its own (storage.py); what asks where it is gets the real one.
-    works = list(dict.fromkeys((str(shop.home), os.path.realpath(shop.home))))
+    works = list(dict.fromkeys((str(shop.whole), os.path.realpath(shop.whole))))
     one_pass = {"files": plan.one_pass.files, "flags": plan.one_pass.flags()}
     orders = {
         "works": works,

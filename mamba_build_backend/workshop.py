@@ -11,16 +11,20 @@ from .process import Echo
 
 @dataclass(frozen=True)
 class Workshop:
-    """The folders of a build, its log, the user's environment, and where progress goes."""
+    """The folder of a build, its log, the user's environment, and where progress goes."""
 
-    home: Path
-    """The folder of the whole build."""
     folder: Path
-    """That of the part that is at work in it; the main one's is the whole."""
     log: Path
     environ: Mapping[str, str]
     echo: Echo
     verbose: bool = False
+    around: Path | None = None
+    """The folder of the build of which this is a part's."""
+
+    @property
+    def whole(self) -> Path:
+        """The folder in which all of the build lies."""
+        return self.around or self.folder
 
 
 @dataclass(frozen=True)

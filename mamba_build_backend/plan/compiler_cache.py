@@ -25,21 +25,23 @@ def decide_compiler_cache(
         return Choice(None, ASKED)
     rejected: list[Rejected] = []
     for item in facts.compiler_caches:
-        why = _misfit(item)
-        if not why and item.name == "sccache" and settings.cache == "auto" and apart(front_ends) != front_ends:
-            why = "it needs a front end of nvcc for each architecture, which takes longer; -C cache=sccache does so"
-        if not why:
+        misfit = _misfit(item)
+        slow = item.name == "sccache" and settings.cache == "auto" and apart(front_ends) != front_ends
+        if not misfit and not slow:
             because = ASKED if settings.cache == item.name else "found on PATH"
             return Choice(item, because, tuple(rejected))
-        rejected.append(Rejected(f"{item.name} {item.version} ({item.path})".replace("  ", " "), why))
+        what = f"{item.name} {item.version} ({item.path})".replace("  ", " ")
+        rejected.append(
+            Rejected(what, misfit or "it needs a front end of nvcc for each architecture, which takes longer")
+        )
+        if misfit and settings.cache == "auto":
+            book.note(f"without {item.name}: {what}: {misfit}")
     if settings.cache == "auto":
-        for one in rejected:
-            book.note(f"without a compiler cache: {one.what}: {one.why}")
-        return Choice(None, "none that works is on PATH" if rejected else "none is on PATH", tuple(rejected))
+        return Choice(None, "none of those on PATH serves" if rejected else "none is on PATH", tuple(rejected))
     found = f"cache={settings.cache}: there is no {settings.cache} on PATH"
     if rejected:
         found = f"cache={settings.cache}: {rejected[0].what}: {rejected[0].why}"
-    needed = f"{settings.cache} {OLDEST[settings.cache]} or newer is needed"
+    needed = f"{settings.cache} {OLDEST[settings.cache]} or newer is needed, one that runs"
     book.problem("compiler-cache", found, needed, _INSTALL[settings.cache], "-C cache=off   (compiles all each time)")
     return Choice(None, ASKED, tuple(rejected))
 
@@ -63,5 +65,5 @@ def _misfit(item: CompilerCache) -> str:
         return item.problem
     oldest = OLDEST[item.name]
     if version.Version(item.version) < version.Version(oldest):
-        return f"{oldest} or newer is needed: older ones are not known to go with nvcc"
+        return f"only {oldest} and newer are known to go with nvcc"
     return ""

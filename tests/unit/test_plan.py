@@ -99,10 +99,18 @@ def test_facts_that_are_not_facts_are_refused(data, complaint):
 
 def test_all_covers_every_gpu_of_cuda_13_with_the_fewest_front_ends():
     _, _, made = planned(next(path for path in RECORDED if path.stem == "debian12-torch2.11-cuda13.0"))
-    assert made.nvcc_flags[:2] == (
-        "-gencode=arch=compute_75,code=[sm_75]",
-        "-gencode=arch=compute_80,code=[sm_80,sm_90,sm_100,sm_120,compute_80]",
+    assert made.nvcc_flags[:6] == (
+        "-gencode=arch=compute_75,code=sm_75",
+        "-gencode=arch=compute_80,code=sm_80",
+        "-gencode=arch=compute_80,code=sm_90",
+        "-gencode=arch=compute_80,code=sm_100",
+        "-gencode=arch=compute_80,code=sm_120",
+        "-gencode=arch=compute_80,code=compute_80",
     )
+    # Without bfloat16, one is enough.
+    assert [(item.compute, item.codes) for item in made.one_pass.front_ends] == [
+        ("75", ("75", "80", "90", "100", "120", "PTX"))
+    ]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from mamba_build_backend.facts import Toolkit
 from mamba_build_backend.probe import compilers, cuda, environment, gpus, machine, needs, torch
 from mamba_build_backend.settings import load_settings
 from mamba_build_backend.toolchain import toolkit
@@ -196,10 +195,6 @@ def test_a_toolkit_without_maths_is_completed_from_beside_torch_and_its_own_head
     assert (view / "include/crt/host_config.h").is_file()
     assert (view / "include/crt/extra.h").is_file()
     assert not (home / "include/crt/extra.h").exists(), "the toolkit itself is left alone"
-
-
-def test_a_whole_toolkit_in_one_folder_is_used_where_it_is(tmp_path):
-    assert toolkit.apply_toolkit(Toolkit(str(tmp_path), "test"), tmp_path, tmp_path / "work") == tmp_path
 
 
 # --- compilers
