@@ -25,6 +25,8 @@ _VALUED = (
     "-code",
     "--gpu-code",
     "--threads",
+    "--split-compile",
+    "-split-compile",
     "-t",
     "-std",
     "--std",

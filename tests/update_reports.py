@@ -93,8 +93,9 @@ Such a wheel is called `linux_x86_64`, links against this machine's glibc (unles
 unresolved symbols. Editable builds are always made so.""",
     "jobs": "See [Cores and memory](cluster.md#cores-and-memory).",
     "memory": """\
-Each compiler is counted with 1 GB per architecture that it works on at once. What is free is that of the machine and of every
+Each compiler is counted with 1.2 GB per architecture that it works on at once, all else with 0.7 GB. What is free is that of the machine and of every
 control group that this process is in.""",
+    "cache": "See [Again, from a compiler cache](speed.md#again-from-a-compiler-cache).",
     "compress": """\
 `size`, `speed` and `balance` are nvcc's own words; `none` leaves the code as it is, `default` leaves the choice to nvcc. `size` needs
 a driver that can unpack it, which every driver for CUDA 13 can: that is why it is only the default from 13 on.""",

@@ -20,7 +20,7 @@ from .abi import decide_abi
 from .compiler import decide_compiler
 from .compiler_cache import apart, decide_compiler_cache
 from .gpus import check_gpus, decide_front_ends, one_pass
-from .jobs import LITTLE_DISK, SMALLEST, decide_jobs, nvcc_flags
+from .jobs import LITTLE_DISK, SMALLEST, decide_jobs, decide_split, nvcc_flags
 from .remedies import dotted_python
 from .sysroot import decide_effective_floor, decide_floor, decide_sysroot, is_portable
 from .toolkit import decide_toolkit
@@ -133,8 +133,11 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     if compiler_cache.value and compiler_cache.value.name == "sccache":
         front_ends, single = replace(front_ends, value=apart(front_ends.value)), OnePass()
     check_gpus(settings, facts, tables, cuda, toolkit.value, target, front_ends.value, book)
-    jobs, threads = decide_jobs(settings, facts, front_ends.value)
-    flags = nvcc_flags(settings, tables, cuda, front_ends.value, threads)
+    jobs, threads = decide_jobs(settings, facts, front_ends.value, book)
+    split = decide_split(jobs.value, cuda)
+    if compiler_cache.value and compiler_cache.value.name == "sccache":
+        threads = split = 1  # it runs nvcc's steps itself
+    flags = nvcc_flags(settings, tables, cuda, front_ends.value, threads, split)
     abi = decide_abi(settings, upstream.value, facts.machine, target, tables, book)
     pins = decide_pins(upstream.value, torch.value, target, abi.value, tables, book)
     partner = decide_partner(upstream.value, torch.value, target, dotted_python(facts.machine), tables, book)

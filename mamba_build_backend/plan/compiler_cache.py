@@ -8,8 +8,8 @@ from ..settings import Settings
 from ..tables import FrontEnd
 from .types import Choice, Notebook, Rejected
 
-OLDEST = {"ccache": "4.2", "sccache": "0.10"}
-"""The oldest that were tried with nvcc (tests/integration/test_compiler_cache.py, benchmarks/README.md)."""
+OLDEST = {"ccache": "4.7", "sccache": "0.10"}
+"""The oldest that were seen to find nvcc's objects from another folder; ccache 4.2 took each of them for new."""
 ASKED = "setting cache"
 _INSTALL = {
     "ccache": "apt install ccache   (or dnf, conda: the package has that name everywhere)",

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from .._compat import version
 from ..facts import Facts
 from ..settings import Settings
 from ..tables import FrontEnd, Tables
-from .types import Choice
+from .types import Choice, Notebook
 
-COMPILE_MEMORY = 1_000_000_000
-"""Bytes that one nvcc may take per architecture that it works on at once: 0.66 GB seen at the peak, plus its host half."""
+BASE_MEMORY = 700_000_000
+"""Bytes of the build beside its compilers: setup.py with torch imported, the frontend, ninja."""
+COMPILE_MEMORY = 1_200_000_000
+"""Bytes that one nvcc may take per architecture that it works on at once. Seen at the peak with mamba-ssm 2.3.0 and nvcc 13.0, whose
+files are joined: 1.0 GB of ptxas, 1.1 GB of cicc."""
+_MANY_CORES = 8
+"""From so many on there may be fewer files left than cores: then a file's architectures are worked on side by side."""
 
+_SPLITS_SINCE = "12.4"
+"""Its nvcc has --split-compile (--help, read); 11.8's has not, those between were not asked."""
 SMALLEST = "--compress-mode=size"
 LITTLE_DISK = 2_000_000_000
 """Bytes under which a build folder is short of room: unpacked sources, objects and nvcc's own temporaries."""
@@ -29,35 +37,50 @@ def native_share(front_ends: tuple[FrontEnd, ...]) -> float | None:
     return (_HOST + _FRONT_END + _CODE) / whole
 
 
-def decide_jobs(settings: Settings, facts: Facts, front_ends: tuple[FrontEnd, ...]) -> tuple[Choice[int], int]:
-    """Parallel compiles, and nvcc's threads in each."""
+def decide_jobs(
+    settings: Settings, facts: Facts, front_ends: tuple[FrontEnd, ...], book: Notebook
+) -> tuple[Choice[int], int]:
+    """Parallel compiles, and nvcc's threads in each: as many as there are cores, and never more than the memory holds."""
     machine = facts.machine
-    cores = machine.cores
+    wanted = settings.jobs or machine.cores
     passes = sum(len(item.codes) for item in front_ends) or 1
-    # nvcc works on several architectures at once with --threads; that pays only where cores would be idle at the end.
-    threads = min(passes, 4) if cores >= 4 else 1
+    threads = min(passes, wanted // 4) if wanted >= _MANY_CORES else 1
     budget = settings.memory or int(machine.memory_available * 0.75)
-    fit = max(1, budget // (COMPILE_MEMORY * threads)) if budget else cores
-    if fit < cores and threads > 1:
-        threads = 1
-        fit = max(1, budget // COMPILE_MEMORY)
+    room = max(1, (budget - BASE_MEMORY) // COMPILE_MEMORY) if budget else wanted * threads
+    threads = min(threads, room)
+    fit = room // threads
+    if fit < wanted:
+        why = f"{budget / 1e9:.1f} GB of memory at {COMPILE_MEMORY / 1e9:g} GB each"
+        if threads > 1:
+            why += f", {threads} architectures at once"
+        if settings.jobs and fit * threads < settings.jobs:
+            asked = f"{settings.origin('jobs')} asks for {settings.jobs} compilers at once"
+            book.note(f"{asked}, and {fit * threads} will run: {why} (-C memory=64G, for instance, allows more)")
+        return Choice(fit, why), threads
     if settings.jobs:
         return Choice(settings.jobs, settings.origin("jobs")), threads
-    if fit < cores:
-        return Choice(fit, f"{budget / 1e9:.1f} GB of memory at {COMPILE_MEMORY / 1e9:g} GB each"), threads
-    why = f"{cores} cores"
+    why = f"{machine.cores} cores"
     if machine.cores_limit:
-        why = f"{cores} of {machine.cores_total} cores, by {machine.cores_limit}"
-    return Choice(cores, why), threads
+        why = f"{machine.cores} of {machine.cores_total} cores, by {machine.cores_limit}"
+    return Choice(machine.cores, why), threads
+
+
+def decide_split(jobs: int, cuda: str) -> int:
+    """Threads of nvcc's optimiser on one file. The kernels are the same with any number, their order in the file is not."""
+    if not cuda or version.Version(cuda) < version.Version(_SPLITS_SINCE):
+        return 1
+    return jobs // 2 if jobs >= _MANY_CORES else 1
 
 
 def nvcc_flags(
-    settings: Settings, tables: Tables, cuda: str, front_ends: tuple[FrontEnd, ...], threads: int
+    settings: Settings, tables: Tables, cuda: str, front_ends: tuple[FrontEnd, ...], threads: int, split: int
 ) -> tuple[str, ...]:
     """The options that the build hands to nvcc in place of upstream's."""
     flags = [flag for item in front_ends for flag in item.flags()]
     if threads > 1:
         flags += ["--threads", str(threads)]
+    if split > 1:
+        flags += ["--split-compile", str(split)]
     if settings.lineinfo:
         flags.append("-lineinfo")
     compress = tables.cuda_row(cuda).compress if cuda else "no"

@@ -1,0 +1,98 @@
+"""What stands in front of nvcc, g++ and fatbinary."""
+
+import pytest
+
+from mamba_build_backend._child import put_together
+from mamba_build_backend._compile import command
+from mamba_build_backend._fatbinary import main, sorted_entries
+
+ORDERS = {"works": ["/b/work"], "seed": False, "one_pass": {"files": [], "flags": []}, "cache": [], "name": ""}
+HERE = "/b/work/source/tree/build/temp"
+SOURCE = "/b/work/source/tree/csrc/k.cu"
+
+
+def test_paths_in_the_build_folder_are_seen_from_where_the_compiler_runs():
+    given = ["-I/b/work/torch-alone", "-I/b/worker", "-I/usr/include", "-c", SOURCE, "-o", f"{HERE}/k.o", "-DX=/b/work"]
+    words = command("/b/work/toolchain/cuda/bin/nvcc", given, ORDERS, HERE)
+    assert words == [
+        *("../../../../toolchain/cuda/bin/nvcc", "-I../../../../torch-alone", "-I/b/worker", "-I/usr/include", "-c"),
+        *("../../csrc/k.cu", "-o", "k.o", "-DX=/b/work", "-Xcudafe", "--orig_src_path_name=/source/tree/csrc/k.cu"),
+    ]
+
+
+def test_what_compiles_nothing_goes_on_as_it_came():
+    assert command("nvcc", ["--version"], ORDERS, HERE) == ["nvcc", "--version"]
+    assert command("nvcc", ["-E", SOURCE], ORDERS, HERE) == ["nvcc", "-E", SOURCE]
+
+
+@pytest.mark.parametrize("name", ["x_fp32.cu", "x_bf16.cu"])
+def test_a_file_that_needs_one_front_end_gets_its_own_architectures(name):
+    one_pass = {"files": ["*_fp32.cu"], "flags": ["-gencode=arch=compute_75,code=sm_80"]}
+    given = ["-gencode", "arch=compute_80,code=sm_80", "-gencode=arch=compute_75,code=sm_75", "-O3", "-c", f"/x/{name}"]
+    words = command("nvcc", given, {**ORDERS, "one_pass": one_pass}, HERE)
+    if name == "x_fp32.cu":
+        assert words == ["nvcc", "-gencode=arch=compute_75,code=sm_80", "-O3", "-c", f"/x/{name}"]
+    else:
+        assert words == ["nvcc", *given]
+
+
+def test_a_cache_comes_first_where_dependencies_are_noted_and_nvcc_is_asked_for_them_briefly():
+    orders = {**ORDERS, "cache": ["/usr/bin/ccache"], "works": []}
+    long = ["--generate-dependencies-with-compile", "--dependency-output", "k.o.d", "-c", "/x/k.cu"]
+    assert command("nvcc", long, orders, HERE) == ["/usr/bin/ccache", "nvcc", "-MD", "-MF", "k.o.d", "-c", "/x/k.cu"]
+    assert command("nvcc", ["-c", "/x/k.cu"], orders, HERE) == ["nvcc", "-c", "/x/k.cu"], "not safe without"
+    assert command("g++", ["-MMD", "-MF", "a.d", "-c", "/x/a.cpp"], orders, HERE)[:2] == ["/usr/bin/ccache", "g++"]
+
+
+def test_with_a_name_for_the_build_folder_the_source_is_a_copy():
+    orders = {**ORDERS, "name": "/tmp/name", "cache": ["sccache"], "seed": True}
+    words = command("/nvcc", ["-MD", "-MF", f"{HERE}/k.d", "-c", SOURCE, "-ccbin", "/b/work/bin/g++"], orders, HERE)
+    assert words == [
+        *("sccache", "/nvcc", "-I/tmp/name/work/source/tree/csrc", "-MD", "-MF", "/tmp/name/work/source/tree/build/temp/k.d"),
+        *("-c", "/tmp/name/sources/source/tree/csrc/k.cu", "-ccbin", "/tmp/name/work/bin/g++", "-Xcudafe"),
+        *("--orig_src_path_name=/source/tree/csrc/k.cu", "-frandom-seed=/source/tree/csrc/k.cu"),
+        *("-Xcompiler", "-ffile-prefix-map=/tmp/name/sources=."),
+    ]  # fmt: skip
+
+
+def test_files_become_one_where_all_of_them_are_there(tmp_path):
+    together = {"both.cu": ["a.cu", "b.cu"]}
+    sources = [f"{tmp_path}/z.cpp", f"{tmp_path}/a.cu", f"{tmp_path}/b.cu", f"{tmp_path}/c.cu"]
+    assert put_together(sources[1::2], together) == sources[1::2]
+    assert put_together([*sources[:2], "/elsewhere/b.cu"], together) == [*sources[:2], "/elsewhere/b.cu"]
+    joined = put_together(sources, together)
+    assert joined == [f"{tmp_path}/z.cpp", f"{tmp_path}/both.cu", f"{tmp_path}/c.cu"]
+    path = tmp_path / "both.cu"
+    assert path.read_text() == '#include "a.cu"\n#include "b.cu"\n'
+    before = path.stat().st_mtime_ns
+    assert put_together(sources, together) == joined
+    assert path.stat().st_mtime_ns == before, "ninja would compile it again"
+    path.write_text("of an earlier release")
+    put_together(sources, together)
+    assert path.read_text() == '#include "a.cu"\n#include "b.cu"\n'
+
+
+ENTRY = "\t// .globl\t{0}\n.visible .entry {0}(\n\t.param .u64 p\n)\n{{\n\tret;\n\n}}\n"
+
+
+def test_kernels_of_ptx_come_in_the_order_of_their_names(tmp_path):
+    head, end = ".version 8.8\n.target sm_80\n.global .u32 g;\n\n", "\n// the end\n"
+    text = head + ENTRY.format("k_half") + "\n" + ENTRY.format("k_bf16") + end
+    path = tmp_path / "k.ptx"
+    path.write_text(text)
+    main(["-64", f"--image3=kind=ptx,sm=80,file={path}", "--image3=kind=elf,sm=80,file=/no/such.cubin"])
+    lines = path.read_text().splitlines()
+    assert sorted(lines) == sorted(text.splitlines())
+    assert [line for line in lines if ".entry" in line] == [".visible .entry k_bf16(", ".visible .entry k_half("]
+    assert path.read_text().startswith(head)
+
+
+@pytest.mark.parametrize("between", [".func f()\n{\n}\n", ".global .u32 g;\n", "@@DWARF\n"])
+def test_ptx_with_anything_else_among_its_kernels_stays_as_it_is(between):
+    text = ".target sm_80\n" + ENTRY.format("b") + between + ENTRY.format("a")
+    assert sorted_entries(text) == text
+
+
+@pytest.mark.parametrize("text", ["", ".target sm_80\n", ENTRY.format("b")[:-3], ENTRY.format("b") * 2])
+def test_ptx_that_is_not_understood_stays_as_it_is(text):
+    assert sorted_entries(text) == text
