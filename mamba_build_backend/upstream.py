@@ -9,7 +9,7 @@ import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import _compile, stable
+from . import _compile, _fatbinary, stable
 from .errors import BackendError, BuildFailedError, StorageError
 from .plan import BuildPlan
 from .process import stream
@@ -101,7 +101,12 @@ def _orders(plan: BuildPlan, tools: Toolchain, shop: Workshop) -> dict[str, str]
     }
     path = shop.folder / "orders.json"
     path.write_text(json.dumps(orders, indent=1), encoding="utf-8")
-    own = {_compile.ORDERS: str(path), _compile.PYTHON: sys.executable, _compile.COMPILE: str(_compile.__file__)}
+    own = {
+        _fatbinary.THREADS: str(plan.threads),
+        _compile.ORDERS: str(path),
+        _compile.PYTHON: sys.executable,
+        _compile.COMPILE: str(_compile.__file__),
+    }
     return {**own, **(tools.launcher.variables if tools.launcher else {})}
 
 

@@ -56,8 +56,7 @@ def apply_toolkit(toolkit: Toolkit, torch_site: Path, work: Path, *, dpkg: Path 
 
 _FATBINARY = """\
 #!/bin/sh
-{python} -I -S {program} "$@" || exit
-exec {real} "$@"
+exec {python} -I -S {program} {real} "$@"
 """
 
 

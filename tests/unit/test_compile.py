@@ -4,7 +4,7 @@ import pytest
 
 from mamba_build_backend._child import put_together
 from mamba_build_backend._compile import command
-from mamba_build_backend._fatbinary import main, sorted_entries
+from mamba_build_backend._fatbinary import framed, sort_files, sorted_entries
 
 ORDERS = {"works": ["/b/work"], "seed": False, "one_pass": {"files": [], "flags": []}, "cache": [], "name": ""}
 HERE = "/b/work/source/tree/build/temp"
@@ -80,7 +80,7 @@ def test_kernels_of_ptx_come_in_the_order_of_their_names(tmp_path):
     text = head + ENTRY.format("k_half") + "\n" + ENTRY.format("k_bf16") + end
     path = tmp_path / "k.ptx"
     path.write_text(text)
-    main(["-64", f"--image3=kind=ptx,sm=80,file={path}", "--image3=kind=elf,sm=80,file=/no/such.cubin"])
+    sort_files(["-64", f"--image3=kind=ptx,sm=80,file={path}", "--image3=kind=elf,sm=80,file=/no/such.cubin"])
     lines = path.read_text().splitlines()
     assert sorted(lines) == sorted(text.splitlines())
     assert [line for line in lines if ".entry" in line] == [".visible .entry k_bf16(", ".visible .entry k_half("]
@@ -96,3 +96,24 @@ def test_ptx_with_anything_else_among_its_kernels_stays_as_it_is(between):
 @pytest.mark.parametrize("text", ["", ".target sm_80\n", ENTRY.format("b")[:-3], ENTRY.format("b") * 2])
 def test_ptx_that_is_not_understood_stays_as_it_is(text):
     assert sorted_entries(text) == text
+
+
+FRAME = """asm(
+"fatbinData:\\n"
+".quad 0x0000000000000001,0x0000000000000002\\n"
+".text\\n");
+extern const unsigned long long fatbinData[2];
+"""
+
+
+def test_a_fat_binary_gets_the_frame_of_another():
+    made = framed(FRAME, bytes(range(40)))
+    assert made.splitlines()[2:5] == [
+        '".quad 0x0706050403020100,0x0f0e0d0c0b0a0908,0x1716151413121110,0x1f1e1d1c1b1a1918\\n"',
+        '".quad 0x2726252423222120\\n"',
+        '".text\\n");',
+    ]
+    assert "fatbinData[5];" in made
+    for other in ("", FRAME.replace("[2]", "[3]"), FRAME.replace(".quad", ".byte")):
+        with pytest.raises(ValueError, match="another frame"):
+            framed(other, bytes(8))
