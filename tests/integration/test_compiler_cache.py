@@ -138,7 +138,7 @@ def program(folder, name, script):
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        ("echo 'ccache version 3.7.7'", "only 4.2 and newer are known to go with nvcc"),
+        ("echo 'ccache version 3.7.7'", "only 4.7 and newer are known to go with nvcc"),
         ("echo Segmentation fault >&2; exit 139", "failed with exit code 139: Segmentation fault"),
         ("echo hello", "asked for its version, it says: hello"),
         (
@@ -168,7 +168,7 @@ def test_a_cache_that_is_broken_or_too_old_is_said_and_not_used(script, said, pr
 def test_a_cache_that_is_not_there_is_an_error_where_it_was_asked_for(project, env, tmp_path, torch_site, gxx):
     own = {**env, "PATH": os.pathsep.join([os.path.dirname(sys.executable), "/nowhere"])}
     done = pip_wheel(project[0], tmp_path / "no", own, "-C", "cache=ccache", "-C", f"host-compiler={gxx}", check=False)
-    assert "cache=ccache: there is no ccache on PATH; ccache 4.2 or newer is needed" in done.stderr
+    assert "cache=ccache: there is no ccache on PATH; ccache 4.7 or newer is needed" in done.stderr
 
 
 def test_a_folder_that_cannot_be_written_is_no_reason_to_fail(project, env, ccache, torch_site, gxx):
