@@ -35,6 +35,8 @@ def apply_wrappers(
     depend on where ``folder`` lies, as a compiler cache reads them. ``places`` are further folders and what ``__FILE__`` says in
     their stead, which torch's headers put into the binary; the one that ``folder`` is in is ".".
     """
+    binaries = folder / "bin"
+    binaries.mkdir(parents=True, exist_ok=True)
     if root.path != Path("/"):
         link_to(root.path, folder / "sysroot")
 
@@ -56,8 +58,6 @@ def apply_wrappers(
     # A build ID is made from all that is stripped afterwards, too, such as the names of nvcc's temporary files.
     link = [f"-L{seen(runtime.folder)}", *libraries, "-Wl,--allow-shlib-undefined", "-Wl,--build-id=none"]
     group = [seen(word) for word in runtime.group]
-    binaries = folder / "bin"
-    binaries.mkdir(parents=True, exist_ok=True)
 
     def script(name: str, command: list[str]) -> Path:
         parts = {"command": command, "link": link, "group": group, "last": _OLD_LIBRARIES}

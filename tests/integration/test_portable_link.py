@@ -39,7 +39,7 @@ def root(compiler, zig_package, cache):
 def portable(compiler, root, folder, glibc):
     floor = load_tables().floor_row(glibc)
     runtime = libstdcxx.apply_libstdcxx(compiler, floor, root, folder / "libstdc++", os.environ)
-    return floor, wrappers.apply_wrappers(compiler, root, runtime, folder, {})[1]
+    return floor, wrappers.apply_wrappers(compiler, root, runtime, folder)[1]
 
 
 def compiled(cxx, folder, *options, source=SAMPLE, name="sample.so"):

@@ -36,7 +36,7 @@ def main() -> None:
         for name, (glibc, abi) in ABIS.items():
             floor = load_tables().floor_row(glibc)
             runtime = libstdcxx.apply_libstdcxx(compiler, floor, root, folder / f"{name}-runtime", os.environ)
-            cxx = wrappers.apply_wrappers(compiler, root, runtime, folder / f"{name}-tools", {})[1]
+            cxx = wrappers.apply_wrappers(compiler, root, runtime, folder / f"{name}-tools")[1]
             link(cxx, abi, folder / f"{name}.so")
         link(Path(program), "1", folder / "plain.so")
         (folder / "compiler.json").write_text(json.dumps(to_json(compiler)))
