@@ -18,7 +18,7 @@ UPSTREAM = [
     "-O3", "-std=c++17", "-U__CUDA_NO_HALF_OPERATORS__", "--expt-relaxed-constexpr", "--use_fast_math", "--ptxas-options=-v", "-lineinfo",
     "-gencode", "arch=compute_75,code=sm_75", "-gencode", "arch=compute_80,code=sm_80", "--threads", "4",
 ]  # fmt: skip
-PLAN = ["-gencode=arch=compute_90,code=[sm_90]", "-std=c++20"]
+PLAN = ["-gencode=arch=compute_90,code=sm_90", "-std=c++20"]
 
 
 def test_upstream_choices_give_way_to_the_plan():
