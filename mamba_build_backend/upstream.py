@@ -74,7 +74,7 @@ def run_setup(plan: BuildPlan, tree: Path, arguments: list[str], shop: Workshop,
     path.write_text(json.dumps(spec, indent=1), encoding="utf-8")
     env = build_environment(plan, tools, shop.environ)
     if tools is not None:
-        env.update(_orders(plan, tools, shop))
+        env.update(_orders(plan, tools, shop), TMPDIR=str(shop.whole / "tmp"))
     command: list[str | os.PathLike[str]] = [sys.executable, CHILD, path]
     if tools is None:
         return stream(command, env=env, cwd=tree, log=shop.log, echo=Progress(shop.echo, verbose=shop.verbose))

@@ -10,6 +10,7 @@ from ..facts import Compiler
 from ..plan import BuildPlan
 from ..plan.compiler_cache import ASKED
 from ..process import Echo
+from ..storage import emptied
 from ..workshop import Launcher, Toolchain
 from . import compiler_cache, libstdcxx, sysroot, toolkit, wrappers
 
@@ -18,6 +19,8 @@ def apply_toolchain(plan: BuildPlan, work: Path, cache: Path, environ: Mapping[s
     """Prepare everything that the plan chose; sysroots are made once and kept in the cache."""
     compiler, chosen, nvcc = plan.compiler.value, plan.sysroot.value, plan.toolkit.value
     assert compiler is not None and chosen is not None and nvcc is not None and plan.torch.value is not None
+    # What a compiler that is killed leaves behind goes with the build folder.
+    environ = {**environ, "TMPDIR": str(emptied(work / "tmp"))}
     home = toolkit.apply_toolkit(nvcc, Path(plan.torch.value.site), work)
     tools, real = work / "toolchain", home / "bin" / "nvcc"
     seed = wrappers.knows_seed(real, environ)
