@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
-from mamba_build_backend import facts, plan, recorded, report, tables
+from mamba_build_backend import facts, plan, recorded, report, settings, tables
 
 RECORDED = sorted((Path(__file__).parent.parent / "facts").glob("*.json"))
 
@@ -148,3 +148,32 @@ def test_a_wheel_may_need_no_more_of_libstdcxx_than_its_glibcs_policy_or_its_tor
     assert needing("3.4.30").glibcxx == "3.4.22"
     assert needing("3.4.11", glibc="2.28").glibcxx == "3.4.24"
     assert needing("").glibcxx == "3.4.22"
+
+
+@pytest.mark.parametrize(
+    ("cores", "given", "arch", "jobs", "threads", "split", "noted"),
+    [
+        (2, {}, "all", 2, 1, 1, False),
+        (16, {}, "all", 16, 4, 8, False),
+        (16, {}, "9.0", 16, 1, 8, False),
+        # 30 GB hold 24 compilers: fewer files at once, and each of their architectures side by side.
+        (16, {"memory": "30G"}, "all", 6, 4, 1, False),
+        (16, {"memory": "30G"}, "9.0", 16, 1, 8, False),
+        (16, {"memory": "2G"}, "all", 1, 1, 1, False),
+        (16, {"jobs": "2"}, "all", 2, 1, 1, False),
+        # What was asked for never outweighs the memory.
+        (2, {"jobs": "16", "memory": "8G"}, "9.0", 6, 1, 1, True),
+        (2, {"jobs": "16", "memory": "64G"}, "9.0", 16, 1, 8, False),
+    ],
+)
+def test_compilers_are_as_many_as_cores_and_memory_hold(cores, given, arch, jobs, threads, split, noted):
+    _, machine, _ = planned(next(path for path in RECORDED if path.stem == "debian12-torch2.11-cuda13.0"))
+    machine = replace(machine, machine=replace(machine.machine, cores=cores, memory_available=200_000_000_000))
+    made = plan.decide(settings.load_settings({"arch": arch, **given}, {}, {}), machine, tables.load_tables())
+    assert (made.jobs.value, made.threads) == (jobs, threads)
+    assert ("--split-compile" in made.nvcc_flags) == (split > 1)
+    if split > 1:
+        assert made.nvcc_flags[made.nvcc_flags.index("--split-compile") + 1] == str(split)
+    assert any("asks for 16 compilers at once, and 6 will run" in note for note in made.notes) == noted
+    budget = made.jobs.value * made.threads * 1.2e9 + 0.7e9
+    assert budget <= float(given.get("memory", "187G")[:-1]) * 1024**3
