@@ -10,6 +10,7 @@ import fnmatch
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 from typing import Any
@@ -30,13 +31,16 @@ def command(compiler: str, arguments: list[str], orders: dict[str, Any], cwd: st
 
     ``orders``: ``works``, the names of the build folder; ``seed``, whether nvcc knows -frandom-seed; ``one_pass``,
     ``{"files": patterns, "flags": options}`` of files that need fewer of nvcc's front ends; ``cache``, a program that
-    remembers objects, or none; ``name``, a folder that has the same name whichever build folder it stands for, or none.
+    remembers objects, or none; ``alone``, whether one architecture at a time is enough for the memory; ``name``, a folder that has the same name whichever build folder it stands for, or none.
     """
     source = next((word for word in reversed(arguments) if word.endswith((".cu", ".cpp", ".cc", ".cxx", ".c"))), "")
     if not source or "-c" not in arguments:
         return [compiler, *arguments]
     rest = arguments
     if source.endswith(".cu"):
+        if orders["alone"] and "--threads" in rest:
+            place = rest.index("--threads")
+            rest = [*rest[:place], *rest[place + 2 :]]
         patterns = orders["one_pass"]["files"]
         if any(fnmatch.fnmatch(os.path.basename(source), pattern) for pattern in patterns):
             rest = [*orders["one_pass"]["flags"], *_without_gencode(rest)]
@@ -114,11 +118,19 @@ def _copy(words: list[str], name: str) -> None:
             shutil.copyfile(f"{name}/{WORK}{word[len(name) + len(COPIES) + 1 :]}", word)
 
 
+def _taken(variable: str) -> list[str]:
+    return shlex.split(os.environ.pop(variable, ""))
+
+
 def main() -> None:
     """Read the orders; become that command."""
     with open(os.environ[ORDERS], encoding="utf-8") as file:
         orders: dict[str, Any] = json.load(file)
-    words = command(sys.argv[1], sys.argv[2:], orders, os.getcwd())
+    arguments = sys.argv[2:]
+    if os.path.basename(sys.argv[1]) == "nvcc":
+        # As words, they are in a cache's key.
+        arguments = [*_taken("NVCC_PREPEND_FLAGS"), *arguments, *_taken("NVCC_APPEND_FLAGS")]
+    words = command(sys.argv[1], arguments, orders, os.getcwd())
     if orders["name"]:
         _copy(words, orders["name"])
     os.execvp(words[0], words)  # noqa: S606 - it takes this process's place

@@ -171,7 +171,9 @@ def stand_in(name: str) -> Iterator[Path | None]:
     with ExitStack() as stack:
         taken = True
         with suppress(OSError):
-            held = stack.enter_context(lock.open("w"))
+            # Anybody may put a link there, to a file of ours.
+            number = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            held = stack.enter_context(os.fdopen(number, "w"))
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(mode=0o700)

@@ -80,14 +80,14 @@ def run_setup(plan: BuildPlan, tree: Path, arguments: list[str], shop: Workshop,
         return stream(command, env=env, cwd=tree, log=shop.log, echo=Progress(shop.echo, verbose=shop.verbose))
     before = shop.log.stat().st_size
     status = _run(command, env, tree, shop)
-    if status != 0 and plan.jobs.value > 1 and _was_killed(shop.log, before):
+    if status != 0 and tools and max(plan.jobs.value, plan.threads) > 1 and _was_killed(shop.log, before):
         # What is done is kept: ninja goes on where it was.
         shop.echo("the system killed a compiler, most likely for want of memory: once more, one at a time")
-        status = _run(command, {**env, "MAX_JOBS": "1"}, tree, shop)
+        status = _run(command, {**env, **_orders(plan, tools, shop, alone=True), "MAX_JOBS": "1"}, tree, shop)
     return status
 
 
-def _orders(plan: BuildPlan, tools: Toolchain, shop: Workshop) -> dict[str, str]:
+def _orders(plan: BuildPlan, tools: Toolchain, shop: Workshop, *, alone: bool = False) -> dict[str, str]:
     """Variables for what stands in front of the compilers."""
     # The folder may be known by a short name of its own (storage.py); what asks where it is gets the real one.
     works = list(dict.fromkeys((str(shop.whole), os.path.realpath(shop.whole))))
@@ -96,13 +96,14 @@ def _orders(plan: BuildPlan, tools: Toolchain, shop: Workshop) -> dict[str, str]
         "works": works,
         "seed": tools.seed,
         "one_pass": one_pass,
+        "alone": alone,
         "cache": tools.launcher.command if tools.launcher else (),
         "name": tools.launcher.folder_name if tools.launcher else "",
     }
     path = shop.folder / "orders.json"
     path.write_text(json.dumps(orders, indent=1), encoding="utf-8")
     own = {
-        _fatbinary.THREADS: str(plan.threads),
+        _fatbinary.THREADS: str(1 if alone else plan.threads),
         _compile.ORDERS: str(path),
         _compile.PYTHON: sys.executable,
         _compile.COMPILE: str(_compile.__file__),

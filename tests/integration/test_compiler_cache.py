@@ -82,6 +82,8 @@ def test_ccache_sees_what_changed_for_one_architecture_alone(project, env, ccach
     header = built(other, env)
     assert header[0] == ["ccache: 2 of 3 found in the cache"]
     assert len({before[1], edited[1], header[1]}) == 3
+    # What nvcc takes from the environment is in the key, too.
+    assert built(other, {**env, "NVCC_APPEND_FLAGS": "-Xptxas -O1"})[0] == ["ccache: 1 of 3 found in the cache"]
     # Other architectures are other objects.
     assert built(other, env, arch="9.0")[0] == ["ccache: 1 of 3 found in the cache"]
 

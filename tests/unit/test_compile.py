@@ -6,7 +6,14 @@ from mamba_build_backend._child import put_together
 from mamba_build_backend._compile import command
 from mamba_build_backend._fatbinary import framed, sort_files, sorted_entries
 
-ORDERS = {"works": ["/b/work"], "seed": False, "one_pass": {"files": [], "flags": []}, "cache": [], "name": ""}
+ORDERS = {
+    "works": ["/b/work"],
+    "seed": False,
+    "one_pass": {"files": [], "flags": []},
+    "cache": [],
+    "alone": False,
+    "name": "",
+}
 HERE = "/b/work/source/tree/build/temp"
 SOURCE = "/b/work/source/tree/csrc/k.cu"
 
@@ -23,6 +30,12 @@ def test_paths_in_the_build_folder_are_seen_from_where_the_compiler_runs():
 def test_what_compiles_nothing_goes_on_as_it_came():
     assert command("nvcc", ["--version"], ORDERS, HERE) == ["nvcc", "--version"]
     assert command("nvcc", ["-E", SOURCE], ORDERS, HERE) == ["nvcc", "-E", SOURCE]
+
+
+def test_where_memory_was_short_one_architecture_is_worked_on_at_a_time():
+    given = ["--threads", "4", "--split-compile", "8", "-c", "/x/k.cu"]
+    assert command("nvcc", given, ORDERS, HERE) == ["nvcc", *given]
+    assert command("nvcc", given, {**ORDERS, "alone": True}, HERE) == ["nvcc", *given[2:]]
 
 
 @pytest.mark.parametrize("name", ["x_fp32.cu", "x_bf16.cu"])
