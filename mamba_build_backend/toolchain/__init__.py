@@ -20,12 +20,12 @@ def apply_toolchain(plan: BuildPlan, work: Path, cache: Path, environ: Mapping[s
     compiler, chosen, nvcc = plan.compiler.value, plan.sysroot.value, plan.toolkit.value
     assert compiler is not None and chosen is not None and nvcc is not None and plan.torch.value is not None
     # What a compiler that is killed leaves behind goes with the build folder.
-    environ = {**environ, "TMPDIR": str(emptied(work / "tmp"))}
+    user, environ = environ, {**environ, "TMPDIR": str(emptied(work / "tmp"))}
     home = toolkit.apply_toolkit(nvcc, Path(plan.torch.value.site), work)
     tools, real = work / "toolchain", home / "bin" / "nvcc"
     seed = wrappers.knows_seed(real, environ)
     front = wrappers.nvcc_wrapper(real, tools / "bin")
-    launcher = _launcher(plan, compiler, home, work, environ, echo)
+    launcher = _launcher(plan, compiler, home, work, user, echo)
     if not plan.portable:
         own = Path(compiler.path)
         return Toolchain(wrappers.c_compiler(own), own, home, front, seed, launcher)

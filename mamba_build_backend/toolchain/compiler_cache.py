@@ -35,7 +35,8 @@ def apply_compiler_cache(
         launcher = Launcher("ccache", (chosen.path,), _of_ccache(parts, work, environ))
     else:
         launcher = Launcher("sccache", (chosen.path,), _of_sccache(parts, compiler, environ))
-        # Two first compiles that start a server each would not know of one another. One that is there already is an error.
+        # Two first compiles that start a server each would not know of one another. One that is there already is an error. It
+        # outlives the build, and so it gets the user's TMPDIR.
         try:
             capture([chosen.path, "--start-server"], env=environ, timeout=30, merge=True)
         except ToolError as error:
@@ -45,7 +46,7 @@ def apply_compiler_cache(
     trial = work / "trial.cpp"
     trial.write_text("int trial;\n", encoding="ascii")
     command: list[str | os.PathLike[str]] = [chosen.path, compiler.path, "-c", trial, "-o", trial.with_suffix(".o")]
-    capture(command, env={**environ, **launcher.variables}, timeout=60)
+    capture(command, env={**environ, **launcher.variables, "TMPDIR": str(work / "tmp")}, timeout=60)
     if chosen.name == "ccache":
         Path(launcher.variables["CCACHE_STATSLOG"]).unlink(missing_ok=True)
     return launcher
