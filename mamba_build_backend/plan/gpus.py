@@ -12,7 +12,7 @@ from ..tables import Cuda, FrontEnd, Tables, UpstreamRow, admits, is_newer
 from .remedies import torch_for
 from .types import Choice, Notebook, OnePass, TorchTarget
 
-VOLTA = 70
+TURING = 75
 OLDEST = 60
 """Pascal: the first GPUs with the float16 arithmetic and the atomics that the kernels use."""
 
@@ -118,11 +118,12 @@ def _own(archs: Sequence[str], known: set[str], cuda: str, book: Notebook) -> tu
 
 
 def one_pass(files: tuple[str, ...], front_ends: tuple[FrontEnd, ...]) -> OnePass:
-    """For files of which every front end from Volta's on makes the same: one pass of the oldest for all of them.
+    """For files of which every front end from compute_75 on makes the same: one pass of the oldest for all of them.
 
-    Pascal's stays apart: compute_60 on a later GPU selects Pascal's scheduling of threads (Volta tuning guide).
+    Older ones stay apart: with those of CUDA 12 and before it was not tried, and compute_60 on a later GPU selects Pascal's
+    scheduling of threads (Volta tuning guide).
     """
-    kept = [item for item in front_ends if not item.compute.isdigit() or int(item.compute) < VOLTA]
+    kept = [item for item in front_ends if not item.compute.isdigit() or int(item.compute) < TURING]
     merged = [item for item in front_ends if item not in kept]
     if not files or len(merged) < 2:
         return OnePass()

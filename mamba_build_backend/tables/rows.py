@@ -130,7 +130,7 @@ class UpstreamRow:
     """Requirements that upstream makes of everybody by mistake."""
     avoid: tuple[BadArch, ...] = ()
     one_pass: tuple[str, ...] = ()
-    """Patterns of file names: for these files nvcc's front end makes the same from compute_70 on, so once is enough."""
+    """Patterns of file names: for these files nvcc's front ends from compute_75 on come to the same, so one is enough."""
     together: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Files that become one, and its name: their kernels are so much alike that they are compressed to far less together."""
     cuda_min: str = ""
