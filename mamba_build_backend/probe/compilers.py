@@ -16,6 +16,8 @@ from ..settings import Settings
 from ..tables import is_version
 from .paths import conda_prefixes, on_path
 
+_DISGUISED = ("ccache", "sccache", "distcc", "icecc", "colorgcc")
+"""Programs that lie on PATH under compilers' names, and look for the compiler further down: they would find our own scripts."""
 _NAMES = re.compile(r"(g|clang)\+\+(-\d+(\.\d+)?)?$|(x86_64|aarch64|powerpc64le)-conda[\w.]*-linux-gnu-(g|clang)\+\+$")
 
 
@@ -35,6 +37,10 @@ def probe_compilers(settings: Settings, environ: Mapping[str, str], *, root: Pat
         return tuple(pool.map(lambda item: read_compiler(item[0], item[1], environ), candidates))
 
 
+def _is_disguised(path: str | Path) -> bool:
+    return os.path.basename(os.path.realpath(path)) in _DISGUISED
+
+
 def _candidates(settings: Settings, environ: Mapping[str, str], root: Path) -> Iterable[tuple[Path, str]]:
     if settings.host_compiler != "auto":
         origin = settings.origin("host-compiler")
@@ -42,6 +48,10 @@ def _candidates(settings: Settings, environ: Mapping[str, str], root: Path) -> I
         words = [word for word in settings.host_compiler.split() if not word.startswith("-")]
         name = settings.host_compiler if os.path.exists(settings.host_compiler) else (words or [""])[-1]
         path = shutil.which(name, path=environ.get("PATH"))
+        if path and _is_disguised(path):
+            name = os.path.basename(path)
+            others = [str(item) for item in on_path(environ) if not _is_disguised(os.path.join(item, name))]
+            path = shutil.which(name, path=os.pathsep.join(others)) or path
         yield Path(path or name), "CXX" if origin == "CXX" else "setting host-compiler"
     folders = [(folder, "PATH") for folder in on_path(environ)]
     folders[:0] = [(prefix / "bin", where) for prefix, where in conda_prefixes(environ)]
@@ -54,7 +64,7 @@ def _candidates(settings: Settings, environ: Mapping[str, str], root: Path) -> I
         except OSError:
             continue
         for entry in names:
-            if os.access(folder / entry, os.X_OK):
+            if os.access(folder / entry, os.X_OK) and not _is_disguised(folder / entry):
                 yield folder / entry, where
 
 

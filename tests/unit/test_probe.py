@@ -236,6 +236,20 @@ def test_condas_and_numbered_compilers_and_clang_are_listed_and_clang_has_a_reas
     assert "clang" in items[1].problem
 
 
+@pytest.mark.parametrize("asked", ["", "g++", "{cache}/g++", "ccache g++"])
+def test_a_cache_under_a_compilers_name_is_passed_over_for_the_compiler_itself(tmp_path, asked):
+    """Debian's /usr/lib/ccache looks for the compiler on PATH, and found the script that had called it, for ever."""
+    cache, path = tmp_path / "lib" / "ccache", tmp_path / "bin"
+    gxx(path / "g++", "12.2.0")
+    script(path / "ccache", "exit 1")
+    cache.mkdir(parents=True)
+    (cache / "g++").symlink_to(path / "ccache")
+    environ = {"PATH": f"{cache}{os.pathsep}{path}"}
+    given = {"host-compiler": asked.format(cache=cache)} if asked else {}
+    items = compilers.probe_compilers(load_settings(given, {}, {}), environ, root=tmp_path)
+    assert [(item.path, item.version) for item in items] == [(str(path / "g++"), "12.2.0")]
+
+
 def test_the_runtime_of_a_compiler_is_read(tmp_path):
     path = gxx(tmp_path / "bin/g++")
     touch(tmp_path / "bin/libstdc++.a", tmp_path / "bin/libstdc++.so.6.0.29")
