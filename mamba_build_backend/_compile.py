@@ -31,7 +31,8 @@ def command(compiler: str, arguments: list[str], orders: dict[str, Any], cwd: st
 
     ``orders``: ``works``, the names of the build folder; ``seed``, whether nvcc knows -frandom-seed; ``one_pass``,
     ``{"files": patterns, "flags": options}`` of files that need fewer of nvcc's front ends; ``cache``, a program that
-    remembers objects, or none; ``alone``, whether one architecture at a time is enough for the memory; ``name``, a folder that has the same name whichever build folder it stands for, or none.
+    remembers objects, or none; ``alone``, whether memory is for one architecture at a time; ``name``, a folder that has the same
+    name whichever build folder it stands for, or none.
     """
     source = next((word for word in reversed(arguments) if word.endswith((".cu", ".cpp", ".cc", ".cxx", ".c"))), "")
     if not source or "-c" not in arguments:
