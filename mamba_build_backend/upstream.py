@@ -73,14 +73,13 @@ def run_setup(plan: BuildPlan, tree: Path, arguments: list[str], shop: Workshop,
     path = shop.folder / "child.json"
     path.write_text(json.dumps(spec, indent=1), encoding="utf-8")
     env = build_environment(plan, tools, shop.environ)
-    if tools is not None:
-        env.update(_orders(plan, tools, shop), TMPDIR=str(shop.whole / "tmp"))
     command: list[str | os.PathLike[str]] = [sys.executable, CHILD, path]
     if tools is None:
         return stream(command, env=env, cwd=tree, log=shop.log, echo=Progress(shop.echo, verbose=shop.verbose))
+    env.update(_orders(plan, tools, shop), TMPDIR=str(shop.whole / "tmp"))
     before = shop.log.stat().st_size
     status = _run(command, env, tree, shop)
-    if status != 0 and tools and max(plan.jobs.value, plan.threads) > 1 and _was_killed(shop.log, before):
+    if status != 0 and max(plan.jobs.value, plan.threads) > 1 and _was_killed(shop.log, before):
         # What is done is kept: ninja goes on where it was.
         shop.echo("the system killed a compiler, most likely for want of memory: once more, one at a time")
         status = _run(command, {**env, **_orders(plan, tools, shop, alone=True), "MAX_JOBS": "1"}, tree, shop)
