@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import json
 import statistics
 import sys
@@ -24,6 +25,9 @@ from types import ModuleType
 import torch
 
 ROUNDS, CALLS = 60, 100
+SHAPES = ((8, 2048, 2048), (32, 1024, 512), (8, 2048, 4096), (16, 2048, 1000), (64, 2048, 128))
+"""Of a scan: batch, channels, length. Upstream has kernels of their own up to 128, 256, 512, 1024 steps, for more, and for
+lengths that fill no block."""
 Case = Callable[[ModuleType], Callable[[], object]]
 
 
@@ -31,6 +35,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ours", nargs="+", type=Path, required=True, metavar="WHEEL")
     parser.add_argument("--theirs", nargs="+", type=Path, required=True, metavar="WHEEL")
+    parser.add_argument("--only", choices=("host", "GPU"), default="", help="calls of the one kind")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if not torch.cuda.is_available():
@@ -40,6 +45,8 @@ def main() -> int:
         theirs = load_modules(options.theirs, Path(folder) / "theirs")
         rows = []
         for name, (module, make) in {**small_cases(), **large_cases()}.items():
+            if module not in ours or not name.startswith(options.only):
+                continue
             measure = on_gpu if name in large_cases() else on_host
             pair = measure(make(ours[module]), make(theirs[module]))
             rows.append({"case": name, "ours": pair[0], "theirs": pair[1], "ratio": pair[0] / pair[1]})
@@ -49,9 +56,9 @@ def main() -> int:
         print(
             f"{torch.cuda.get_device_name()}, torch {torch.__version__}; median of {ROUNDS} rounds, microseconds a call"
         )
-        print(f"{'':44} {'ours':>9} {'theirs':>9} {'ratio':>7}")
+        print(f"{'':52} {'ours':>9} {'theirs':>9} {'ratio':>7}")
         for row in rows:
-            print(f"{row['case']:44} {row['ours']:9.2f} {row['theirs']:9.2f} {row['ratio']:7.3f}")
+            print(f"{row['case']:52} {row['ours']:9.2f} {row['theirs']:9.2f} {row['ratio']:7.3f}")
     return 0
 
 
@@ -73,7 +80,9 @@ def load_modules(wheels: list[Path], folder: Path) -> dict[str, ModuleType]:
     return found
 
 
-def scan_arguments(batch: int, dim: int, length: int, *, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+def scan_arguments(
+    batch: int, dim: int, length: int, *, dtype: torch.dtype, weight: torch.dtype = torch.float32
+) -> dict[str, torch.Tensor]:
     """Arguments of the scan, with B and C that vary along the sequence, as a Mamba block makes them."""
     generator = torch.Generator("cuda").manual_seed(0)
 
@@ -81,21 +90,22 @@ def scan_arguments(batch: int, dim: int, length: int, *, dtype: torch.dtype) -> 
         return torch.rand(*shape, device="cuda", dtype=torch.float32, generator=generator).to(kind)
 
     state = 16
+    wide = length * (2 if weight.is_complex else 1)
     return {
         "u": random(batch, dim, length),
         "delta": random(batch, dim, length),
-        "A": -random(dim, state, kind=torch.float32),
-        "B": random(batch, 1, state, length),
-        "C": random(batch, 1, state, length),
+        "A": -random(dim, state, kind=torch.float32).to(weight),
+        "B": random(batch, 1, state, wide),
+        "C": random(batch, 1, state, wide),
         "D": random(dim, kind=torch.float32),
         "z": random(batch, dim, length),
         "delta_bias": random(dim, kind=torch.float32),
     }
 
 
-def scan_forward(*shape: int, dtype: torch.dtype, full: bool) -> Case:
+def scan_forward(*shape: int, dtype: torch.dtype, full: bool, weight: torch.dtype = torch.float32) -> Case:
     def make(module: ModuleType) -> Callable[[], object]:
-        given = scan_arguments(*shape, dtype=dtype)
+        given = scan_arguments(*shape, dtype=dtype, weight=weight)
         rest = [given[name] if full else None for name in ("D", "z", "delta_bias")]
         arguments = [*(given[name] for name in ("u", "delta", "A", "B", "C")), *rest, True]
         return lambda: module.fwd(*arguments)
@@ -103,9 +113,9 @@ def scan_forward(*shape: int, dtype: torch.dtype, full: bool) -> Case:
     return make
 
 
-def scan_backward(*shape: int, dtype: torch.dtype) -> Case:
+def scan_backward(*shape: int, dtype: torch.dtype, weight: torch.dtype = torch.float32) -> Case:
     def make(module: ModuleType) -> Callable[[], object]:
-        given = scan_arguments(*shape, dtype=dtype)
+        given = scan_arguments(*shape, dtype=dtype, weight=weight)
         names = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias")
         out, x, *_ = module.fwd(*(given[name] for name in names), True)
         rest = [torch.ones_like(out), x, out, None, True, False]
@@ -144,14 +154,17 @@ def small_cases() -> dict[str, tuple[str, Case]]:
 
 def large_cases() -> dict[str, tuple[str, Case]]:
     """Calls whose kernels take much longer than the host."""
-    large, scan, conv = (8, 2048, 2048), "selective_scan_cuda", "causal_conv1d_cuda"
-    return {
-        "GPU: scan forward, fp32, 8 x 2048 x 2048": (scan, scan_forward(*large, dtype=torch.float32, full=True)),
-        "GPU: scan forward, bf16": (scan, scan_forward(*large, dtype=torch.bfloat16, full=True)),
-        "GPU: scan backward, fp32": (scan, scan_backward(*large, dtype=torch.float32)),
-        "GPU: scan backward, bf16": (scan, scan_backward(*large, dtype=torch.bfloat16)),
-        "GPU: convolution forward, bf16": (conv, convolution(*large)),
-    }
+    scan, conv = "selective_scan_cuda", "causal_conv1d_cuda"
+    cases: dict[str, tuple[str, Case]] = {}
+    for weight, dtype in itertools.product(
+        (torch.float32, torch.complex64), (torch.float32, torch.float16, torch.bfloat16)
+    ):
+        for shape in SHAPES if not weight.is_complex else SHAPES[:2]:
+            about = f"{str(dtype)[6:]}, {'complex, ' if weight.is_complex else ''}{' x '.join(map(str, shape))}"
+            cases[f"GPU: scan forward, {about}"] = (scan, scan_forward(*shape, dtype=dtype, full=True, weight=weight))
+            cases[f"GPU: scan backward, {about}"] = (scan, scan_backward(*shape, dtype=dtype, weight=weight))
+    cases["GPU: convolution forward, bfloat16, 8 x 2048 x 2048"] = (conv, convolution(8, 2048, 2048))
+    return cases
 
 
 def on_host(one: Callable[[], object], other: Callable[[], object]) -> tuple[float, float]:
@@ -167,7 +180,7 @@ def on_host(one: Callable[[], object], other: Callable[[], object]) -> tuple[flo
     return statistics.median(times[0][5:]), statistics.median(times[1][5:])
 
 
-def on_gpu(one: Callable[[], object], other: Callable[[], object], calls: int = 20) -> tuple[float, float]:
+def on_gpu(one: Callable[[], object], other: Callable[[], object], calls: int = 10) -> tuple[float, float]:
     times: tuple[list[float], list[float]] = ([], [])
     for index in range(2 * (ROUNDS // 4 + 2)):
         call = (one, other)[index % 2]

@@ -95,24 +95,36 @@ def make_stable(
     return extension
 
 
-def put_together(sources: list[str], together: dict[str, list[str]]) -> list[str]:
-    """``sources`` with the files of each group replaced by one that includes them, where all of them are there."""
-    for joined, names in together.items():
-        members = [source for source in sources if os.path.basename(source) in names]
+def put_together(sources: list[str], groups: list[dict[str, Any]]) -> list[str]:
+    """``sources`` with the files of each group replaced by those that are made of them, where all of them are there.
+
+    A group has ``files``; ``made``, the texts by name of what takes their place; and ``plain``, the same where ``header`` has not
+    the texts that are ``expected`` of it.
+    """
+    for group in groups:
+        members = [source for source in sources if os.path.basename(source) in group["files"]]
         folders = {os.path.dirname(source) for source in members}
-        if len(members) != len(names) or len(folders) != 1:
+        if len(members) != len(group["files"]) or len(folders) != 1:
             continue
-        path = os.path.join(*folders, joined)
-        text = "".join(f'#include "{name}"\n' for name in names)
-        # One that is there already keeps its time, and ninja its object.
-        with open(path, "a+", encoding="utf-8") as file:
-            file.seek(0)
-            if file.read() != text:
-                file.truncate(0)
-                file.write(text)
+        (folder,) = folders
+        try:
+            with open(os.path.join(folder, group["header"]), encoding="utf-8") as file:
+                header = file.read()
+        except OSError:
+            header = ""
+        known = all(text in header for text in group["expected"])
+        made = []
+        for name, text in group["made" if known else "plain"].items():
+            made.append(os.path.join(folder, name))
+            # One that is there already keeps its time, and ninja its object.
+            with open(made[-1], "a+", encoding="utf-8") as file:
+                file.seek(0)
+                if file.read() != text:
+                    file.truncate(0)
+                    file.write(text)
         place = sources.index(members[0])
         sources = [source for source in sources if source not in members]
-        sources.insert(place, path)
+        sources[place:place] = made
     return sources
 
 

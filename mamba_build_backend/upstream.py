@@ -9,7 +9,7 @@ import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import _compile, _fatbinary, stable
+from . import _compile, _fatbinary, alike, stable
 from .errors import BackendError, BuildFailedError, StorageError
 from .plan import BuildPlan
 from .process import stream
@@ -23,7 +23,7 @@ CHILD = Path(__file__).with_name("_child.py")
 def build_raw_wheel(plan: BuildPlan, tree: Path, tools: Toolchain, shop: Workshop) -> Path:
     """Compile; return upstream's wheel, as upstream made it. Raises BuildFailedError."""
     out = emptied(shop.folder / "raw")
-    status = run_setup(plan, tree, ["bdist_wheel", "--dist-dir", str(out)], shop, tools)
+    status = run_setup(plan, tree, ["bdist_wheel", "--compression", "stored", "--dist-dir", str(out)], shop, tools)
     if status != 0:
         raise failed(f"upstream's build failed with exit code {status}", shop.log)
     wheels = sorted(out.glob("*.whl"))
@@ -68,7 +68,7 @@ def run_setup(plan: BuildPlan, tree: Path, arguments: list[str], shop: Workshop,
         "nvcc_flags": [*plan.nvcc_flags, standard, *flags, "-ccbin", str(tools.cxx)] if tools else [],
         "cxx_flags": [standard, *flags],
         "stable": stable.extension(shop.folder) if flags else None,
-        "together": dict(plan.together) if tools else {},
+        "together": [alike.group(item) for item in plan.together] if tools else [],
     }
     path = shop.folder / "child.json"
     path.write_text(json.dumps(spec, indent=1), encoding="utf-8")

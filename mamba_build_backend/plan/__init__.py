@@ -14,7 +14,7 @@ from .._compat import utils
 from ..errors import Problem
 from ..facts import Facts, Polluted
 from ..settings import Settings
-from ..tables import Tables, admits, minor
+from ..tables import Alike, Tables, admits, minor
 from ..variants import variant_label
 from .abi import decide_abi
 from .compiler import decide_compiler
@@ -25,7 +25,7 @@ from .remedies import dotted_python
 from .sysroot import decide_effective_floor, decide_floor, decide_sysroot, is_portable
 from .toolkit import decide_toolkit
 from .torch import decide_pins, decide_torch
-from .types import Abi, BuildPlan, Choice, Notebook, OnePass, Rejected, TorchTarget
+from .types import Abi, BuildPlan, Choice, Notebook, OnePass, Rejected, Together, TorchTarget
 from .upstream import (
     check_upstream,
     decide_partner,
@@ -35,7 +35,7 @@ from .upstream import (
     newest_with_partner,
 )
 
-__all__ = ["NO_PLACE", "BuildPlan", "Choice", "Rejected", "TorchTarget", "decide", "decide_together"]
+__all__ = ["NO_PLACE", "BuildPlan", "Choice", "Rejected", "Together", "TorchTarget", "decide", "decide_together"]
 
 T = TypeVar("T")
 ARCHITECTURES = ("x86_64", "aarch64")
@@ -168,8 +168,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         threads=threads,
         nvcc_flags=flags,
         one_pass=single,
-        # It is for the size, which only the newer compression makes of it; what stays on this machine may be edited there.
-        together=upstream.value.together if settings.repair and SMALLEST in flags else (),
+        together=_together(settings, upstream.value.alike, flags),
         compiler_cache=compiler_cache,
         pins=pins,
         partner=partner,
@@ -182,6 +181,16 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         # On a Mac nobody wants to hear of a missing g++ too.
         problems=platform or tuple(book.problems),
     )
+
+
+def _together(settings: Settings, alike: tuple[Alike, ...], flags: tuple[str, ...]) -> tuple[Together, ...]:
+    """Files that are compiled in another division than upstream's."""
+    if not settings.repair:
+        return ()  # what stays on this machine may be edited there, and then one file is compiled again
+    if settings.arch == "native":
+        return tuple(Together(item, item.quick) for item in alike)
+    # The older compression makes nothing of it.
+    return tuple(Together(item, item.small) for item in alike) if SMALLEST in flags else ()
 
 
 def _check_platform(facts: Facts, book: Notebook) -> None:

@@ -7,7 +7,7 @@ from typing import Generic, Optional, TypeVar
 
 from ..errors import PlanError, Problem
 from ..facts import Compiler, CompilerCache, Sysroot, Toolkit, Torch
-from ..tables import Floor, FrontEnd, PatchRow, UpstreamRow
+from ..tables import Alike, Floor, FrontEnd, PatchRow, UpstreamRow
 
 T = TypeVar("T")
 
@@ -79,6 +79,14 @@ class OnePass:
 
 
 @dataclass(frozen=True)
+class Together:
+    """Files that are alike, and which of their template's first arguments get a file of their own; the rest is in the first one."""
+
+    alike: Alike
+    parts: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
 class BuildPlan:
     """Everything that the build will do."""
 
@@ -106,8 +114,7 @@ class BuildPlan:
     nvcc_flags: tuple[str, ...]
     """The options that the build hands to nvcc in place of upstream's."""
     one_pass: OnePass
-    together: tuple[tuple[str, tuple[str, ...]], ...]
-    """Files that are compiled as one, and its name."""
+    together: tuple[Together, ...]
     compiler_cache: Choice[CompilerCache | None]
     pins: Choice[tuple[str, ...]]
     """Requirements that the wheel's metadata make narrower than upstream's."""

@@ -10,6 +10,7 @@ from typing import Any
 from .._compat import specifiers, tomllib, version
 from .rows import (
     SELF,
+    Alike,
     BadArch,
     BadPair,
     Cuda,
@@ -29,6 +30,7 @@ from .rows import (
 __all__ = [
     "PATCHES",
     "SELF",
+    "Alike",
     "BadArch",
     "BadPair",
     "Cuda",
@@ -189,7 +191,7 @@ def _upstream_row(name: str, project: Mapping[str, Any], row: Mapping[str, Any])
         extras=tuple((extra, tuple(names)) for extra, names in project.get("extras", {}).items()),
         avoid=tuple(_bad_arch(name, item) for item in project.get("avoid", ())),
         one_pass=tuple(project.get("one-pass", ())),
-        together=tuple((joined, tuple(files)) for joined, files in project.get("together", {}).items()),
+        alike=tuple(_alike(item) for item in project.get("alike", ())),
         cuda_min=row.get("cuda-min", ""),
         transformers=row.get("transformers", ""),
         torch_min=row.get("torch-min", ""),
@@ -199,6 +201,19 @@ def _upstream_row(name: str, project: Mapping[str, Any], row: Mapping[str, Any])
         partner=row.get("partner", ""),
         partner_fits=row.get("partner-fits", ""),
         partner_required=row.get("partner-required", False),
+    )
+
+
+def _alike(row: Mapping[str, Any]) -> Alike:
+    return Alike(
+        name=row["name"],
+        files=tuple(row["files"]),
+        header=row["header"],
+        template=row["template"],
+        parameters=row["parameters"],
+        types=tuple(row["types"]),
+        small=tuple(tuple(part) for part in row["small"]),
+        quick=tuple(tuple(part) for part in row["quick"]),
     )
 
 

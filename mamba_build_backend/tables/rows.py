@@ -108,6 +108,29 @@ class BadArch:
 
 
 @dataclass(frozen=True)
+class Alike:
+    """Files that hold one function template for several types: what is compiled in their place, dealt out in another way.
+
+    Compiled as one, they make a smaller wheel, as the kernels for one type are compressed with those for another. Values of the
+    template's first arguments go to files of their own, so that it takes no longer.
+    """
+
+    name: str
+    """Of the files that are made: NAME.cu, NAME_1.cu and so on."""
+    files: tuple[str, ...]
+    header: str
+    """Has the template; lies beside the files, as does what is made."""
+    template: str
+    parameters: str
+    types: tuple[str, ...]
+    """The template's last arguments, as the files have them."""
+    small: tuple[tuple[str, ...], ...] = ()
+    """The template's first arguments, a tuple for each further file, for a small wheel."""
+    quick: tuple[tuple[str, ...], ...] = ()
+    """The same for a build that is soon done, where there are cores for it."""
+
+
+@dataclass(frozen=True)
 class UpstreamRow:
     """One version of one upstream project; ``version`` is empty for ``self``."""
 
@@ -131,8 +154,8 @@ class UpstreamRow:
     avoid: tuple[BadArch, ...] = ()
     one_pass: tuple[str, ...] = ()
     """Patterns of file names: for these files nvcc's front ends from compute_75 on come to the same, so one is enough."""
-    together: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """Files that become one, and its name: their kernels are so much alike that they are compressed to far less together."""
+    alike: tuple[Alike, ...] = ()
+    """Files whose kernels are so much alike that they are compressed to far less together."""
     cuda_min: str = ""
     """The oldest nvcc that its setup.py takes."""
     transformers: str = ""

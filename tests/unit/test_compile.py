@@ -5,6 +5,9 @@ import pytest
 from mamba_build_backend._child import put_together
 from mamba_build_backend._compile import command
 from mamba_build_backend._fatbinary import framed, sort_files, sorted_entries
+from mamba_build_backend.alike import group
+from mamba_build_backend.plan import Together
+from mamba_build_backend.tables import Alike
 
 ORDERS = {
     "works": ["/b/work"],
@@ -68,21 +71,46 @@ def test_with_a_name_for_the_build_folder_the_source_is_a_copy():
     ]  # fmt: skip
 
 
-def test_files_become_one_where_all_of_them_are_there(tmp_path):
-    together = {"both.cu": ["a.cu", "b.cu"]}
+ALIKE = Alike("ab", ("a.cu", "b.cu"), "k.cuh", "launch", "P &p", ("half", "float"), small=(("4, 2", "8, 2")))
+HEADER = "template<int a, int b, typename T> void launch(P &p);\n launch<1, 2, T>(p); launch<4, 2, T>(p); launch<8, 2, T>(p);"
+
+
+def test_files_that_are_alike_are_dealt_out_in_another_way(tmp_path):
+    groups = [group(Together(ALIKE, (("4, 2", "8, 2"),)))]
     sources = [f"{tmp_path}/z.cpp", f"{tmp_path}/a.cu", f"{tmp_path}/b.cu", f"{tmp_path}/c.cu"]
-    assert put_together(sources[1::2], together) == sources[1::2]
-    assert put_together([*sources[:2], "/elsewhere/b.cu"], together) == [*sources[:2], "/elsewhere/b.cu"]
-    joined = put_together(sources, together)
-    assert joined == [f"{tmp_path}/z.cpp", f"{tmp_path}/both.cu", f"{tmp_path}/c.cu"]
-    path = tmp_path / "both.cu"
-    assert path.read_text() == '#include "a.cu"\n#include "b.cu"\n'
+    (tmp_path / "k.cuh").write_text(HEADER)
+    # A file that is missing, or elsewhere: none is touched.
+    assert put_together(sources[1::2], groups) == sources[1::2]
+    assert put_together([*sources[:2], "/elsewhere/b.cu"], groups) == [*sources[:2], "/elsewhere/b.cu"]
+    dealt = put_together(sources, groups)
+    assert dealt == [f"{tmp_path}/{name}" for name in ("z.cpp", "ab.cu", "ab_1.cu", "c.cu")]
+    lines = [
+        f"template void launch<{first}, {last}>(P &p);" for first in ("4, 2", "8, 2") for last in ("half", "float")
+    ]
+    path = tmp_path / "ab.cu"
+    text = path.read_text()
+    assert text.splitlines() == [
+        '#include "k.cuh"',
+        *(f"extern {line}" for line in lines),
+        '#include "a.cu"',
+        '#include "b.cu"',
+    ]
+    assert (tmp_path / "ab_1.cu").read_text().splitlines() == ['#include "k.cuh"', *lines]
     before = path.stat().st_mtime_ns
-    assert put_together(sources, together) == joined
+    assert put_together(sources, groups) == dealt
     assert path.stat().st_mtime_ns == before, "ninja would compile it again"
     path.write_text("of an earlier release")
-    put_together(sources, together)
-    assert path.read_text() == '#include "a.cu"\n#include "b.cu"\n'
+    put_together(sources, groups)
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize("header", [None, "", HEADER.replace("8, 2", "8, 4"), HEADER.replace("P &p", "P p")])
+def test_files_whose_header_is_another_one_only_become_one(tmp_path, header):
+    if header is not None:
+        (tmp_path / "k.cuh").write_text(header)
+    groups = [group(Together(ALIKE, (("4, 2", "8, 2"),)))]
+    assert put_together([f"{tmp_path}/b.cu", f"{tmp_path}/a.cu"], groups) == [f"{tmp_path}/ab.cu"]
+    assert (tmp_path / "ab.cu").read_text() == '#include "a.cu"\n#include "b.cu"\n'
 
 
 ENTRY = "\t// .globl\t{0}\n.visible .entry {0}(\n\t.param .u64 p\n)\n{{\n\tret;\n\n}}\n"

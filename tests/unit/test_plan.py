@@ -177,3 +177,22 @@ def test_compilers_are_as_many_as_cores_and_memory_hold(cores, given, arch, jobs
     assert any("asks for 16 compilers at once, and 6 will run" in note for note in made.notes) == noted
     budget = made.jobs.value * made.threads * 1.2e9 + 0.7e9
     assert budget <= float(given.get("memory", "187G")[:-1]) * 1024**3
+
+
+@pytest.mark.parametrize(
+    ("given", "files"),
+    [
+        ({"arch": "9.0"}, [3, 2, 2]),
+        ({"arch": "all"}, [3, 2, 2]),
+        # Whoever builds for this machine's GPU waits for it.
+        ({"arch": "native"}, [4, 3, 2]),
+        ({"arch": "9.0", "repair": "false"}, []),
+        ({"arch": "9.0", "compress": "default"}, []),
+    ],
+)
+def test_files_that_are_alike_are_dealt_out_for_size_or_for_time(given, files):
+    _, machine, _ = planned(RECORDED_TORCH)
+    machine = replace(machine, gpus=(facts.Gpu("NVIDIA H100", "9.0"),), gpus_asked=True)
+    made = plan.decide(settings.load_settings(given, {}, {}), machine, tables.load_tables())
+    assert not made.problems
+    assert [1 + len(item.parts) for item in made.together] == files
