@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from .plan import Together
+from .plan import BuildPlan, Together
 
 
 def group(together: Together) -> dict[str, Any]:
@@ -40,3 +41,19 @@ def _instances(together: Together, part: tuple[str, ...]) -> list[str]:
         for first in part
         for types in alike.types
     ]
+
+
+def once(plan: BuildPlan) -> dict[str, Any] | None:
+    """What of these files only the oldest front end compiles, as ``_nvcc_steps.compile_once`` reads it; None where there is one."""
+    merged = [item for item in plan.one_pass.front_ends if len(item.codes) > 1]
+    types = [re.escape(types) for item in plan.together for types in item.alike.once]
+    if not types or len(merged) != 1:
+        return None
+    later = [item.compute for item in plan.front_ends.value if set(item.codes) & set(merged[0].codes)]
+    later.remove(merged[0].compute)
+    return {
+        "files": [f"{item.alike.name}*.cu" for item in plan.together],
+        "first": f"compute_{merged[0].compute}",
+        "later": [f"compute_{compute}" for compute in later],
+        "lines": rf"^template void \w+<(?:[\d, ]+, )?(?:{'|'.join(types)})>\(.*\);",
+    }

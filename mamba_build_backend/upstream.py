@@ -9,7 +9,7 @@ import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import _compile, _fatbinary, alike, stable
+from . import _compile, _nvcc_steps, alike, stable
 from .errors import BackendError, BuildFailedError, StorageError
 from .plan import BuildPlan
 from .process import stream
@@ -95,6 +95,8 @@ def _orders(plan: BuildPlan, tools: Toolchain, shop: Workshop, *, alone: bool = 
         "works": works,
         "seed": tools.seed,
         "one_pass": one_pass,
+        # sccache runs nvcc's steps by itself, each in a folder of its own.
+        "once": None if tools.launcher and tools.launcher.folder_name else alike.once(plan),
         "alone": alone,
         "cache": tools.launcher.command if tools.launcher else (),
         "name": tools.launcher.folder_name if tools.launcher else "",
@@ -102,7 +104,7 @@ def _orders(plan: BuildPlan, tools: Toolchain, shop: Workshop, *, alone: bool = 
     path = shop.folder / "orders.json"
     path.write_text(json.dumps(orders, indent=1), encoding="utf-8")
     own = {
-        _fatbinary.THREADS: str(1 if alone else plan.threads),
+        _nvcc_steps.THREADS: str(1 if alone else plan.threads),
         _compile.ORDERS: str(path),
         _compile.PYTHON: sys.executable,
         _compile.COMPILE: str(_compile.__file__),

@@ -16,6 +16,8 @@ files are joined: 0.98 GB of ptxas, 0.88 GB of cicc; and g++ beside them."""
 _MANY_CORES = 8
 """From so many on there may be fewer files left than cores: then a file's architectures are worked on side by side."""
 
+_SPLIT = 4
+"""Threads in which nvcc optimises a file. Two thirds of its time can be shared among them; more of them cost memory and gain little."""
 _SPLITS_SINCE = "12.4"
 """Its nvcc has --split-compile (--help, read); 11.8's has not, those between were not asked."""
 SMALLEST = "--compress-mode=size"
@@ -69,7 +71,7 @@ def decide_split(jobs: int, cuda: str) -> int:
     """Threads of nvcc's optimiser on one file. The kernels are the same with any number, their order in the file is not."""
     if not cuda or version.Version(cuda) < version.Version(_SPLITS_SINCE):
         return 1
-    return jobs // 2 if jobs >= _MANY_CORES else 1
+    return _SPLIT if jobs >= _MANY_CORES else 1
 
 
 def nvcc_flags(

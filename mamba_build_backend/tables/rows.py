@@ -124,6 +124,8 @@ class Alike:
     parameters: str
     types: tuple[str, ...]
     """The template's last arguments, as the files have them."""
+    once: tuple[str, ...] = ()
+    """Those of the types for which nvcc's front ends from compute_75 on come to the same."""
     small: tuple[tuple[str, ...], ...] = ()
     """The template's first arguments, a tuple for each further file, for a small wheel."""
     quick: tuple[tuple[str, ...], ...] = ()

@@ -1,6 +1,6 @@
 """One CUDA toolkit, as torch's build code expects it: bin, include, lib64, nvvm under one folder.
 
-It is a folder of links, in which fatbinary has something before it. A toolkit that is such a folder, and whole, has a link for
+It is a folder of links, in which two of nvcc's steps have something before them. A toolkit that is such a folder, and whole, has a link for
 each of its entries. Others are put together: PyPI's nvcc, spread
 over the site-packages of the build environment and of torch; conda's, whose headers lie under targets/; Debian's, whose
 headers lie in /usr/include among everybody's; the HPC SDK's, whose cuBLAS and cuSPARSE have a folder of their own; and
@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from .. import _fatbinary
+from .. import _nvcc_steps
 from ..facts import Toolkit
 from ..probe.cuda import RUNTIME, TARGETS
 from ..storage import emptied
@@ -50,25 +50,36 @@ def apply_toolkit(toolkit: Toolkit, torch_site: Path, work: Path, *, dpkg: Path 
                 _link(entry, view / entry.relative_to(home))
     else:
         _gather(toolkit, torch_site, view, dpkg)
-    _put_before_fatbinary(view / "bin")
+    _put_before(view / "bin" / "fatbinary")
+    _put_before_cicc(view / "nvvm")
     return view
 
 
-_FATBINARY = """\
+_BEFORE = """\
 #!/bin/sh
 exec {python} -I -S {program} {real} "$@"
 """
 
 
-def _put_before_fatbinary(binaries: Path) -> None:
-    script, real = binaries / "fatbinary", binaries / "fatbinary.real"
-    if script.is_symlink():
-        script.replace(real)
-        words = {"python": sys.executable, "program": str(_fatbinary.__file__), "real": str(real)}
-        script.write_text(
-            _FATBINARY.format(**{key: shlex.quote(word) for key, word in words.items()}), encoding="utf-8"
-        )
-        script.chmod(0o755)
+def _put_before(program: Path) -> None:
+    """A script in the place of the link to one of nvcc's programs."""
+    if program.is_symlink():
+        real = program.with_name(f"{program.name}.real")
+        program.replace(real)
+        words = {"python": sys.executable, "program": str(_nvcc_steps.__file__), "real": str(real)}
+        program.write_text(_BEFORE.format(**{key: shlex.quote(word) for key, word in words.items()}), encoding="utf-8")
+        program.chmod(0o755)
+
+
+def _put_before_cicc(nvvm: Path) -> None:
+    """Nvcc looks for cicc, and cicc's library, in two folders of a folder that is a link."""
+    if nvvm.is_symlink() and (nvvm / "bin" / "cicc").is_file():
+        home = nvvm.resolve()
+        nvvm.unlink()
+        for entry in (*home.iterdir(), *(home / "bin").iterdir()):
+            if entry != home / "bin":
+                _link(entry, nvvm / entry.relative_to(home))
+        _put_before(nvvm / "bin" / "cicc")
 
 
 def _gather(toolkit: Toolkit, torch_site: Path, view: Path, dpkg: Path) -> None:

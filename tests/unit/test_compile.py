@@ -1,10 +1,16 @@
-"""What stands in front of nvcc, g++ and fatbinary."""
+"""What stands in front of nvcc, g++, cicc and fatbinary."""
+
+import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
+from mamba_build_backend import _nvcc_steps
 from mamba_build_backend._child import put_together
 from mamba_build_backend._compile import command
-from mamba_build_backend._fatbinary import framed, sort_files, sorted_entries
+from mamba_build_backend._nvcc_steps import compile_once, completed, framed, sort_files, sorted_entries
 from mamba_build_backend.alike import group
 from mamba_build_backend.plan import Together
 from mamba_build_backend.tables import Alike
@@ -158,3 +164,122 @@ def test_a_fat_binary_gets_the_frame_of_another():
     for other in ("", FRAME.replace("[2]", "[3]"), FRAME.replace(".quad", ".byte")):
         with pytest.raises(ValueError, match="another frame"):
             framed(other, bytes(8))
+
+
+FULL = (
+    ".version 9.0\n.target sm_75\n.extern .shared .b8 s[];\n.global .u32 g = 1;\n"
+    + ENTRY.format("k_half")
+    + ENTRY.format("k_bf16")
+)
+LESS = ".version 9.0\n.target sm_80\n.extern .shared .b8 s[];\n" + ENTRY.format("k_bf16").replace("ret", "trap")
+
+
+def test_kernels_that_are_left_out_come_from_the_module_for_an_older_target():
+    text = completed(LESS, FULL)
+    assert text.splitlines()[:4] == [".version 9.0", ".target sm_80", ".extern .shared .b8 s[];", ".global .u32 g = 1;"]
+    assert (
+        text.count(".entry k_bf16(") == text.count(".entry k_half(") == text.count("trap;") == text.count("ret;") == 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("later", "first"),
+    [
+        (LESS.replace("9.0", "9.1"), FULL),
+        (LESS.replace("k_bf16", "k_other"), FULL),
+        (LESS + ".func f()\n{\n}\n", FULL),
+        (LESS, FULL.replace("s[]", "s[4]")),
+        (LESS, FULL.replace(".global .u32 g = 1;", '.pragma "x"')),
+        (FULL.replace("75", "80"), FULL),
+    ],
+)
+def test_modules_that_do_not_go_together_are_left_alone(later, first):
+    with pytest.raises(ValueError, match=r"version|kernels|name|declaration"):
+        completed(later, first)
+
+
+CICC = r"""
+import os, re, sys, time
+given = dict(zip(sys.argv[1:], sys.argv[2:]))
+text = open(sys.argv[-1]).read()
+arch = given["-arch"][-2:]
+with open(given["-o"] + ".log", "a") as log:
+    log.write(f"{arch} {len(re.findall('template', text))}\n")
+if f"fail {arch}" in text:
+    sys.exit(3)
+if arch == "75":
+    time.sleep(float(os.environ.get("SLEEP", "0")))
+names = re.findall(r"template void k<(.*)>\(\);", text)
+with open(given["-o"], "w") as file:
+    file.write(f".version 9.0\n.target sm_{arch}\n")
+    for name in names:
+        file.write(f".visible .entry k_{name}()\n{{\n\tret{arch};\n}}\n")
+with open(given["--stub_file_name"], "w") as file:
+    file.write(f'# 1 "{os.path.basename(given["--stub_file_name"])}"\n' + "".join(f"register k_{name}\n" for name in names))
+"""
+
+
+@pytest.fixture
+def front_ends(tmp_path, monkeypatch):
+    """Calls cicc as nvcc does, each front end with files of its own; returns its status and PTX."""
+    once = {"files": ["k*.cu"], "first": "compute_75", "later": ["compute_80"], "lines": r"^template void k<half>\(\);"}
+    (tmp_path / "orders.json").write_text(json.dumps({"once": once}))
+    monkeypatch.setenv("_MAMBA_BACKEND_ORDERS", str(tmp_path / "orders.json"))
+    monkeypatch.setattr(_nvcc_steps, "_PATIENCE", 0.5)
+    real = tmp_path / "cicc"
+    real.write_text(f"#!{sys.executable}\n{CICC}")
+    real.chmod(0o755)
+
+    def call(arch, text="template void k<half>();\ntemplate void k<bf16>();\n", source="k_joined.cu"):
+        out, preprocessed = tmp_path / f"{arch}.ptx", tmp_path / f"{arch}.cpp1.ii"
+        preprocessed.write_text(text)
+        arguments = ["--orig_src_file_name", source, "-arch", f"compute_{arch}", "-m64"]
+        arguments += ["--module_id_file_name", str(tmp_path / "k.module_id")]
+        arguments += ["--stub_file_name", str(tmp_path / f"{arch}.stub.c"), "-o", str(out), str(preprocessed)]
+        with suppress(ValueError):
+            return compile_once(str(real), arguments), out
+        return "as it is", out
+
+    return call
+
+
+def test_a_later_front_end_takes_from_the_first_what_is_the_same(front_ends, tmp_path):
+    assert front_ends("75")[0] == 0
+    status, out = front_ends("80")
+    assert status == 0
+    assert (tmp_path / "75.ptx.log").read_text() == "75 2\n"
+    text = out.read_text()
+    assert text.splitlines()[:2] == [".version 9.0", ".target sm_80"]
+    assert text.count("ret75") == text.count("ret80") == 1
+    assert (tmp_path / "80.stub.c").read_text() == '# 1 "80.stub.c"\nregister k_half\nregister k_bf16\n'
+
+
+def test_a_later_front_end_waits_for_the_first(front_ends, monkeypatch):
+    monkeypatch.setenv("SLEEP", "0.7")
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(front_ends, "75")
+        status, out = pool.submit(front_ends, "80").result()
+    assert (first.result()[0], status) == (0, 0)
+    assert "ret75" in out.read_text()
+
+
+@pytest.mark.parametrize(
+    ("before", "text", "source"),
+    [
+        ((), "template void k<half>();\ntemplate void k<bf16>();\n", "k_joined.cu"),  # the first never begins
+        (("75",), "template void k<bf16>();\n", "k_joined.cu"),
+        (("75",), "template void k<half>();\ntemplate void k<bf16>();\n", "other.cu"),
+        (("75",), "// fail 80\ntemplate void k<half>();\n", "k_joined.cu"),
+        (("75",), "// fail 75\ntemplate void k<half>();\n", "k_joined.cu"),
+    ],
+)
+def test_a_front_end_runs_as_it_is_where_nothing_is_to_be_had_from_the_first(
+    front_ends, tmp_path, before, text, source
+):
+    for arch in before:
+        status, _ = front_ends(arch, text, source)
+        if "fail 75" in text:
+            assert status == 3, "nvcc has to know"
+            # Its process is gone, and left nothing.
+            (tmp_path / "k.module_id.once" / "process").write_text("999999999")
+    assert front_ends("80", text, source)[0] in (None, "as it is")

@@ -54,16 +54,20 @@ def test_the_index_nvcc_and_torchs_headers_become_one_folder(tmp_path):
     assert toolkit.apply_toolkit(found, tmp_path / "site", tmp_path / "work") == view
 
 
-def test_a_toolkit_that_is_one_folder_is_used_as_it_is_but_for_fatbinary(tmp_path):
+def test_a_toolkit_that_is_one_folder_is_used_as_it_is_but_for_two_steps(tmp_path):
     home = tmp_path / "cuda-13.0"
-    for name in ("bin/nvcc", "bin/fatbinary", "include/cuda.h", "targets/x/lib/libcudart.so", "version.json"):
+    programs = ("bin/nvcc", "bin/fatbinary", "nvvm/bin/cicc", "nvvm/libdevice/libdevice.10.bc")
+    for name in (*programs, "include/cuda.h", "targets/x/lib/libcudart.so", "version.json"):
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text(f"#!/bin/sh\necho {name} $1\n")
         (home / name).chmod(0o755)
     for _ in range(2):  # as in a build folder that stays
         view = toolkit.apply_toolkit(Toolkit(str(home), "test"), tmp_path, tmp_path / "work")
         real = {path.name for path in view.iterdir() if path.name != "bin"}
-        assert real == {"include", "targets", "version.json"}
+        assert real == {"include", "targets", "version.json", "nvvm"}
+        assert (view / "nvvm/libdevice/libdevice.10.bc").samefile(home / "nvvm/libdevice/libdevice.10.bc")
+        done = subprocess.run([view / "nvvm/bin/cicc", "-arch"], capture_output=True, text=True, check=True)
+        assert done.stdout == "nvvm/bin/cicc -arch\n", "itself, where there are no orders"
         assert (view / "bin/nvcc").samefile(home / "bin/nvcc")
         ptx = tmp_path / "k.ptx"
         ptx.write_text(".target sm_80\n.visible .entry b()\n{\n}\n.visible .entry a()\n{\n}\n")

@@ -1,0 +1,131 @@
+"""One of nvcc's front ends for several, with the real nvcc: the code that it makes, and the host's part."""
+
+import io
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from elftools.elf.elffile import ELFFile
+from support import nvcc_home
+
+from mamba_build_backend.facts import Toolkit
+from mamba_build_backend.toolchain.toolkit import apply_toolkit
+
+HEADER = """\
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+extern __shared__ char shared_memory[];
+__device__ int seen_by_all = 3;
+template<int n, typename T> __global__ void kernel(T *x) {
+    float *sums = reinterpret_cast<float *>(shared_memory);
+    float sum = seen_by_all;
+    for (int i = 0; i < n; i++) sum += float(x[i * blockDim.x + threadIdx.x]);
+    sums[threadIdx.x] = sum;
+    __syncthreads();
+    x[threadIdx.x] = T(sums[threadIdx.x ^ 1]);
+}
+template<int n, typename T> void launch(T *x) { kernel<n, T><<<1, 32, 128>>>(x); }
+template<typename T> void all(T *x) { launch<4, T>(x); launch<7, T>(x); }
+"""
+SOURCE = """\
+#include "kernels.cuh"
+template void launch<4, __half>(__half *x);
+template void launch<4, __nv_bfloat16>(__nv_bfloat16 *x);
+template void all<float>(float *x);
+"""
+ONCE = {
+    "files": ["kernels_joined*.cu"],
+    "first": "compute_75",
+    "later": ["compute_80"],
+    "lines": r"^template void \w+<(?:[\d, ]+, )?(?:__half|float)>\(.*\);",
+}
+CODES = ["-gencode=arch=compute_75,code=sm_75", "-gencode=arch=compute_80,code=[sm_80,sm_90,compute_80]"]
+
+
+@pytest.fixture
+def compiled(tmp_path, gxx):
+    """Compiles the source with these options and orders; returns the kernels of each image, its PTX, and the host's part."""
+    home = nvcc_home()
+    view = apply_toolkit(Toolkit(str(home), "test"), tmp_path, tmp_path / "work")
+    (tmp_path / "kernels.cuh").write_text(HEADER)
+    log = tmp_path / "cicc.log"
+
+    def compile_(source=SOURCE, once=None, options=()):
+        (tmp_path / "kernels_joined.cu").write_text(source)
+        (tmp_path / "orders.json").write_text(json.dumps({"once": once}))
+        (tmp_path / "tmp").mkdir(exist_ok=True)
+        log.write_text("")
+        env = {**os.environ, "_MAMBA_BACKEND_ORDERS": str(tmp_path / "orders.json"), "TMPDIR": str(tmp_path / "tmp")}
+        command = [view / "bin/nvcc", *CODES, *options, "-ccbin", gxx, "--compress-mode=none", "-frandom-seed=1"]
+        done = subprocess.run(
+            [*command, "-c", "kernels_joined.cu", "-o", "k.o"],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return contents(tmp_path / "k.o")
+
+    return compile_
+
+
+def contents(path: Path):
+    with path.open("rb") as file:
+        sections = {item.name: item.data() for item in ELFFile(file).iter_sections()}
+    fat = sections.pop(".nv_fatbin")
+    places = [match.start() for match in re.finditer(rb"\x7fELF\x02\x01", fat)]
+    images = [
+        {
+            item.name: item.data()
+            for item in ELFFile(io.BytesIO(fat[place:after])).iter_sections()
+            if item.name.startswith((".text.", ".nv.global"))
+        }
+        for place, after in zip(places, [*places[1:], len(fat)])
+    ]
+    ptx = sorted(re.findall(rb"\.entry (\w+)", fat))
+    for name in (".symtab", ".strtab", ".shstrtab"):
+        sections.pop(name)
+    return images, ptx, sections
+
+
+@pytest.mark.parametrize("options", [(), ("--threads", "4"), ("--split-compile", "2")])
+def test_a_front_end_that_is_spared_leaves_the_same_machine_code(compiled, options):
+    plain = compiled(options=options)
+    spared = compiled(once=ONCE, options=options)
+    assert [len(image) for image in plain[0]] == [5, 5, 5], "four kernels and a variable, for three GPUs"
+    assert spared[0] == plain[0]
+    assert spared[1] == plain[1]
+    assert spared[2] == plain[2], "what the host registers and launches"
+
+
+def test_kernels_that_differ_by_architecture_are_told_from_those_that_do_not(compiled):
+    """What is compiled once is the code of the oldest front end; what is not, is the code of its own."""
+    which = """\
+template<typename T> __global__ void which(T *x) {
+#ifdef __CUDA_ARCH__
+    *x = T(__CUDA_ARCH__);
+#endif
+}
+template __global__ void which<float>(float *x);
+"""
+    source = SOURCE.replace("template void all", f"{which}template void all")
+    once = {**ONCE, "lines": r"^template __attribute__.* void which<float>.*;"}
+    plain, spared = compiled(source), compiled(source, once)
+    name = next(name for name in plain[0][0] if "which" in name)
+    assert plain[0][0][name] == spared[0][0][name]
+    assert plain[0][2][name] != spared[0][2][name], "75 in place of 80: such kernels are not for it"
+    others = [name for name in plain[0][2] if "which" not in name]
+    assert all(plain[0][2][name] == spared[0][2][name] for name in others)
+
+
+def test_an_error_is_told_once_and_by_nvcc(compiled):
+    with pytest.raises(AssertionError, match="undeclared_name"):
+        compiled(
+            SOURCE.replace("int seen", "int undeclared") + "template void all<undeclared_name>(undeclared_name *);",
+            ONCE,
+        )
