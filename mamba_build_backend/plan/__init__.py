@@ -134,7 +134,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         front_ends, single = replace(front_ends, value=apart(front_ends.value)), OnePass()
     check_gpus(settings, facts, tables, cuda, toolkit.value, target, front_ends.value, book)
     jobs, threads = decide_jobs(settings, facts, front_ends.value, book)
-    split = decide_split(jobs.value, cuda)
+    split = decide_split(settings, facts, jobs.value * threads, cuda)
     if compiler_cache.value and compiler_cache.value.name == "sccache":
         threads = split = 1  # it runs nvcc's steps itself
     flags = nvcc_flags(settings, tables, cuda, front_ends.value, threads, split)

@@ -13,6 +13,8 @@ BASE_MEMORY = 700_000_000
 COMPILE_MEMORY = 1_200_000_000
 """Bytes that one nvcc may take per architecture that it works on at once. Seen at the peak with mamba-ssm 2.3.0 and nvcc 13.0, whose
 files are joined: 0.98 GB of ptxas, 0.88 GB of cicc; and g++ beside them."""
+SPLIT_MEMORY = 1_000_000_000
+"""Bytes that it takes besides with --split-compile=4."""
 _MANY_CORES = 8
 """From so many on there may be fewer files left than cores: then a file's architectures are worked on side by side."""
 
@@ -44,10 +46,12 @@ def decide_jobs(
 ) -> tuple[Choice[int], int]:
     """Parallel compiles, and nvcc's threads in each: as many as there are cores, and never more than the memory holds."""
     machine = facts.machine
-    wanted = settings.jobs or machine.cores
+    cores = settings.jobs or machine.cores
     passes = sum(len(item.codes) for item in front_ends) or 1
-    threads = min(passes, wanted // 4) if wanted >= _MANY_CORES else 1
-    budget = settings.memory or int(machine.memory_available * 0.75)
+    threads = min(passes, cores // 4) if cores >= _MANY_CORES else 1
+    # Most of a file's time is its front end, which no thread of another architecture shares.
+    wanted = settings.jobs or min(cores, 2 * cores // threads)
+    budget = _budget(settings, facts)
     room = max(1, (budget - BASE_MEMORY) // COMPILE_MEMORY) if budget else wanted * threads
     threads = min(threads, room)
     fit = room // threads
@@ -64,14 +68,25 @@ def decide_jobs(
     why = f"{machine.cores} cores"
     if machine.cores_limit:
         why = f"{machine.cores} of {machine.cores_total} cores, by {machine.cores_limit}"
-    return Choice(machine.cores, why), threads
+    if wanted < machine.cores:
+        why += f", {threads} architectures at once"
+    return Choice(wanted, why), threads
 
 
-def decide_split(jobs: int, cuda: str) -> int:
-    """Threads of nvcc's optimiser on one file. The kernels are the same with any number, their order in the file is not."""
-    if not cuda or version.Version(cuda) < version.Version(_SPLITS_SINCE):
+def decide_split(settings: Settings, facts: Facts, compilers: int, cuda: str) -> int:
+    """Threads of nvcc's optimiser on one file, where so many ``compilers`` may run at once.
+
+    The kernels are the same with any number, their order in the file is not.
+    """
+    if not cuda or version.Version(cuda) < version.Version(_SPLITS_SINCE) or compilers < _MANY_CORES:
         return 1
-    return _SPLIT if jobs >= _MANY_CORES else 1
+    budget, needed = _budget(settings, facts), BASE_MEMORY + compilers * (COMPILE_MEMORY + SPLIT_MEMORY)
+    return _SPLIT if not budget or needed <= budget else 1
+
+
+def _budget(settings: Settings, facts: Facts) -> int:
+    """Bytes that all may take together; 0 where nobody knows."""
+    return settings.memory or int(facts.machine.memory_available * 0.75)
 
 
 def nvcc_flags(

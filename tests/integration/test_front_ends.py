@@ -51,13 +51,11 @@ def compiled(tmp_path, gxx):
     home = nvcc_home()
     view = apply_toolkit(Toolkit(str(home), "test"), tmp_path, tmp_path / "work")
     (tmp_path / "kernels.cuh").write_text(HEADER)
-    log = tmp_path / "cicc.log"
 
     def compile_(source=SOURCE, once=None, options=()):
         (tmp_path / "kernels_joined.cu").write_text(source)
         (tmp_path / "orders.json").write_text(json.dumps({"once": once}))
         (tmp_path / "tmp").mkdir(exist_ok=True)
-        log.write_text("")
         env = {**os.environ, "_MAMBA_BACKEND_ORDERS": str(tmp_path / "orders.json"), "TMPDIR": str(tmp_path / "tmp")}
         command = [view / "bin/nvcc", *CODES, *options, "-ccbin", gxx, "--compress-mode=none", "-frandom-seed=1"]
         done = subprocess.run(
