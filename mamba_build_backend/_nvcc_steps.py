@@ -66,21 +66,37 @@ def parsed(text: str) -> tuple[list[str], dict[str, list[str]], list[str]]:
     return head, blocks, waiting
 
 
-def sorted_entries(text: str) -> str:
-    r"""The same module with its kernels in the order of their names; as it is, where anything but kernels lies among them.
+def compact(text: str) -> str:
+    r"""The same module in words that compress well; as it is, where anything but kernels lies among the kernels.
 
     nvcc's compression looks back about 8 MB. Of a template for several types, the kernels for one type come after all those for
     another, 10 MB and more away; by name, what is alike is neighbours. selective_scan_bwd_{bf16,fp16}_complex.cu: 2.34 MB
-    instead of 3.51 (nvcc 13.0). What their order is, is of no meaning (PTX ISA, "Kernel and Function Directives").
+    instead of 3.51 (nvcc 13.0). What their order is, is of no meaning (PTX ISA, "Kernel and Function Directives"). Names that hold
+    in one kernel alone, and tell which it is, are cut, and comments and indentation go: another tenth.
 
-    >>> sorted_entries(".target sm_80\n.visible .entry b()\n{\n}\n.visible .entry a()\n{\n}\n")
-    '.target sm_80\n.visible .entry a()\n{\n}\n.visible .entry b()\n{\n}\n'
+    >>> compact(".target sm_80\n.visible .entry b()\n{\n}\n\n.visible .entry a()\n{\n\tret; // it\n}\n")
+    '.target sm_80\n.visible .entry a()\n{\nret;\n}\n.visible .entry b()\n{\n}\n'
     """
     try:
         head, blocks, rest = parsed(text)
     except ValueError:
         return text
-    return "".join([*head, *(line for name in sorted(blocks) for line in blocks[name]), *rest])
+    parts = [_bare(head)]
+    for name in sorted(blocks):
+        kernel = _bare(blocks[name]).replace(f"{name}_param_", "param_")
+        # Labels and what is local are known in their kernel alone.
+        parts.append(re.sub(r"(\$L__BB|\b__local_depot)\d+", r"\1", kernel))
+    return "".join([*parts, _bare(rest)])
+
+
+def _bare(lines: list[str]) -> str:
+    kept = []
+    for line in lines:
+        if '"' in line:
+            kept.append(line)
+        elif words := line.partition("//")[0].split():
+            kept.append(" ".join(words) + "\n")
+    return "".join(kept)
 
 
 def completed(later: str, first: str) -> str:
@@ -209,16 +225,16 @@ def _write(path: str, text: str) -> None:
     os.replace(f"{path}.new", path)
 
 
-def sort_files(arguments: list[str]) -> None:
-    """Sort the PTX files among the images."""
+def compact_files(arguments: list[str]) -> None:
+    """Rewrite the PTX files among the images."""
     for word in arguments:
         if match := re.match(r"--image3?=.*kind=ptx,.*file=([^,]+)", word):
             with open(match[1], "r+", encoding="utf-8") as file:
                 text = file.read()
-                by_name = sorted_entries(text)
-                if by_name != text:
+                shorter = compact(text)
+                if shorter != text:
                     file.seek(0)
-                    file.write(by_name)
+                    file.write(shorter)
                     file.truncate()
 
 
@@ -282,7 +298,7 @@ def main(real: str, arguments: list[str]) -> None:
             if (status := compile_once(real, arguments)) is not None:
                 sys.exit(status if status >= 0 else 128 - status)
     else:
-        sort_files(arguments)
+        compact_files(arguments)
         threads = int(os.environ.get(THREADS) or 1)
         if threads > 1:
             with suppress(ValueError, OSError, subprocess.CalledProcessError, struct.error):

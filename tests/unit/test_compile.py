@@ -10,7 +10,7 @@ import pytest
 from mamba_build_backend import _nvcc_steps
 from mamba_build_backend._child import put_together
 from mamba_build_backend._compile import command
-from mamba_build_backend._nvcc_steps import compile_once, completed, framed, sort_files, sorted_entries
+from mamba_build_backend._nvcc_steps import compact, compact_files, compile_once, completed, framed
 from mamba_build_backend.alike import group
 from mamba_build_backend.plan import Together
 from mamba_build_backend.tables import Alike
@@ -122,27 +122,43 @@ def test_files_whose_header_is_another_one_only_become_one(tmp_path, header):
 ENTRY = "\t// .globl\t{0}\n.visible .entry {0}(\n\t.param .u64 p\n)\n{{\n\tret;\n\n}}\n"
 
 
-def test_kernels_of_ptx_come_in_the_order_of_their_names(tmp_path):
-    head, end = ".version 8.8\n.target sm_80\n.global .u32 g;\n\n", "\n// the end\n"
+def test_kernels_of_ptx_come_in_the_order_of_their_names_and_without_comments(tmp_path):
+    head, end = "// nvcc\n.version 8.8\n.target sm_80\n.global .u32 g;\n\n", "\n// the end\n"
     text = head + ENTRY.format("k_half") + "\n" + ENTRY.format("k_bf16") + end
     path = tmp_path / "k.ptx"
     path.write_text(text)
-    sort_files(["-64", f"--image3=kind=ptx,sm=80,file={path}", "--image3=kind=elf,sm=80,file=/no/such.cubin"])
-    lines = path.read_text().splitlines()
-    assert sorted(lines) == sorted(text.splitlines())
-    assert [line for line in lines if ".entry" in line] == [".visible .entry k_bf16(", ".visible .entry k_half("]
-    assert path.read_text().startswith(head)
+    compact_files(["-64", f"--image3=kind=ptx,sm=80,file={path}", "--image3=kind=elf,sm=80,file=/no/such.cubin"])
+    kernel = ".visible .entry {0}(\n.param .u64 p\n)\n{{\nret;\n}}\n"
+    assert path.read_text() == "\n".join(
+        [".version 8.8", ".target sm_80", ".global .u32 g;", kernel.format("k_bf16") + kernel.format("k_half")]
+    )
+
+
+def test_names_that_hold_in_one_kernel_of_ptx_are_cut_in_it():
+    kernel = (
+        ".entry {0}(\n\t.param .u64 {0}_param_0,\n\t.param .u64 {0}_param_1\n)\n{{\n\t.local .b8 __local_depot{1}[8];\n"
+        '\tld.param.u64  %rd1, [{0}_param_1+8];\n$L__BB{1}_2:\n\tbra $L__BB{1}_2;\n\t.pragma "a  // b";\n}}\n'
+    )
+    lines = compact(kernel.format("k", 7) + kernel.format("ka", 12)).splitlines()
+    assert lines[0] == ".entry k(" and lines[len(lines) // 2] == ".entry ka("
+    assert lines[1 : len(lines) // 2] == lines[len(lines) // 2 + 1 :]
+    assert [line for line in lines if "BB" in line or "depot" in line][:3] == [
+        ".local .b8 __local_depot[8];",
+        "$L__BB_2:",
+        "bra $L__BB_2;",
+    ]
+    assert '\t.pragma "a  // b";' in lines
 
 
 @pytest.mark.parametrize("between", [".func f()\n{\n}\n", ".global .u32 g;\n", "@@DWARF\n"])
 def test_ptx_with_anything_else_among_its_kernels_stays_as_it_is(between):
     text = ".target sm_80\n" + ENTRY.format("b") + between + ENTRY.format("a")
-    assert sorted_entries(text) == text
+    assert compact(text) == text
 
 
 @pytest.mark.parametrize("text", ["", ".target sm_80\n", ENTRY.format("b")[:-3], ENTRY.format("b") * 2])
 def test_ptx_that_is_not_understood_stays_as_it_is(text):
-    assert sorted_entries(text) == text
+    assert compact(text) == text
 
 
 FRAME = """asm(
