@@ -22,9 +22,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
+STEPS = "_MAMBA_BACKEND_STEPS"
 ORDERS = "_MAMBA_BACKEND_ORDERS"
 THREADS = "_MAMBA_BACKEND_THREADS"
-"""Variables: the path of the orders, as ``_compile.py`` has them; how many images may be compressed at once."""
+"""Variables: where this file is; the path of the orders, as ``_compile.py`` has them; how many images may be compressed at once."""
 _MAGIC, _HEADER = 0xBA55ED50, 16
 """Of a fat binary: the number that it starts with; its 4 bytes, a version and the header's length of 2 each, the rest's of 8."""
 _ENTRY = re.compile(r"(?:\.(?:visible|weak)\s+)?\.entry\s+([\w$]+)")

@@ -108,6 +108,7 @@ def _orders(plan: BuildPlan, tools: Toolchain, shop: Workshop, *, alone: bool = 
         _compile.ORDERS: str(path),
         _compile.PYTHON: sys.executable,
         _compile.COMPILE: str(_compile.__file__),
+        _nvcc_steps.STEPS: str(_nvcc_steps.__file__),
     }
     return {**own, **(tools.launcher.variables if tools.launcher else {})}
 

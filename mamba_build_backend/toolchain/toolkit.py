@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import os
 import platform
-import shlex
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from .. import _nvcc_steps
+from .._compile import PYTHON
+from .._nvcc_steps import STEPS
 from ..facts import Toolkit
 from ..probe.cuda import RUNTIME, TARGETS
 from ..storage import emptied
@@ -55,24 +54,23 @@ def apply_toolkit(toolkit: Toolkit, torch_site: Path, work: Path, *, dpkg: Path 
     return view
 
 
-_BEFORE = """\
+_BEFORE = f"""\
 #!/bin/sh
-exec {python} -I -S {program} {real} "$@"
+[ -n "${STEPS}" ] || exec "$0.real" "$@"
+exec "${PYTHON}" -I -S "${STEPS}" "$0.real" "$@"
 """
 
 
 def _put_before(program: Path) -> None:
-    """A script in the place of the link to one of nvcc's programs."""
+    """A script in the place of the link to one of nvcc's programs; the same in every build, as sccache looks at it."""
     if program.is_symlink():
-        real = program.with_name(f"{program.name}.real")
-        program.replace(real)
-        words = {"python": sys.executable, "program": str(_nvcc_steps.__file__), "real": str(real)}
-        program.write_text(_BEFORE.format(**{key: shlex.quote(word) for key, word in words.items()}), encoding="utf-8")
+        program.replace(program.with_name(f"{program.name}.real"))
+        program.write_text(_BEFORE, encoding="utf-8")
         program.chmod(0o755)
 
 
 def _put_before_cicc(nvvm: Path) -> None:
-    """Nvcc looks for cicc, and cicc's library, in two folders of a folder that is a link."""
+    """What was a link becomes a folder of links, with a script in it."""
     if nvvm.is_symlink() and (nvvm / "bin" / "cicc").is_file():
         home = nvvm.resolve()
         nvvm.unlink()

@@ -1,5 +1,9 @@
 import subprocess
+import sys
 
+from mamba_build_backend import _nvcc_steps
+from mamba_build_backend._compile import PYTHON
+from mamba_build_backend._nvcc_steps import STEPS
 from mamba_build_backend.elf import DynamicSymbol
 from mamba_build_backend.facts import Toolkit
 from mamba_build_backend.tables import Floor, load_tables
@@ -61,19 +65,22 @@ def test_a_toolkit_that_is_one_folder_is_used_as_it_is_but_for_two_steps(tmp_pat
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text(f"#!/bin/sh\necho {name} $1\n")
         (home / name).chmod(0o755)
+    orders = {PYTHON: sys.executable, STEPS: str(_nvcc_steps.__file__)}
     for _ in range(2):  # as in a build folder that stays
         view = toolkit.apply_toolkit(Toolkit(str(home), "test"), tmp_path, tmp_path / "work")
         real = {path.name for path in view.iterdir() if path.name != "bin"}
         assert real == {"include", "targets", "version.json", "nvvm"}
         assert (view / "nvvm/libdevice/libdevice.10.bc").samefile(home / "nvvm/libdevice/libdevice.10.bc")
-        done = subprocess.run([view / "nvvm/bin/cicc", "-arch"], capture_output=True, text=True, check=True)
-        assert done.stdout == "nvvm/bin/cicc -arch\n", "itself, where there are no orders"
+        for env in ({}, orders):
+            command = [view / "nvvm/bin/cicc", "-arch"]
+            done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+            assert done.stdout == "nvvm/bin/cicc -arch\n", "itself, where nothing was ordered"
+        assert str(tmp_path) not in (view / "nvvm/bin/cicc").read_text(), "sccache looks at it"
         assert (view / "bin/nvcc").samefile(home / "bin/nvcc")
         ptx = tmp_path / "k.ptx"
         ptx.write_text(".target sm_80\n.visible .entry b()\n{\n}\n.visible .entry a()\n{\n}\n")
-        done = subprocess.run(
-            [view / "bin/fatbinary", f"--image3=kind=ptx,sm=80,file={ptx}"], capture_output=True, text=True, check=True
-        )
+        command = [view / "bin/fatbinary", f"--image3=kind=ptx,sm=80,file={ptx}"]
+        done = subprocess.run(command, env=orders, capture_output=True, text=True, check=True)
         assert done.stdout == f"bin/fatbinary --image3=kind=ptx,sm=80,file={ptx}\n"
         assert ptx.read_text() == ".target sm_80\n.visible .entry a()\n{\n}\n.visible .entry b()\n{\n}\n"
 
