@@ -30,8 +30,8 @@ _MAGIC, _HEADER = 0xBA55ED50, 16
 """Of a fat binary: the number that it starts with; its 4 bytes, a version and the header's length of 2 each, the rest's of 8."""
 _ENTRY = re.compile(r"(?:\.(?:visible|weak)\s+)?\.entry\s+([\w$]+)")
 _DECLARED = re.compile(r"([\w$]+)(?:\[\d*\])*(?:\s*=.*)?;$")
-_PATIENCE = 5.0
-"""Seconds in which the oldest front end has begun, if nvcc runs several at once."""
+_PATIENCE = 60.0
+"""Seconds in which the oldest front end has begun: nvcc starts it first, alone or beside the others."""
 
 
 def parsed(text: str) -> tuple[list[str], dict[str, list[str]], list[str]]:
@@ -297,7 +297,9 @@ def main(real: str, arguments: list[str]) -> None:
     if os.path.basename(real).startswith("cicc"):
         with suppress(ValueError, OSError, KeyError):
             if (status := compile_once(real, arguments)) is not None:
-                sys.exit(status if status >= 0 else 128 - status)
+                if status < 0:
+                    os.kill(os.getpid(), -status)  # as it ended itself, which nvcc reports
+                sys.exit(status)
     else:
         compact_files(arguments)
         threads = int(os.environ.get(THREADS) or 1)

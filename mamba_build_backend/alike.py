@@ -49,11 +49,12 @@ def once(plan: BuildPlan) -> dict[str, Any] | None:
     types = [re.escape(types) for item in plan.together for types in item.alike.once]
     if not types or len(merged) != 1:
         return None
-    later = [item.compute for item in plan.front_ends.value if set(item.codes) & set(merged[0].codes)]
-    later.remove(merged[0].compute)
+    first, *later = (item.compute for item in plan.front_ends.value if set(item.codes) & set(merged[0].codes))
+    if first != merged[0].compute:
+        return None  # nvcc runs them in this order
     return {
         "files": [f"{item.alike.name}*.cu" for item in plan.together],
-        "first": f"compute_{merged[0].compute}",
+        "first": f"compute_{first}",
         "later": [f"compute_{compute}" for compute in later],
         "lines": rf"^template void \w+<(?:[\d, ]+, )?(?:{'|'.join(types)})>\(.*\);",
     }

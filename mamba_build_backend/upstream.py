@@ -121,6 +121,7 @@ def _run(command: list[str | os.PathLike[str]], env: dict[str, str], tree: Path,
         )
     finally:
         progress.end()
+        emptied(shop.whole / "tmp")  # what nvcc's steps left for one another
 
 
 def _was_killed(log: Path, since: int) -> bool:

@@ -185,12 +185,10 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
 
 def _together(settings: Settings, alike: tuple[Alike, ...], flags: tuple[str, ...]) -> tuple[Together, ...]:
     """Files that are compiled in another division than upstream's."""
-    if not settings.repair:
-        return ()  # what stays on this machine may be edited there, and then one file is compiled again
-    if settings.arch == "native":
-        return tuple(Together(item, item.quick) for item in alike)
-    # The older compression makes nothing of it.
-    return tuple(Together(item, item.small) for item in alike) if SMALLEST in flags else ()
+    # What stays on this machine may be edited there, and then one file is compiled again. The older compression makes nothing of it.
+    if not settings.repair or SMALLEST not in flags:
+        return ()
+    return tuple(Together(item, item.quick if settings.arch == "native" else item.small) for item in alike)
 
 
 def _check_platform(facts: Facts, book: Notebook) -> None:

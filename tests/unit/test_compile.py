@@ -1,17 +1,20 @@
 """What stands in front of nvcc, g++, cicc and fatbinary."""
 
 import json
+import signal
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
+from support import ROOT
 
-from mamba_build_backend import _nvcc_steps
+from mamba_build_backend import _nvcc_steps, plan, recorded, settings, tables
 from mamba_build_backend._child import put_together
 from mamba_build_backend._compile import command
 from mamba_build_backend._nvcc_steps import compact, compact_files, compile_once, completed, framed
-from mamba_build_backend.alike import group
+from mamba_build_backend.alike import group, once
 from mamba_build_backend.plan import Together
 from mamba_build_backend.tables import Alike
 
@@ -299,3 +302,25 @@ def test_a_front_end_runs_as_it_is_where_nothing_is_to_be_had_from_the_first(
             # Its process is gone, and left nothing.
             (tmp_path / "k.module_id.once" / "process").write_text("999999999")
     assert front_ends("80", text, source)[0] in (None, "as it is")
+
+
+def test_a_front_end_that_is_killed_ends_as_killed(front_ends, tmp_path):
+    """As the build gives a compiler that the system has killed a second try."""
+    (tmp_path / "cicc").write_text("#!/bin/sh\nkill -KILL $$\n")
+    arguments = [
+        "--orig_src_file_name",
+        "k_joined.cu",
+        "-arch",
+        "compute_75",
+        "--module_id_file_name",
+        str(tmp_path / "k.id"),
+    ]
+    command = [sys.executable, _nvcc_steps.__file__, str(tmp_path / "cicc"), *arguments]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+
+
+def test_the_front_end_that_others_take_from_is_the_first_that_nvcc_runs():
+    _, machine = recorded.load(ROOT / "tests" / "facts" / "debian12-torch2.11-cuda13.0.json", {})
+    for arch, first in (("all", "compute_75"), ("7.5;9.0", "compute_75"), ("9.0;7.5", None), ("9.0", None)):
+        made = plan.decide(settings.load_settings({"arch": arch}, {}, {}), machine, tables.load_tables())
+        assert (once(made) or {"first": None})["first"] == first
