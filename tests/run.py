@@ -46,7 +46,13 @@ def main() -> int:
             [python, "-m", "mypy"],
             [python, "-m", "mypy", "--config-file", "tests/mypy.ini"],
             [python, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", site],
-            [python, "-m", "pytest", *(["-m", "unit", "-n", "auto"] if options.tier == "fast" else ["--no-skips"]), *rest],
+            [
+                python,
+                "-m",
+                "pytest",
+                *(["-m", "unit", "-n", "auto"] if options.tier == "fast" else ["--no-skips"]),
+                *rest,
+            ],
         ]
         for command in commands:
             print("+", *command, flush=True)
