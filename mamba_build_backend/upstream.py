@@ -116,12 +116,13 @@ def _orders(plan: BuildPlan, tools: Toolchain, shop: Workshop, *, alone: bool = 
 def _run(command: list[str | os.PathLike[str]], env: dict[str, str], tree: Path, shop: Workshop) -> int:
     progress = Progress(shop.echo, verbose=shop.verbose, environ=shop.environ)
     try:
-        return stream(
+        status = stream(
             command, env=env, cwd=tree, log=shop.log, echo=progress, beat=progress.beat, interval=progress.interval
         )
     finally:
         progress.end()
-        emptied(shop.whole / "tmp")  # what nvcc's steps left for one another
+    emptied(shop.whole / "tmp")  # what nvcc's steps left for one another
+    return status
 
 
 def _was_killed(log: Path, since: int) -> bool:

@@ -11,15 +11,15 @@ from .types import Choice, Notebook
 BASE_MEMORY = 700_000_000
 """Bytes of the build beside its compilers: setup.py with torch imported, the frontend, ninja."""
 COMPILE_MEMORY = 1_200_000_000
-"""Bytes that one nvcc may take per architecture that it works on at once. Seen at the peak with mamba-ssm 2.3.0 and nvcc 13.0, whose
-files are joined: 0.98 GB of ptxas, 0.88 GB of cicc; and g++ beside them."""
+"""Bytes that one nvcc may take per architecture that it works on at once. Seen at the peak with mamba-ssm 2.3.0 and nvcc 13.0:
+0.89 GB for the largest of the files that it is dealt out to, 0.98 GB before; and g++ beside it."""
 SPLIT_MEMORY = 1_000_000_000
-"""Bytes that it takes besides with --split-compile=4."""
+"""Bytes that it takes besides with --split-compile=4: that file, 1.74 GB in place of 0.89."""
 _MANY_CORES = 8
 """From so many on there may be fewer files left than cores: then a file's architectures are worked on side by side."""
 
 _SPLIT = 4
-"""Threads in which nvcc optimises a file. Two thirds of its time can be shared among them; more of them cost memory and gain little."""
+"""Threads in which nvcc optimises a file. Half of its time and more can be shared among them; more of them take more memory."""
 _SPLITS_SINCE = "12.4"
 """Its nvcc has --split-compile (--help, read); 11.8's has not, those between were not asked."""
 SMALLEST = "--compress-mode=size"

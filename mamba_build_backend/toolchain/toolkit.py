@@ -44,9 +44,7 @@ def apply_toolkit(toolkit: Toolkit, torch_site: Path, work: Path, *, dpkg: Path 
     view = emptied(work / "toolchain" / "cuda")
     home = Path(toolkit.home)
     if toolkit.layout == "home" and not toolkit.missing:
-        for entry in (*home.iterdir(), *(home / "bin").iterdir()):
-            if entry != home / "bin":
-                _link(entry, view / entry.relative_to(home))
+        _link_entries(home, view)
     else:
         _gather(toolkit, torch_site, view, dpkg)
     _put_before(view / "bin" / "fatbinary")
@@ -74,10 +72,15 @@ def _put_before_cicc(nvvm: Path) -> None:
     if nvvm.is_symlink() and (nvvm / "bin" / "cicc").is_file():
         home = nvvm.resolve()
         nvvm.unlink()
-        for entry in (*home.iterdir(), *(home / "bin").iterdir()):
-            if entry != home / "bin":
-                _link(entry, nvvm / entry.relative_to(home))
+        _link_entries(home, nvvm)
         _put_before(nvvm / "bin" / "cicc")
+
+
+def _link_entries(home: Path, view: Path) -> None:
+    """Links to what is in a folder, and in its ``bin``, which becomes a real one."""
+    for entry in (*home.iterdir(), *(home / "bin").iterdir()):
+        if entry != home / "bin":
+            _link(entry, view / entry.relative_to(home))
 
 
 def _gather(toolkit: Toolkit, torch_site: Path, view: Path, dpkg: Path) -> None:
