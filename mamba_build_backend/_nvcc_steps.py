@@ -1,7 +1,7 @@
 """Stands in front of two of nvcc's steps: cicc, which makes PTX, and fatbinary, which compresses all that is made of it.
 
-cicc: the PTX of the oldest front end serves the later ones where a type has nothing of theirs. fatbinary: kernels of PTX in an order
-that compresses well, several images at once.
+cicc: where the PTX for one architecture can be written from that for another, it is. fatbinary: PTX in words that compress well,
+several images at once.
 
 Started as ``python _nvcc_steps.py PROGRAM ARGUMENT…`` by scripts that bear their names; standard library only.
 """
@@ -29,9 +29,31 @@ THREADS = "_MAMBA_BACKEND_THREADS"
 _MAGIC, _HEADER = 0xBA55ED50, 16
 """Of a fat binary: the number that it starts with; its 4 bytes, a version and the header's length of 2 each, the rest's of 8."""
 _ENTRY = re.compile(r"(?:\.(?:visible|weak)\s+)?\.entry\s+([\w$]+)")
-_DECLARED = re.compile(r"([\w$]+)(?:\[\d*\])*(?:\s*=.*)?;$")
+_REGISTER = re.compile(r"%((?:p|rs?|rd|fd?)(?=[\d<]))")
+_UNMARKED = re.compile(r"(?<![%\w$.])((?:p|rs?|rd|fd?)\d+)\b")
+"""Registers as cicc names them, and other things that have such a name."""
 _PATIENCE = 60.0
-"""Seconds in which the oldest front end has begun: nvcc starts it first, alone or beside the others."""
+"""Seconds in which the front end that others are written from has begun: nvcc starts it first, alone or beside the others."""
+_TARGET = re.compile(r"^\.target sm_\d+$", re.MULTILINE)
+_OPCODE = re.compile(r"(?:^|;)[ \t{]*(?:@!?%?\w+[ \t]+)?([a-z][\w.:]*)", re.MULTILINE)
+_ROUND = re.compile(r"^[ \t]*\{?[ \t]*cvt\.rn\.bf16\.f32[ \t]+(%rs\d+), (%f\d+);[ \t]*\}?$", re.MULTILINE)
+_ROUNDED = r"""{
+.reg .pred %no_number;
+.reg .b32 %bits, %even;
+mov.b32 %bits, \2;
+bfe.u32 %even, %bits, 16, 1;
+add.u32 %even, %even, 32767;
+add.u32 %bits, %bits, %even;
+shr.u32 %bits, %bits, 16;
+setp.nan.f32 %no_number, \2, \2;
+selp.b32 %bits, 32704, %bits, %no_number;
+cvt.u16.u32 \1, %bits;
+}"""
+_TURING = re.compile(
+    "(?:abs|add|and|atom|bar|bfe|bfi|bra|cos|cvt|cvta|div|ex2|fma|ld|lg2|mad|max|min|mov|mul|neg|not|or|prmt|rcp|rem|ret|rsqrt"
+    r"|selp|setp|shf|shfl|shl|shr|sin|sqrt|st|sub|xor)(?:\.(?!(?:NaN|b128|bf16|bf16x2|noftz|relu|tf32|xorsign)\b)\w+)*"
+)
+"""Instructions of Turing and before, without the words that make later ones of them (PTX ISA, "Target ISA Notes")."""
 
 
 def parsed(text: str) -> tuple[list[str], dict[str, list[str]], list[str]]:
@@ -73,20 +95,22 @@ def compact(text: str) -> str:
     nvcc's compression looks back about 8 MB. Of a template for several types, the kernels for one type come after all those for
     another, 10 MB and more away; by name, what is alike is neighbours. selective_scan_bwd_{bf16,fp16}_complex.cu: 2.34 MB
     instead of 3.51 (nvcc 13.0). What their order is, is of no meaning (PTX ISA, "Kernel and Function Directives"). Names that hold
-    in one kernel alone, and tell which it is, are cut, and comments and indentation go: another tenth.
+    in one kernel alone, and tell which it is, are cut, and comments, indentation and what else is no word go: another tenth.
 
-    >>> compact(".target sm_80\n.visible .entry b()\n{\n}\n\n.visible .entry a()\n{\n\tret; // it\n}\n")
-    '.target sm_80\n.visible .entry a()\n{\nret;\n}\n.visible .entry b()\n{\n}\n'
+    >>> compact(".target sm_80\n.visible .entry b()\n{\n}\n\n.visible .entry a()\n{\n\tmov.u32 %r1, 1; // it\n}\n")
+    '.target sm_80\n.visible .entry a()\n{\nmov.u32 r1,1;\n}\n.visible .entry b()\n{\n}\n'
     """
     try:
         head, blocks, rest = parsed(text)
     except ValueError:
         return text
     parts = [_bare(head)]
+    taken = any(re.search(rf"%{name}\b", text) for name in set(_UNMARKED.findall(text)))
     for name in sorted(blocks):
         kernel = _bare(blocks[name]).replace(f"{name}_param_", "param_")
-        # Labels and what is local are known in their kernel alone.
-        parts.append(re.sub(r"(\$L__BB|\b__local_depot)\d+", r"\1", kernel))
+        # Labels, registers and what is local are known in their kernel alone.
+        kernel = re.sub(r"(\$L__BB|\b__local_depot)\d+", r"\1", kernel)
+        parts.append(kernel if taken else _REGISTER.sub(r"\1", kernel))
     return "".join([*parts, _bare(rest)])
 
 
@@ -96,101 +120,68 @@ def _bare(lines: list[str]) -> str:
         if '"' in line:
             kept.append(line)
         elif words := line.partition("//")[0].split():
-            kept.append(" ".join(words) + "\n")
+            kept.append(" ".join(words).replace(", ", ",") + "\n")
     return "".join(kept)
 
 
-def completed(later: str, first: str) -> str:
-    """``later``, a module that lacks kernels, with those that it lacks from ``first``, which has all of them, for an older target.
+def lowered(ptx: str, arch: str) -> str:
+    r"""The module of PTX for an older architecture, ``75``, say: what it lacks is written in instructions that it has.
 
-    Raises ValueError where they do not go together.
+    Raises ValueError where that is more than the rounding to bfloat16. Which is here as torch rounds where there is no instruction
+    for it: to nearest even, and one NaN for all (c10/util/BFloat16.h, round_to_nearest_even).
+
+    >>> lowered(".target sm_80\nmov.u32 %r1, 1;\n", "75")
+    '.target sm_75\nmov.u32 %r1, 1;\n'
     """
-    head, blocks, rest = parsed(later)
-    older, everything, _ = parsed(first)
-    if not blocks.keys() < everything.keys():
-        raise ValueError("not the same kernels")
-    versions = [[line for line in lines if line.startswith((".version", ".address_size"))] for lines in (head, older)]
-    if versions[0] != versions[1]:
-        raise ValueError("two versions of PTX")
-    declared = {_name(line) for line in _declarations(head)}
-    lacking = [line for line in _declarations(older) if line not in head]
-    if any(_name(line) in declared for line in lacking):
-        raise ValueError("one name for two things")
-    return "".join(
-        [
-            *head,
-            *lacking,
-            *(line for lines in blocks.values() for line in lines),
-            *(line for name, lines in everything.items() if name not in blocks for line in lines),
-            *rest,
-        ]
-    )
+    text, targets = _TARGET.subn(f".target sm_{arch}", ptx)
+    text = _ROUND.sub(_ROUNDED, text)
+    if targets != 1:
+        raise ValueError("no module as it is known")
+    later = [opcode for opcode in set(_OPCODE.findall(text)) if not _TURING.fullmatch(opcode)]
+    if later:
+        raise ValueError(f"not of Turing, or not known: {later}")
+    return text
 
 
-def _declarations(head: list[str]) -> list[str]:
-    about = (".version", ".target", ".address_size", "//")
-    return [line for line in head if line.strip() and not line.lstrip().startswith(about)]
+def lower(real: str, arguments: list[str]) -> int | None:
+    """cicc, where one front end's PTX is written from that of another; its exit status, or None where it has to run as it is.
 
-
-def _name(line: str) -> str:
-    found = _DECLARED.search(line.rstrip())
-    if not found:
-        raise ValueError("a declaration of another kind")
-    return found[1]
-
-
-def compile_once(real: str, arguments: list[str]) -> int | None:
-    """cicc, where a later front end is spared what the oldest has done; its exit status, or None where it has to run as it is.
-
-    ``orders["once"]`` has ``files``, patterns of their names; ``first`` and ``later``, the front ends; ``lines``, a pattern of the
-    lines that ask for what is compiled once. Each front end of a file is a process, and nvcc tells all of them one name, of a file for
-    the module's number: beside it lies what the first one made.
+    ``orders["lowered"]`` has ``files``, patterns of their names; ``source``, the front end that runs; ``targets``, those that are
+    written from it. Each front end of a file is a process, and nvcc tells all of them one name, of a file for the module's number:
+    beside it lies what the one has made.
     """
-    once = _orders().get("once") or {}
+    order = _orders().get("lowered") or {}
     given = dict(zip(arguments, arguments[1:]))
-    source = os.path.basename(given.get("--orig_src_file_name", "").strip('"'))
-    if not once or not any(fnmatch.fnmatch(source, pattern) for pattern in once["files"]):
+    name = os.path.basename(given.get("--orig_src_file_name", "").strip('"'))
+    if not order or not any(fnmatch.fnmatch(name, pattern) for pattern in order["files"]):
         return None
-    arch, shared = given.get("-arch"), f"{given['--module_id_file_name']}.once"
-    if arch == once["first"]:
+    arch, shared = given.get("-arch"), f"{given['--module_id_file_name']}.shared"
+    if arch == order["source"]:
         os.makedirs(shared, exist_ok=True)
         _write(os.path.join(shared, "process"), str(os.getpid()))
         status = subprocess.run([real, *arguments], check=False).returncode
         if status == 0:
-            for option, name in (("-o", "ptx"), ("--stub_file_name", "stub")):
-                shutil.copyfile(given[option], os.path.join(shared, name))
+            for option, kept in (("-o", "ptx"), ("--stub_file_name", "stub")):
+                shutil.copyfile(given[option], os.path.join(shared, kept))
             _write(os.path.join(shared, "stub.name"), os.path.basename(given["--stub_file_name"]))
             _write(os.path.join(shared, "done"), "")
         return status
-    return _complete(real, arguments, given, once, shared) if arch in once["later"] else None
-
-
-def _complete(real: str, arguments: list[str], given: dict[str, str], once: dict[str, Any], shared: str) -> int | None:
-    """A later front end: compile the rest, and take from the first what it has."""
-    (preprocessed,) = (word for word in arguments if word.endswith(".ii"))
-    with open(preprocessed, encoding="utf-8") as file:
-        text = file.read()
-    cut, count = re.subn(once["lines"], "", text, flags=re.MULTILINE)
-    if not count or not _wait(os.path.join(shared, "process"), until=time.monotonic() + _PATIENCE):
+    if (
+        arch is None
+        or arch not in order["targets"]
+        or not _wait(os.path.join(shared, "process"), until=time.monotonic() + _PATIENCE)
+    ):
         return None
-    with tempfile.TemporaryDirectory(dir=os.path.dirname(shared)) as folder:
-        less = {"-o": "ptx", "--stub_file_name": "stub", "--gen_c_file_name": "c", "--gen_device_file_name": "gpu"}
-        changed = {given[option]: os.path.join(folder, name) for option, name in less.items() if option in given}
-        changed[preprocessed] = os.path.join(folder, os.path.basename(preprocessed))
-        _write(changed[preprocessed], cut)
-        command = [real, *(changed.get(word, word) for word in arguments)]
-        if subprocess.run(command, check=False, capture_output=True).returncode != 0:
-            return None
-        with open(os.path.join(shared, "process"), encoding="utf-8") as file:
-            process = int(file.read())
-        if not _wait(os.path.join(shared, "done"), process=process):
-            return None
-        module = completed(_read(changed[given["-o"]]), _read(os.path.join(shared, "ptx")))
-        # The host's part of it names all kernels, and its own file.
-        stub = _read(os.path.join(shared, "stub"))
-        stub = stub.replace(_read(os.path.join(shared, "stub.name")), os.path.basename(given["--stub_file_name"]))
-        _write(given["-o"], module)
-        _write(given["--stub_file_name"], stub)
+    with open(os.path.join(shared, "process"), encoding="utf-8") as file:
+        process = int(file.read())
+    if not _wait(os.path.join(shared, "done"), process=process):
+        return None
+    module = lowered(_read(os.path.join(shared, "ptx")), arch.removeprefix("compute_"))
+    # The host's part of it names all kernels, and its own file.
+    stub = _read(os.path.join(shared, "stub"))
+    stub = stub.replace(_read(os.path.join(shared, "stub.name")), os.path.basename(given["--stub_file_name"]))
+    _write(given["-o"], module)
+    _write(given["--stub_file_name"], stub)
     return 0
 
 
@@ -296,7 +287,7 @@ def main(real: str, arguments: list[str]) -> None:
     """Do it, or become ``real``."""
     if os.path.basename(real).startswith("cicc"):
         with suppress(ValueError, OSError, KeyError):
-            if (status := compile_once(real, arguments)) is not None:
+            if (status := lower(real, arguments)) is not None:
                 if status < 0:
                     os.kill(os.getpid(), -status)  # as it ended itself, which nvcc reports
                 sys.exit(status)

@@ -298,7 +298,7 @@ def _announce(job: Job, echo: Echo) -> None:
         f"compiling {plan.title} for torch {torch.version}, CUDA {toolkit.version}, "
         f"g++ {compiler.version}, GPUs {codes}, {plan.jobs.value} jobs; glibc at most {plan.floor.glibc}"
     )
-    if saved := native_share(plan.front_ends.value):
+    if saved := native_share(plan.front_ends.value, plan.one_pass):
         where = "" if job.facts.gpus else ", on a machine that has it"
         echo(f"-C arch=native compiles for one GPU alone{where}: about {saved:.0%} of this time")
 

@@ -90,13 +90,12 @@ def _orders(plan: BuildPlan, tools: Toolchain, shop: Workshop, *, alone: bool = 
     """Variables for what stands in front of the compilers."""
     # The folder may be known by a short name of its own (storage.py); what asks where it is gets the real one.
     works = list(dict.fromkeys((str(shop.whole), os.path.realpath(shop.whole))))
-    one_pass = {"files": plan.one_pass.files, "flags": plan.one_pass.flags()}
+    single = plan.one_pass
     orders = {
         "works": works,
         "seed": tools.seed,
-        "one_pass": one_pass,
-        # sccache runs nvcc's steps by itself, each in a folder of its own.
-        "once": None if tools.launcher and tools.launcher.folder_name else alike.once(plan),
+        "one_pass": {"files": single.files, "flags": single.flags()},
+        "lowered": single.orders(),
         "alone": alone,
         "cache": tools.launcher.command if tools.launcher else (),
         "name": tools.launcher.folder_name if tools.launcher else "",

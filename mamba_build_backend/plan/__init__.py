@@ -25,7 +25,7 @@ from .remedies import dotted_python
 from .sysroot import decide_effective_floor, decide_floor, decide_sysroot, is_portable
 from .toolkit import decide_toolkit
 from .torch import decide_pins, decide_torch
-from .types import Abi, BuildPlan, Choice, Notebook, OnePass, Rejected, Together, TorchTarget
+from .types import Abi, BuildPlan, Choice, Notebook, OnePass, Rejected, TorchTarget
 from .upstream import (
     check_upstream,
     decide_partner,
@@ -35,7 +35,7 @@ from .upstream import (
     newest_with_partner,
 )
 
-__all__ = ["NO_PLACE", "BuildPlan", "Choice", "Rejected", "Together", "TorchTarget", "decide", "decide_together"]
+__all__ = ["NO_PLACE", "BuildPlan", "Choice", "Rejected", "TorchTarget", "decide", "decide_together"]
 
 T = TypeVar("T")
 ARCHITECTURES = ("x86_64", "aarch64")
@@ -134,7 +134,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         front_ends, single = replace(front_ends, value=apart(front_ends.value)), OnePass()
     check_gpus(settings, facts, tables, cuda, toolkit.value, target, front_ends.value, book)
     jobs, threads = decide_jobs(settings, facts, front_ends.value, book)
-    split = decide_split(settings, facts, jobs.value * threads, cuda)
+    split = decide_split(settings, facts, jobs.value, threads, cuda)
     if compiler_cache.value and compiler_cache.value.name == "sccache":
         threads = split = 1  # it runs nvcc's steps itself
     flags = nvcc_flags(settings, tables, cuda, front_ends.value, threads, split)
@@ -183,12 +183,9 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     )
 
 
-def _together(settings: Settings, alike: tuple[Alike, ...], flags: tuple[str, ...]) -> tuple[Together, ...]:
-    """Files that are compiled in another division than upstream's."""
+def _together(settings: Settings, alike: tuple[Alike, ...], flags: tuple[str, ...]) -> tuple[Alike, ...]:
     # What stays on this machine may be edited there, and then one file is compiled again. The older compression makes nothing of it.
-    if not settings.repair or SMALLEST not in flags:
-        return ()
-    return tuple(Together(item, item.quick if settings.arch == "native" else item.small) for item in alike)
+    return alike if settings.repair and SMALLEST in flags else ()
 
 
 def _check_platform(facts: Facts, book: Notebook) -> None:

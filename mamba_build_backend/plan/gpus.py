@@ -12,7 +12,7 @@ from ..tables import Cuda, FrontEnd, Tables, UpstreamRow, admits, is_newer
 from .remedies import torch_for
 from .types import Choice, Notebook, OnePass, TorchTarget
 
-TURING = 75
+TURING, AMPERE, HOPPER = 75, 80, 90
 OLDEST = 60
 """Pascal: the first GPUs with the float16 arithmetic and the atomics that the kernels use."""
 
@@ -118,20 +118,24 @@ def _own(archs: Sequence[str], known: set[str], cuda: str, book: Notebook) -> tu
 
 
 def one_pass(files: tuple[str, ...], front_ends: tuple[FrontEnd, ...]) -> OnePass:
-    """For files of which every front end from compute_75 on makes the same: one pass of the oldest for all of them.
+    """For files that have nothing of GPUs after Ampere: the oldest front end from compute_80 on serves all later ones.
 
-    Older ones stay apart: with those of CUDA 12 and before it was not tried, and compute_60 on a later GPU selects Pascal's
-    scheduling of threads (Volta tuning guide).
+    What it makes is written in Turing's instructions, too, rather than compiled a second time. Older ones stay apart: with those of
+    CUDA 12 and before it was not tried, and compute_60 on a later GPU selects Pascal's scheduling of threads (Volta tuning guide).
     """
-    kept = [item for item in front_ends if not item.compute.isdigit() or int(item.compute) < TURING]
-    merged = [item for item in front_ends if item not in kept]
-    if not files or len(merged) < 2:
+    numbers = {item: int(item.compute) for item in front_ends if item.compute.isdigit()}
+    merged = sorted((item for item in numbers if numbers[item] >= AMPERE), key=lambda item: numbers[item])
+    turing = [item for item in numbers if TURING <= numbers[item] < AMPERE]
+    first, later = (merged[0], merged[1:]) if merged else (None, [])
+    lowered = tuple(item.compute for item in turing) if first and numbers[first] < HOPPER else ()
+    if not files or not first or not (later or lowered):
         return OnePass()
-    oldest = min(merged, key=lambda item: int(item.compute))
     codes = dict.fromkeys(code for item in merged for code in item.codes)
     # PTX last, as in the table.
     ordered = (*(code for code in codes if code != "PTX"), *(code for code in codes if code == "PTX"))
-    return OnePass(files, (*kept, FrontEnd(oldest.compute, ordered)))
+    # nvcc runs them in the order in which it is told of them: what others are written from comes first.
+    others = [item for item in front_ends if item not in merged]
+    return OnePass(files, (FrontEnd(first.compute, ordered), *others), lowered)
 
 
 def _listed(codes: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ from .._compat import version
 from ..facts import Facts
 from ..settings import Settings
 from ..tables import FrontEnd, Tables
-from .types import Choice, Notebook
+from .types import Choice, Notebook, OnePass
 
 BASE_MEMORY = 700_000_000
 """Bytes of the build beside its compilers: setup.py with torch imported, the frontend, ninja."""
@@ -19,7 +19,8 @@ _MANY_CORES = 8
 """From so many on there may be fewer files left than cores: then a file's architectures are worked on side by side."""
 
 _SPLIT = 4
-"""Threads in which nvcc optimises a file. Half of its time and more can be shared among them; more of them take more memory."""
+"""Threads in which nvcc optimises a file, for one architecture: several give the cores enough to do, and splitting takes a tenth more
+CPU. Half of the time and more can be shared; more threads take more memory."""
 _SPLITS_SINCE = "12.4"
 """Its nvcc has --split-compile (--help, read); 11.8's has not, those between were not asked."""
 SMALLEST = "--compress-mode=size"
@@ -32,13 +33,18 @@ _HOST, _FRONT_END, _CODE = 12.0, 81.0, 27.5
 and the assembler's for one architecture. Measured: sm_90 alone 110, four architectures from one front end 204."""
 
 
-def native_share(front_ends: tuple[FrontEnd, ...]) -> float | None:
+def native_share(front_ends: tuple[FrontEnd, ...], one_pass: OnePass) -> float | None:
     """The part of the time that a build for one architecture takes; None where this is one."""
-    codes = sum(code != "PTX" for item in front_ends for code in item.codes)
+    codes = _codes(front_ends)
     if codes < 2:
         return None
-    whole = _HOST + _FRONT_END * len(front_ends) + _CODE * codes
+    passes = len(one_pass.front_ends) - len(one_pass.lowered) if one_pass.files else len(front_ends)
+    whole = _HOST + _FRONT_END * passes + _CODE * codes
     return (_HOST + _FRONT_END + _CODE) / whole
+
+
+def _codes(front_ends: tuple[FrontEnd, ...]) -> int:
+    return sum(code != "PTX" for item in front_ends for code in item.codes)
 
 
 def decide_jobs(
@@ -47,13 +53,12 @@ def decide_jobs(
     """Parallel compiles, and nvcc's threads in each: as many as there are cores, and never more than the memory holds."""
     machine = facts.machine
     cores = settings.jobs or machine.cores
-    passes = sum(len(item.codes) for item in front_ends) or 1
-    threads = min(passes, cores // 4) if cores >= _MANY_CORES else 1
-    # Most of a file's time is its front end, which no thread of another architecture shares.
-    wanted = settings.jobs or min(cores, 2 * cores // threads)
+    wanted = cores
+    threads = min(_codes(front_ends) or 1, cores // 3) if cores >= _MANY_CORES else 1
     budget = _budget(settings, facts)
     room = max(1, (budget - BASE_MEMORY) // COMPILE_MEMORY) if budget else wanted * threads
-    threads = min(threads, room)
+    # Half of a file's time is its front end, which no thread of an architecture shares: files first.
+    threads = max(1, min(threads, room // (cores // 2 or 1)))
     fit = room // threads
     if fit < wanted:
         why = f"{budget / 1e9:.1f} GB of memory at {COMPILE_MEMORY / 1e9:g} GB each"
@@ -68,17 +73,17 @@ def decide_jobs(
     why = f"{machine.cores} cores"
     if machine.cores_limit:
         why = f"{machine.cores} of {machine.cores_total} cores, by {machine.cores_limit}"
-    if wanted < machine.cores:
+    if threads > 1:
         why += f", {threads} architectures at once"
     return Choice(wanted, why), threads
 
 
-def decide_split(settings: Settings, facts: Facts, compilers: int, cuda: str) -> int:
-    """Threads of nvcc's optimiser on one file, where so many ``compilers`` may run at once.
+def decide_split(settings: Settings, facts: Facts, compilers: int, threads: int, cuda: str) -> int:
+    """Threads of nvcc's optimiser on one file, where so many ``compilers`` may run at once, and each on so many architectures.
 
     The kernels are the same with any number, their order in the file is not.
     """
-    if not cuda or version.Version(cuda) < version.Version(_SPLITS_SINCE) or compilers < _MANY_CORES:
+    if not cuda or version.Version(cuda) < version.Version(_SPLITS_SINCE) or compilers < _MANY_CORES or threads > 1:
         return 1
     budget, needed = _budget(settings, facts), BASE_MEMORY + compilers * (COMPILE_MEMORY + SPLIT_MEMORY)
     return _SPLIT if not budget or needed <= budget else 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Generic, Optional, TypeVar
+from typing import Any, Generic, Optional, TypeVar
 
 from ..errors import PlanError, Problem
 from ..facts import Compiler, CompilerCache, Sysroot, Toolkit, Torch
@@ -72,18 +72,19 @@ class OnePass:
 
     files: tuple[str, ...] = ()
     front_ends: tuple[FrontEnd, ...] = ()
+    lowered: tuple[str, ...] = ()
+    """Virtual architectures whose PTX is written from that of the first front end, in place of a pass."""
 
     def flags(self) -> list[str]:
         """The options for nvcc that select the architectures of these files."""
         return [flag for item in self.front_ends for flag in item.flags()]
 
-
-@dataclass(frozen=True)
-class Together:
-    """Files that are alike, and which of their template's first arguments get a file of their own; the rest is in the first one."""
-
-    alike: Alike
-    parts: tuple[tuple[str, ...], ...]
+    def orders(self) -> dict[str, Any] | None:
+        """What is written from what, as ``_nvcc_steps.lower`` reads it."""
+        if not self.lowered:
+            return None
+        targets = [f"compute_{compute}" for compute in self.lowered]
+        return {"files": self.files, "source": f"compute_{self.front_ends[0].compute}", "targets": targets}
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,8 @@ class BuildPlan:
     nvcc_flags: tuple[str, ...]
     """The options that the build hands to nvcc in place of upstream's."""
     one_pass: OnePass
-    together: tuple[Together, ...]
+    together: tuple[Alike, ...]
+    """Files that are compiled in another division than upstream's."""
     compiler_cache: Choice[CompilerCache | None]
     pins: Choice[tuple[str, ...]]
     """Requirements that the wheel's metadata make narrower than upstream's."""

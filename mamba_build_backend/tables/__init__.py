@@ -212,9 +212,7 @@ def _alike(row: Mapping[str, Any]) -> Alike:
         template=row["template"],
         parameters=row["parameters"],
         types=tuple(row["types"]),
-        once=tuple(row["once"]),
-        small=tuple(tuple(part) for part in row["small"]),
-        quick=tuple(tuple(part) for part in row["quick"]),
+        parts=tuple(tuple(part) for part in row["parts"]),
     )
 
 

@@ -124,12 +124,8 @@ class Alike:
     parameters: str
     types: tuple[str, ...]
     """The template's last arguments, as the files have them."""
-    once: tuple[str, ...] = ()
-    """Those of the types for which nvcc's front ends from compute_75 on come to the same."""
-    small: tuple[tuple[str, ...], ...] = ()
-    """The template's first arguments, a tuple for each further file, for a small wheel."""
-    quick: tuple[tuple[str, ...], ...] = ()
-    """The same for a build that is soon done, where there are cores for it."""
+    parts: tuple[tuple[str, ...], ...] = ()
+    """The template's first arguments, a tuple for each further file; the rest of them is in the first."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +151,7 @@ class UpstreamRow:
     """Requirements that upstream makes of everybody by mistake."""
     avoid: tuple[BadArch, ...] = ()
     one_pass: tuple[str, ...] = ()
-    """Patterns of file names: for these files nvcc's front ends from compute_75 on come to the same, so one is enough."""
+    """Patterns of file names: these have nothing of GPUs after Ampere, so that one pass of nvcc's front end is enough."""
     alike: tuple[Alike, ...] = ()
     """Files whose kernels are so much alike that they are compressed to far less together."""
     cuda_min: str = ""

@@ -1,11 +1,15 @@
 """What stands in front of nvcc, g++, cicc and fatbinary."""
 
 import json
+import math
+import random
 import signal
+import struct
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from fractions import Fraction
 
 import pytest
 from support import ROOT
@@ -13,9 +17,8 @@ from support import ROOT
 from mamba_build_backend import _nvcc_steps, plan, recorded, settings, tables
 from mamba_build_backend._child import put_together
 from mamba_build_backend._compile import command
-from mamba_build_backend._nvcc_steps import compact, compact_files, compile_once, completed, framed
-from mamba_build_backend.alike import group, once
-from mamba_build_backend.plan import Together
+from mamba_build_backend._nvcc_steps import compact, compact_files, framed, lower, lowered
+from mamba_build_backend.alike import group
 from mamba_build_backend.tables import Alike
 
 ORDERS = {
@@ -80,12 +83,12 @@ def test_with_a_name_for_the_build_folder_the_source_is_a_copy():
     ]  # fmt: skip
 
 
-ALIKE = Alike("ab", ("a.cu", "b.cu"), "k.cuh", "launch", "P &p", ("half", "float"), small=(("4, 2", "8, 2")))
+ALIKE = Alike("ab", ("a.cu", "b.cu"), "k.cuh", "launch", "P &p", ("half", "float"), parts=(("4, 2", "8, 2"),))
 HEADER = "template<int a, int b, typename T> void launch(P &p);\n launch<1, 2, T>(p); launch<4, 2, T>(p); launch<8, 2, T>(p);"
 
 
 def test_files_that_are_alike_are_dealt_out_in_another_way(tmp_path):
-    groups = [group(Together(ALIKE, (("4, 2", "8, 2"),)))]
+    groups = [group(ALIKE)]
     sources = [f"{tmp_path}/z.cpp", f"{tmp_path}/a.cu", f"{tmp_path}/b.cu", f"{tmp_path}/c.cu"]
     (tmp_path / "k.cuh").write_text(HEADER)
     # A file that is missing, or elsewhere: none is touched.
@@ -117,7 +120,7 @@ def test_files_that_are_alike_are_dealt_out_in_another_way(tmp_path):
 def test_files_whose_header_is_another_one_only_become_one(tmp_path, header):
     if header is not None:
         (tmp_path / "k.cuh").write_text(header)
-    groups = [group(Together(ALIKE, (("4, 2", "8, 2"),)))]
+    groups = [group(ALIKE)]
     assert put_together([f"{tmp_path}/b.cu", f"{tmp_path}/a.cu"], groups) == [f"{tmp_path}/ab.cu"]
     assert (tmp_path / "ab.cu").read_text() == '#include "a.cu"\n#include "b.cu"\n'
 
@@ -185,142 +188,259 @@ def test_a_fat_binary_gets_the_frame_of_another():
             framed(other, bytes(8))
 
 
-FULL = (
-    ".version 9.0\n.target sm_75\n.extern .shared .b8 s[];\n.global .u32 g = 1;\n"
-    + ENTRY.format("k_half")
-    + ENTRY.format("k_bf16")
+KERNEL = """\
+//
+.version 9.0
+.target sm_80
+.address_size 64
+	// .globl	k_bf16
+.visible .entry k_bf16(
+	.param .u64 k_bf16_param_0
 )
-LESS = ".version 9.0\n.target sm_80\n.extern .shared .b8 s[];\n" + ENTRY.format("k_bf16").replace("ret", "trap")
+{
+	.reg .b16 	%rs<3>;
+	mov.u32 	%r1, %tid.x;
+	@%p1 bra 	$L__BB0_2;
+	// begin inline asm
+	{  cvt.rn.bf16.f32 %rs1, %f1;}
+
+	// end inline asm
+	// begin inline asm
+	{  .reg .f32 r0;  .reg .pred p;  shfl.sync.down.b32 r0|p, %f1, 1, 31, -1;  @p add.f32 r0, r0, %f1;  mov.f32 %f2, r0;}
+	// end inline asm
+	{  .reg .u32 low, high;  mov.b64 {low, high}, %rd1;  mov.b64 %rd2, {high, low};}
+	st.shared.v4.u16 	[%r450], {%rs1, %rs1, %rs1, %rs1};
+$L__BB0_2:
+	ret;
+}
+"""
 
 
-def test_kernels_that_are_left_out_come_from_the_module_for_an_older_target():
-    text = completed(LESS, FULL)
-    assert text.splitlines()[:4] == [".version 9.0", ".target sm_80", ".extern .shared .b8 s[];", ".global .u32 g = 1;"]
-    assert (
-        text.count(".entry k_bf16(") == text.count(".entry k_half(") == text.count("trap;") == text.count("ret;") == 1
-    )
+def test_ptx_is_written_in_the_instructions_of_an_older_gpu():
+    text = lowered(KERNEL, "75")
+    assert "\n.target sm_75\n" in text
+    block = text[text.index("{\n.reg .pred") : text.index("\n\n\t// end")]
+    assert block.splitlines()[3:] == [
+        "mov.b32 %bits, %f1;",
+        "bfe.u32 %even, %bits, 16, 1;",
+        "add.u32 %even, %even, 32767;",
+        "add.u32 %bits, %bits, %even;",
+        "shr.u32 %bits, %bits, 16;",
+        "setp.nan.f32 %no_number, %f1, %f1;",
+        "selp.b32 %bits, 32704, %bits, %no_number;",
+        "cvt.u16.u32 %rs1, %bits;",
+        "}",
+    ]
+    rest = text.replace(block, "\t{  cvt.rn.bf16.f32 %rs1, %f1;}")
+    assert rest == KERNEL.replace("sm_80", "sm_75")
+    # As nvcc may write it without the braces.
+    assert lowered(KERNEL.replace("{  cvt", "cvt").replace("%f1;}\n\n", "%f1;\n\n"), "75") == text
+
+
+def bits(number: float) -> int:
+    return struct.unpack("<I", struct.pack("<f", number))[0]
+
+
+def number(word: int) -> float:
+    return struct.unpack("<f", struct.pack("<I", word))[0]
+
+
+def run(block: str, word: int) -> int:
+    """What these instructions make of the bits of a float32 (PTX ISA)."""
+    known: dict[str, int] = {"%f1": word}
+    for line in block.splitlines():
+        opcode, _, rest = line.rstrip(";").partition(" ")
+        if opcode.startswith((".", "{", "}")):
+            continue
+        to, *words = rest.split(", ")
+        given = [known[word] if word.startswith("%") else int(word) for word in words]
+        known[to] = {
+            "mov.b32": lambda a: a,
+            "bfe.u32": lambda a, start, length: (a >> start) & ((1 << length) - 1),
+            "add.u32": lambda a, b: (a + b) & 0xFFFFFFFF,
+            "shr.u32": lambda a, b: a >> b,
+            "setp.nan.f32": lambda a, b: int(math.isnan(number(a)) or math.isnan(number(b))),
+            "selp.b32": lambda a, b, chosen: a if chosen else b,
+            "cvt.u16.u32": lambda a: a & 0xFFFF,
+        }[opcode](*given)
+    return known["%rs1"]
+
+
+def test_bfloat16_is_rounded_to_the_nearest_and_where_two_are_as_near_to_the_even():
+    text = lowered(KERNEL, "75")
+    block = text[text.index("{\n.reg .pred") : text.index("\n\n\t// end")]
+    words = [random.Random(1).getrandbits(32) for _ in range(20_000)]
+    words += [
+        high << 16 | low
+        for high in (0, 1, 0x7F, 0x80, 0x3F80, 0x7F7F, 0x8000, 0xFF7F)
+        for low in (0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF)
+    ]
+    words += [0x7F800000, 0xFF800000, bits(0.1), bits(-1e-42)]
+    for word in words:
+        value, made = number(word), run(block, word)
+        if math.isnan(value):
+            assert made == 0x7FC0
+            continue
+        down, up = word >> 16, (word >> 16) + 1
+        if word & 0xFFFF == 0:
+            assert made == down
+            continue
+        # What comes after the largest is as far away as if there were no infinity.
+        far = [abs(Fraction(value) - Fraction(exact(choice))) for choice in (down, up)]
+        nearest = min((down, up), key=lambda choice: (far[choice - down], choice & 1))
+        assert made == nearest, hex(word)
+
+
+def exact(high: int) -> Fraction:
+    word = high << 16
+    if word & 0x7F800000 == 0x7F800000:
+        return Fraction(2) ** 128 * (-1 if word >> 31 else 1)
+    return Fraction(number(word))
 
 
 @pytest.mark.parametrize(
-    ("later", "first"),
+    "later",
     [
-        (LESS.replace("9.0", "9.1"), FULL),
-        (LESS.replace("k_bf16", "k_other"), FULL),
-        (LESS + ".func f()\n{\n}\n", FULL),
-        (LESS, FULL.replace("s[]", "s[4]")),
-        (LESS, FULL.replace(".global .u32 g = 1;", '.pragma "x"')),
-        (FULL.replace("75", "80"), FULL),
+        "fma.rn.bf16 \t%rs1, %rs1, %rs2, %rs1;",
+        "@%p1 cvt.rn.bf16.f32 \t%rs1, %f1;",
+        "cvt.rn.bf16x2.f32 \t%r1, %f1, %f2;",
+        "cp.async.ca.shared.global \t[%r1], [%rd1], 16;",
+        "@!%p1 redux.sync.add.s32 \t%r1, %r2, -1;",
+        "mov.u32 %r1, 1; max.NaN.f32 %f1, %f2, %f3;",
+        "{ ld.global.L2::128B.u32 %r1, [%rd1]; }",
+        "{ .reg .pred p; mbarrier.init.shared.b64 [%r1], 1; }",
+        "call.uni f, (%r1);",
+        "@p tanh.approx.f32 %f1, %f2;",
     ],
 )
-def test_modules_that_do_not_go_together_are_left_alone(later, first):
-    with pytest.raises(ValueError, match=r"version|kernels|name|declaration"):
-        completed(later, first)
+def test_ptx_with_other_instructions_of_later_gpus_is_not(later):
+    with pytest.raises(ValueError, match="not of Turing"):
+        lowered(KERNEL.replace("\tret;", f"\t{later}\n\tret;"), "75")
+
+
+@pytest.mark.parametrize("target", ["", ".target sm_80, debug\n", ".target sm_80\n.target sm_80\n"])
+def test_a_module_of_another_make_is_not(target):
+    with pytest.raises(ValueError, match="no module"):
+        lowered(KERNEL.replace(".target sm_80\n", target), "75")
+
+
+@pytest.mark.parametrize(("name", "short"), [("%f1", "f1"), ("%p1", "p1"), ("%rd12", "rd12"), ("%tid.x", "%tid.x")])
+def test_registers_lose_their_mark_where_nothing_else_has_such_a_name(name, short):
+    assert f"u64 {short}," in compact(KERNEL.replace("mov.u32 \t%r1, %tid.x", f"mov.u64 {name}, %r450"))
+    # Of a program's own: global f1, r1 and rs1 would be hidden by the registers.
+    for other in ("f1", "r1", "rs1"):
+        text = KERNEL.replace("\t// .globl", f".global .u32 {other};\n\t// .globl")
+        assert "%rs1" in compact(text)
+        assert "%tid" in compact(text)
 
 
 CICC = r"""
-import os, re, sys, time
+import os, sys, time
 given = dict(zip(sys.argv[1:], sys.argv[2:]))
-text = open(sys.argv[-1]).read()
 arch = given["-arch"][-2:]
-with open(given["-o"] + ".log", "a") as log:
-    log.write(f"{arch} {len(re.findall('template', text))}\n")
+text = open(sys.argv[-1]).read()
 if f"fail {arch}" in text:
     sys.exit(3)
-if arch == "75":
+if arch == "80":
     time.sleep(float(os.environ.get("SLEEP", "0")))
-names = re.findall(r"template void k<(.*)>\(\);", text)
 with open(given["-o"], "w") as file:
-    file.write(f".version 9.0\n.target sm_{arch}\n")
-    for name in names:
-        file.write(f".visible .entry k_{name}()\n{{\n\tret{arch};\n}}\n")
+    file.write(f".version 9.0\n.target sm_{arch}\n.visible .entry k()\n{{\n{text}ret;\n}}\n// by {arch}\n")
 with open(given["--stub_file_name"], "w") as file:
-    file.write(f'# 1 "{os.path.basename(given["--stub_file_name"])}"\n' + "".join(f"register k_{name}\n" for name in names))
+    file.write(f'# 1 "{os.path.basename(given["--stub_file_name"])}"\nregister k\n')
 """
 
 
 @pytest.fixture
 def front_ends(tmp_path, monkeypatch):
     """Calls cicc as nvcc does, each front end with files of its own; returns its status and PTX."""
-    once = {"files": ["k*.cu"], "first": "compute_75", "later": ["compute_80"], "lines": r"^template void k<half>\(\);"}
-    (tmp_path / "orders.json").write_text(json.dumps({"once": once}))
+    order = {"files": ["k*.cu"], "source": "compute_80", "targets": ["compute_75"]}
+    (tmp_path / "orders.json").write_text(json.dumps({"lowered": order}))
     monkeypatch.setenv("_MAMBA_BACKEND_ORDERS", str(tmp_path / "orders.json"))
     monkeypatch.setattr(_nvcc_steps, "_PATIENCE", 0.5)
     real = tmp_path / "cicc"
     real.write_text(f"#!{sys.executable}\n{CICC}")
     real.chmod(0o755)
 
-    def call(arch, text="template void k<half>();\ntemplate void k<bf16>();\n", source="k_joined.cu"):
+    def call(arch, text="", source="k_joined.cu"):
         out, preprocessed = tmp_path / f"{arch}.ptx", tmp_path / f"{arch}.cpp1.ii"
         preprocessed.write_text(text)
         arguments = ["--orig_src_file_name", source, "-arch", f"compute_{arch}", "-m64"]
         arguments += ["--module_id_file_name", str(tmp_path / "k.module_id")]
         arguments += ["--stub_file_name", str(tmp_path / f"{arch}.stub.c"), "-o", str(out), str(preprocessed)]
         with suppress(ValueError):
-            return compile_once(str(real), arguments), out
+            return lower(str(real), arguments), out
         return "as it is", out
 
     return call
 
 
-def test_a_later_front_end_takes_from_the_first_what_is_the_same(front_ends, tmp_path):
-    assert front_ends("75")[0] == 0
-    status, out = front_ends("80")
+def test_a_front_end_takes_from_another_what_is_the_same(front_ends, tmp_path):
+    assert front_ends("80", "cvt.rn.bf16.f32 %rs1, %f1;\n")[0] == 0
+    status, out = front_ends("75")
     assert status == 0
-    assert (tmp_path / "75.ptx.log").read_text() == "75 2\n"
     text = out.read_text()
-    assert text.splitlines()[:2] == [".version 9.0", ".target sm_80"]
-    assert text.count("ret75") == text.count("ret80") == 1
-    assert (tmp_path / "80.stub.c").read_text() == '# 1 "80.stub.c"\nregister k_half\nregister k_bf16\n'
+    assert text.splitlines()[:2] == [".version 9.0", ".target sm_75"]
+    assert "by 80" in text
+    assert "cvt.rn" not in text
+    assert "cvt.u16.u32 %rs1, %bits;" in text
+    assert (tmp_path / "75.stub.c").read_text() == '# 1 "75.stub.c"\nregister k\n'
 
 
-def test_a_later_front_end_waits_for_the_first(front_ends, monkeypatch):
+def test_it_waits_for_the_other(front_ends, monkeypatch):
     monkeypatch.setenv("SLEEP", "0.7")
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(front_ends, "75")
-        status, out = pool.submit(front_ends, "80").result()
+        first = pool.submit(front_ends, "80")
+        status, out = pool.submit(front_ends, "75").result()
     assert (first.result()[0], status) == (0, 0)
-    assert "ret75" in out.read_text()
+    assert "by 80" in out.read_text()
 
 
 @pytest.mark.parametrize(
     ("before", "text", "source"),
     [
-        ((), "template void k<half>();\ntemplate void k<bf16>();\n", "k_joined.cu"),  # the first never begins
-        (("75",), "template void k<bf16>();\n", "k_joined.cu"),
-        (("75",), "template void k<half>();\ntemplate void k<bf16>();\n", "other.cu"),
-        (("75",), "// fail 80\ntemplate void k<half>();\n", "k_joined.cu"),
-        (("75",), "// fail 75\ntemplate void k<half>();\n", "k_joined.cu"),
+        ((), "", "k_joined.cu"),  # the other never begins
+        (("80",), "fma.rn.bf16 %rs1, %rs1, %rs1, %rs1;\n", "k_joined.cu"),
+        (("80",), "", "other.cu"),
+        (("80",), "// fail 80\n", "k_joined.cu"),
     ],
 )
-def test_a_front_end_runs_as_it_is_where_nothing_is_to_be_had_from_the_first(
-    front_ends, tmp_path, before, text, source
-):
+def test_a_front_end_runs_as_it_is_where_nothing_is_to_be_had_from_another(front_ends, tmp_path, before, text, source):
     for arch in before:
         status, _ = front_ends(arch, text, source)
-        if "fail 75" in text:
+        if "fail 80" in text:
             assert status == 3, "nvcc has to know"
             # Its process is gone, and left nothing.
-            (tmp_path / "k.module_id.once" / "process").write_text("999999999")
-    assert front_ends("80", text, source)[0] in (None, "as it is")
+            (tmp_path / "k.module_id.shared" / "process").write_text("999999999")
+    assert front_ends("75", text, source)[0] in (None, "as it is")
 
 
 def test_a_front_end_that_is_killed_ends_as_killed(front_ends, tmp_path):
     """As the build gives a compiler that the system has killed a second try."""
     (tmp_path / "cicc").write_text("#!/bin/sh\nkill -KILL $$\n")
-    arguments = [
-        "--orig_src_file_name",
-        "k_joined.cu",
-        "-arch",
-        "compute_75",
-        "--module_id_file_name",
-        str(tmp_path / "k.id"),
-    ]
+    arguments = ["--orig_src_file_name", "k_joined.cu", "-arch", "compute_80"]
+    arguments += ["--module_id_file_name", str(tmp_path / "k.id")]
     command = [sys.executable, _nvcc_steps.__file__, str(tmp_path / "cicc"), *arguments]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
 
 
-def test_the_front_end_that_others_take_from_is_the_first_that_nvcc_runs():
+@pytest.mark.parametrize(
+    ("arch", "passes", "lowered"),
+    [
+        ("all", [("80", "80 90 100 120 PTX"), ("75", "75")], ("75",)),
+        ("7.5;9.0", [], ()),  # what Hopper has cannot be written so
+        ("9.0;7.5;8.6", [("86", "86 90"), ("75", "75")], ("75",)),
+        ("8.0;9.0+PTX", [("80", "80 90 PTX")], ()),
+        ("7.5+PTX;8.0", [("80", "80"), ("75", "75 PTX")], ("75",)),
+        ("9.0", [], ()),
+        ("7.5", [], ()),
+    ],
+)
+def test_one_front_end_serves_all_gpus_from_ampere_on_and_turing_gets_what_it_makes(arch, passes, lowered):
     _, machine = recorded.load(ROOT / "tests" / "facts" / "debian12-torch2.11-cuda13.0.json", {})
-    for arch, first in (("all", "compute_75"), ("7.5;9.0", "compute_75"), ("9.0;7.5", None), ("9.0", None)):
-        made = plan.decide(settings.load_settings({"arch": arch}, {}, {}), machine, tables.load_tables())
-        assert (once(made) or {"first": None})["first"] == first
+    made = plan.decide(settings.load_settings({"arch": arch}, {}, {}), machine, tables.load_tables()).one_pass
+    # nvcc runs them in this order: what others are written from has to come first.
+    assert [(item.compute, " ".join(item.codes)) for item in made.front_ends] == passes
+    assert made.lowered == lowered
+    assert bool(made.files) == bool(passes)
+    order = {"files": made.files, "source": f"compute_{passes[0][0]}", "targets": ["compute_75"]} if lowered else None
+    assert made.orders() == order

@@ -107,10 +107,6 @@ def test_all_covers_every_gpu_of_cuda_13_with_the_fewest_front_ends():
         "-gencode=arch=compute_80,code=sm_120",
         "-gencode=arch=compute_80,code=compute_80",
     )
-    # Without bfloat16, one is enough.
-    assert [(item.compute, item.codes) for item in made.one_pass.front_ends] == [
-        ("75", ("75", "80", "90", "100", "120", "PTX"))
-    ]
 
 
 @pytest.mark.parametrize(
@@ -154,10 +150,11 @@ def test_a_wheel_may_need_no_more_of_libstdcxx_than_its_glibcs_policy_or_its_tor
     ("cores", "given", "arch", "jobs", "threads", "split", "noted"),
     [
         (2, {}, "all", 2, 1, 1, False),
-        (16, {}, "all", 8, 4, 4, False),
+        (16, {}, "all", 16, 5, 1, False),
+        (8, {}, "all", 8, 2, 1, False),
         (16, {}, "9.0", 16, 1, 4, False),
-        # 30 GB hold 26 compilers, and 14 of those that have threads: fewer files at once, each of their architectures side by side.
-        (16, {"memory": "30G"}, "all", 6, 4, 1, False),
+        # 30 GB hold 26 compilers: rather many files at once than a file's architectures.
+        (16, {"memory": "30G"}, "all", 8, 3, 1, False),
         (16, {"memory": "30G"}, "9.0", 16, 1, 1, False),
         (16, {"memory": "2G"}, "all", 1, 1, 1, False),
         (16, {"jobs": "2"}, "all", 2, 1, 1, False),
@@ -180,19 +177,17 @@ def test_compilers_are_as_many_as_cores_and_memory_hold(cores, given, arch, jobs
 
 
 @pytest.mark.parametrize(
-    ("given", "files"),
+    ("given", "dealt"),
     [
-        ({"arch": "9.0"}, [3, 2, 1]),
-        ({"arch": "all"}, [3, 2, 1]),
-        # Whoever builds for this machine's GPU waits for it.
-        ({"arch": "native"}, [4, 4, 2]),
-        ({"arch": "9.0", "repair": "false"}, []),
-        ({"arch": "9.0", "compress": "default"}, []),
+        ({"arch": "9.0"}, True),
+        ({"arch": "all"}, True),
+        # Where they may be edited, one is compiled again; without the best compression nothing is won.
+        ({"arch": "9.0", "repair": "false"}, False),
+        ({"arch": "9.0", "compress": "default"}, False),
     ],
 )
-def test_files_that_are_alike_are_dealt_out_for_size_or_for_time(given, files):
+def test_files_that_are_alike_are_dealt_out_for_a_small_wheel(given, dealt):
     _, machine, _ = planned(RECORDED_TORCH)
-    machine = replace(machine, gpus=(facts.Gpu("NVIDIA H100", "9.0"),), gpus_asked=True)
     made = plan.decide(settings.load_settings(given, {}, {}), machine, tables.load_tables())
     assert not made.problems
-    assert [1 + len(item.parts) for item in made.together] == files
+    assert len(made.together) == (3 if dealt else 0)

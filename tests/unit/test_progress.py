@@ -11,6 +11,8 @@ import pytest
 from mamba_build_backend import progress
 from mamba_build_backend.audit_types import Extension, Report, Section
 from mamba_build_backend.closing import Stopwatch, table
+from mamba_build_backend.plan import OnePass
+from mamba_build_backend.plan.gpus import one_pass
 from mamba_build_backend.plan.jobs import native_share
 from mamba_build_backend.progress import MARK, PULSE, Progress, Pulse, at_work, left, read_pulse
 from mamba_build_backend.tables import Floor, FrontEnd, load_tables
@@ -90,11 +92,14 @@ def test_the_files_that_compilers_are_at_and_their_memory_are_the_systems_word(t
 
 def test_the_share_of_one_architecture_is_less_the_more_there_are():
     tables = load_tables()
-    everything = native_share(tables.cuda_row("13.0").front_ends)
+    front_ends = tables.cuda_row("13.0").front_ends
+    everything = native_share(front_ends, OnePass())
     assert 0.3 < everything < 0.5
-    assert native_share((FrontEnd("90", ("90",)),)) is None
-    assert native_share((FrontEnd("90", ("90", "PTX")),)) is None
-    assert everything < native_share((FrontEnd("80", ("80", "90")),)) < 1
+    spared = native_share(front_ends, one_pass(("*.cu",), front_ends))
+    assert everything < spared < 0.55
+    assert native_share((FrontEnd("90", ("90",)),), OnePass()) is None
+    assert native_share((FrontEnd("90", ("90", "PTX")),), OnePass()) is None
+    assert everything < native_share((FrontEnd("80", ("80", "90")),), OnePass()) < 1
 
 
 def test_the_table_has_time_by_stage_and_size_by_architecture():
