@@ -1,10 +1,12 @@
-"""Whether two front ends of nvcc come to the same machine code: the claim behind ``one-pass`` in tables/upstream.toml.
+"""What two of nvcc's front ends come to, for the same GPU: the claims behind ``one-pass`` in tables/upstream.toml.
 
     python -m mamba_build_backend build mamba-ssm==2.3.0 -w dist -C build-dir=/tmp/build -C keep-build-dir=true
-    python benchmarks/front_ends.py /tmp/build --low 75 --high 80 --gpu 90 'selective_scan_*_fp32*.cu'
+    python benchmarks/front_ends.py /tmp/build --gpu 75 'selective_scan_*_joined*.cu'      # Turing's code from compute_80's PTX
+    python benchmarks/front_ends.py /tmp/build --gpu 90 'selective_scan_*_joined*.cu'
 
-Compiles each file of that build's source tree twice for one GPU, with the build's own flags: once by each front end. Prints for each
-how many kernels are the same, byte by byte, and how many instructions there are in those that are not.
+Compiles each file of that build's source tree twice, with the build's own flags: once by each front end. For a GPU older than one of
+them its PTX is rewritten, as a build does. Prints for each file how many kernels are the same, byte by byte, and of both how many
+instructions and registers the kernels have in all, and the bytes that they spill.
 """
 
 from __future__ import annotations
@@ -20,6 +22,10 @@ from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from mamba_build_backend._nvcc_steps import lowered
+
 _INSTRUCTION = 16
 """Bytes, since Volta."""
 
@@ -30,42 +36,57 @@ def main() -> int:
     parser.add_argument("files", nargs="+", help="patterns of file names")
     parser.add_argument("--low", default="75")
     parser.add_argument("--high", default="80")
-    parser.add_argument("--gpu", default="90")
+    parser.add_argument("--gpu", default="75")
     options = parser.parse_args()
     (ninja,) = options.build.glob("source/*/build/temp*/build.ninja")
     lines = dict(re.findall(r"^(\w+) = (.*)$", ninja.read_text(), re.MULTILINE))
     tree = ninja.parents[2]
     flags = shlex.split(f"{lines['cuda_cflags']} {lines['cuda_post_cflags']}".replace("$", ""))
     flags = [flag for flag in flags if not flag.startswith(("-gencode", "--compress"))]
-    nvcc = options.build / "toolchain" / "cuda" / "bin" / "nvcc"
+    cuda = options.build / "toolchain" / "cuda" / "bin"
     sources = sorted({path for pattern in options.files for path in tree.rglob(pattern)})
-    differ = 0
     for source in sources:
         with tempfile.TemporaryDirectory() as folder:
 
-            def cubin(compute: str, source: Path = source, folder: str = folder) -> dict[str, bytes]:
-                out = Path(folder) / f"{compute}.cubin"
-                code = f"-gencode=arch=compute_{compute},code=sm_{options.gpu}"
-                command = [nvcc, "-cubin", code, *flags, "-frandom-seed=1", source, "-o", out]
+            def cubin(compute: str, source: Path = source, folder: str = folder) -> Code:
+                ptx, out = (Path(folder) / f"{compute}{suffix}" for suffix in (".ptx", ".cubin"))
+                command = [
+                    cuda / "nvcc",
+                    "-ptx",
+                    f"-arch=compute_{compute}",
+                    *flags,
+                    "-frandom-seed=1",
+                    source,
+                    "-o",
+                    ptx,
+                ]
                 subprocess.run([word for word in command if word != "-c"], cwd=ninja.parent, check=True)
-                return kernels(out)
+                if int(options.gpu) < int(compute):
+                    ptx.write_text(lowered(ptx.read_text(), options.gpu))
+                assemble = [cuda / "ptxas", "-v", f"-arch=sm_{options.gpu}", ptx, "-o", out]
+                said = subprocess.run(assemble, check=True, capture_output=True, text=True).stderr
+                return Code(out, said)
 
             with ThreadPoolExecutor(2) as pool:
                 low, high = pool.map(cubin, (options.low, options.high))
-        same = sum(low[name] == high.get(name) for name in low)
-        differ += len(low) - same
-        counts = [sum(map(len, found.values())) // _INSTRUCTION for found in (low, high)]
-        print(
-            f"{source.name}: {same} of {len(low)} kernels the same; {counts[0]} and {counts[1]} instructions in all",
-            flush=True,
-        )
+        same = sum(low.kernels[name] == high.kernels.get(name) for name in low.kernels)
+        print(f"{source.name}: {same} of {len(low.kernels)} kernels the same; {low} and {high}", flush=True)
     return 0 if sources else 1
 
 
-def kernels(path: Path) -> dict[str, bytes]:
-    with path.open("rb") as file:
-        sections = ELFFile(file).iter_sections()
-        return {item.name: item.data() for item in sections if item.name.startswith(".text.")}
+class Code:
+    """What ptxas made, and said."""
+
+    def __init__(self, path: Path, said: str) -> None:
+        with path.open("rb") as file:
+            sections = ELFFile(file).iter_sections()
+            self.kernels = {item.name: item.data() for item in sections if item.name.startswith(".text.")}
+        self.registers = sum(map(int, re.findall(r"Used (\d+) registers", said)))
+        self.spilt = sum(map(int, re.findall(r"(\d+) bytes spill stores", said)))
+
+    def __str__(self) -> str:
+        instructions = sum(map(len, self.kernels.values())) // _INSTRUCTION
+        return f"{instructions} instructions, {self.registers} registers, {self.spilt} bytes spilt"
 
 
 if __name__ == "__main__":

@@ -147,7 +147,7 @@ def lower(real: str, arguments: list[str]) -> int | None:
     """cicc, where one front end's PTX is written from that of another; its exit status, or None where it has to run as it is.
 
     ``orders["lowered"]`` has ``files``, patterns of their names; ``source``, the front end that runs; ``targets``, those that are
-    written from it. Each front end of a file is a process, and nvcc tells all of them one name, of a file for the module's number:
+    written from it; ``threads``, of its optimiser. Each front end of a file is a process, and nvcc tells all of them one name, of a file for the module's number:
     beside it lies what the one has made.
     """
     order = _orders().get("lowered") or {}
@@ -159,7 +159,9 @@ def lower(real: str, arguments: list[str]) -> int | None:
     if arch == order["source"]:
         os.makedirs(shared, exist_ok=True)
         _write(os.path.join(shared, "process"), str(os.getpid()))
-        status = subprocess.run([real, *arguments], check=False).returncode
+        split = order["threads"] > 1 and "-split-compile" not in arguments
+        threads = ["-split-compile", str(order["threads"])] if split else []
+        status = subprocess.run([real, *threads, *arguments], check=False).returncode
         if status == 0:
             for option, kept in (("-o", "ptx"), ("--stub_file_name", "stub")):
                 shutil.copyfile(given[option], os.path.join(shared, kept))

@@ -95,7 +95,7 @@ def _orders(plan: BuildPlan, tools: Toolchain, shop: Workshop, *, alone: bool = 
         "works": works,
         "seed": tools.seed,
         "one_pass": {"files": single.files, "flags": single.flags()},
-        "lowered": single.orders(),
+        "lowered": single.orders(alone=alone),
         "alone": alone,
         "cache": tools.launcher.command if tools.launcher else (),
         "name": tools.launcher.folder_name if tools.launcher else "",

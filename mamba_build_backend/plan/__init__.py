@@ -137,6 +137,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     split = decide_split(settings, facts, jobs.value, threads, cuda)
     if compiler_cache.value and compiler_cache.value.name == "sccache":
         threads = split = 1  # it runs nvcc's steps itself
+    single = replace(single, threads=split if threads > 1 and single.lowered else 1)
     flags = nvcc_flags(settings, tables, cuda, front_ends.value, threads, split)
     abi = decide_abi(settings, upstream.value, facts.machine, target, tables, book)
     pins = decide_pins(upstream.value, torch.value, target, abi.value, tables, book)

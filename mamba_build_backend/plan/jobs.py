@@ -19,8 +19,12 @@ _MANY_CORES = 8
 """From so many on there may be fewer files left than cores: then a file's architectures are worked on side by side."""
 
 _SPLIT = 4
-"""Threads in which nvcc optimises a file, for one architecture: several give the cores enough to do, and splitting takes a tenth more
-CPU. Half of the time and more can be shared; more threads take more memory."""
+"""Threads in which nvcc optimises a file, for one architecture. Half of the time and more can be shared; more of them take more
+memory."""
+_SPLIT_FRONT_END = 2
+"""The same in the front end alone, which takes no more memory for it: several architectures give the cores enough to do afterwards.
+selective_scan_bwd_launch<32, 16> for two types, cicc of nvcc 13.0, with 1, 2 and 4 threads: 15.9, 11.6, 11.5 s; 15.3, 16.3, 16.3 s
+of CPU."""
 _SPLITS_SINCE = "12.4"
 """Its nvcc has --split-compile (--help, read); 11.8's has not, those between were not asked."""
 SMALLEST = "--compress-mode=size"
@@ -79,12 +83,14 @@ def decide_jobs(
 
 
 def decide_split(settings: Settings, facts: Facts, compilers: int, threads: int, cuda: str) -> int:
-    """Threads of nvcc's optimiser on one file, where so many ``compilers`` may run at once, and each on so many architectures.
+    """Threads of nvcc's optimiser on one file, where so many ``compilers`` may run at once, each on ``threads`` architectures.
 
-    The kernels are the same with any number, their order in the file is not.
+    For more than one architecture they are those of the front end alone. The kernels are the same with any number, their order in the file is not.
     """
-    if not cuda or version.Version(cuda) < version.Version(_SPLITS_SINCE) or compilers < _MANY_CORES or threads > 1:
+    if not cuda or version.Version(cuda) < version.Version(_SPLITS_SINCE) or compilers < _MANY_CORES:
         return 1
+    if threads > 1:
+        return _SPLIT_FRONT_END
     budget, needed = _budget(settings, facts), BASE_MEMORY + compilers * (COMPILE_MEMORY + SPLIT_MEMORY)
     return _SPLIT if not budget or needed <= budget else 1
 
@@ -101,7 +107,7 @@ def nvcc_flags(
     flags = [flag for item in front_ends for flag in item.flags()]
     if threads > 1:
         flags += ["--threads", str(threads)]
-    if split > 1:
+    if split > 1 and threads == 1:
         flags += ["--split-compile", str(split)]
     if settings.lineinfo:
         flags.append("-lineinfo")

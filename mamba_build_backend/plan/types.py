@@ -74,17 +74,23 @@ class OnePass:
     front_ends: tuple[FrontEnd, ...] = ()
     lowered: tuple[str, ...] = ()
     """Virtual architectures whose PTX is written from that of the first front end, in place of a pass."""
+    threads: int = 1
+    """Of that front end's optimiser: while it is at work, all architectures wait."""
 
     def flags(self) -> list[str]:
         """The options for nvcc that select the architectures of these files."""
         return [flag for item in self.front_ends for flag in item.flags()]
 
-    def orders(self) -> dict[str, Any] | None:
+    def orders(self, *, alone: bool = False) -> dict[str, Any] | None:
         """What is written from what, as ``_nvcc_steps.lower`` reads it."""
         if not self.lowered:
             return None
-        targets = [f"compute_{compute}" for compute in self.lowered]
-        return {"files": self.files, "source": f"compute_{self.front_ends[0].compute}", "targets": targets}
+        return {
+            "files": self.files,
+            "source": f"compute_{self.front_ends[0].compute}",
+            "targets": [f"compute_{compute}" for compute in self.lowered],
+            "threads": 1 if alone else self.threads,
+        }
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ template void launch<4, __half>(__half *x);
 template void launch<4, __nv_bfloat16>(__nv_bfloat16 *x);
 template void all<float>(float *x);
 """
-LOWERED = {"files": ["kernels_joined*.cu"], "source": "compute_80", "targets": ["compute_75"]}
+LOWERED = {"files": ["kernels_joined*.cu"], "source": "compute_80", "targets": ["compute_75"], "threads": 2}
 CODES = ["-gencode=arch=compute_80,code=[sm_80,sm_90,compute_80]", "-gencode=arch=compute_75,code=sm_75"]
 
 

@@ -344,7 +344,7 @@ if f"fail {arch}" in text:
 if arch == "80":
     time.sleep(float(os.environ.get("SLEEP", "0")))
 with open(given["-o"], "w") as file:
-    file.write(f".version 9.0\n.target sm_{arch}\n.visible .entry k()\n{{\n{text}ret;\n}}\n// by {arch}\n")
+    file.write(f".version 9.0\n.target sm_{arch}\n.visible .entry k()\n{{\n{text}ret;\n}}\n// by {arch}, threads {given.get('-split-compile')}\n")
 with open(given["--stub_file_name"], "w") as file:
     file.write(f'# 1 "{os.path.basename(given["--stub_file_name"])}"\nregister k\n')
 """
@@ -353,7 +353,7 @@ with open(given["--stub_file_name"], "w") as file:
 @pytest.fixture
 def front_ends(tmp_path, monkeypatch):
     """Calls cicc as nvcc does, each front end with files of its own; returns its status and PTX."""
-    order = {"files": ["k*.cu"], "source": "compute_80", "targets": ["compute_75"]}
+    order = {"files": ["k*.cu"], "source": "compute_80", "targets": ["compute_75"], "threads": 2}
     (tmp_path / "orders.json").write_text(json.dumps({"lowered": order}))
     monkeypatch.setenv("_MAMBA_BACKEND_ORDERS", str(tmp_path / "orders.json"))
     monkeypatch.setattr(_nvcc_steps, "_PATIENCE", 0.5)
@@ -379,6 +379,7 @@ def test_a_front_end_takes_from_another_what_is_the_same(front_ends, tmp_path):
     status, out = front_ends("75")
     assert status == 0
     text = out.read_text()
+    assert "threads 2" in text
     assert text.splitlines()[:2] == [".version 9.0", ".target sm_75"]
     assert "by 80" in text
     assert "cvt.rn" not in text
@@ -442,5 +443,7 @@ def test_one_front_end_serves_all_gpus_from_ampere_on_and_turing_gets_what_it_ma
     assert [(item.compute, " ".join(item.codes)) for item in made.front_ends] == passes
     assert made.lowered == lowered
     assert bool(made.files) == bool(passes)
-    order = {"files": made.files, "source": f"compute_{passes[0][0]}", "targets": ["compute_75"]} if lowered else None
+    source = f"compute_{passes[0][0]}" if passes else ""
+    order = {"files": made.files, "source": source, "targets": ["compute_75"], "threads": 2} if lowered else None
     assert made.orders() == order
+    assert made.orders(alone=True) == (order and {**order, "threads": 1})
