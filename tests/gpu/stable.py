@@ -97,14 +97,15 @@ def scan_cases() -> Iterator[dict[str, Any]]:
 NAMES = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias")
 
 
-def same(pair: Sequence[Sequence[Any]], again: Sequence[Sequence[Any]] = (), sums: range = range(0)) -> None:
+def same(pair: Sequence[Sequence[Any]], repeat: Callable[[], Sequence[Any]] | None = None) -> None:
     """Raise unless both, ours and theirs, are alike: type, strides and bits.
 
-    Outputs whose numbers are ``sums`` are added up by atomics, in any order: they may differ as much as repetitions of theirs,
-    ``again``, differ among themselves.
+    What is added up by atomics comes in any order. Where bits differ, theirs is made again, by ``repeat``: an output that is not
+    equal to itself either may differ as much as its repetitions do.
     """
     ours, theirs = pair
     assert len(ours) == len(theirs), (len(ours), len(theirs))
+    runs: list[Sequence[Any]] = []
     for index, (one, other) in enumerate(zip(ours, theirs)):
         if other is None:
             assert one is None, index
@@ -113,13 +114,15 @@ def same(pair: Sequence[Sequence[Any]], again: Sequence[Sequence[Any]] = (), sum
         assert facts[0] == facts[1], facts
         equal = torch.equal(bits(one), bits(other))
         if not equal:
-            assert index in sums, f"output {index} differs"
-            # What has grown beyond all numbers has done so in both.
-            assert torch.equal(one.isfinite(), other.isfinite()), f"output {index} has other NaNs"
-            spread = max(distance(run[index], other) for run in again)
-            apart = distance(one, other)
-            assert apart <= 4 * spread, f"output {index} is off by {apart}, and upstream's own repetition by {spread}"
-        key = "equal" if equal else "sums in another order"
+            assert repeat is not None, f"output {index} differs"
+            runs = runs or [repeat() for _ in range(8)]
+            again = [run[index] for run in runs]
+            if not any(torch.equal(bits(one), bits(run)) for run in again):
+                finite = [run.isfinite() for run in (other, *again)]
+                assert any(torch.equal(one.isfinite(), place) for place in finite), f"output {index} has other NaNs"
+                spread, apart = max(distance(run, other) for run in again), distance(one, other)
+                assert apart <= 4 * spread, f"output {index} is off by {apart}, upstream's own repetitions by {spread}"
+        key = "equal" if equal else "as unequal as upstream's own repetitions"
         COUNTED[key] = COUNTED.get(key, 0) + 1
 
 
@@ -134,34 +137,36 @@ def bits(tensor: torch.Tensor) -> torch.Tensor:
 
 def scan_is_equal(pairs: dict[str, Modules]) -> str:
     """selective_scan_cuda, forward and backward: the same bits;"""
-    ours, theirs = pairs[SCAN]
     cases = 0
     for given in scan_cases():
-        forward = [given[name] for name in NAMES]
-        for softplus in (False, True):
-            results = [module.fwd(*forward, softplus) for module in (ours, theirs)]
-            same(results)
-            out, x = results[1][0], results[1][1]
-            for recompute in (False, True) if given["z"] is not None else (False,):
-                dout = torch.ones_like(out) * 0.5
-                rest = [dout, x, out, None, softplus, recompute]
-                results = [module.bwd(*forward, *rest) for module in (ours, theirs)]
-                # dA, dB, dC, dD and ddelta_bias are added up over blocks.
-                again = [] if single(given) else [theirs.bwd(*forward, *rest) for _ in range(8)]
-                same(results, again, range(2, 7) if again else range(0))
-                cases += 1
-            if given["z"] is not None:
-                dz = [torch.empty_like(given["z"]) for _ in range(2)]
-                made = [m.bwd(*forward, dout, x, out, d, softplus, False) for m, d in zip((ours, theirs), dz)]
-                assert made[0][7] is dz[0] and made[1][7] is dz[1]
-                same([[dz[0]], [dz[1]]])
+        try:
+            cases += scan_case_is_equal(pairs[SCAN], given)
+        except AssertionError as error:
+            told = {name: (tuple(value.shape), value.dtype) for name, value in given.items() if value is not None}
+            raise AssertionError(f"{error}: {told}") from error
     return f"{cases} backward cases, {COUNTED}"
 
 
-def single(given: dict[str, Any]) -> bool:
-    """Whether every sum has one part, so that nothing depends on order."""
-    batch, dim = given["u"].shape[:2]
-    return batch == 1 and all(given[name].dim() < 3 or given[name].shape[1] == dim for name in "BC")
+def scan_case_is_equal(modules: Modules, given: dict[str, Any]) -> int:
+    ours, theirs = modules
+    cases = 0
+    forward = [given[name] for name in NAMES]
+    for softplus in (False, True):
+        results = [module.fwd(*forward, softplus) for module in (ours, theirs)]
+        same(results)
+        out, x = results[1][0], results[1][1]
+        for recompute in (False, True) if given["z"] is not None else (False,):
+            dout = torch.ones_like(out) * 0.5
+            rest = [dout, x, out, None, softplus, recompute]
+            results = [module.bwd(*forward, *rest) for module in (ours, theirs)]
+            same(results, partial(theirs.bwd, *forward, *rest))
+            cases += 1
+        if given["z"] is not None:
+            dz = [torch.empty_like(given["z"]) for _ in range(2)]
+            made = [m.bwd(*forward, dout, x, out, d, softplus, False) for m, d in zip((ours, theirs), dz)]
+            assert made[0][7] is dz[0] and made[1][7] is dz[1]
+            same([[dz[0]], [dz[1]]])
+    return cases
 
 
 def conv_cases() -> Iterator[dict[str, Any]]:
@@ -207,8 +212,7 @@ def conv_is_equal(pairs: dict[str, Modules]) -> str:
             try:
                 same([forward_conv(module, given, silu) for module in (ours, theirs)])
                 backward = [backward_conv(module, given, silu) for module in (ours, theirs)]
-                again = [] if deterministic else [backward_conv(theirs, given, silu) for _ in range(8)]
-                same(backward, again, range(1, 3) if again else range(0))
+                same(backward, None if deterministic else partial(backward_conv, theirs, given, silu))
             finally:
                 torch.use_deterministic_algorithms(False)
             cases += 1
