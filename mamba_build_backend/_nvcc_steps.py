@@ -147,15 +147,15 @@ def lower(real: str, arguments: list[str]) -> int | None:
     """cicc, where one front end's PTX is written from that of another; its exit status, or None where it has to run as it is.
 
     ``orders["lowered"]`` has ``files``, patterns of their names; ``source``, the front end that runs; ``targets``, those that are
-    written from it; ``threads``, of its optimiser. Each front end of a file is a process, and nvcc tells all of them one name, of a file for the module's number:
-    beside it lies what the one has made.
+    written from it; ``threads``, of its optimiser. Each front end of a file is a process, and nvcc tells all of them one name, of a
+    file for the module's number: beside it lies what the one has made.
     """
     order = _orders().get("lowered") or {}
     given = dict(zip(arguments, arguments[1:]))
     name = os.path.basename(given.get("--orig_src_file_name", "").strip('"'))
     if not order or not any(fnmatch.fnmatch(name, pattern) for pattern in order["files"]):
         return None
-    arch, shared = given.get("-arch"), f"{given['--module_id_file_name']}.shared"
+    arch, shared = given.get("-arch", ""), f"{given['--module_id_file_name']}.shared"
     if arch == order["source"]:
         os.makedirs(shared, exist_ok=True)
         _write(os.path.join(shared, "process"), str(os.getpid()))
@@ -168,15 +168,9 @@ def lower(real: str, arguments: list[str]) -> int | None:
             _write(os.path.join(shared, "stub.name"), os.path.basename(given["--stub_file_name"]))
             _write(os.path.join(shared, "done"), "")
         return status
-    if (
-        arch is None
-        or arch not in order["targets"]
-        or not _wait(os.path.join(shared, "process"), until=time.monotonic() + _PATIENCE)
-    ):
+    if arch not in order["targets"] or not _wait(os.path.join(shared, "process"), until=time.monotonic() + _PATIENCE):
         return None
-    with open(os.path.join(shared, "process"), encoding="utf-8") as file:
-        process = int(file.read())
-    if not _wait(os.path.join(shared, "done"), process=process):
+    if not _wait(os.path.join(shared, "done"), process=int(_read(os.path.join(shared, "process")))):
         return None
     module = lowered(_read(os.path.join(shared, "ptx")), arch.removeprefix("compute_"))
     # The host's part of it names all kernels, and its own file.

@@ -85,7 +85,8 @@ def decide_jobs(
 def decide_split(settings: Settings, facts: Facts, compilers: int, threads: int, cuda: str) -> int:
     """Threads of nvcc's optimiser on one file, where so many ``compilers`` may run at once, each on ``threads`` architectures.
 
-    For more than one architecture they are those of the front end alone. The kernels are the same with any number, their order in the file is not.
+    For more than one architecture they are those of the front end alone. The kernels are the same with any number, their order in
+    the file is not.
     """
     if not cuda or version.Version(cuda) < version.Version(_SPLITS_SINCE) or compilers < _MANY_CORES:
         return 1
