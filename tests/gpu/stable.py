@@ -114,14 +114,16 @@ def same(pair: Sequence[Sequence[Any]], repeat: Callable[[], Sequence[Any]] | No
         assert facts[0] == facts[1], facts
         equal = torch.equal(bits(one), bits(other))
         if not equal:
-            assert repeat is not None, f"output {index} differs"
+            places = (bits(one) != bits(other)).sum().item()
+            said = f"output {index}: {places} of {one.numel()} differ by {distance(one, other)} and less"
+            assert repeat is not None, said
             runs = runs or [repeat() for _ in range(8)]
             again = [run[index] for run in runs]
             if not any(torch.equal(bits(one), bits(run)) for run in again):
                 finite = [run.isfinite() for run in (other, *again)]
-                assert any(torch.equal(one.isfinite(), place) for place in finite), f"output {index} has other NaNs"
-                spread, apart = max(distance(run, other) for run in again), distance(one, other)
-                assert apart <= 4 * spread, f"output {index} is off by {apart}, upstream's own repetitions by {spread}"
+                assert any(torch.equal(one.isfinite(), place) for place in finite), f"{said}, and it has other NaNs"
+                spread = max(distance(run, other) for run in again)
+                assert distance(one, other) <= 4 * spread, f"{said}, upstream's own repetitions by {spread}"
         key = "equal" if equal else "as unequal as upstream's own repetitions"
         COUNTED[key] = COUNTED.get(key, 0) + 1
 
