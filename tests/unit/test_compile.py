@@ -269,7 +269,8 @@ def run(block: str, word: int) -> int:
 def test_bfloat16_is_rounded_to_the_nearest_and_where_two_are_as_near_to_the_even():
     text = lowered(KERNEL, "75")
     block = text[text.index("{\n.reg .pred") : text.index("\n\n\t// end")]
-    words = [random.Random(1).getrandbits(32) for _ in range(20_000)]
+    source = random.Random(1)
+    words = [source.getrandbits(32) for _ in range(20_000)]
     words += [
         high << 16 | low
         for high in (0, 1, 0x7F, 0x80, 0x3F80, 0x7F7F, 0x8000, 0xFF7F)
