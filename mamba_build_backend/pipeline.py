@@ -161,9 +161,7 @@ def build_wheel(job: Job, directory: str) -> str:
         variant = variants.variant_json(plan.variant, plan.target.cuda) if plan.variant else ""
         contents = _sbom(plan, origins, text, tools.cuda_home)
         repair.stage_wheel(plan, stage, repair.Content(text, licences, told, contents, variant))
-        wheel = repair.pack(stage, shop.folder / "packed", shop)
-        if plan.repair:
-            wheel = repair.repair_wheel(plan, wheel, shop)
+        wheel = repair.repair_wheel(plan, stage, shop) if plan.repair else repair.pack(stage, shop)
         watch.lap("repair")
         report = audit.audit_wheel(wheel, promise=audit.recorded_promise(told), torches=[torch])
         audit.check_report(report)

@@ -65,10 +65,10 @@ def unpack_raw(raw: Sequence[Path], stage: Path) -> list[Path]:
 def stage_wheel(plan: BuildPlan, stage: Path, content: Content) -> None:
     """Replace upstream's .dist-info by ours, and add the guard and ``mamba_ssm_portable``."""
     olds = sorted(stage.glob("*.dist-info"))
-    tags = [line for line in (olds[0] / "WHEEL").read_text(encoding="utf-8").splitlines() if line.startswith("Tag:")]
+    tags = _tags(olds[0])
     if plan.abi.value.is_stable:
         platform = tags[0].rpartition("-")[2]
-        tags = [f"Tag: {plan.abi.value.python_tag}-{platform}"]
+        tags = [f"{plan.abi.value.python_tag}-{platform}"]
     entry_points = next((path.read_bytes() for path in stage.glob("*.dist-info/entry_points.txt")), None)
     for old in olds:
         shutil.rmtree(old)
@@ -83,7 +83,8 @@ def write_dist_info(parent: Path, content: Content, tags: list[str]) -> Path:
     from . import __version__
 
     info = write_dist_info_files(parent, content.metadata, content.licenses)
-    wheel = ["Wheel-Version: 1.0", f"Generator: mamba-build-backend {__version__}", "Root-Is-Purelib: false", *tags, ""]
+    wheel = ["Wheel-Version: 1.0", f"Generator: mamba-build-backend {__version__}", "Root-Is-Purelib: false"]
+    wheel += [*(f"Tag: {tag}" for tag in tags), ""]
     (info / "WHEEL").write_bytes("\n".join(wheel).encode("utf-8"))
     record = json.dumps(content.record, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     (info / RECORD_NAME).write_bytes(record.encode("utf-8"))
@@ -98,11 +99,11 @@ def editable_wheel(trees: Sequence[Path], content: Content, machine: Machine, sh
     """A wheel that holds nothing but a .pth to the trees, and the metadata."""
     stage = emptied(shop.folder / "stage")
     info = write_dist_info(
-        stage, content, [f"Tag: {machine.python_tag.rstrip('t')}-{machine.python_tag}-linux_{machine.arch}"]
+        stage, content, [f"{machine.python_tag.rstrip('t')}-{machine.python_tag}-linux_{machine.arch}"]
     )
     name = info.name.partition("-")[0]
     (stage / f"__editable__.{name}.pth").write_text("".join(f"{tree}\n" for tree in trees), encoding="utf-8")
-    return pack(stage, shop.folder / "packed", shop)
+    return pack(stage, shop)
 
 
 def add_payload(plan: BuildPlan, trees: Sequence[Path], metadata: str) -> None:
@@ -165,19 +166,37 @@ def insert_guard(source: str, portable: str) -> str:
     return source
 
 
-def pack(stage: Path, out: Path, shop: Workshop) -> Path:
+def pack(stage: Path, shop: Workshop) -> Path:
     """Write the staged folder as a wheel, with the `wheel` project's own packer (RECORD, order, SOURCE_DATE_EPOCH)."""
-    emptied(out)
+    out = emptied(shop.folder / "packed")
     return _one_wheel([sys.executable, "-m", "wheel", "pack", str(stage), "--dest-dir", str(out)], out, shop, "packing")
 
 
-def repair_wheel(plan: BuildPlan, wheel: Path, shop: Workshop) -> Path:
-    """Let auditwheel find the platform tag that the binaries deserve, strip them, and drop RPATHs."""
+def repair_wheel(plan: BuildPlan, stage: Path, shop: Workshop) -> Path:
+    """Write the staged folder as a wheel by auditwheel: with the platform tag that its binaries deserve, stripped, without RPATHs."""
     out = emptied(shop.folder / "repaired")
+    wheel = _as_given(stage, emptied(shop.folder / "packed"))
     command = [sys.executable, "-m", "auditwheel", "repair", "--only-plat", "--wheel-dir", str(out)]
     command += [part for pattern in EXCLUDED for part in ("--exclude", pattern)]
     command += ["--strip"] if plan.strip else []
     return _one_wheel([*command, str(wheel)], out, shop, "auditwheel")
+
+
+def _as_given(stage: Path, out: Path) -> Path:
+    """The staged folder as a wheel for auditwheel, which unpacks it at once: not compressed."""
+    from wheel.wheelfile import WheelFile
+
+    (info,) = stage.glob("*.dist-info")
+    tag = "-".join(".".join(sorted(set(part))) for part in zip(*(tag.split("-") for tag in _tags(info))))
+    wheel = out / f"{info.stem}-{tag}.whl"
+    with WheelFile(wheel, "w", compression=zipfile.ZIP_STORED) as archive:
+        archive.write_files(stage)
+    return wheel
+
+
+def _tags(info: Path) -> list[str]:
+    lines = (info / "WHEEL").read_text(encoding="utf-8").splitlines()
+    return [line.partition(":")[2].strip() for line in lines if line.startswith("Tag:")]
 
 
 def _one_wheel(command: list[str], out: Path, shop: Workshop, what: str) -> Path:
