@@ -23,6 +23,8 @@ WORK, COPIES = "work", "sources"
 """In a folder that stands for a build folder: a link to it, and copies of its sources."""
 _GENCODE = ("-gencode", "--generate-code")
 _SHORT = {"--generate-dependencies-with-compile": "-MD", "--dependency-output": "-MF"}
+_PATIENCE = 5
+"""What the compilers of shorter files add to their niceness: with more of them than cores, the longest get three times the time."""
 _BEFORE_PATH = r"(-I|-isystem|-iquote|-L|-B|-ccbin=|--compiler-bindir=|)"
 
 
@@ -34,16 +36,15 @@ def command(compiler: str, arguments: list[str], orders: dict[str, Any], cwd: st
     remembers objects, or none; ``alone``, whether memory is for one architecture at a time; ``name``, a folder that has the same
     name whichever build folder it stands for, or none.
     """
-    source = next((word for word in reversed(arguments) if word.endswith((".cu", ".cpp", ".cc", ".cxx", ".c"))), "")
-    if not source or "-c" not in arguments:
+    source = _source(arguments)
+    if not source:
         return [compiler, *arguments]
     rest = arguments
     if source.endswith(".cu"):
         if orders["alone"] and "--threads" in rest:
             place = rest.index("--threads")
             rest = [*rest[:place], *rest[place + 2 :]]
-        patterns = orders["one_pass"]["files"]
-        if any(fnmatch.fnmatch(os.path.basename(source), pattern) for pattern in patterns):
+        if _is_of(source, orders["one_pass"]["files"]):
             rest = [*orders["one_pass"]["flags"], *_without_gencode(rest)]
         rest = [*rest, *_names(os.path.normpath(os.path.join(cwd, source)), orders)]
     compiler, *rest = (_seen(word, orders, cwd) for word in (compiler, *rest))
@@ -55,6 +56,22 @@ def command(compiler: str, arguments: list[str], orders: dict[str, Any], cwd: st
     if orders["cache"] and "-MF" in noted:
         return [*orders["cache"], compiler, *noted]
     return [compiler, *rest]
+
+
+def gives_way(arguments: list[str], orders: dict[str, Any]) -> bool:
+    """Whether this compiles a file that others of the build wait for less than for the ``longest``, patterns of file names."""
+    source = _source(arguments)
+    return bool(source and orders["longest"]) and not _is_of(source, orders["longest"])
+
+
+def _source(arguments: list[str]) -> str:
+    """What is compiled; empty where nothing is."""
+    found = (word for word in reversed(arguments) if word.endswith((".cu", ".cpp", ".cc", ".cxx", ".c")))
+    return next(found, "") if "-c" in arguments else ""
+
+
+def _is_of(source: str, patterns: list[str]) -> bool:
+    return any(fnmatch.fnmatch(os.path.basename(source), pattern) for pattern in patterns)
 
 
 def _without_gencode(arguments: list[str]) -> list[str]:
@@ -131,6 +148,8 @@ def main() -> None:
     if os.path.basename(sys.argv[1]) == "nvcc":
         # As words, they are in a cache's key.
         arguments = [*_taken("NVCC_PREPEND_FLAGS"), *arguments, *_taken("NVCC_APPEND_FLAGS")]
+    if gives_way(arguments, orders):
+        os.nice(_PATIENCE)
     words = command(sys.argv[1], arguments, orders, os.getcwd())
     if orders["name"]:
         _copy(words, orders["name"])

@@ -96,6 +96,7 @@ def _orders(plan: BuildPlan, tools: Toolchain, shop: Workshop, *, alone: bool = 
         "seed": tools.seed,
         "one_pass": {"files": single.files, "flags": single.flags()},
         "lowered": single.orders(alone=alone),
+        "longest": [f"{item.name}*.cu" for item in plan.together[:1]],
         "alone": alone,
         "cache": tools.launcher.command if tools.launcher else (),
         "name": tools.launcher.folder_name if tools.launcher else "",

@@ -153,7 +153,7 @@ class UpstreamRow:
     one_pass: tuple[str, ...] = ()
     """Patterns of file names: these have nothing of GPUs after Ampere, so that one pass of nvcc's front end is enough."""
     alike: tuple[Alike, ...] = ()
-    """Files whose kernels are so much alike that they are compressed to far less together."""
+    """Files whose kernels are so much alike that they are compressed to far less together; first those that take longest."""
     cuda_min: str = ""
     """The oldest nvcc that its setup.py takes."""
     transformers: str = ""

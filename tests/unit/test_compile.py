@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import random
 import signal
 import struct
@@ -14,7 +15,7 @@ from fractions import Fraction
 import pytest
 from support import ROOT
 
-from mamba_build_backend import _nvcc_steps, plan, recorded, settings, tables
+from mamba_build_backend import _compile, _nvcc_steps, plan, recorded, settings, tables
 from mamba_build_backend._child import put_together
 from mamba_build_backend._compile import command
 from mamba_build_backend._nvcc_steps import compact, compact_files, framed, lower, lowered
@@ -26,6 +27,7 @@ ORDERS = {
     "seed": False,
     "one_pass": {"files": [], "flags": []},
     "cache": [],
+    "longest": [],
     "alone": False,
     "name": "",
 }
@@ -51,6 +53,32 @@ def test_where_memory_was_short_one_architecture_is_worked_on_at_a_time():
     given = ["--threads", "4", "--split-compile", "8", "-c", "/x/k.cu"]
     assert command("nvcc", given, ORDERS, HERE) == ["nvcc", *given]
     assert command("nvcc", given, {**ORDERS, "alone": True}, HERE) == ["nvcc", *given[2:]]
+
+
+@pytest.mark.parametrize(
+    ("longest", "given", "added"),
+    [
+        (["long*.cu"], ["-c", "/x/long_1.cu"], 0),
+        (["long*.cu"], ["-c", "/x/short.cu"], 5),
+        (["long*.cu"], ["-c", "/x/binding.cpp"], 5),
+        (["long*.cu"], ["--version"], 0),
+        ([], ["-c", "/x/short.cu"], 0),
+    ],
+)
+def test_shorter_files_give_way_to_the_longest(longest, given, added, tmp_path):
+    orders = tmp_path / "orders.json"
+    orders.write_text(json.dumps({**ORDERS, "longest": longest}))
+    compiler = tmp_path / "nvcc"
+    compiler.write_text(f"#!{sys.executable}\nimport os\nprint(os.nice(0))\n")
+    compiler.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, _compile.__file__, compiler, *given],
+        env={**os.environ, _compile.ORDERS: str(orders)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert int(done.stdout) == os.nice(0) + added
 
 
 @pytest.mark.parametrize("name", ["x_fp32.cu", "x_bf16.cu"])
