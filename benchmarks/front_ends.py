@@ -2,11 +2,12 @@
 
     python -m mamba_build_backend build mamba-ssm==2.3.0 -w dist -C build-dir=/tmp/build -C keep-build-dir=true
     python benchmarks/front_ends.py /tmp/build --gpu 75 'selective_scan_*_joined*.cu'      # Turing's code from compute_80's PTX
-    python benchmarks/front_ends.py /tmp/build --gpu 90 'selective_scan_*_joined*.cu'
+    python benchmarks/front_ends.py /tmp/build --gpu 90 --low 80 --high 90 'selective_scan_*bf16*.cu'
 
 Compiles each file of that build's source tree twice, with the build's own flags: once by each front end. For a GPU older than one of
-them its PTX is rewritten, as a build does. Prints for each file how many kernels are the same, byte by byte, and of both how many
-instructions and registers the kernels have in all, and the bytes that they spill.
+them its PTX is rewritten, as a build does. Prints for each file how many kernels are the same in PTX, letter by letter but for the name
+of an exact conversion, and how many in machine code, byte by byte; of both how many instructions and registers the kernels have in
+all, and the bytes that they spill.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from mamba_build_backend._nvcc_steps import lowered
 
 _INSTRUCTION = 16
 """Bytes, since Volta."""
+_WIDENED = re.compile(r"cvt\.f32\.bf16 (\S+), (\S+);")
+"""bfloat16 to float32, exact: what later GPUs have an instruction for is the upper half of a register on others."""
 
 
 def main() -> int:
@@ -61,23 +64,32 @@ def main() -> int:
                     ptx,
                 ]
                 subprocess.run([word for word in command if word != "-c"], cwd=ninja.parent, check=True)
+                text = ptx.read_text()
                 if int(options.gpu) < int(compute):
-                    ptx.write_text(lowered(ptx.read_text(), options.gpu))
+                    ptx.write_text(lowered(text, options.gpu))
                 assemble = [cuda / "ptxas", "-v", f"-arch=sm_{options.gpu}", ptx, "-o", out]
                 said = subprocess.run(assemble, check=True, capture_output=True, text=True).stderr
-                return Code(out, said)
+                return Code(text, out, said)
 
             with ThreadPoolExecutor(2) as pool:
                 low, high = pool.map(cubin, (options.low, options.high))
+        texts = sum(low.ptx[name] == high.ptx.get(name) for name in low.ptx)
         same = sum(low.kernels[name] == high.kernels.get(name) for name in low.kernels)
-        print(f"{source.name}: {same} of {len(low.kernels)} kernels the same; {low} and {high}", flush=True)
+        print(
+            f"{source.name}: of {len(low.kernels)} kernels {texts} the same in PTX, {same} in machine code; {low} and {high}",
+            flush=True,
+        )
     return 0 if sources else 1
 
 
 class Code:
-    """What ptxas made, and said."""
+    """What the front end made, and what ptxas made and said."""
 
-    def __init__(self, path: Path, said: str) -> None:
+    def __init__(self, ptx: str, path: Path, said: str) -> None:
+        pieces = re.split(
+            r"^(?=(?:\.visible |\.weak )?\.entry )", _WIDENED.sub(r"mov.b32 \1, {0,\2};", ptx), flags=re.MULTILINE
+        )
+        self.ptx = {piece.partition("(")[0]: piece for piece in pieces[1:]}
         with path.open("rb") as file:
             sections = ELFFile(file).iter_sections()
             self.kernels = {item.name: item.data() for item in sections if item.name.startswith(".text.")}
