@@ -13,6 +13,7 @@ import re
 import shlex
 import shutil
 import sys
+from contextlib import suppress
 from typing import Any
 
 ORDERS = "_MAMBA_BACKEND_ORDERS"
@@ -149,7 +150,8 @@ def main() -> None:
         # As words, they are in a cache's key.
         arguments = [*_taken("NVCC_PREPEND_FLAGS"), *arguments, *_taken("NVCC_APPEND_FLAGS")]
     if gives_way(arguments, orders):
-        os.nice(_PATIENCE)
+        with suppress(OSError):  # a sandbox may forbid it
+            os.nice(_PATIENCE)
     words = command(sys.argv[1], arguments, orders, os.getcwd())
     if orders["name"]:
         _copy(words, orders["name"])
