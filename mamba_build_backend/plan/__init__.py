@@ -130,13 +130,14 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     front_ends = decide_front_ends(settings, facts, tables, upstream.value, cuda, toolkit.value, book)
     compiler_cache = decide_compiler_cache(settings, facts, front_ends.value, book)
     single = one_pass(upstream.value.one_pass, front_ends.value)
-    if compiler_cache.value and compiler_cache.value.name == "sccache":
+    # It runs nvcc's steps itself.
+    sccache = compiler_cache.value is not None and compiler_cache.value.name == "sccache"
+    if sccache:
         front_ends, single = replace(front_ends, value=apart(front_ends.value)), OnePass()
     check_gpus(settings, facts, tables, cuda, toolkit.value, target, front_ends.value, book)
-    jobs, threads = decide_jobs(settings, facts, front_ends.value, book)
-    split = decide_split(settings, facts, jobs.value, threads, cuda)
-    if compiler_cache.value and compiler_cache.value.name == "sccache":
-        threads = split = 1  # it runs nvcc's steps itself
+    files = upstream.value.compiled
+    jobs, threads = decide_jobs(settings, facts, () if sccache else front_ends.value, files, book)
+    jobs, split = (jobs, 1) if sccache else decide_split(settings, facts, jobs, threads, files, cuda)
     single = replace(single, threads=split if threads > 1 and single.lowered else 1)
     flags = nvcc_flags(settings, tables, cuda, front_ends.value, threads, split)
     abi = decide_abi(settings, upstream.value, facts.machine, target, tables, book)

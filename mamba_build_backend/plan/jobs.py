@@ -52,9 +52,12 @@ def _codes(front_ends: tuple[FrontEnd, ...]) -> int:
 
 
 def decide_jobs(
-    settings: Settings, facts: Facts, front_ends: tuple[FrontEnd, ...], book: Notebook
+    settings: Settings, facts: Facts, front_ends: tuple[FrontEnd, ...], files: int, book: Notebook
 ) -> tuple[Choice[int], int]:
-    """Parallel compiles, and nvcc's threads in each: as many as there are cores, and never more than the memory holds."""
+    """Parallel compiles, and nvcc's threads in each: as many as there are cores, and never more than the memory holds.
+
+    ``files``: how many there are to compile at most, 0 where nobody knows. No ``front_ends``: one thread is all that nvcc may have.
+    """
     machine = facts.machine
     cores = settings.jobs or machine.cores
     wanted = cores
@@ -62,7 +65,7 @@ def decide_jobs(
     budget = _budget(settings, facts)
     room = max(1, (budget - BASE_MEMORY) // COMPILE_MEMORY) if budget else wanted * threads
     # Half of a file's time is its front end, which no thread of an architecture shares: files first.
-    threads = max(1, min(threads, room // (cores // 2 or 1)))
+    threads = max(1, min(threads, room // min(cores // 2 or 1, files or cores)))
     fit = room // threads
     if fit < wanted:
         why = f"{budget / 1e9:.1f} GB of memory at {COMPILE_MEMORY / 1e9:g} GB each"
@@ -72,28 +75,35 @@ def decide_jobs(
             asked = f"{settings.origin('jobs')} asks for {settings.jobs} compilers at once"
             book.note(f"{asked}, and {fit * threads} will run: {why} (-C memory=64G, for instance, allows more)")
         return Choice(fit, why), threads
-    if settings.jobs:
-        return Choice(settings.jobs, settings.origin("jobs")), threads
     why = f"{machine.cores} cores"
-    if machine.cores_limit:
+    if settings.jobs:
+        why = settings.origin("jobs")
+    elif machine.cores_limit:
         why = f"{machine.cores} of {machine.cores_total} cores, by {machine.cores_limit}"
     if threads > 1:
         why += f", {threads} architectures at once"
     return Choice(wanted, why), threads
 
 
-def decide_split(settings: Settings, facts: Facts, compilers: int, threads: int, cuda: str) -> int:
-    """Threads of nvcc's optimiser on one file, where so many ``compilers`` may run at once, each on ``threads`` architectures.
+def decide_split(
+    settings: Settings, facts: Facts, jobs: Choice[int], threads: int, files: int, cuda: str
+) -> tuple[Choice[int], int]:
+    """Threads of nvcc's optimiser on one file, where ``jobs`` compilers may run at once, each on ``threads`` architectures.
 
-    For more than one architecture they are those of the front end alone. The kernels are the same with any number, their order in
-    the file is not.
+    For more than one architecture they are those of the front end alone. For one, which takes more memory then, it may be that fewer
+    compilers run, but not fewer than there are ``files``. The kernels are the same with any number, their order in the file is not.
     """
-    if not cuda or version.Version(cuda) < version.Version(_SPLITS_SINCE) or compilers < _MANY_CORES:
-        return 1
+    if not cuda or version.Version(cuda) < version.Version(_SPLITS_SINCE) or jobs.value * threads < _MANY_CORES:
+        return jobs, 1
     if threads > 1:
-        return _SPLIT_FRONT_END
-    budget, needed = _budget(settings, facts), BASE_MEMORY + compilers * (COMPILE_MEMORY + SPLIT_MEMORY)
-    return _SPLIT if not budget or needed <= budget else 1
+        return jobs, _SPLIT_FRONT_END
+    budget, each = _budget(settings, facts), COMPILE_MEMORY + SPLIT_MEMORY
+    fit = (budget - BASE_MEMORY) // each if budget else jobs.value
+    if fit < min(jobs.value, files or jobs.value):
+        return jobs, 1
+    if fit < jobs.value:
+        jobs = Choice(fit, f"{budget / 1e9:.1f} GB of memory at {each / 1e9:g} GB each")
+    return jobs, _SPLIT
 
 
 def _budget(settings: Settings, facts: Facts) -> int:

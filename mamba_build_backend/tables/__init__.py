@@ -191,6 +191,7 @@ def _upstream_row(name: str, project: Mapping[str, Any], row: Mapping[str, Any])
         extras=tuple((extra, tuple(names)) for extra, names in project.get("extras", {}).items()),
         avoid=tuple(_bad_arch(name, item) for item in project.get("avoid", ())),
         one_pass=tuple(project.get("one-pass", ())),
+        compiled=project.get("compiled", 0),
         alike=tuple(_alike(item) for item in project.get("alike", ())),
         cuda_min=row.get("cuda-min", ""),
         transformers=row.get("transformers", ""),

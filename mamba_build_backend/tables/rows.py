@@ -152,6 +152,8 @@ class UpstreamRow:
     avoid: tuple[BadArch, ...] = ()
     one_pass: tuple[str, ...] = ()
     """Patterns of file names: these have nothing of GPUs after Ampere, so that one pass of nvcc's front end is enough."""
+    compiled: int = 0
+    """How many files there are to compile, at most; 0 where nobody knows."""
     alike: tuple[Alike, ...] = ()
     """Files whose kernels are so much alike that they are compressed to far less together; first those that take longest."""
     cuda_min: str = ""

@@ -92,7 +92,10 @@ def in_use(tools: Toolchain, label: str, work: Path, environ: Mapping[str, str],
                 raise ToolError(
                     f"the folder {name} in /tmp belongs to another build of the same",
                     "sccache needs a place that has one name in all builds",
-                    ("wait until that one has ended", "-C cache=off   (compiles all each time)"),
+                    (
+                        f"wait until that one has ended   (if it was killed: rm -r /tmp/{name}, as the user who ran it)",
+                        "-C cache=off   (compiles all each time)",
+                    ),
                 )
             (folder / WORK).symlink_to(os.path.realpath(work), target_is_directory=True)
             launcher = replace(launcher, folder_name=str(folder))

@@ -155,7 +155,17 @@ def test_a_wheel_may_need_no_more_of_libstdcxx_than_its_glibcs_policy_or_its_tor
         (16, {}, "9.0", 16, 1, 4, False),
         # 30 GB hold 26 compilers: rather many files at once than a file's architectures.
         (16, {"memory": "30G"}, "all", 8, 3, 1, False),
-        (16, {"memory": "30G"}, "9.0", 16, 1, 1, False),
+        # One architecture has 11 files: with 14 compilers at once each may have four threads, and is bigger.
+        (16, {"memory": "30G"}, "9.0", 14, 1, 4, False),
+        (16, {"memory": "20G"}, "9.0", 16, 1, 1, False),
+        # More cores than files: what matters then is how much of a file is done at once.
+        (64, {}, "all", 24, 5, 1, False),
+        (64, {}, "9.0", 64, 1, 4, False),
+        (64, {"memory": "100G"}, "9.0", 48, 1, 4, False),
+        (64, {"memory": "20G"}, "9.0", 17, 1, 1, False),
+        (64, {"upstream": "causal-conv1d", "memory": "30G"}, "all", 5, 5, 1, False),
+        # Nobody knows how many files a project has.
+        (64, {"upstream": "self", "memory": "100G"}, "all", 44, 2, 1, False),
         (16, {"memory": "2G"}, "all", 1, 1, 1, False),
         (16, {"jobs": "2"}, "all", 2, 1, 1, False),
         # What was asked for never outweighs the memory.

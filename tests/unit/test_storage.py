@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from support import ROOT, interruptible
@@ -10,7 +11,7 @@ from support import ROOT, interruptible
 from mamba_build_backend import boundary
 from mamba_build_backend.errors import StorageError
 from mamba_build_backend.settings import Settings
-from mamba_build_backend.storage import cache_root, prepared, work_folder
+from mamba_build_backend.storage import cache_root, prepared, stand_in, work_folder
 
 SLOW_BUILD = """
 import sys, time, os
@@ -114,3 +115,43 @@ def test_the_cache_folder_is_the_users_own_or_the_setting(monkeypatch):
     assert str(cache_root(Settings())) == "/x/mamba-build-backend"
     assert str(cache_root(Settings(cache_dir="/y"))) == "/y"
     assert os.path.isabs(cache_root(Settings(cache_dir="relative")))
+
+
+@pytest.fixture
+def shared_name():
+    name = f"mamba-build-test-{os.getpid()}"
+    yield name
+    Path(f"/tmp/{name}.lock").unlink(missing_ok=True)
+
+
+def test_a_folder_with_one_name_is_one_builds_at_a_time(shared_name):
+    with stand_in(shared_name) as folder:
+        assert folder == Path("/tmp") / shared_name
+        (folder / "file").touch()
+        with stand_in(shared_name) as other:
+            assert other is None
+        assert (folder / "file").exists(), "who was refused removes nothing"
+    assert not folder.exists()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="lacks a second user: only root can become one")
+def test_a_folder_with_one_name_is_the_next_users_after_it(shared_name):
+    with stand_in(shared_name) as folder:
+        assert folder is not None
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            os.setuid(65534)
+            with stand_in(shared_name) as folder:
+                status = 0 if folder is not None and folder.stat().st_uid == 65534 else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_link_for_a_lock_is_not_followed(shared_name, tmp_path):
+    Path(f"/tmp/{shared_name}.lock").symlink_to(tmp_path / "elsewhere")
+    with stand_in(shared_name) as folder:
+        assert folder is None
+    assert not (tmp_path / "elsewhere").exists()
