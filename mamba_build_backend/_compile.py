@@ -23,7 +23,8 @@ COMPILE = "_MAMBA_BACKEND_COMPILE"
 WORK, COPIES = "work", "sources"
 """In a folder that stands for a build folder: a link to it, and copies of its sources."""
 _GENCODE = ("-gencode", "--generate-code")
-_SHORT = {"--generate-dependencies-with-compile": "-MD", "--dependency-output": "-MF"}
+_SHORT = {"--generate-dependencies-with-compile": "-MD", "-MMD": "-MD", "--dependency-output": "-MF"}
+"""For ccache, which knows of a source what is in that list: -MMD leaves the system's headers out, a sysroot's and torch's among them."""
 _PATIENCE = 5
 """What the compilers of shorter files add to their niceness: with more of them than cores, the longest get three times the time."""
 _BEFORE_PATH = r"(-I|-isystem|-iquote|-L|-B|-ccbin=|--compiler-bindir=|)"

@@ -49,9 +49,12 @@ setp.nan.f32 %no_number, \2, \2;
 selp.b32 %bits, 32704, %bits, %no_number;
 cvt.u16.u32 \1, %bits;
 }"""
+_LATER = "NaN|async|b128|bf16|bf16x2|bulk|f32x2|noftz|relu|satfinite|tf32|v8|xorsign"
+_LATER_OF = {"atom": "v2|v4", "cvt": r"f16x2|rs|scaled\w*|u?e\dm\d\w*", "max": "f16|f16x2", "min": "f16|f16x2"}
 _TURING = re.compile(
-    "(?:abs|add|and|atom|bar|bfe|bfi|bra|cos|cvt|cvta|div|ex2|fma|ld|lg2|mad|max|min|mov|mul|neg|not|or|prmt|rcp|rem|ret|rsqrt"
-    r"|selp|setp|shf|shfl|shl|shr|sin|sqrt|st|sub|xor)(?:\.(?!(?:NaN|b128|bf16|bf16x2|noftz|relu|tf32|xorsign)\b)\w+)*"
+    "(?:abs|add|and|bar|bfe|bfi|bra|cos|cvta|div|ex2|fma|ld|lg2|mad|mov|mul|neg|not|or|prmt|rcp|rem|ret|rsqrt|selp|setp|shf|shfl"
+    rf"|shl|shr|sin|sqrt|st|sub|xor)(?:\.(?!(?:{_LATER})\b)\w+)*|"
+    + "|".join(rf"{name}(?:\.(?!(?:{_LATER}|{words})\b)\w+)*" for name, words in _LATER_OF.items())
 )
 """Instructions of Turing and before, without the words that make later ones of them (PTX ISA, "Target ISA Notes")."""
 

@@ -18,17 +18,25 @@ DONE = "done"
 
 
 def end_session(session: int, *, patience: float = 5.0) -> None:
-    """End every process of a session: SIGTERM first (ninja then stops its own groups), SIGKILL after ``patience`` s."""
+    """End every process of a session: SIGTERM first (ninja then stops its own groups), SIGKILL after ``patience`` s.
+
+    SIGTERM comes once to each: a second one would break off what the first has begun.
+    """
     deadline = time.monotonic() + patience
     sent = signal.SIGTERM
+    told: set[int] = set()
     while members := session_members(session):
         for pid in members:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, sent)
+            if pid not in told:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, sent)
+        if sent is signal.SIGTERM:
+            told.update(members)
         if time.monotonic() > deadline:
             if sent is signal.SIGKILL:
                 return
             sent, deadline = signal.SIGKILL, time.monotonic() + patience
+            told.clear()
         time.sleep(0.05)
 
 

@@ -74,7 +74,8 @@ class Relay:
 def _progress() -> Any | None:
     """rich's, or that of pip's own copy; None where there is none, or where the terminal cannot be drawn on."""
     for package in ("rich", "pip._vendor.rich"):
-        with suppress(ImportError):
+        # One that is too old for this has none of a column, or of an argument: then the next one.
+        with suppress(ImportError, AttributeError, TypeError):
             parts = import_module(f"{package}.progress")
             console = import_module(f"{package}.console").Console(stderr=True)
             if not console.is_terminal or console.is_dumb_terminal:

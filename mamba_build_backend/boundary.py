@@ -54,19 +54,25 @@ def _exit(status: int) -> SystemExit:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    # SIGTERM (a job's time limit, a cancelled CI run) must end our children as Ctrl-C does.
+    # SIGTERM (a job's time limit, a cancelled CI run) must end our children as Ctrl-C does. A second of either would break off
+    # the cleaning up, which takes seconds at most.
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    ours = (signal.SIGTERM, signal.SIGINT)
+    heard = [number for number in ours if signal.getsignal(number) not in (signal.SIG_IGN, None)]
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        for number in heard:
+            signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in heard}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _print_error(error: BackendError) -> None:

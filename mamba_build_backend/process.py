@@ -64,6 +64,16 @@ def capture(
     return done.stdout
 
 
+_STEP = "+ cd "
+"""What a command's part of a log begins with."""
+
+
+def last_step(log: Path) -> str:
+    """What a log has of the last command that was run by :func:`stream`. Raises OSError."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    return text[max(0, text.rfind(f"\n{_STEP}")) :]
+
+
 def stream(
     argv: Sequence[str | os.PathLike[str]],
     *,
@@ -84,7 +94,7 @@ def stream(
     """
     command = [os.fspath(arg) for arg in argv]
     with log.open("a", encoding="utf-8", errors="replace") as sink:
-        _note(sink, f"+ cd {shlex.quote(str(cwd))}\n+ {quoted(command)}\n")
+        _note(sink, f"{_STEP}{shlex.quote(str(cwd))}\n+ {quoted(command)}\n")
         try:
             child = subprocess.Popen(
                 command,
@@ -105,22 +115,26 @@ def stream(
         ended = threading.Event()
         if beat is not None:
             threading.Thread(target=_beat, args=(beat, child.pid, interval, ended), daemon=True).start()
+        done = ""
         try:
             assert child.stdout is not None
             for line in child.stdout:
                 sink.write(line)
                 echo(line.rstrip("\n"))
             return child.wait()
-        except BaseException:
-            end_session(child.pid, patience=patience)
-            child.wait()
-            raise
         finally:
-            if child.stdout is not None:
-                child.stdout.close()
-            ended.set()
-            if warden is not None:
-                warden.communicate(DONE)
+            # Where all went well there is nobody left, but of a compiler that was killed its own children may be.
+            try:
+                end_session(child.pid, patience=patience)
+                child.wait()
+                done = DONE
+            finally:
+                if child.stdout is not None:
+                    child.stdout.close()
+                ended.set()
+                if warden is not None:
+                    # Closed without a word, it goes on with it.
+                    warden.communicate(done)
 
 
 def _beat(beat: Callable[[int], None], session: int, interval: float, ended: threading.Event) -> None:

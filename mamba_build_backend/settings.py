@@ -81,7 +81,7 @@ def _count(key: str, raw: Value) -> int | None:
     text = as_text(key, raw)
     if text == "auto":
         return None
-    if not text.isdigit() or int(text) < 1:
+    if not re.fullmatch(r"[0-9]{1,6}", text) or int(text) < 1:
         raise SettingsError(
             f"{key}: {text!r} is not a number of processes", "a whole number from 1, or auto, is needed", f"-C {key}=4"
         )
@@ -92,7 +92,7 @@ def _memory(key: str, raw: Value) -> int | None:
     text = as_text(key, raw)
     if text == "auto":
         return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.lower())
+    match = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([kmgt]?)(?:i?b)?", text.lower())
     size = int(float(match[1]) * 1024 ** " kmgt".index(match[2] or " ")) if match else 0
     if size < 256 * 1024**2:
         raise SettingsError(

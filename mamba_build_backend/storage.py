@@ -87,7 +87,8 @@ def prepared(folder: Path, build: Callable[[Path], None]) -> Path:
 def emptied(folder: Path) -> Path:
     """The folder, there and empty: a build folder that stays may hold what an earlier build left."""
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    # It is there still where something would not go, such as a file that is open on NFS.
+    folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
@@ -121,11 +122,24 @@ def work_folder(settings: Settings) -> Iterator[Path]:
         if alias is not None:
             with suppress(OSError):
                 alias.unlink()
+        if held is not None and not settings.keep_build_dir:
+            # The lock last: whatever ends us before that, the next build sweeps up.
+            for path in real.iterdir():
+                if path.name != _HELD:
+                    _remove(path)
         if held is not None:
             (real / _HELD).unlink(missing_ok=True)
             held.close()
         if temporary and not settings.keep_build_dir:
             shutil.rmtree(real, ignore_errors=True)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
 
 
 _WORK = "mamba-build-"
@@ -261,7 +275,7 @@ def source_date_epoch(environ: Mapping[str, str]) -> int:
     Raises SettingsError for a value that is no number.
     """
     text = environ.get("SOURCE_DATE_EPOCH", "")
-    if text and not text.isdigit():
+    if text and not re.fullmatch(r"[0-9]{1,12}", text):
         raise SettingsError(
             f"SOURCE_DATE_EPOCH is {text!r}", "it is a whole number of seconds since 1970", "unset SOURCE_DATE_EPOCH"
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 from . import _compile, _nvcc_steps, alike, stable
 from .errors import BackendError, BuildFailedError, StorageError
 from .plan import BuildPlan
-from .process import stream
+from .process import last_step, stream
 from .progress import Progress
 from .storage import emptied, link_to
 from .workshop import Toolchain, Workshop
@@ -77,9 +77,8 @@ def run_setup(plan: BuildPlan, tree: Path, arguments: list[str], shop: Workshop,
     if tools is None:
         return stream(command, env=env, cwd=tree, log=shop.log, echo=Progress(shop.echo, verbose=shop.verbose))
     env.update(_orders(plan, tools, shop), TMPDIR=str(shop.whole / "tmp"))
-    before = shop.log.stat().st_size
     status = _run(command, env, tree, shop)
-    if status != 0 and max(plan.jobs.value, plan.threads) > 1 and _was_killed(shop.log, before):
+    if status != 0 and max(plan.jobs.value, plan.threads) > 1 and _was_killed(shop.log):
         # What is done is kept: ninja goes on where it was.
         shop.echo("the system killed a compiler, most likely for want of memory: once more, one at a time")
         status = _run(command, {**env, **_orders(plan, tools, shop, alone=True), "MAX_JOBS": "1"}, tree, shop)
@@ -125,14 +124,11 @@ def _run(command: list[str | os.PathLike[str]], env: dict[str, str], tree: Path,
     return status
 
 
-def _was_killed(log: Path, since: int) -> bool:
-    """Whether the log tells, from this place on, of a compiler that was killed."""
+def _was_killed(log: Path) -> bool:
+    """Whether the last step's log tells of a compiler that was killed."""
     from .explain import explain
 
-    with log.open("rb") as file:
-        file.seek(since)
-        text = file.read().decode("utf-8", errors="replace")
-    return any(item.id == "killed-by-memory" for item in explain(text).explanations)
+    return any(item.id == "killed-by-memory" for item in explain(last_step(log)).explanations)
 
 
 def _torch_path(plan: BuildPlan, work: Path) -> tuple[list[str], list[str]]:
@@ -174,15 +170,16 @@ def build_environment(plan: BuildPlan, tools: Toolchain | None, environ: Mapping
 def failed(what: str, log: Path) -> BackendError:
     """The error for a step that failed: the cause, if its log holds a known one, else the first line that names an error.
 
+    What steps before it said, or a first try that was killed, does not count.
+
     A full disk is told as one, with its exit code, whichever program met it first.
     """
     from .explain import explain
 
     try:
-        text = log.read_text(encoding="utf-8", errors="replace")
+        diagnosis = explain(last_step(log))
     except OSError:
         return BuildFailedError(what)
-    diagnosis = explain(text)
     look = (f"less {log}   (the whole output)", "python -m mamba_build_backend doctor -v   (what was chosen, and why)")
     if not diagnosis.first_error and diagnosis.explanations:
         best = diagnosis.explanations[0]

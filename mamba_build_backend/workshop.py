@@ -36,6 +36,8 @@ class Launcher:
     variables: Mapping[str, str]
     folder_name: str = ""
     """A folder that stands for that of the build; empty where paths are relative."""
+    asked: bool = False
+    """Whether the user wants this one; where it was only found, a build goes on without."""
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,8 @@ def decide_split(
 
 def _budget(settings: Settings, facts: Facts) -> int:
     """Bytes that all may take together; 0 where nobody knows."""
-    return settings.memory or int(facts.machine.memory_available * 0.75)
+    available = facts.machine.memory_available
+    return settings.memory or (max(1, int(available * 0.75)) if available else 0)
 
 
 def nvcc_flags(

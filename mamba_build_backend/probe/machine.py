@@ -86,17 +86,32 @@ def read_cores(root: Path) -> tuple[int, int, str]:
 
 
 def read_memory(root: Path) -> int:
-    """Bytes that are free: of the machine, and of every control group that we are in; 0 where nothing is told."""
-    free = 0
+    """Bytes that are free: of the machine, and of every control group that we are in; 0 where nothing is told, 1 where none is free."""
+    free = []
     with suppress(OSError):
         if match := re.search(r"^MemAvailable:\s+(\d+) kB", (root / "proc/meminfo").read_text(), re.MULTILINE):
-            free = int(match[1]) * 1024
+            free.append(int(match[1]) * 1024)
     for folder in _cgroups(root, "memory"):
-        for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
+        for limit, used, idle in _MEMORY_FILES:
             with suppress(OSError, ValueError):  # "max" is a ValueError: no limit
-                left = max(0, int((folder / limit).read_text()) - int((folder / used).read_text()))
-                free = min(free, left) if free else left
-    return free
+                left = int((folder / limit).read_text()) - int((folder / used).read_text())
+                free.append(left + _idle_cache(folder, idle))
+    return max(1, min(free)) if free else 0
+
+
+_MEMORY_FILES = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+"""Of a control group, versions 2 and 1: its limit, what it uses, and the part of that which is files' content, not used of late (a name
+in memory.stat): the kernel takes it back before it kills anybody. A torch that was installed just now is gigabytes of it."""
+
+
+def _idle_cache(folder: Path, name: str) -> int:
+    with suppress(OSError):
+        if match := re.search(rf"^{name} (\d+)$", (folder / "memory.stat").read_text(), re.MULTILINE):
+            return int(match[1])
+    return 0
 
 
 def _cgroups(root: Path, controller: str) -> Iterator[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import ToolError
@@ -42,11 +43,12 @@ def _launcher(
     chosen = plan.compiler_cache.value
     if chosen is None:
         return None
+    asked = plan.compiler_cache.because == ASKED
     try:
-        return compiler_cache.apply_compiler_cache(chosen, compiler, home, work, environ)
+        return replace(compiler_cache.apply_compiler_cache(chosen, compiler, home, work, environ), asked=asked)
     except ToolError as error:
         found = error.problems[0].found
-        if plan.compiler_cache.because == ASKED:
+        if asked:
             raise ToolError(found, f"cache={chosen.name} needs it", "-C cache=off   (compiles all each time)") from None
         echo(f"note: without a compiler cache: {found}")
         return None

@@ -89,8 +89,13 @@ def in_use(tools: Toolchain, label: str, work: Path, environ: Mapping[str, str],
             name = f"mamba-build-cached-{label}"
             folder = stack.enter_context(stand_in(name))
             if folder is None:
+                found = f"the folder {name} in /tmp belongs to another build of the same"
+                if not launcher.asked:
+                    echo(f"note: without a compiler cache: {found}")
+                    yield replace(tools, launcher=None)
+                    return
                 raise ToolError(
-                    f"the folder {name} in /tmp belongs to another build of the same",
+                    found,
                     "sccache needs a place that has one name in all builds",
                     (
                         f"wait until that one has ended   (if it was killed: rm -r /tmp/{name}, as the user who ran it)",

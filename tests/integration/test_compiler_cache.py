@@ -10,6 +10,7 @@ import time
 import pytest
 from support import copy_tiny, lacking, only_wheel, pip_wheel
 
+from mamba_build_backend._compile import command
 from mamba_build_backend.storage import sha256
 
 # What one run of the preprocessor for one architecture, the oldest, does not see.
@@ -86,6 +87,25 @@ def test_ccache_sees_what_changed_for_one_architecture_alone(project, env, ccach
     assert built(other, {**env, "NVCC_APPEND_FLAGS": "-Xptxas -O1"})[0] == ["ccache: 1 of 3 found in the cache"]
     # Other architectures are other objects.
     assert built(other, env, arch="9.0")[0] == ["ccache: 1 of 3 found in the cache"]
+
+
+def test_ccache_sees_what_changed_in_a_sysroot(env, ccache, tmp_path, gxx):
+    """torch asks g++ for -MMD, a list without the system's headers."""
+    header = tmp_path / "root" / "limits_of_it.h"
+    header.parent.mkdir()
+    (tmp_path / "a.cpp").write_text("#include <limits_of_it.h>\nint limit = LIMIT;\n")
+    given = ["-MMD", "-MF", "a.d", "-isystem", str(header.parent), "-c", "a.cpp", "-o", "a.o"]
+    orders = {
+        "works": [], "seed": False, "one_pass": {"files": [], "flags": []}, "alone": False, "name": "",
+        "cache": [shutil.which("ccache")],
+    }  # fmt: skip
+    own = {**env, "CCACHE_DEPEND": "1", "CCACHE_SLOPPINESS": "include_file_mtime,include_file_ctime"}
+    seen = []
+    for limit in (1, 2, 1):
+        header.write_text(f"#define LIMIT {limit}\n")
+        subprocess.run(command(str(gxx), given, orders, str(tmp_path)), cwd=tmp_path, env=own, check=True)
+        seen.append(sha256(tmp_path / "a.o"))
+    assert seen[0] == seen[2] != seen[1]
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ STAGES = {
     "a sysroot is made": "toolchain.sysroot._make_stubs",
     "toolchain": "toolchain.libstdcxx.apply_libstdcxx",
     "record": "record.build_record",
-    "packing": "repair.pack",
+    "packing": "repair._as_given",
     "auditwheel": "repair.repair_wheel",
     "audit": "audit.audit_wheel",
     "handing over": "storage.shutil.copyfile",
@@ -140,6 +140,19 @@ def test_stopped_while_it_compiles_it_ends_its_compilers(compiling, tmp_path, nu
     _, build = compiling
     build.send_signal(number)
     assert build.wait(timeout=60) == 130
+    assert left(tmp_path) == []
+
+
+def test_asked_again_and_again_to_stop_it_still_tidies_up(compiling, tmp_path):
+    """An impatient Ctrl-C, a batch system, and what asks a whole session every few hundredths of a second."""
+    _, build = compiling
+    while build.poll() is None:
+        build.send_signal(signal.SIGTERM)
+        build.send_signal(signal.SIGINT)
+        time.sleep(0.02)
+    # Between two signals that it does not hear any more it may just have become deaf to none of them, and ended.
+    assert build.returncode in (130, -signal.SIGTERM, -signal.SIGINT)
+    assert gone(tmp_path) == []
     assert left(tmp_path) == []
 
 

@@ -163,6 +163,19 @@ def test_the_first_real_error_is_found_in_a_log(tmp_path):
     assert upstream.failed("it failed", tmp_path / "none").problems[0].found == "it failed"
 
 
+def test_what_a_first_try_said_is_not_why_a_later_step_failed(tmp_path):
+    log = tmp_path / "log"
+    killed = "+ cd /w\n+ python setup.py\nnvcc error   : 'cicc' died due to signal 9 (Kill signal)\n"
+    log.write_text(
+        f"{killed}+ cd /w\n+ python setup.py\nfine\n+ cd /w\n+ auditwheel repair\nerror: too recent symbols\n"
+    )
+    problem = upstream.failed("auditwheel ended with exit code 1", log).problems[0]
+    assert problem.found == "auditwheel ended with exit code 1\n    error: too recent symbols"
+    assert not upstream._was_killed(log)
+    log.write_text(killed)
+    assert upstream._was_killed(log)
+
+
 def test_a_build_that_fails_for_a_known_reason_says_the_reason_and_what_to_type(tmp_path):
     log = tmp_path / "log"
     log.write_text("[1/2] nvcc …\nnvcc error   : 'cicc' died due to signal 9 (Kill signal)\nninja: build stopped\n")

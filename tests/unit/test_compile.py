@@ -97,7 +97,8 @@ def test_a_cache_comes_first_where_dependencies_are_noted_and_nvcc_is_asked_for_
     long = ["--generate-dependencies-with-compile", "--dependency-output", "k.o.d", "-c", "/x/k.cu"]
     assert command("nvcc", long, orders, HERE) == ["/usr/bin/ccache", "nvcc", "-MD", "-MF", "k.o.d", "-c", "/x/k.cu"]
     assert command("nvcc", ["-c", "/x/k.cu"], orders, HERE) == ["nvcc", "-c", "/x/k.cu"], "not safe without"
-    assert command("g++", ["-MMD", "-MF", "a.d", "-c", "/x/a.cpp"], orders, HERE)[:2] == ["/usr/bin/ccache", "g++"]
+    words = command("g++", ["-MMD", "-MF", "a.d", "-c", "/x/a.cpp"], orders, HERE)
+    assert words == ["/usr/bin/ccache", "g++", "-MD", "-MF", "a.d", "-c", "/x/a.cpp"], "the system's headers, too"
 
 
 def test_with_a_name_for_the_build_folder_the_source_is_a_copy():
@@ -340,6 +341,13 @@ def exact(high: int) -> Fraction:
         "{ .reg .pred p; mbarrier.init.shared.b64 [%r1], 1; }",
         "call.uni f, (%r1);",
         "@p tanh.approx.f32 %f1, %f2;",
+        "cvt.rn.f16x2.f32 %r1, %f1, %f2;",
+        "cvt.rn.satfinite.e4m3x2.f32 %rs1, %f1, %f2;",
+        "max.f16x2 %r1, %r2, %r3;",
+        "min.ftz.f16 %rs1, %rs2, %rs3;",
+        "add.rn.f32x2 %rd1, %rd2, %rd3;",
+        "atom.global.add.v2.f32 {%f1, %f2}, [%rd1], {%f3, %f4};",
+        "st.async.shared::cluster.u32 [%r1], %r2, [%r3];",
     ],
 )
 def test_ptx_with_other_instructions_of_later_gpus_is_not(later):

@@ -83,6 +83,8 @@ def test_what_docker_ci_and_pip_put_before_each_line_hides_nothing(path, prefix)
         ("urllib.error.URLError: <urlopen error [Errno 110] Connection timed out>", "wheel-download-failed"),
         ("http.client.RemoteDisconnected: Remote end closed connection without response", "wheel-download-failed"),
         ("c++: fatal error: Killed signal terminated program cc1plus", "killed-by-memory"),
+        ("sccache: error: failed to compile: cicc terminated (signal: 9)", "killed-by-memory"),
+        ("sccache: Compiler killed by signal 9", "killed-by-memory"),
         ("The command '/bin/sh -c pip install mamba-ssm' returned a non-zero code: exit code: 137", "killed-by-memory"),
         ("zipfile.BadZipFile: File is not a zip file", "wheel-broken"),
         ("ERROR: mamba_ssm-2.3.0.whl is not a supported wheel on this platform.", "wheel-not-for-this-platform"),

@@ -146,6 +146,13 @@ def test_a_wheel_may_need_no_more_of_libstdcxx_than_its_glibcs_policy_or_its_tor
     assert needing("").glibcxx == "3.4.22"
 
 
+def test_where_no_memory_is_free_there_is_one_compiler():
+    _, machine, _ = planned(next(path for path in RECORDED if path.stem == "debian12-torch2.11-cuda13.0"))
+    machine = replace(machine, machine=replace(machine.machine, cores=16, memory_available=1))
+    made = plan.decide(settings.load_settings({}, {}, {}), machine, tables.load_tables())
+    assert (made.jobs.value, made.threads) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("cores", "given", "arch", "jobs", "threads", "split", "noted"),
     [

@@ -412,6 +412,43 @@ def test_a_batch_systems_memory_limit_counts(tmp_path):
     assert machine.read_memory(tmp_path) == 3_000_000_000
 
 
+@pytest.mark.parametrize(
+    ("files", "free"),
+    [
+        ({"memory.max": "4000000000", "memory.current": "4000000000"}, 1),
+        # pip has just unpacked torch: the kernel would give that back.
+        (
+            {
+                "memory.max": "4000000000",
+                "memory.current": "3900000000",
+                "memory.stat": "anon 5\ninactive_file 3000000000",
+            },
+            3_100_000_000,
+        ),
+        (
+            {
+                "memory/memory.limit_in_bytes": "4000000000",
+                "memory/memory.usage_in_bytes": "3900000000",
+                "memory/memory.stat": "inactive_file 7\ntotal_inactive_file 2000000000",
+            },
+            2_100_000_000,
+        ),
+        (
+            {"memory/memory.limit_in_bytes": "9223372036854771712", "memory/memory.usage_in_bytes": "5"},
+            64_000_000 * 1024,
+        ),
+    ],
+)
+def test_files_that_the_kernel_keeps_in_memory_are_free_and_nothing_is_not_unknown(files, free, tmp_path):
+    for name, text in {
+        "proc/meminfo": "MemAvailable: 64000000 kB",
+        **{f"sys/fs/cgroup/{k}": v for k, v in files.items()},
+    }.items():
+        touch(tmp_path / name)
+        (tmp_path / name).write_text(text + "\n")
+    assert machine.read_memory(tmp_path) == free
+
+
 def test_the_distribution_is_read_as_os_release_has_it(tmp_path):
     touch(tmp_path / "etc/os-release")
     (tmp_path / "etc/os-release").write_text('NAME="Rocky Linux"\nID="rocky"\nVERSION_ID="8.9"\n')

@@ -7,6 +7,7 @@ import time
 import pytest
 from support import ROOT, interruptible
 
+from mamba_build_backend._warden import end_session
 from mamba_build_backend.errors import ToolError
 from mamba_build_backend.process import capture, quoted, stream
 
@@ -60,6 +61,34 @@ def test_a_signal_to_the_backend_ends_all_and_gives_130(tmp_path, number):
     while alive(grandchild) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not alive(grandchild)
+
+
+COUNTS = """
+import signal, sys, time
+heard = []
+signal.signal(signal.SIGTERM, lambda *_: heard.append(1))
+print("ready", flush=True)
+while not heard:
+    time.sleep(0.01)
+time.sleep(0.5)  # tidies up
+print(len(heard), flush=True)
+"""
+
+
+def test_each_process_of_a_session_is_asked_once_to_end():
+    child = subprocess.Popen([sys.executable, "-c", COUNTS], text=True, stdout=subprocess.PIPE, start_new_session=True)
+    assert child.stdout.readline() == "ready\n"
+    end_session(child.pid, patience=30)
+    assert child.communicate()[0] == "1\n"
+
+
+def test_what_a_command_leaves_running_is_ended(tmp_path):
+    """As the steps of an nvcc that was killed."""
+    code = "import subprocess; print(subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL).pid)"
+    said = []
+    env = {"PATH": os.environ["PATH"]}
+    assert stream([sys.executable, "-c", code], env=env, cwd=tmp_path, log=tmp_path / "log", echo=said.append) == 0
+    assert not alive(int(said[0]))
 
 
 def test_the_log_holds_the_command_as_it_can_be_pasted(tmp_path):

@@ -5,10 +5,11 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import pytest
 
-from mamba_build_backend import progress
+from mamba_build_backend import bar, progress
 from mamba_build_backend.audit_types import Extension, Report, Section
 from mamba_build_backend.closing import Stopwatch, table
 from mamba_build_backend.plan import OnePass
@@ -47,6 +48,18 @@ def test_for_a_person_a_pulse_is_one_line():
     assert pulse.text() == "3 of 10 files, 1:01; compiling a.cu, b.cu; 1.5 GB; about 2:00 left"
     many = replace(pulse, running=tuple("abcdef"), left=None, memory=0, total=0)
     assert many.text() == "1:01; compiling a, b, c, d and 2 more"
+
+
+def test_a_rich_that_is_too_old_makes_way_for_pips(monkeypatch):
+    old = SimpleNamespace(BarColumn=lambda bar_width: None, TextColumn=None, Progress=None)  # rich 11
+    console = SimpleNamespace(Console=lambda stderr: SimpleNamespace(is_terminal=True, is_dumb_terminal=False))
+    monkeypatch.setitem(sys.modules, "rich.progress", old)
+    monkeypatch.setitem(sys.modules, "rich.console", console)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal, for rich
+    monkeypatch.setenv("TERM", "xterm")
+    assert type(bar._progress()).__module__ == "pip._vendor.rich.progress"
+    monkeypatch.setitem(sys.modules, "pip._vendor.rich.progress", old)
+    assert bar._progress() is None
 
 
 def test_without_a_terminal_a_line_comes_only_after_a_minute_of_silence(monkeypatch):

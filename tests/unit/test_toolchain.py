@@ -1,14 +1,22 @@
+import os
 import subprocess
 import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
 
 from mamba_build_backend import _nvcc_steps
 from mamba_build_backend._compile import PYTHON
 from mamba_build_backend._nvcc_steps import STEPS
 from mamba_build_backend.elf import DynamicSymbol
+from mamba_build_backend.errors import ToolError
 from mamba_build_backend.facts import Toolkit
+from mamba_build_backend.storage import stand_in
 from mamba_build_backend.tables import Floor, load_tables
-from mamba_build_backend.toolchain import toolkit
+from mamba_build_backend.toolchain import compiler_cache, toolkit
 from mamba_build_backend.toolchain.libstdcxx import select_symbols
+from mamba_build_backend.workshop import Launcher, Toolchain
 
 
 def symbol(name, version, kind="function"):
@@ -92,3 +100,21 @@ def test_tables_load_and_a_newer_version_is_planned_by_the_nearest_row():
     assert loaded.cuda_row("10.1") == loaded.cuda[0]
     assert loaded.floor_row("2.17").glibcxx == "3.4.19"
     assert loaded.floor_row("2.26").glibc == "2.24"
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_found_sccache_is_done_without_while_another_build_has_its_folder(asked, tmp_path):
+    launcher = Launcher("sccache", ("/bin/false",), {}, asked=asked)
+    tools = Toolchain(tmp_path, tmp_path, tmp_path, tmp_path, seed=True, launcher=launcher)
+    label, said = f"test-{os.getpid()}", []
+    with stand_in(f"mamba-build-cached-{label}"), ExitStack() as stack:
+        used = compiler_cache.in_use(tools, label, tmp_path, {}, said.append)
+        if asked:
+            with pytest.raises(ToolError, match="belongs to another build of the same"):
+                stack.enter_context(used)
+        else:
+            assert stack.enter_context(used).launcher is None
+            assert said == [
+                f"note: without a compiler cache: the folder mamba-build-cached-{label} in /tmp belongs to another build of the same"
+            ]
+    Path(f"/tmp/mamba-build-cached-{label}.lock").unlink()
