@@ -229,7 +229,7 @@ class Settings:
     cache: str = _setting(
         "auto",
         _choice("auto", *COMPILER_CACHES, "off"),
-        "a compiler cache in front of the compilers: `ccache` or `sccache`, which must be on PATH; `auto` takes the first of the two that works, `off` none",
+        "a compiler cache in front of the compilers: `ccache` or `sccache`, which must be on PATH; `auto` takes ccache where it works, else sccache if there is one architecture; `off` none",
     )
     compress: str = _setting(
         "size",
