@@ -124,9 +124,10 @@ def work_folder(settings: Settings) -> Iterator[Path]:
                 alias.unlink()
         if held is not None and not settings.keep_build_dir:
             # The lock last: whatever ends us before that, the next build sweeps up.
-            for path in real.iterdir():
-                if path.name != _HELD:
-                    _remove(path)
+            with suppress(OSError):
+                for path in real.iterdir():
+                    if path.name != _HELD:
+                        _remove(path)
         if held is not None:
             (real / _HELD).unlink(missing_ok=True)
             held.close()
