@@ -84,7 +84,7 @@ def test_each_process_of_a_session_is_asked_once_to_end():
 
 def test_what_a_command_leaves_running_is_ended(tmp_path):
     """As the steps of an nvcc that was killed."""
-    code = "import subprocess; print(subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL).pid)"
+    code = "import subprocess as s; print(s.Popen(['sleep', '60'], stdout=s.DEVNULL, stderr=s.DEVNULL).pid)"
     said = []
     env = {"PATH": os.environ["PATH"]}
     assert stream([sys.executable, "-c", code], env=env, cwd=tmp_path, log=tmp_path / "log", echo=said.append) == 0
