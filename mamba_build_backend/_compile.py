@@ -25,7 +25,7 @@ WORK, COPIES = "work", "sources"
 _GENCODE = ("-gencode", "--generate-code")
 _SHORT = {"--generate-dependencies-with-compile": "-MD", "-MMD": "-MD", "--dependency-output": "-MF"}
 """For ccache, which knows of a source what is in that list: -MMD leaves the system's headers out, a sysroot's and torch's among them."""
-_PATIENCE = 5
+_NICENESS = 5
 """What the compilers of shorter files add to their niceness: with more of them than cores, the longest get three times the time."""
 _BEFORE_PATH = r"(-I|-isystem|-iquote|-L|-B|-ccbin=|--compiler-bindir=|)"
 
@@ -152,7 +152,7 @@ def main() -> None:
         arguments = [*_taken("NVCC_PREPEND_FLAGS"), *arguments, *_taken("NVCC_APPEND_FLAGS")]
     if gives_way(arguments, orders):
         with suppress(OSError):  # a sandbox may forbid it
-            os.nice(_PATIENCE)
+            os.nice(_NICENESS)
     words = command(sys.argv[1], arguments, orders, os.getcwd())
     if orders["name"]:
         _copy(words, orders["name"])

@@ -122,17 +122,17 @@ def work_folder(settings: Settings) -> Iterator[Path]:
         if alias is not None:
             with suppress(OSError):
                 alias.unlink()
-        if held is not None and not settings.keep_build_dir:
-            # The lock last: whatever ends us before that, the next build sweeps up.
-            with suppress(OSError):
-                for path in real.iterdir():
-                    if path.name != _HELD:
-                        _remove(path)
         if held is not None:
+            if not settings.keep_build_dir:
+                # The lock last: whatever ends us before that, the next build sweeps up.
+                with suppress(OSError):
+                    for path in real.iterdir():
+                        if path.name != _HELD:
+                            _remove(path)
             (real / _HELD).unlink(missing_ok=True)
             held.close()
-        if temporary and not settings.keep_build_dir:
-            shutil.rmtree(real, ignore_errors=True)
+            if not settings.keep_build_dir:
+                shutil.rmtree(real, ignore_errors=True)
 
 
 def _remove(path: Path) -> None:
