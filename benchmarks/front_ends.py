@@ -25,7 +25,7 @@ from elftools.elf.elffile import ELFFile
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mamba_build_backend._nvcc_steps import lowered
+from mamba_build_backend.toolchain.shims.nvcc_steps import lowered
 
 _INSTRUCTION = 16
 """Bytes, since Volta."""

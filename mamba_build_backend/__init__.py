@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Optional
 
-__version__ = "0.1.0"
+from ._version import __version__
 
 __all__ = [
+    "__version__",
     "build_editable",
     "build_sdist",
     "build_wheel",
@@ -28,41 +29,46 @@ ConfigSettings = Optional[Mapping[str, Any]]
 
 def get_requires_for_build_wheel(config_settings: ConfigSettings = None) -> list[str]:
     """Name what the build environment still needs: compile tools, and torch, nvcc or a sysroot where there is none."""
-    from . import boundary, pipeline
+    from . import pipeline
+    from .core import error_boundary
 
-    with boundary.user_errors():
+    with error_boundary.user_errors():
         return pipeline.wheel_requirements(pipeline.here(config_settings))
 
 
 def get_requires_for_build_editable(config_settings: ConfigSettings = None) -> list[str]:
     """Name what an editable build still needs; it links against this machine, so no sysroot."""
-    from . import boundary, pipeline
+    from . import pipeline
+    from .core import error_boundary
 
-    with boundary.user_errors():
+    with error_boundary.user_errors():
         return pipeline.wheel_requirements(pipeline.here(config_settings, editable=True))
 
 
 def get_requires_for_build_sdist(config_settings: ConfigSettings = None) -> list[str]:
     """Name what fetches upstream's source, if it is not here yet."""
-    from . import boundary, pipeline
+    from . import pipeline
+    from .core import error_boundary
 
-    with boundary.user_errors():
+    with error_boundary.user_errors():
         return pipeline.sdist_requirements(pipeline.here(config_settings))
 
 
 def prepare_metadata_for_build_wheel(metadata_directory: str, config_settings: ConfigSettings = None) -> str:
     """Write the .dist-info that the wheel will have; return its folder's name."""
-    from . import boundary, pipeline
+    from . import pipeline
+    from .core import error_boundary
 
-    with boundary.user_errors():
+    with error_boundary.user_errors():
         return pipeline.write_metadata(pipeline.here(config_settings), metadata_directory)
 
 
 def prepare_metadata_for_build_editable(metadata_directory: str, config_settings: ConfigSettings = None) -> str:
     """Write the .dist-info that the editable wheel will have; return its folder's name."""
-    from . import boundary, pipeline
+    from . import pipeline
+    from .core import error_boundary
 
-    with boundary.user_errors():
+    with error_boundary.user_errors():
         return pipeline.write_metadata(pipeline.here(config_settings, editable=True), metadata_directory)
 
 
@@ -70,9 +76,10 @@ def build_wheel(
     wheel_directory: str, config_settings: ConfigSettings = None, metadata_directory: str | None = None
 ) -> str:
     """Build, repair and audit the wheel; return its file name."""
-    from . import boundary, pipeline
+    from . import pipeline
+    from .core import error_boundary
 
-    with boundary.user_errors():
+    with error_boundary.user_errors():
         return pipeline.build_wheel(pipeline.here(config_settings), wheel_directory)
 
 
@@ -80,15 +87,17 @@ def build_editable(
     wheel_directory: str, config_settings: ConfigSettings = None, metadata_directory: str | None = None
 ) -> str:
     """Compile into the build folder and write a wheel that points to it; return its file name."""
-    from . import boundary, pipeline
+    from . import pipeline
+    from .core import error_boundary
 
-    with boundary.user_errors():
+    with error_boundary.user_errors():
         return pipeline.build_editable(pipeline.here(config_settings, editable=True), wheel_directory)
 
 
 def build_sdist(sdist_directory: str, config_settings: ConfigSettings = None) -> str:
     """Write an sdist that carries the verified upstream source; return its file name."""
-    from . import boundary, pipeline
+    from . import pipeline
+    from .core import error_boundary
 
-    with boundary.user_errors():
+    with error_boundary.user_errors():
         return pipeline.build_sdist(pipeline.here(config_settings), sdist_directory)

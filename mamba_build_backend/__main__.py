@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from .boundary import user_errors
+from .core.error_boundary import user_errors
 
 with user_errors():
-    from .cli import main
+    from .cli.main import main
 
     status = main()
     sys.stdout.flush()

@@ -17,12 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Union
 
-from . import frontend, pipeline, recorded, report
-from .audit_types import Report
-from .errors import BackendError
-from .facts import Facts
+from . import pipeline
+from .cli import drive
+from .plan import report
+from .probe import recording
+from .audit.types import Report
+from .core.errors import BackendError
+from .core.facts import Facts
 from .plan import BuildPlan, decide
-from .settings import Settings, as_text, load_settings
+from .core.settings import Settings, as_text, load_settings
 from .tables import load_tables
 
 __all__ = [
@@ -89,7 +92,7 @@ def plan(settings: Given = None, *, facts: Facts | StrPath) -> BuildPlan:
     """
     if isinstance(facts, Facts):
         return decide(load_settings(_plain(settings), {}, None), facts, load_tables())
-    known, found = recorded.load(Path(facts), _plain(settings))
+    known, found = recording.load(Path(facts), _plain(settings))
     return decide(known, found, load_tables())
 
 
@@ -106,8 +109,8 @@ def build(
     Without a target, what the project's settings name. All problems are raised before the first compiler starts: PlanError,
     SettingsError, SourceError; BuildFailedError and AuditError after it. A wheel that is done stays where it is.
     """
-    wanted = frontend.with_targets(_plain(settings), targets)
-    built = frontend.build(Path(project).absolute(), wanted, Path(out).absolute(), environ, isolated=isolated)
+    wanted = drive.with_targets(_plain(settings), targets)
+    built = drive.build(Path(project).absolute(), wanted, Path(out).absolute(), environ, isolated=isolated)
     return [BuiltWheel(Path(item["wheel"]), item["size"], item["sha256"], item["seconds"]) for item in built["wheels"]]
 
 
@@ -125,7 +128,7 @@ def audit(
     file that is no wheel, SettingsError for requirements that cannot be read; all else that is wrong is in ``problems``.
     """
     sites = [] if torch is None else [torch] if isinstance(torch, (str, os.PathLike)) else list(torch)
-    return frontend.audit(Path(wheel), [Path(site) for site in sites], environ, require=require)
+    return drive.audit(Path(wheel), [Path(site) for site in sites], environ, require=require)
 
 
 def _plain(settings: Given) -> dict[str, str]:

@@ -12,19 +12,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import copies, floors, metadata, parts, patching, pyproject, record, requires, sbom, sources, variants
-from .closing import Stopwatch, table
-from .errors import BuildFailedError, SourceError
-from .facts import Facts
-from .parts import Part
+from . import build_requires
+from .source import prepare, patching, locate
+from .symbols import floors
+from .vendoring import manifest, pyproject_edit
+from .wheel import metadata, build_record, sbom, variants
+from .build_summary import Stopwatch, table
+from .core.errors import BuildFailedError, SourceError
+from .core.facts import Facts
+from .source.prepare import Part
 from .plan import BuildPlan, decide, decide_together
 from .plan.jobs import native_share
 from .probe import probe_all
-from .process import Echo, say
-from .settings import TABLE, Settings, load_settings
-from .storage import cache_root, disk_errors, hand_over, sha256, source_date_epoch, work_folder
+from .core.process import Echo, say
+from .core.settings import TABLE, Settings, load_settings
+from .core.storage import cache_root, disk_errors, hand_over, sha256, source_date_epoch, work_folder
 from .tables import Floor, load_tables
-from .workshop import Workshop
+from .core.work import Workshop
 
 
 @dataclass(frozen=True)
@@ -74,17 +78,17 @@ def make_jobs(
 
     A causal-conv1d beside a mamba-ssm, and without a version of its own, is the one that goes with it.
     """
-    copies.check_one_backend(project)
-    content = pyproject.load(project)
+    manifest.check_one_backend(project)
+    content = pyproject_edit.load(project)
     given = content.get("tool", {}).get(TABLE)
     settings = [load_settings(config_settings, environ, given) for config_settings in wanted]
     for item in settings:
-        copies.check_carries(item.upstream)
+        manifest.check_carries(item.upstream)
     if editable:
         # An editable build stays on this machine: nothing to repair, and this machine's glibc to link against.
         settings = [replace(item, repair=False) for item in settings]
     cache = cache_root(settings[0])
-    facts = probe_all(settings[0], environ, cache, embedded=sources.embedded_archives(project))
+    facts = probe_all(settings[0], environ, cache, embedded=locate.embedded_archives(project))
     plans = decide_together(settings, facts, load_tables())
     table = content.get("project", {})
     return [Job(project, table, item, facts, plan, cache, environ) for item, plan in zip(settings, plans)]
@@ -95,7 +99,7 @@ def wheel_requirements(job: Job) -> list[str]:
     job.plan.check()
     for note in job.plan.notes:
         say(f"mamba-build-backend: note: {note}")
-    return requires.requires_for_wheel(job.plan, job.cache)
+    return build_requires.requires_for_wheel(job.plan, job.cache)
 
 
 def build_requirements(project: Path, settings: Settings, facts: Facts) -> list[str]:
@@ -107,42 +111,45 @@ def build_requirements(project: Path, settings: Settings, facts: Facts) -> list[
     lasting = tuple(item for item in facts.sysroots if item.provider != "zig")
     plan = decide(settings, replace(facts, sysroots=lasting), load_tables())
     plan.check()
-    static = pyproject.load(project).get("build-system", {}).get("requires", [])
-    return list(dict.fromkeys([*static, *requires.requires_for_wheel(plan, None)]))
+    static = pyproject_edit.load(project).get("build-system", {}).get("requires", [])
+    return list(dict.fromkeys([*static, *build_requires.requires_for_wheel(plan, None)]))
 
 
 def sdist_requirements(job: Job) -> list[str]:
     """Build requirements of the sdist; those of a wheel, where the project's setup.py has to say its name and version."""
     if job.is_own and not job.is_static:
         return wheel_requirements(job)
-    return ["filelock", *requires.requires_for_sdist(job.plan, job.cache)]
+    return ["filelock", *build_requires.requires_for_sdist(job.plan, job.cache)]
 
 
 def write_metadata(job: Job, directory: str) -> str:
     """Write ``<name>.dist-info/METADATA`` and the licences."""
-    requires.check_ready(job.plan, job.cache, compiles=not job.plan.carries_metadata)
+    build_requires.check_ready(job.plan, job.cache, compiles=not job.plan.carries_metadata)
     with _workshop(job) as shop:
-        made = parts.prepare(job.plan, job.project, job.cache, shop)
+        made = prepare.prepare(job.plan, job.project, job.cache, shop)
         return metadata.write_dist_info_files(Path(directory), *_metadata(job, made)).name
 
 
 def build_wheel(job: Job, directory: str) -> str:
     """The main job. The wheel appears in ``directory`` whole, or not at all."""
     plan = job.plan
-    requires.check_ready(plan, job.cache)
-    from . import audit, repair, toolchain, upstream
+    build_requires.check_ready(plan, job.cache)
+    from . import toolchain
+    from .audit import check as audit
+    from .compile import run_setup_py
+    from .wheel import repair
 
     watch = Stopwatch()
     with _workshop(job) as shop:
-        made = parts.prepare(plan, job.project, job.cache, shop, patched=True)
+        made = prepare.prepare(plan, job.project, job.cache, shop, patched=True)
         text, licences = _metadata(job, made)
-        origins = parts.origins(made)
+        origins = prepare.origins(made)
         watch.lap("source")
         tools = toolchain.apply_toolchain(plan, shop.folder, job.cache, job.environ, shop.echo)
         watch.lap("tools")
         _announce(job, shop.echo)
         with toolchain.compiler_cache.in_use(tools, _label(plan), shop.folder, job.environ, shop.echo) as tools:
-            raw = [upstream.build_raw_wheel(part.plan, part.tree, tools, part.shop) for part in made]
+            raw = [run_setup_py.build_raw_wheel(part.plan, part.tree, tools, part.shop) for part in made]
         watch.lap("compile")
         stage = shop.folder / "stage"
         binaries = repair.unpack_raw(raw, stage)
@@ -182,21 +189,23 @@ def build_wheel(job: Job, directory: str) -> str:
 def build_editable(job: Job, directory: str) -> str:
     """Compile in place, in a build folder that stays, and point Python there."""
     plan = job.plan
-    requires.check_ready(plan, job.cache)
-    from . import repair, toolchain, upstream
+    build_requires.check_ready(plan, job.cache)
+    from . import toolchain
+    from .compile import run_setup_py
+    from .wheel import repair
 
     folder = job.settings.build_dir or str(job.project / "build" / f"editable-{job.facts.machine.python_tag}")
     job = replace(job, settings=replace(job.settings, build_dir=folder))
     with _workshop(job) as shop:
         # The project's own tree is what its author edits; another upstream's is unpacked once and edited there.
-        made = parts.prepare(plan, job.project, job.cache, shop, patched=True, in_place=True)
+        made = prepare.prepare(plan, job.project, job.cache, shop, patched=True, in_place=True)
         text, licences = _metadata(job, made)
-        origins = parts.origins(made)
+        origins = prepare.origins(made)
         tools = toolchain.apply_toolchain(plan, shop.folder, job.cache, job.environ, shop.echo)
         _announce(job, shop.echo)
         with toolchain.compiler_cache.in_use(tools, _label(plan), shop.folder, job.environ, shop.echo) as tools:
             for part in made:
-                upstream.build_in_place(part.plan, part.tree, tools, part.shop)
+                run_setup_py.build_in_place(part.plan, part.tree, tools, part.shop)
         for part in made:
             if not any("build" not in path.relative_to(part.tree).parts for path in part.tree.rglob("*.so")):
                 raise BuildFailedError(
@@ -204,7 +213,7 @@ def build_editable(job: Job, directory: str) -> str:
                     "it is what an editable build is for",
                     f"less {shop.log}",
                 )
-        told = _record(job, shop, origins, record.NO_FLOOR)
+        told = _record(job, shop, origins, build_record.NO_FLOOR)
         content = repair.Content(text, licences, told, _sbom(plan, origins, text, tools.cuda_home))
         # Python must not depend on the short-lived name that the compilers were given.
         real = [Path(os.path.realpath(part.tree)) for part in made]
@@ -215,14 +224,14 @@ def build_editable(job: Job, directory: str) -> str:
 
 def build_sdist(job: Job, directory: str) -> str:
     """The project's tree, and in it upstream's archives: a wheel from this sdist fetches no source."""
-    from .sdist import write_sdist
+    from .wheel.sdist import write_sdist
 
     if job.is_own and not job.is_static:
-        requires.check_ready(job.plan, job.cache)
+        build_requires.check_ready(job.plan, job.cache)
     job.plan.without_machine().check()
-    requires.check_fetcher(job.plan, job.cache)
+    build_requires.check_fetcher(job.plan, job.cache)
     with _workshop(job) as shop:
-        made = [] if job.is_static else parts.prepare(job.plan, job.project, job.cache, shop)
+        made = [] if job.is_static else prepare.prepare(job.plan, job.project, job.cache, shop)
         carried = [] if job.is_own else made
         archives = [(part.plan.upstream.value.archive_name, part.source.path) for part in carried]
         pkg_info = (_pkg_info(made[0]) if job.is_own else metadata.released_pkg_info(made[0].tree)) if made else None
@@ -232,7 +241,7 @@ def build_sdist(job: Job, directory: str) -> str:
 
 def check_patches(job: Job) -> list[dict[str, str]]:
     """Try every patch on the source of every version that it is for; ``problem`` is empty where it fits."""
-    requires.check_patcher()
+    build_requires.check_patcher()
     tables = load_tables()
     out = []
     with _workshop(job) as shop:
@@ -245,7 +254,7 @@ def check_patches(job: Job) -> list[dict[str, str]]:
                 folder = shop.folder / "patches" / f"{row.name}-{row.version}"
                 folder.mkdir(parents=True)
                 try:
-                    part = parts.prepare_one(one.plan, one.project, one.cache, replace(shop, folder=folder))
+                    part = prepare.prepare_one(one.plan, one.project, one.cache, replace(shop, folder=folder))
                     patching.apply_patches([patch], part.tree, row.title, job.environ)
                     problem = ""
                 except SourceError as error:
@@ -304,7 +313,7 @@ def _announce(job: Job, echo: Echo) -> None:
 def _metadata(job: Job, made: Sequence[Part]) -> tuple[str, dict[str, Path]]:
     """METADATA, and the licences that it lists."""
     texts = [_pkg_info(part) for part in made]
-    licences = parts.licences(made, texts)
+    licences = prepare.licences(made, texts)
     return metadata.compose_metadata(job.plan, texts, job.table, tuple(licences)), licences
 
 
@@ -316,8 +325,8 @@ def _record(
     effective: floors.EffectiveFloor | None = None,
 ) -> dict[str, Any]:
     assert job.plan.torch.value is not None
-    places = record.places(shop.folder, job.project, job.cache, Path(job.plan.torch.value.site))
-    return record.build_record(job.plan, origins, floor, job.facts.machine.python_version, effective, places)
+    places = build_record.places(shop.folder, job.project, job.cache, Path(job.plan.torch.value.site))
+    return build_record.build_record(job.plan, origins, floor, job.facts.machine.python_version, effective, places)
 
 
 def _sbom(plan: BuildPlan, origins: Sequence[Mapping[str, Any]], text: str, cuda_home: Path) -> dict[str, Any]:
@@ -326,9 +335,9 @@ def _sbom(plan: BuildPlan, origins: Sequence[Mapping[str, Any]], text: str, cuda
 
 
 def _pkg_info(part: Part) -> str:
-    from . import upstream
+    from .compile import run_setup_py
 
     # A tree from git, or the project's own, has no metadata before its setup.py has run; what a project's own sdist carries
     # is this backend's, and leaves the requirements open.
     own = part.plan.upstream.value.is_own
-    return ("" if own else metadata.released_pkg_info(part.tree)) or upstream.egg_info(part.plan, part.tree, part.shop)
+    return ("" if own else metadata.released_pkg_info(part.tree)) or run_setup_py.egg_info(part.plan, part.tree, part.shop)

@@ -10,9 +10,9 @@ import typing
 from dataclasses import fields
 from typing import Any
 
-from mamba_build_backend.facts import Facts
+from mamba_build_backend.core.facts import Facts
 from mamba_build_backend.plan import BuildPlan
-from mamba_build_backend.report import SCHEMA
+from mamba_build_backend.plan.report import SCHEMA
 
 
 def doctor_schema() -> dict[str, Any]:

@@ -17,8 +17,11 @@ sys.path.insert(0, str(ROOT))
 import matrix  # noqa: E402
 from doctor_schema import doctor_schema  # noqa: E402
 
-from mamba_build_backend import explain, plan, recorded, report, tables  # noqa: E402
-from mamba_build_backend.settings import as_environment, known_keys, settings_table  # noqa: E402
+from mamba_build_backend import plan, tables
+from mamba_build_backend.compile import known_failures
+from mamba_build_backend.plan import report
+from mamba_build_backend.probe import recording  # noqa: E402
+from mamba_build_backend.core.settings import as_environment, known_keys, settings_table  # noqa: E402
 
 SETTINGS = """\
 # Settings
@@ -160,9 +163,9 @@ This page is made from `mamba_build_backend/tables/failures.toml` by `python tes
 def troubleshooting() -> str:
     """The page, for those who search for a message."""
     out = [PAGE]
-    for item in explain.load_failures():
+    for item in known_failures.load_failures():
         log = (ROOT / "tests" / "logs" / f"{item.id}.txt").read_text(encoding="utf-8")
-        found = explain.explain(log).explanations[0]
+        found = known_failures.explain(log).explanations[0]
         out += [
             f"## {item.id.replace('-', ' ')}\n",
             f"<!-- run: text -->\n```text\n{found.line}\n```\n",
@@ -236,7 +239,7 @@ def address(name: str) -> str:
 def main() -> None:
     """Write them all."""
     for path in sorted((ROOT / "tests" / "facts").glob("*.json")):
-        settings, facts = recorded.load(path, {})
+        settings, facts = recording.load(path, {})
         made = plan.decide(settings, facts, tables.load_tables())
         path.with_suffix(".txt").write_text(report.plan_text(facts, made, verbose=True), encoding="utf-8")
     (ROOT / "docs" / "settings.md").write_text(settings_page(), encoding="utf-8")

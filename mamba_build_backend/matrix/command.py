@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from .. import recorded, sources
-from ..errors import SettingsError
-from ..facts import Facts
+from ..probe import recording
+from ..source import locate
+from ..core.errors import SettingsError
+from ..core.facts import Facts
 from ..probe import probe_all
-from ..settings import PATHS, Settings
-from ..storage import cache_root
+from ..core.settings import PATHS, Settings
+from ..core.storage import cache_root
 from ..tables import load_tables
 from .load import load_matrix
 from .model import PlannedCell, cells
@@ -30,8 +31,8 @@ def list_cells(
     Without a file: ``matrix.toml`` in the current folder, else that of ``home``, the checkout that holds the backend.
     """
     matrix = load_matrix(file or _default(home), home)
-    given = recorded.load(machine, {})[1] if machine else None
-    embedded = sources.embedded_archives(home)
+    given = recording.load(machine, {})[1] if machine else None
+    embedded = locate.embedded_archives(home)
     seen: dict[tuple[str, ...], Facts] = {}
 
     def facts_for(settings: Settings) -> Facts:

@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .._compat import tomllib, utils
-from ..errors import SettingsError
-from ..pyproject import load as load_pyproject
-from ..settings import PATHS, TABLE, as_text, known_keys
+from ..core._compat import tomllib, utils
+from ..core.errors import SettingsError
+from ..vendoring.pyproject_edit import load as load_pyproject
+from ..core.settings import PATHS, TABLE, as_text, known_keys
 from ..tables import is_version
 from .model import AXES, NEEDED, Cell, Matrix, Project, cells
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, Optional
 
-from ..errors import Problem
+from ..core.errors import Problem
 from ..plan import BuildPlan
 
 AXES = ("upstream", "python", "torch", "cuda", "cxx11abi")

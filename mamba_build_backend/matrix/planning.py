@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from .._compat import version
-from ..errors import Problem, SettingsError
-from ..facts import Facts
+from ..core._compat import version
+from ..core.errors import Problem, SettingsError
+from ..core.facts import Facts
 from ..plan import BuildPlan, decide
-from ..settings import Settings, load_settings
+from ..core.settings import Settings, load_settings
 from ..tables import Tables, TorchRow, is_newer
 from .model import Cell, Matrix, PlannedCell, Project
 

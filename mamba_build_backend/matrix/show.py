@@ -8,8 +8,8 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import Problem
-from ..facts import to_json
+from ..core.errors import Problem
+from ..core.facts import to_json
 from ..plan import BuildPlan
 from .model import PlannedCell
 

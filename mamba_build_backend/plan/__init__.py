@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from .._compat import utils
-from ..errors import Problem
-from ..facts import Facts, Polluted
-from ..settings import Settings
+from ..core._compat import utils
+from ..core.errors import Problem
+from ..core.facts import Facts, Polluted
+from ..core.settings import Settings
 from ..tables import Alike, Tables, admits, minor
-from ..variants import variant_label
+from ..wheel.variants import variant_label
 from .abi import decide_abi
 from .compiler import decide_compiler
 from .compiler_cache import apart, decide_compiler_cache
@@ -26,14 +26,7 @@ from .sysroot import decide_effective_floor, decide_floor, decide_sysroot, is_po
 from .toolkit import decide_toolkit
 from .torch import decide_pins, decide_torch
 from .types import Abi, BuildPlan, Choice, Notebook, OnePass, Rejected, TorchTarget
-from .upstream import (
-    check_upstream,
-    decide_partner,
-    decide_patches,
-    decide_source,
-    decide_upstream,
-    newest_with_partner,
-)
+from .upstream import check_upstream, decide_partner, decide_patches, decide_source, decide_upstream, newest_with_partner
 
 __all__ = ["NO_PLACE", "BuildPlan", "Choice", "Rejected", "TorchTarget", "decide", "decide_together"]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .._compat import version
-from ..facts import Machine
-from ..settings import Settings
+from ..core._compat import version
+from ..core.facts import Machine
+from ..core.settings import Settings
 from ..tables import Tables, UpstreamRow, minor
 from .types import TORCH_ABI, Abi, Choice, Notebook, TorchTarget
 

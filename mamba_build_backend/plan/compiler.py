@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .._compat import version
-from ..facts import Compiler, Facts
-from ..settings import Settings
+from ..core._compat import version
+from ..core.facts import Compiler, Facts
+from ..core.settings import Settings
 from ..tables import Cuda, Tables, TorchRow, is_newer, minor
 from .remedies import install_compiler
 from .types import Choice, Notebook, Rejected, TorchTarget

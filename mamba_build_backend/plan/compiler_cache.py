@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .._compat import version
-from ..facts import CompilerCache, Facts
-from ..settings import Settings
+from ..core._compat import version
+from ..core.facts import CompilerCache, Facts
+from ..core.settings import Settings
 from ..tables import FrontEnd
 from .types import Choice, Notebook, Rejected
 

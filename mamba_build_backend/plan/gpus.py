@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from .._compat import version
-from ..facts import Facts, Gpu, Toolkit
-from ..settings import Settings
+from ..core._compat import version
+from ..core.facts import Facts, Gpu, Toolkit
+from ..core.settings import Settings
 from ..tables import Cuda, FrontEnd, Tables, UpstreamRow, admits, is_newer
 from .remedies import torch_for
 from .types import Choice, Notebook, OnePass, TorchTarget

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .._compat import version
-from ..facts import Facts
-from ..settings import Settings
+from ..core._compat import version
+from ..core.facts import Facts
+from ..core.settings import Settings
 from ..tables import FrontEnd, Tables
 from .types import Choice, Notebook, OnePass
 

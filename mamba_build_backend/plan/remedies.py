@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from .._compat import version
-from ..facts import Machine
+from ..core._compat import version
+from ..core.facts import Machine
 from ..tables import Tables, TorchRow, minor
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .._compat import version
-from ..facts import Compiler, Facts, Sysroot, Torch
-from ..floors import Asked, larger, newest
-from ..settings import Settings
+from ..core._compat import version
+from ..core.facts import Compiler, Facts, Sysroot, Torch
+from ..symbols.floors import Asked, larger, newest
+from ..core.settings import Settings
 from ..tables import Cuda, Floor, Tables, minor
 from .types import Abi, Choice, Notebook, Rejected, TorchTarget
 

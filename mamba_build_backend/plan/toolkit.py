@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .._compat import version
-from ..facts import Facts, Toolkit, Torch
-from ..settings import Settings
+from ..core._compat import version
+from ..core.facts import Facts, Toolkit, Torch
+from ..core.settings import Settings
 from ..tables import Tables, UpstreamRow, is_newer, minor
 from .remedies import install_toolkit, other_torch, torch_for
 from .types import Choice, Notebook, Rejected, TorchTarget

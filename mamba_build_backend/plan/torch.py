@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from .._compat import requirements, specifiers, utils, version
-from ..facts import Facts, Torch
-from ..settings import Settings
+from ..core._compat import requirements, specifiers, utils, version
+from ..core.facts import Facts, Torch
+from ..core.settings import Settings
 from ..tables import Tables, TorchRow, UpstreamRow, is_newer, minor
 from .remedies import dotted_python, other_torch
 from .types import Abi, Choice, Notebook, Rejected, TorchTarget

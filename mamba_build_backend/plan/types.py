@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Optional, TypeVar
 
-from ..errors import PlanError, Problem
-from ..facts import Compiler, CompilerCache, Sysroot, Toolkit, Torch
+from ..core.errors import PlanError, Problem
+from ..core.facts import Compiler, CompilerCache, Sysroot, Toolkit, Torch
 from ..tables import Alike, Floor, FrontEnd, PatchRow, UpstreamRow
 
 T = TypeVar("T")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 
-from .._compat import version
-from ..facts import Facts, Torch
-from ..settings import Settings
+from ..core._compat import version
+from ..core.facts import Facts, Torch
+from ..core.settings import Settings
 from ..tables import SELF, PatchRow, Tables, UpstreamRow, admits, minor
 from .types import Choice, Notebook, Rejected, TorchTarget
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ..facts import Facts
-from ..settings import Settings
+from ..core.facts import Facts
+from ..core.settings import Settings
 from . import compiler_caches, compilers, cuda, environment, frontend, gpus, machine, source, sysroots, torch
 
 

@@ -6,10 +6,10 @@ import re
 import shutil
 from collections.abc import Mapping
 
-from ..errors import ToolError
-from ..facts import CompilerCache
-from ..process import capture
-from ..settings import COMPILER_CACHES, Settings
+from ..core.errors import ToolError
+from ..core.facts import CompilerCache
+from ..core.process import capture
+from ..core.settings import COMPILER_CACHES, Settings
 
 
 def probe_compiler_caches(settings: Settings, environ: Mapping[str, str]) -> tuple[CompilerCache, ...]:

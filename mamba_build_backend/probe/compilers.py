@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ..errors import ToolError
-from ..facts import Compiler
-from ..process import capture
-from ..settings import Settings
+from ..core.errors import ToolError
+from ..core.facts import Compiler
+from ..core.process import capture
+from ..core.settings import Settings
 from ..tables import is_version
 from .paths import conda_prefixes, on_path
 

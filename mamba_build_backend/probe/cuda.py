@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from ..errors import ToolError
-from ..facts import Toolkit
-from ..process import capture
-from ..settings import Settings
+from ..core.errors import ToolError
+from ..core.facts import Toolkit
+from ..core.process import capture
+from ..core.settings import Settings
 from .paths import conda_prefixes, on_path
 
 PARTS = {

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..facts import Polluted
+from ..core.facts import Polluted
 
 _PATHS = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH", "LD_RUN_PATH")
 _FLAGS = ("LDFLAGS", "CFLAGS", "CXXFLAGS", "CPPFLAGS")

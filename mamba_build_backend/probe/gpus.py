@@ -9,9 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import ToolError
-from ..facts import Gpu
-from ..process import capture
+from ..core.errors import ToolError
+from ..core.facts import Gpu
+from ..core.process import capture
 
 
 @dataclass(frozen=True)

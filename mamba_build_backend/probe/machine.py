@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from ..facts import Machine
+from ..core.facts import Machine
 
 
 def probe_machine(*, root: Path = Path("/"), work: Path | None = None) -> Machine:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..git_source import is_repository
-from ..settings import Settings
+from ..source.git import is_repository
+from ..core.settings import Settings
 
 
 def probe_source(settings: Settings) -> tuple[str, tuple[str, ...]]:

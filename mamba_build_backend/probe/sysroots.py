@@ -9,8 +9,8 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..facts import Sysroot
-from ..settings import Settings
+from ..core.facts import Sysroot
+from ..core.settings import Settings
 from .paths import conda_prefixes
 
 CACHED = "the cache"

@@ -13,12 +13,12 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from ..facts import Package, Torch
-from ..settings import Settings
+from ..core.facts import Package, Torch
+from ..core.settings import Settings
 from ..tables import is_version
 from .cuda import parts_beside
 from .frontend import Frontend
-from .needs import newest_needs
+from ..symbols.quick_reader import newest_needs
 
 # c10::detail::torchCheckFail(char const*, char const*, unsigned, std::string const&): its mangled name says which
 # std::string libc10 was compiled with. Present in every libc10 since torch 1.8.

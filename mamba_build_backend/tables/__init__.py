@@ -7,25 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from .._compat import specifiers, tomllib, version
-from .rows import (
-    SELF,
-    Alike,
-    BadArch,
-    BadPair,
-    Cuda,
-    Distribution,
-    Floor,
-    FrontEnd,
-    PatchRow,
-    Tables,
-    TorchRow,
-    UpstreamRow,
-    admits,
-    is_newer,
-    is_version,
-    minor,
-)
+from ..core._compat import specifiers, tomllib, version
+from .rows import SELF, Alike, BadArch, BadPair, Cuda, Distribution, Floor, FrontEnd, PatchRow, Tables, TorchRow, UpstreamRow, admits, is_newer, is_version, minor
 
 __all__ = [
     "PATCHES",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from .._compat import specifiers, version
+from ..core._compat import specifiers, version
 
 SELF = "self"
 """The setting ``upstream`` of a project that builds itself."""

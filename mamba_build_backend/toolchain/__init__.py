@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import ToolError
-from ..facts import Compiler
+from ..core.errors import ToolError
+from ..core.facts import Compiler
 from ..plan import BuildPlan
 from ..plan.compiler_cache import ASKED
-from ..process import Echo
-from ..storage import emptied
-from ..workshop import Launcher, Toolchain
+from ..core.process import Echo
+from ..core.storage import emptied
+from ..core.work import Launcher, Toolchain
 from . import compiler_cache, libstdcxx, sysroot, toolkit, wrappers
 
 

@@ -10,13 +10,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from .. import _nvcc_steps
-from .._compile import WORK
-from ..errors import ToolError
-from ..facts import Compiler, CompilerCache
-from ..process import Echo, capture
-from ..storage import stand_in
-from ..workshop import Launcher, Toolchain
+from .shims import nvcc_steps
+from .shims.compiler import WORK
+from ..core.errors import ToolError
+from ..core.facts import Compiler, CompilerCache
+from ..core.process import Echo, capture
+from ..core.storage import stand_in
+from ..core.work import Launcher, Toolchain
 
 _NVCC_PARTS = ("nvvm/bin/cicc.real", "bin/cicc", "bin/ptxas", "bin/cudafe++", "bin/fatbinary.real")
 _UNSURE = "include_file_mtime,include_file_ctime"
@@ -28,7 +28,7 @@ def apply_compiler_cache(
 ) -> Launcher:
     """What is put before a compiler's command, and the variables that it needs. Raises ToolError for one that does not run."""
     # Programs that nvcc and g++ start are not looked at by a cache, and a package may be updated under a compiler that stays.
-    parts = [Path(_nvcc_steps.__file__), *(cuda_home / part for part in _NVCC_PARTS)]
+    parts = [Path(nvcc_steps.__file__), *(cuda_home / part for part in _NVCC_PARTS)]
     with suppress(ToolError):
         parts.append(Path(capture([compiler.path, "-print-prog-name=cc1plus"], env=environ).strip()))
     parts = [path for path in (*parts, Path(compiler.path)) if path.is_file()]

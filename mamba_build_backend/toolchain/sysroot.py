@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import ToolError
-from ..facts import Sysroot
+from ..core.errors import ToolError
+from ..core.facts import Sysroot
 from ..probe.sysroots import CACHED, zig_folder
-from ..process import Echo, capture
-from ..storage import prepared
+from ..core.process import Echo, capture
+from ..core.storage import prepared
 
 # zig keeps one copy of what several targets share; a target's headers are the union, the most special last.
 _HEADERS = {

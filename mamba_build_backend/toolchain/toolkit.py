@@ -16,11 +16,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from .._compile import PYTHON
-from .._nvcc_steps import STEPS
-from ..facts import Toolkit
+from .shims.compiler import PYTHON
+from .shims.nvcc_steps import STEPS
+from ..core.facts import Toolkit
 from ..probe.cuda import RUNTIME, TARGETS
-from ..storage import emptied
+from ..core.storage import emptied
 
 _PROGRAMS = (
     "nvcc*",

@@ -8,10 +8,10 @@ import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .._compat import version
-from ..facts import Compiler
-from ..process import capture
-from ..storage import link_to
+from ..core._compat import version
+from ..core.facts import Compiler
+from ..core.process import capture
+from ..core.storage import link_to
 from .libstdcxx import Runtime
 from .sysroot import Root
 

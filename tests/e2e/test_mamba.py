@@ -113,7 +113,7 @@ def test_an_sdist_carries_the_source_and_is_the_same_twice(python, env, tmp_path
     """build makes it with no torch in the build environment; what it holds is what a wheel is made of, offline."""
     import tarfile
 
-    from mamba_build_backend.sources import sha256
+    from mamba_build_backend.source.locate import sha256
 
     found = []
     # Twice in the same build folder: the second finds what the first left.

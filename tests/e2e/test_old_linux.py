@@ -11,7 +11,7 @@ import pytest
 from debian import cuda_11_8
 from support import PACKAGES, ROOT, kept_folder, lacking, only_wheel, python_of_version, run, uv_program
 
-from mamba_build_backend import audit
+from mamba_build_backend.audit import check as audit
 from mamba_build_backend.tables import load_tables
 
 CHECK_ROOT = ROOT / "manylinux" / "check-root"

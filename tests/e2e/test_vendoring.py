@@ -11,7 +11,7 @@ import zipfile
 import pytest
 from support import PACKAGES, ROOT, only_wheel, pip_wheel, record_of, run
 
-from mamba_build_backend import index_source
+from mamba_build_backend.source import index
 from mamba_build_backend.tables import load_tables
 
 FAST = {"NVCC_APPEND_FLAGS": "-Ofc=max", "MAMBA_BUILD_ARCH": "9.0"}
@@ -70,7 +70,7 @@ def test_a_small_extension_whose_pyproject_was_setuptools(tmp_path, env, torch_s
 
 def test_causal_conv1d_from_its_own_tree(tmp_path, env, torch_site, gxx):
     row = next(row for row in load_tables().upstream if (row.name, row.version) == ("causal-conv1d", "1.6.1"))
-    archive = index_source.obtain(row, tmp_path / "cache", os.environ, print)
+    archive = index.obtain(row, tmp_path / "cache", os.environ, print)
     project = unpacked(archive, tmp_path / "src")
     wheel, said, report = build(project, tmp_path, env, torch_site)
     assert wheel.name.startswith("causal_conv1d-1.6.1-")

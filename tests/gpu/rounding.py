@@ -18,7 +18,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mamba_build_backend._nvcc_steps import lowered
+from mamba_build_backend.toolchain.shims.nvcc_steps import lowered
 
 KERNEL = """\
 #include <cuda_bf16.h>

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from support import PACKAGES, ROOT, only_wheel, pip_wheel, record_of, run
 
-from mamba_build_backend import audit
-from mamba_build_backend.facts import Sysroot
+from mamba_build_backend.audit import check as audit
+from mamba_build_backend.core.facts import Sysroot
 from mamba_build_backend.toolchain.sysroot import prepared_zig
 
 TRIPLE = f"{platform.machine()}-conda-linux-gnu"

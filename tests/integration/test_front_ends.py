@@ -12,10 +12,10 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from support import nvcc_home
 
-from mamba_build_backend import _nvcc_steps
-from mamba_build_backend._compile import ORDERS, PYTHON
-from mamba_build_backend._nvcc_steps import STEPS
-from mamba_build_backend.facts import Toolkit
+from mamba_build_backend.toolchain.shims import nvcc_steps
+from mamba_build_backend.toolchain.shims.compiler import ORDERS, PYTHON
+from mamba_build_backend.toolchain.shims.nvcc_steps import STEPS
+from mamba_build_backend.core.facts import Toolkit
 from mamba_build_backend.toolchain.toolkit import apply_toolkit
 
 HEADER = """\
@@ -56,7 +56,7 @@ def compiled(tmp_path, gxx):
         (tmp_path / "orders.json").write_text(json.dumps({"lowered": order}))
         (tmp_path / "tmp").mkdir(exist_ok=True)
         env = {**os.environ, ORDERS: str(tmp_path / "orders.json"), "TMPDIR": str(tmp_path / "tmp")}
-        env.update({PYTHON: sys.executable, STEPS: str(_nvcc_steps.__file__)})
+        env.update({PYTHON: sys.executable, STEPS: str(nvcc_steps.__file__)})
         command = [view / "bin/nvcc", *CODES, *options, "-ccbin", gxx, "--compress-mode=none", "-frandom-seed=1"]
         done = subprocess.run(
             [*command, "-c", "kernels_joined.cu", "-o", "k.o"],

@@ -12,13 +12,16 @@ from dataclasses import replace
 import pytest
 from support import ROOT, copy_tiny, only_wheel, packed_wheel, pip_wheel, record_of, run
 
-from mamba_build_backend import audit, audit_abi, parts, pipeline, stable
-from mamba_build_backend.audit_types import Promise
-from mamba_build_backend.elf import read_needs
+from mamba_build_backend import pipeline
+from mamba_build_backend.audit import check as audit, abi as audit_abi
+from mamba_build_backend.compile import stable_abi
+from mamba_build_backend.source import prepare
+from mamba_build_backend.audit.types import Promise
+from mamba_build_backend.symbols.elf import read_needs
 from mamba_build_backend.plan import decide
-from mamba_build_backend.storage import work_folder
+from mamba_build_backend.core.storage import work_folder
 from mamba_build_backend.tables import load_tables
-from mamba_build_backend.workshop import Workshop
+from mamba_build_backend.core.work import Workshop
 
 HERE = ROOT / "tests" / "stable"
 BINDINGS = {
@@ -40,7 +43,7 @@ def trees(cache, tmp_path_factory):
                 settings = replace(job.settings, upstream=row.name, upstream_version=row.version)
                 place = tmp_path_factory.mktemp(row.title.replace(" ", "-"))
                 plan = decide(settings, job.facts, tables)
-                part = parts.prepare_one(plan, ROOT, job.cache, replace(shop, folder=place))
+                part = prepare.prepare_one(plan, ROOT, job.cache, replace(shop, folder=place))
                 found[row.title] = (plan, part.tree)
     return found
 
@@ -56,7 +59,7 @@ def compiled(trees, gxx, torch_site, tmp_path_factory):
         text = b"".join((tree / folder / name).read_bytes() for name in (binding, binding.replace(".cpp", ".h")))
         if text not in known:
             known[text] = tmp_path_factory.mktemp(module) / f"{module}.abi3.so"
-            includes = (stable.INCLUDE, tree / folder, torch_site / "torch" / "include", cuda / "include")
+            includes = (stable_abi.INCLUDE, tree / folder, torch_site / "torch" / "include", cuda / "include")
             command = [
                 gxx,
                 "-O1",
@@ -65,12 +68,12 @@ def compiled(trees, gxx, torch_site, tmp_path_factory):
                 "-shared",
                 "-Wall",
                 "-Werror=return-type",
-                *stable.flags(plan),
+                *stable_abi.flags(plan),
             ]
             command += [f"-DTORCH_EXTENSION_NAME={module}", f"-I{sysconfig.get_path('include')}"]
             command += [f"-I{include}" for include in includes]
             command += [tree / folder / binding, HERE / launchers, "-o", known[text], library]
-            command += stable.extension(known[text].parent)["link_flags"]
+            command += stable_abi.extension(known[text].parent)["link_flags"]
             done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
             assert done.returncode == 0, f"{title}\n{done.stderr[-4000:]}"
         out[title] = known[text]

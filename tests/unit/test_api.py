@@ -8,7 +8,8 @@ import pytest
 from support import ROOT
 
 import mamba_build_backend
-from mamba_build_backend import api, facts
+from mamba_build_backend import api
+from mamba_build_backend.core import facts
 
 MACHINE = ROOT / "tests" / "facts" / "debian12-torch2.11-cuda13.0.json"
 

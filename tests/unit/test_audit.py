@@ -9,10 +9,13 @@ import zlib
 import pytest
 from support import packed_wheel, record_row
 
-from mamba_build_backend import audit, audit_chart, audit_report, boundary, cli, elf
-from mamba_build_backend.audit_types import Extension, Promise, Provider
-from mamba_build_backend.errors import AuditError, SettingsError
-from mamba_build_backend.floors import Asked, TorchNeeds
+from mamba_build_backend.audit import check as audit, chart as audit_chart, report as audit_report
+from mamba_build_backend.cli import main as cli
+from mamba_build_backend.core import error_boundary
+from mamba_build_backend.symbols import elf
+from mamba_build_backend.audit.types import Extension, Promise, Provider
+from mamba_build_backend.core.errors import AuditError, SettingsError
+from mamba_build_backend.symbols.floors import Asked, TorchNeeds
 from mamba_build_backend.tables import Floor
 
 NAME = "sample_ext-1.0-py3-none-any.whl"
@@ -174,7 +177,7 @@ def test_two_hundred_damaged_wheels_are_each_refused_in_a_sentence(tmp_path, cap
 def typed(*arguments):
     """The exit code of a command line."""
     try:
-        with boundary.user_errors():
+        with error_boundary.user_errors():
             return cli.main([str(part) for part in arguments])
     except SystemExit as left:
         return left.code

@@ -8,8 +8,8 @@ import textwrap
 import pytest
 from support import ROOT
 
-from mamba_build_backend._child import make_stable, rewrite_arguments, rewrite_cxx, rewrite_nvcc
-from mamba_build_backend.progress import Progress
+from mamba_build_backend.compile._setup_py_child import make_stable, rewrite_arguments, rewrite_cxx, rewrite_nvcc
+from mamba_build_backend.compile.progress import Progress
 
 CHILD = ROOT / "mamba_build_backend" / "_child.py"
 
@@ -108,12 +108,14 @@ def test_setup_runs_in_its_own_folder_with_its_arguments(tmp_path):
 def test_condas_folders_do_not_reach_the_build_and_the_clusters_own_do():
     from support import ROOT
 
-    from mamba_build_backend import plan, recorded, tables, upstream
+    from mamba_build_backend import plan, tables
+    from mamba_build_backend.compile import run_setup_py
+    from mamba_build_backend.probe import recording
 
-    chosen, found = recorded.load(ROOT / "tests" / "facts" / "conda-lib-everywhere.json", {})
+    chosen, found = recording.load(ROOT / "tests" / "facts" / "conda-lib-everywhere.json", {})
     made = plan.decide(chosen, found, tables.load_tables())
     given = {item.variable: item.value for item in found.polluted}
-    env = upstream.build_environment(made, None, {**given, "PATH": "/usr/bin", "HOME": "/home/u"})
+    env = run_setup_py.build_environment(made, None, {**given, "PATH": "/usr/bin", "HOME": "/home/u"})
     assert "LIBRARY_PATH" not in env
     assert "LDFLAGS" not in env
     assert env["LD_LIBRARY_PATH"] == "/opt/slurm/lib"

@@ -11,7 +11,8 @@ import tarfile
 import pytest
 from support import ROOT, lacking, packed_wheel
 
-from mamba_build_backend import sources, upstream
+from mamba_build_backend.compile import run_setup_py
+from mamba_build_backend.source import locate
 from mamba_build_backend.tables import load_tables
 
 
@@ -140,8 +141,8 @@ def released(tmp_path):
 
 def test_an_sdist_with_a_wrong_archive_is_refused_by_the_hook(released, bare):
     tree, row = released
-    (tree / sources.EMBEDDED).mkdir()
-    (tree / sources.EMBEDDED / row.index_file).write_bytes(b"wrong")
+    (tree / locate.EMBEDDED).mkdir()
+    (tree / locate.EMBEDDED / row.index_file).write_bytes(b"wrong")
     code = "import mamba_build_backend as b; b.build_sdist('out')"
     done = subprocess.run([sys.executable, "-c", code], cwd=tree, env=bare, capture_output=True, text=True, check=False)
     assert done.returncode == 4
@@ -155,12 +156,12 @@ def test_the_first_real_error_is_found_in_a_log(tmp_path):
         "+ c++ -Werror -c a.cpp\n[1/2] c++ error.cpp\na.cpp:3:10: fatal error: a_header.h: No such file or directory\n"
         "compilation terminated.\nninja: build stopped: subcommand failed.\nRuntimeError: Error compiling objects for extension\n"
     )
-    error = upstream.failed("upstream's build failed with exit code 1", log)
+    error = run_setup_py.failed("upstream's build failed with exit code 1", log)
     assert error.problems[0].found == (
         "upstream's build failed with exit code 1\n    a.cpp:3:10: fatal error: a_header.h: No such file or directory"
     )
     assert error.problems[0].fix[0].startswith(f"less {log}")
-    assert upstream.failed("it failed", tmp_path / "none").problems[0].found == "it failed"
+    assert run_setup_py.failed("it failed", tmp_path / "none").problems[0].found == "it failed"
 
 
 def test_what_a_first_try_said_is_not_why_a_later_step_failed(tmp_path):
@@ -169,17 +170,17 @@ def test_what_a_first_try_said_is_not_why_a_later_step_failed(tmp_path):
     log.write_text(
         f"{killed}+ cd /w\n+ python setup.py\nfine\n+ cd /w\n+ auditwheel repair\nerror: too recent symbols\n"
     )
-    problem = upstream.failed("auditwheel ended with exit code 1", log).problems[0]
+    problem = run_setup_py.failed("auditwheel ended with exit code 1", log).problems[0]
     assert problem.found == "auditwheel ended with exit code 1\n    error: too recent symbols"
-    assert not upstream._was_killed(log)
+    assert not run_setup_py._was_killed(log)
     log.write_text(killed)
-    assert upstream._was_killed(log)
+    assert run_setup_py._was_killed(log)
 
 
 def test_a_build_that_fails_for_a_known_reason_says_the_reason_and_what_to_type(tmp_path):
     log = tmp_path / "log"
     log.write_text("[1/2] nvcc …\nnvcc error   : 'cicc' died due to signal 9 (Kill signal)\nninja: build stopped\n")
-    problem = upstream.failed("upstream's build failed with exit code 1", log).problems[0]
+    problem = run_setup_py.failed("upstream's build failed with exit code 1", log).problems[0]
     assert "died due to signal 9" in problem.found
     assert "memory" in problem.needed
     assert any("-C jobs=1" in way for way in problem.fix)
@@ -238,7 +239,7 @@ def test_doctor_needs_nothing_but_pip(tmp_path):
 
 
 def test_the_sdist_of_this_project_holds_these_files():
-    from mamba_build_backend.sdist import project_files
+    from mamba_build_backend.wheel.sdist import project_files
 
     names = {path.relative_to(ROOT).as_posix() for path in project_files(ROOT)}
     assert {
@@ -257,8 +258,9 @@ def test_the_sdist_of_this_project_holds_these_files():
 
 
 def test_the_same_tree_gives_the_same_sdist(tmp_path):
-    from mamba_build_backend import facts, plan, settings
-    from mamba_build_backend.sdist import write_sdist
+    from mamba_build_backend import plan
+    from mamba_build_backend.core import facts, settings
+    from mamba_build_backend.wheel.sdist import write_sdist
 
     data = json.loads((ROOT / "tests/facts/debian12-torch2.11-cuda13.0.json").read_text())
     made = plan.decide(settings.Settings(), facts.from_json(data["facts"]), load_tables())
@@ -281,7 +283,7 @@ def test_the_same_tree_gives_the_same_sdist(tmp_path):
             tmp_path / str(number),
             {},
         )
-        digests.add(sources.sha256(made_file))
+        digests.add(locate.sha256(made_file))
     assert len(digests) == 1
     with tarfile.open(made_file) as tar:
         assert tar.getnames() == [
@@ -334,7 +336,7 @@ def test_an_sdist_of_a_version_from_git_carries_its_source_and_builds_from_it(ba
 
     from support import zip_of
 
-    from mamba_build_backend import archives
+    from mamba_build_backend.source import archives
 
     tree = tmp_path / "tree"
     shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", "build", "dist", "tests", ".*"))

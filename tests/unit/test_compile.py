@@ -15,11 +15,14 @@ from fractions import Fraction
 import pytest
 from support import ROOT
 
-from mamba_build_backend import _compile, _nvcc_steps, plan, recorded, settings, tables
-from mamba_build_backend._child import put_together
-from mamba_build_backend._compile import command
-from mamba_build_backend._nvcc_steps import compact, compact_files, framed, lower, lowered
-from mamba_build_backend.alike import group
+from mamba_build_backend import plan, tables
+from mamba_build_backend.core import settings
+from mamba_build_backend.probe import recording
+from mamba_build_backend.toolchain.shims import compiler, nvcc_steps
+from mamba_build_backend.compile._setup_py_child import put_together
+from mamba_build_backend.toolchain.shims.compiler import command
+from mamba_build_backend.toolchain.shims.nvcc_steps import compact, compact_files, framed, lower, lowered
+from mamba_build_backend.compile.regroup_kernels import group
 from mamba_build_backend.tables import Alike
 
 ORDERS = {
@@ -68,12 +71,12 @@ def test_where_memory_was_short_one_architecture_is_worked_on_at_a_time():
 def test_shorter_files_give_way_to_the_longest(longest, given, added, tmp_path):
     orders = tmp_path / "orders.json"
     orders.write_text(json.dumps({**ORDERS, "longest": longest}))
-    compiler = tmp_path / "nvcc"
-    compiler.write_text(f"#!{sys.executable}\nimport os\nprint(os.nice(0))\n")
-    compiler.chmod(0o755)
+    nvcc = tmp_path / "nvcc"
+    nvcc.write_text(f"#!{sys.executable}\nimport os\nprint(os.nice(0))\n")
+    nvcc.chmod(0o755)
     done = subprocess.run(
-        [sys.executable, _compile.__file__, compiler, *given],
-        env={**os.environ, _compile.ORDERS: str(orders)},
+        [sys.executable, compiler.__file__, nvcc, *given],
+        env={**os.environ, compiler.ORDERS: str(orders)},
         check=True,
         capture_output=True,
         text=True,
@@ -393,7 +396,7 @@ def front_ends(tmp_path, monkeypatch):
     order = {"files": ["k*.cu"], "source": "compute_80", "targets": ["compute_75"], "threads": 2}
     (tmp_path / "orders.json").write_text(json.dumps({"lowered": order}))
     monkeypatch.setenv("_MAMBA_BACKEND_ORDERS", str(tmp_path / "orders.json"))
-    monkeypatch.setattr(_nvcc_steps, "_PATIENCE", 0.5)
+    monkeypatch.setattr(nvcc_steps, "_PATIENCE", 0.5)
     real = tmp_path / "cicc"
     real.write_text(f"#!{sys.executable}\n{CICC}")
     real.chmod(0o755)
@@ -457,7 +460,7 @@ def test_a_front_end_that_is_killed_ends_as_killed(front_ends, tmp_path):
     (tmp_path / "cicc").write_text("#!/bin/sh\nkill -KILL $$\n")
     arguments = ["--orig_src_file_name", "k_joined.cu", "-arch", "compute_80"]
     arguments += ["--module_id_file_name", str(tmp_path / "k.id")]
-    command = [sys.executable, _nvcc_steps.__file__, str(tmp_path / "cicc"), *arguments]
+    command = [sys.executable, nvcc_steps.__file__, str(tmp_path / "cicc"), *arguments]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
 
 
@@ -474,7 +477,7 @@ def test_a_front_end_that_is_killed_ends_as_killed(front_ends, tmp_path):
     ],
 )
 def test_one_front_end_serves_all_gpus_from_ampere_on_and_turing_gets_what_it_makes(arch, passes, lowered):
-    _, machine = recorded.load(ROOT / "tests" / "facts" / "debian12-torch2.11-cuda13.0.json", {})
+    _, machine = recording.load(ROOT / "tests" / "facts" / "debian12-torch2.11-cuda13.0.json", {})
     made = plan.decide(settings.load_settings({"arch": arch}, {}, {}), machine, tables.load_tables()).one_pass
     # nvcc runs them in this order: what others are written from has to come first.
     assert [(item.compute, " ".join(item.codes)) for item in made.front_ends] == passes

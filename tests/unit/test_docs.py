@@ -6,9 +6,9 @@ import shlex
 import pytest
 from support import ROOT
 
-from mamba_build_backend import explain
-from mamba_build_backend.cli import _parser
-from mamba_build_backend.settings import known_keys, load_settings
+from mamba_build_backend.compile import known_failures
+from mamba_build_backend.cli.main import _parser
+from mamba_build_backend.core.settings import known_keys, load_settings
 from mamba_build_backend.tables import load_tables
 
 REPORTS = sorted(ROOT.glob("tests/facts/*.txt"))
@@ -93,7 +93,7 @@ def test_each_message_of_the_chinese_page_is_one_that_explain_knows():
     )
     assert len(rows) >= 20
     for _, message in rows:
-        assert explain.explain(message).explanations, message
+        assert known_failures.explain(message).explanations, message
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -8,10 +8,10 @@ import sys
 import pytest
 from support import ROOT
 
-from mamba_build_backend import explain
+from mamba_build_backend.compile import known_failures
 
 LOGS = sorted((ROOT / "tests" / "logs").glob("*.txt"))
-KNOWN = {failure.id: failure for failure in explain.load_failures()}
+KNOWN = {failure.id: failure for failure in known_failures.load_failures()}
 SAMPLES = [path for path in LOGS if not path.name.startswith("harmless")]
 
 
@@ -28,7 +28,7 @@ def command(*arguments, text=None):
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
 def test_a_real_sample_is_recognised(path):
-    diagnosis = explain.explain(path.read_text(encoding="utf-8"))
+    diagnosis = known_failures.explain(path.read_text(encoding="utf-8"))
     assert [item.id for item in diagnosis.explanations][:1] == [expected(path)]
     best = diagnosis.explanations[0]
     assert best.line
@@ -44,14 +44,14 @@ def test_every_failure_of_the_table_has_a_sample():
     "path", [path for path in LOGS if path.name.startswith("harmless")], ids=lambda path: path.stem
 )
 def test_what_is_harmless_is_not_explained(path):
-    assert explain.explain(path.read_text(encoding="utf-8")).explanations == ()
+    assert known_failures.explain(path.read_text(encoding="utf-8")).explanations == ()
 
 
 @pytest.mark.parametrize("prefix", ["#41 35.50 ", "2026-11-22T09:26:13.1234567Z ", "      "])
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
 def test_what_docker_ci_and_pip_put_before_each_line_hides_nothing(path, prefix):
     text = "".join(f"{prefix}{line}\n" for line in path.read_text(encoding="utf-8").splitlines())
-    assert expected(path) in [item.id for item in explain.explain(text).explanations]
+    assert expected(path) in [item.id for item in known_failures.explain(text).explanations]
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_what_docker_ci_and_pip_put_before_each_line_hides_nothing(path, prefix)
     ],
 )  # fmt: skip
 def test_the_messages_that_must_be_known(message, id_):
-    assert explain.explain(f"some line\n{message}\nanother\n").explanations[0].id == id_
+    assert known_failures.explain(f"some line\n{message}\nanother\n").explanations[0].id == id_
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_the_messages_that_must_be_known(message, id_):
     ],
 )  # fmt: skip
 def test_a_few_words_of_a_message_will_do(words):
-    found = explain.explain(words).explanations
+    found = known_failures.explain(words).explanations
     assert found
     assert "{" not in found[0].cause + "".join(found[0].fix)
 
@@ -115,30 +115,30 @@ def test_a_few_words_of_a_message_will_do(words):
 @pytest.mark.parametrize("words", ["Killed", "iJIT_", "no known rule to make it", "GLIBC_2.17"])
 def test_a_few_words_are_not_enough_in_a_log(words):
     log = f"some line of a log\nwith {words} in it, which need not be about that\n"
-    assert explain.explain(log).explanations == ()
+    assert known_failures.explain(log).explanations == ()
 
 
 def test_the_first_real_error_is_found_above_the_frame():
     text = (ROOT / "tests" / "logs" / "extension-compile-failed.txt").read_text(encoding="utf-8")
-    diagnosis = explain.explain(text)
+    diagnosis = known_failures.explain(text)
     assert diagnosis.explanations[0].id == "extension-compile-failed"
     assert re.search(r"\berror\b", diagnosis.first_error)
     assert "Error compiling objects" not in diagnosis.first_error
-    shown = explain.diagnosis_text(diagnosis)
+    shown = known_failures.diagnosis_text(diagnosis)
     assert diagnosis.first_error in shown
 
 
 def test_a_cause_outranks_the_frames_around_it():
     text = "FAILED: a.o\nhost_config.h:143:2: error: #error -- unsupported GNU version! gcc versions later than 11 are not supported!\n"
     text += "ninja: build stopped: subcommand failed.\nRuntimeError: Error compiling objects for extension\n"
-    diagnosis = explain.explain(text)
+    diagnosis = known_failures.explain(text)
     assert [item.id for item in diagnosis.explanations] == ["nvcc-unsupported-host-compiler"]
     assert diagnosis.first_error == ""
 
 
 def test_colours_and_carriage_returns_do_not_hide_a_message():
     text = "\x1b[31mImportError: libopenblas.so.0: cannot open shared\x1b[0m object file\r\n"
-    assert explain.explain(text).explanations[0].id == "libopenblas-missing"
+    assert known_failures.explain(text).explanations[0].id == "libopenblas-missing"
 
 
 @pytest.mark.parametrize("text", ["", "\n", "all is well", "a" * 100_000, "\x00\xff" * 50])

@@ -10,8 +10,10 @@ from dataclasses import replace
 import pytest
 from support import ROOT
 
-from mamba_build_backend import archives, facts, git_source, plan, settings, sources
-from mamba_build_backend.errors import SourceError
+from mamba_build_backend import plan
+from mamba_build_backend.core import facts, settings
+from mamba_build_backend.source import archives, git, locate
+from mamba_build_backend.core.errors import SourceError
 from mamba_build_backend.plan import Choice
 from mamba_build_backend.tables import UpstreamRow, load_tables
 
@@ -22,7 +24,7 @@ ENV = {
 }  # fmt: skip
 
 
-def git(folder, *arguments):
+def run_git(folder, *arguments):
     return subprocess.run(
         [GIT, "-C", str(folder), *arguments], env=ENV, check=True, capture_output=True, text=True
     ).stdout
@@ -36,11 +38,11 @@ def upstream(tmp_path):
     (work / "csrc").mkdir(parents=True)
     (work / "setup.py").write_text("print()\n")
     (work / "csrc/a.cu").write_text("// kernel\n")
-    git(tmp_path, "init", "-q", "work")
-    git(work, "add", ".")
-    git(work, "commit", "-qm", "one")
-    git(work, "tag", "-am", "release", "v1.0")
-    commit = git(work, "rev-parse", "v1.0^{commit}").strip()
+    run_git(tmp_path, "init", "-q", "work")
+    run_git(work, "add", ".")
+    run_git(work, "commit", "-qm", "one")
+    run_git(work, "tag", "-am", "release", "v1.0")
+    commit = run_git(work, "rev-parse", "v1.0^{commit}").strip()
     row = UpstreamRow("mamba-ssm", "1.0", repository=str(work), git_tag="v1.0", git_commit=commit)
     return work, row
 
@@ -49,7 +51,7 @@ def export(row, tmp_path, repository=None, env=ENV):
     said = []
     out = tmp_path / "out"
     out.mkdir(exist_ok=True)
-    path = git_source.export(row, repository or row.repository, tmp_path / "cache", env, said.append, out)
+    path = git.export(row, repository or row.repository, tmp_path / "cache", env, said.append, out)
     return path, said
 
 
@@ -76,16 +78,16 @@ def test_it_is_fetched_once(upstream, tmp_path):
 
 def test_a_bare_mirror_will_do(upstream, tmp_path):
     work, row = upstream
-    git(tmp_path, "clone", "-q", "--mirror", str(work), "mirror.git")
-    assert git_source.is_repository(tmp_path / "mirror.git")
+    run_git(tmp_path, "clone", "-q", "--mirror", str(work), "mirror.git")
+    assert git.is_repository(tmp_path / "mirror.git")
     export(row, tmp_path, str(tmp_path / "mirror.git"))
 
 
 def test_a_tag_that_was_moved_is_refused_and_nothing_is_kept(upstream, tmp_path):
     work, row = upstream
     (work / "setup.py").write_text("import os; os.system('bad')\n")
-    git(work, "commit", "-qam", "two")
-    git(work, "tag", "-f", "v1.0")
+    run_git(work, "commit", "-qam", "two")
+    run_git(work, "tag", "-f", "v1.0")
     with pytest.raises(SourceError, match="the tag was moved, or this is another repository"):
         export(row, tmp_path)
     assert [path.name for path in (tmp_path / "cache/git").iterdir() if not path.name.endswith(".lock")] == []
@@ -113,7 +115,7 @@ def find(row, source, tmp_path, **more):
     made = plan.decide(settings.Settings(**more), facts.from_json(data["facts"]), load_tables())
     made = replace(made, upstream=Choice(row, "test"), source=Choice(str(source), "test"))
     (tmp_path / "scratch").mkdir(exist_ok=True)
-    return sources.find(made, tmp_path, tmp_path / "cache", ENV, print, tmp_path / "scratch")
+    return locate.find(made, tmp_path, tmp_path / "cache", ENV, print, tmp_path / "scratch")
 
 
 def test_a_checkout_gives_the_commit_of_the_tag_and_not_what_lies_in_it(upstream, tmp_path, capsys):
@@ -121,14 +123,14 @@ def test_a_checkout_gives_the_commit_of_the_tag_and_not_what_lies_in_it(upstream
     (work / "csrc/a.cu").write_text("// changed since\n")
     source = find(row, work, tmp_path)
     assert source.digest == row.git_commit
-    tree = sources.place(source, tmp_path / "placed")
+    tree = locate.place(source, tmp_path / "placed")
     assert (tree / "csrc/a.cu").read_text() == "// kernel\n"
     assert f"taking v1.0 of {work}, and not what lies there" in capsys.readouterr().out
 
 
 def test_a_checkout_without_the_tag_counts_by_its_files(upstream, tmp_path):
     work, row = upstream
-    git(work, "tag", "-d", "v1.0")
+    run_git(work, "tag", "-d", "v1.0")
     row = replace(row, tree_sha256=(archives.tree_sha256(work),))
     source = find(row, work, tmp_path)
     assert (source.path, source.verified) == (work, True)
@@ -143,7 +145,7 @@ def test_a_fork_s_checkout_is_taken_as_it_lies_there_where_that_was_allowed(upst
 
 def test_a_bare_mirror_whose_tag_was_moved_is_refused(upstream, tmp_path):
     work, row = upstream
-    git(tmp_path, "clone", "-q", "--mirror", str(work), "mirror.git")
+    run_git(tmp_path, "clone", "-q", "--mirror", str(work), "mirror.git")
     assert find(row, tmp_path / "mirror.git", tmp_path).digest == row.git_commit
     with pytest.raises(SourceError, match="the tag was moved"):
         find(replace(row, git_commit="0" * 40), tmp_path / "mirror.git", tmp_path)

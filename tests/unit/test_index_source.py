@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from support import tar_of
 
-from mamba_build_backend import index_source
-from mamba_build_backend.errors import SourceError, StorageError
-from mamba_build_backend.storage import sha256
+from mamba_build_backend.source import index
+from mamba_build_backend.core.errors import SourceError, StorageError
+from mamba_build_backend.core.storage import sha256
 from mamba_build_backend.tables import UpstreamRow
 
 NAME = "mamba_ssm-2.3.0.tar.gz"
@@ -27,7 +27,7 @@ def links(tmp_path):
 
 
 def obtain(row, cache, environ):
-    return index_source.obtain(row, cache, environ, lambda line: None)
+    return index.obtain(row, cache, environ, lambda line: None)
 
 
 def kept(folder):
@@ -37,7 +37,7 @@ def kept(folder):
 def test_a_folder_of_find_links_serves_without_any_index_and_once(links, tmp_path):
     folder, row = links
     got = obtain(row, tmp_path / "cache", {**NOBODY, "PIP_FIND_LINKS": str(folder)})
-    assert got == index_source.cached_archive(row, tmp_path / "cache")
+    assert got == index.cached_archive(row, tmp_path / "cache")
     assert sha256(got) == row.index_sha256
     (folder / NAME).unlink()
     assert obtain(row, tmp_path / "cache", NOBODY) == got, "the second time it comes from the cache"
@@ -71,7 +71,7 @@ def test_an_index_that_serves_another_content_is_refused(links, tmp_path):
 
 def test_no_network_and_no_cache_is_one_sentence_and_leaves_nothing(links, tmp_path, monkeypatch):
     waited = []
-    monkeypatch.setattr(index_source.time, "sleep", waited.append)
+    monkeypatch.setattr(index.time, "sleep", waited.append)
     with socket.socket() as taken:  # bound and not listening: every connection is refused
         taken.bind(("127.0.0.1", 0))
         environ = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": f"http://127.0.0.1:{taken.getsockname()[1]}/simple"}
@@ -105,7 +105,7 @@ def test_a_connection_that_breaks_is_tried_again(links, tmp_path, monkeypatch):
         def log_message(self, *arguments):
             pass
 
-    monkeypatch.setattr(index_source.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(index.time, "sleep", lambda seconds: None)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = False  # so that closing it waits for them, and nothing is left open
     threading.Thread(target=server.serve_forever, daemon=True).start()

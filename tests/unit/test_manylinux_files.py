@@ -11,7 +11,7 @@ import sys
 import pytest
 from support import ROOT
 
-from mamba_build_backend._compat import tomllib
+from mamba_build_backend.core._compat import tomllib
 from mamba_build_backend.tables import load_tables, minor
 
 SCRIPT = ROOT / "manylinux" / "build-and-prove"

@@ -7,8 +7,9 @@ import sys
 import pytest
 from support import ROOT
 
-from mamba_build_backend import facts, plan, settings, tables
-from mamba_build_backend.errors import SettingsError
+from mamba_build_backend import plan, tables
+from mamba_build_backend.core import facts, settings
+from mamba_build_backend.core.errors import SettingsError
 from mamba_build_backend.matrix import cells, load_matrix, plan_cells
 
 MACHINE = ROOT / "tests/facts/debian12-torch2.11-cuda13.0.json"

@@ -4,8 +4,12 @@ from dataclasses import replace
 import pytest
 from support import ROOT
 
-from mamba_build_backend import facts, floors, metadata, plan, record, recorded, repair, settings, tables
-from mamba_build_backend.record import build_record
+from mamba_build_backend import plan, tables
+from mamba_build_backend.core import facts, settings
+from mamba_build_backend.probe import recording
+from mamba_build_backend.symbols import floors
+from mamba_build_backend.wheel import metadata, build_record, repair
+from mamba_build_backend.wheel.build_record import build_record
 
 # The head of 2.3.2.post1's PKG-INFO, its licence text cut.
 PKG_INFO = """\
@@ -113,7 +117,7 @@ def test_a_wheel_with_its_companion_requires_what_both_do_and_not_the_companion(
 
 
 def composed_for(machine, pkg_info=PKG_INFO, **given):
-    chosen, found = recorded.load(ROOT / "tests" / "facts" / f"{machine}.json", given)
+    chosen, found = recording.load(ROOT / "tests" / "facts" / f"{machine}.json", given)
     made = plan.decide(chosen, found, tables.load_tables())
     return metadata.compose_metadata(made, [pkg_info], {"name": "mamba-ssm-portable"}, ())
 
@@ -192,7 +196,7 @@ def test_the_record_holds_no_folder_of_its_builder():
     ],
 )
 def test_only_whole_folders_are_named(text, told):
-    assert record._named(text, {"/src": "{project}", "/src/site": "{site}"}) == told
+    assert build_record._named(text, {"/src": "{project}", "/src/site": "{site}"}) == told
 
 
 def test_the_record_says_what_a_system_must_have_and_who_sets_it():

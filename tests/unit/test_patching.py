@@ -11,10 +11,12 @@ from dataclasses import replace
 import pytest
 from support import ROOT
 
-from mamba_build_backend import parts, patching, plan, recorded, requires, tables
-from mamba_build_backend.errors import SourceError
+from mamba_build_backend import plan, build_requires, tables
+from mamba_build_backend.probe import recording
+from mamba_build_backend.source import prepare, patching
+from mamba_build_backend.core.errors import SourceError
 from mamba_build_backend.tables import PATCHES, PatchRow, UpstreamRow
-from mamba_build_backend.workshop import Workshop
+from mamba_build_backend.core.work import Workshop
 
 LOADED = tables.load_tables()
 BEFORE = "".join(f"line {n}\n" for n in range(1, 21))
@@ -89,18 +91,18 @@ def test_a_patch_that_does_not_fit_exactly_is_refused_whole(series, change, told
 )
 def test_a_fork_that_the_patch_does_not_fit_is_refused_and_left_as_it_is(series, tmp_path, monkeypatch, content, told):
     row, tree = series
-    monkeypatch.setattr(parts, "PATCHES", tmp_path / "patches")
+    monkeypatch.setattr(prepare, "PATCHES", tmp_path / "patches")
     (tree / "csrc/a.cuh").write_text(content)
     (tree / "setup.py").write_text("")
     (tree / "csrc/a.cu").write_text("")
-    chosen, found = recorded.load(ROOT / "tests/facts/debian12-torch2.11-cuda13.0.json", {"allow-unverified": "true"})
+    chosen, found = recording.load(ROOT / "tests/facts/debian12-torch2.11-cuda13.0.json", {"allow-unverified": "true"})
     made = plan.decide(chosen, found, LOADED)
     made = replace(made, source=plan.Choice(str(tree), "test"), patches=plan.Choice((row,), "test"))
     (tmp_path / "work").mkdir()
     before = {path: path.read_bytes() for path in tree.rglob("*") if path.is_file()}
     shop = Workshop(tmp_path / "work", tmp_path / "log", os.environ, print)
     with pytest.raises(SourceError, match="does not fit") as caught:
-        parts.prepare_one(made, tmp_path, tmp_path / "cache", shop, patched=True)
+        prepare.prepare_one(made, tmp_path, tmp_path / "cache", shop, patched=True)
     assert told in str(caught.value)
     assert {path: path.read_bytes() for path in tree.rglob("*") if path.is_file()} == before
     assert not (tmp_path / "work/source/.content").exists(), "the next build does not take it for done"
@@ -161,8 +163,8 @@ def test_a_patch_concerns_versions_that_are_known_and_quotes_no_more_than_it_mus
 
 def test_the_patcher_is_asked_for_only_where_a_patch_is_planned(tmp_path):
     def asked(name):
-        chosen, found = recorded.load(ROOT / "tests" / "facts" / f"{name}.json", {})
-        return requires.requires_for_wheel(plan.decide(chosen, found, LOADED), tmp_path)
+        chosen, found = recording.load(ROOT / "tests" / "facts" / f"{name}.json", {})
+        return build_requires.requires_for_wheel(plan.decide(chosen, found, LOADED), tmp_path)
 
     assert patching.PATCHER in asked("cuda13-mamba-2.2.4")
     assert patching.PATCHER not in asked("debian12-torch2.11-cuda13.0")

@@ -2,7 +2,7 @@
 
 import os
 
-from mamba_build_backend import pip_config
+from mamba_build_backend.source import pip_config
 
 
 def test_pips_files_and_variables_are_merged_in_pips_order(tmp_path):

@@ -7,13 +7,16 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
-from mamba_build_backend import facts, plan, recorded, report, settings, tables
+from mamba_build_backend import plan, tables
+from mamba_build_backend.core import facts, settings
+from mamba_build_backend.plan import report
+from mamba_build_backend.probe import recording
 
 RECORDED = sorted((Path(__file__).parent.parent / "facts").glob("*.json"))
 
 
 def planned(path):
-    chosen, found = recorded.load(path, {})
+    chosen, found = recording.load(path, {})
     return json.loads(path.read_text())["expect"], found, plan.decide(chosen, found, tables.load_tables())
 
 
@@ -121,7 +124,7 @@ def test_all_covers_every_gpu_of_cuda_13_with_the_fewest_front_ends():
     ],
 )  # fmt: skip
 def test_what_owns_the_same_files_under_another_name_is_told(settings, said, unsaid):
-    chosen, found = recorded.load(ROOT / "tests" / "facts" / "upstream-beside.json", settings)
+    chosen, found = recording.load(ROOT / "tests" / "facts" / "upstream-beside.json", settings)
     told = "\n".join(plan.decide(chosen, found, tables.load_tables()).notes)
     assert said in told
     assert unsaid not in told
@@ -129,7 +132,7 @@ def test_what_owns_the_same_files_under_another_name_is_told(settings, said, uns
 
 def needing(glibcxx, glibc="2.17"):
     """The promise of a wheel for a torch of the new C++ ABI that needs this much of libstdc++ itself."""
-    chosen, found = recorded.load(RECORDED_TORCH, {"glibc": glibc})
+    chosen, found = recording.load(RECORDED_TORCH, {"glibc": glibc})
     torch = replace(found.torches[0], glibcxx=glibcxx)
     return plan.decide(chosen, replace(found, torches=(torch,)), tables.load_tables()).floor
 

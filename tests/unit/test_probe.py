@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mamba_build_backend.probe import compilers, cuda, environment, gpus, machine, needs, torch
-from mamba_build_backend.settings import load_settings
+from mamba_build_backend.probe import compilers, cuda, environment, gpus, machine, torch
+from mamba_build_backend.symbols import quick_reader
+from mamba_build_backend.core.settings import load_settings
 from mamba_build_backend.toolchain import toolkit
 
 DEFAULT = load_settings({}, {}, {})
@@ -266,7 +267,7 @@ def test_a_compiler_that_does_not_start_is_a_value(tmp_path):
 
 
 def test_a_compiler_that_gives_no_answer_is_given_up(tmp_path, monkeypatch):
-    from mamba_build_backend import process
+    from mamba_build_backend.core import process
 
     slow = script(tmp_path / "bin/g++", "exec sleep 60")
     monkeypatch.setattr(compilers, "capture", lambda *a, **k: process.capture(*a, **{**k, "timeout": 0.2}))
@@ -337,14 +338,14 @@ def test_a_compiler_that_says_no_version_is_a_value(tmp_path):
 
 
 def test_the_needs_of_real_libraries_are_those_that_pyelftools_reads():
-    from mamba_build_backend import elf
+    from mamba_build_backend.symbols import elf
 
     folder = Path(sysconfig.get_config_var("DESTSHARED"))
     libraries = [Path(os.path.realpath(sys.executable)), *sorted(folder.glob("*.so"))[:12]]
     assert len(libraries) > 3
     for library in libraries:
         read = {need.version for need in elf.read_needs(library).versions}
-        assert set(needs.needed_versions(library)) == read
+        assert set(quick_reader.needed_versions(library)) == read
 
 
 @pytest.mark.parametrize(
@@ -352,7 +353,7 @@ def test_the_needs_of_real_libraries_are_those_that_pyelftools_reads():
 )
 def test_what_is_no_library_has_no_needs(tmp_path, content):
     (tmp_path / "a.so").write_bytes(content)
-    assert needs.newest_needs([tmp_path / "a.so", tmp_path / "none.so"]) == {}
+    assert quick_reader.newest_needs([tmp_path / "a.so", tmp_path / "none.so"]) == {}
 
 
 def test_condas_lib_is_taken_out_of_the_linkers_path_and_the_rest_stays(tmp_path):

@@ -7,9 +7,9 @@ import time
 import pytest
 from support import ROOT, interruptible
 
-from mamba_build_backend._warden import end_session
-from mamba_build_backend.errors import ToolError
-from mamba_build_backend.process import capture, quoted, stream
+from mamba_build_backend.core._session_reaper import end_session
+from mamba_build_backend.core.errors import ToolError
+from mamba_build_backend.core.process import capture, quoted, stream
 
 # A child with a child in a process group of its own, as ninja makes them.
 FAMILY = "import os, subprocess, sys, time; p = subprocess.Popen(['sleep', '300'], preexec_fn=os.setpgrp); print(p.pid, flush=True); time.sleep(300)"

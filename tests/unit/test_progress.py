@@ -9,13 +9,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from mamba_build_backend import bar, progress
-from mamba_build_backend.audit_types import Extension, Report, Section
-from mamba_build_backend.closing import Stopwatch, table
+from mamba_build_backend.cli import progress_bar
+from mamba_build_backend.compile import progress
+from mamba_build_backend.audit.types import Extension, Report, Section
+from mamba_build_backend.build_summary import Stopwatch, table
 from mamba_build_backend.plan import OnePass
 from mamba_build_backend.plan.gpus import one_pass
 from mamba_build_backend.plan.jobs import native_share
-from mamba_build_backend.progress import MARK, PULSE, Progress, Pulse, at_work, left, read_pulse
+from mamba_build_backend.compile.progress import MARK, PULSE, Progress, Pulse, at_work, left, read_pulse
 from mamba_build_backend.tables import Floor, FrontEnd, load_tables
 
 NINJA = "[3/10] /t/bin/nvcc -MD -MF x.o.d -c -c /t/csrc/scan_bwd.cu -o x.o -O3"
@@ -57,9 +58,9 @@ def test_a_rich_that_is_too_old_makes_way_for_pips(monkeypatch):
     monkeypatch.setitem(sys.modules, "rich.console", console)
     monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal, for rich
     monkeypatch.setenv("TERM", "xterm")
-    assert type(bar._progress()).__module__ == "pip._vendor.rich.progress"
+    assert type(progress_bar._progress()).__module__ == "pip._vendor.rich.progress"
     monkeypatch.setitem(sys.modules, "pip._vendor.rich.progress", old)
-    assert bar._progress() is None
+    assert progress_bar._progress() is None
 
 
 def test_without_a_terminal_a_line_comes_only_after_a_minute_of_silence(monkeypatch):

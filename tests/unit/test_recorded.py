@@ -7,15 +7,15 @@ import sys
 import pytest
 from support import ROOT
 
-from mamba_build_backend import recorded
-from mamba_build_backend.errors import SettingsError
-from mamba_build_backend.facts import from_json
+from mamba_build_backend.probe import recording
+from mamba_build_backend.core.errors import SettingsError
+from mamba_build_backend.core.facts import from_json
 from mamba_build_backend.plan import decide
-from mamba_build_backend.settings import load_settings
+from mamba_build_backend.core.settings import load_settings
 from mamba_build_backend.tables import load_tables
 
 MACHINE = ROOT / "tests" / "facts" / "conda-lib-everywhere.json"
-ALICE = recorded.Private("/home/alice", "alice", ("gpu07.cluster.example.org", "gpu07"), ("hf_verysecret",))
+ALICE = recording.Private("/home/alice", "alice", ("gpu07.cluster.example.org", "gpu07"), ("hf_verysecret",))
 
 
 def doctor(*arguments, env=None):
@@ -45,23 +45,23 @@ def facts_of(path):
     ],
 )
 def test_nothing_that_names_a_person_is_kept(text, clean):
-    assert recorded.without_names({"a": [text]}, ALICE) == {"a": [clean]}
+    assert recording.without_names({"a": [text]}, ALICE) == {"a": [clean]}
 
 
 def test_a_host_that_is_called_like_a_system_does_not_rename_the_system():
-    private = recorded.Private("/root", "root", ("debian",), ())
+    private = recording.Private("/root", "root", ("debian",), ())
     facts = {"distribution": "debian 12", "target": "x86_64-linux-gnu", "path": "/net/debian/opt", "home": "/root/x"}
-    clean = recorded.without_names(facts, private)
+    clean = recording.without_names(facts, private)
     assert clean == {**facts, "path": "/net/host/opt", "home": "/home/user/x"}
 
 
 def test_a_short_user_name_is_replaced_only_as_a_whole_component():
-    private = recorded.Private("", "li", (), ())
-    assert recorded.without_names("/data/li/lib/libli.so", private) == "/data/user/lib/libli.so"
+    private = recording.Private("", "li", (), ())
+    assert recording.without_names("/data/li/lib/libli.so", private) == "/data/user/lib/libli.so"
 
 
 def test_secrets_are_the_values_of_variables_that_look_like_it():
-    private = recorded.private_words(
+    private = recording.private_words(
         {"HF_TOKEN": "hf_abcdef", "MY_API_KEY": "0123456789", "KEYBOARD": "qwertz-de", "PATH": "/usr/bin"}
     )
     assert private.secrets == ("0123456789", "hf_abcdef")
@@ -72,8 +72,8 @@ def test_what_is_saved_is_planned_elsewhere_to_the_same_plan(tmp_path):
         {"arch": "8.0;9.0", "memory": "8G", "repair": "false"}, {"CUDA_HOME": "/usr/local/cuda-13.0"}, {}
     )
     facts = facts_of(MACHINE)
-    recorded.save(tmp_path / "m.json", settings, facts, {"HOME": "/nowhere", "USER": "nobody-here"})
-    again, found = recorded.load(tmp_path / "m.json", {})
+    recording.save(tmp_path / "m.json", settings, facts, {"HOME": "/nowhere", "USER": "nobody-here"})
+    again, found = recording.load(tmp_path / "m.json", {})
     assert (again.arch, again.memory, again.repair) == ("8.0;9.0", 8 * 1024**3, False)
     assert again.origin("cuda-home") == "CUDA_HOME", "a variable stays weaker than a setting"
     assert found == facts
@@ -133,7 +133,7 @@ def test_a_file_that_is_no_machine_is_refused(tmp_path, content, told):
 
 def test_a_file_that_is_not_there_is_told(tmp_path):
     with pytest.raises(SettingsError, match="cannot be read"):
-        recorded.load(tmp_path / "none.json", {})
+        recording.load(tmp_path / "none.json", {})
 
 
 def test_a_setting_in_the_file_that_nobody_knows_is_told_with_a_guess(tmp_path):

@@ -12,14 +12,16 @@ import jsonschema
 import pytest
 from support import ROOT, lacking
 
-from mamba_build_backend import plan, recorded, report, tables
+from mamba_build_backend import plan, tables
+from mamba_build_backend.plan import report
+from mamba_build_backend.probe import recording
 
 RECORDED = sorted((ROOT / "tests" / "facts").glob("*.json"))
 by_machine = pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
 
 
 def planned(path):
-    chosen, found = recorded.load(path, {})
+    chosen, found = recording.load(path, {})
     return found, plan.decide(chosen, found, tables.load_tables())
 
 

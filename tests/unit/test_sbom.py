@@ -12,22 +12,14 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
-from mamba_build_backend import (
-    __version__,
-    facts,
-    materials,
-    metadata,
-    parts,
-    plan,
-    record,
-    recorded,
-    repair,
-    sbom,
-    sources,
-    tables,
-)
-from mamba_build_backend.storage import sha256
-from mamba_build_backend.workshop import Workshop
+from mamba_build_backend import plan, tables
+from mamba_build_backend.core import facts
+from mamba_build_backend.probe import recording
+from mamba_build_backend.source import prepare, locate
+from mamba_build_backend.wheel import third_party, metadata, build_record, repair, sbom
+from mamba_build_backend import __version__
+from mamba_build_backend.core.storage import sha256
+from mamba_build_backend.core.work import Workshop
 
 DIGEST = {row.title: row.index_sha256 or row.git_commit for row in tables.load_tables().upstream}
 HEADERS = {"cccl": "3.0.1", "pybind11": "3.0.1"}
@@ -35,7 +27,7 @@ HEADERS = {"cccl": "3.0.1", "pybind11": "3.0.1"}
 
 def made(machine="debian12-torch2.11-cuda13.0", move=("", ""), **config):
     """The plan for a recorded machine; ``move`` renames folders of it."""
-    chosen, found = recorded.load(ROOT / "tests" / "facts" / f"{machine}.json", config)
+    chosen, found = recording.load(ROOT / "tests" / "facts" / f"{machine}.json", config)
     text = json.dumps(facts.to_json(found))
     return plan.decide(
         chosen, facts.from_json(json.loads(text.replace(*move) if move[0] else text)), tables.load_tables()
@@ -57,7 +49,7 @@ def parts_of(plan_, folder, digest=None, verified=True):
             (tree / name).write_text(f"{name} of {row.name}\n")
         known = digest or ("self" if row.is_own else DIGEST[row.title])
         shop = Workshop(folder, folder / "log", {}, lambda _line: None)
-        out.append(parts.Part(item, shop, tree, sources.Source(tree, known, verified)))
+        out.append(prepare.Part(item, shop, tree, locate.Source(tree, known, verified)))
     return out
 
 
@@ -71,10 +63,10 @@ def content(plan_, folder, infos=None, **source):
     """What is put into the wheel of a plan whose sources lie in a folder."""
     made_ = parts_of(plan_, folder, **source)
     infos = infos or [pkg_info(part.plan) for part in made_]
-    licences = parts.licences(made_, infos)
+    licences = prepare.licences(made_, infos)
     text = metadata.compose_metadata(plan_, infos, {}, tuple(licences))
-    origins = parts.origins(made_)
-    told = record.build_record(plan_, origins, record.NO_FLOOR, "3.11.7")
+    origins = prepare.origins(made_)
+    told = build_record.build_record(plan_, origins, build_record.NO_FLOOR, "3.11.7")
     return repair.Content(text, licences, told, sbom.sbom(plan_, origins, text, HEADERS))
 
 
@@ -255,7 +247,7 @@ def test_two_builds_in_different_places_write_the_same_bytes_and_no_place(tmp_pa
 
 def test_an_editable_wheel_has_one_too(tmp_path):
     item = made(repair="false")
-    machine = recorded.load(ROOT / "tests" / "facts" / "debian12-torch2.11-cuda13.0.json", {})[1].machine
+    machine = recording.load(ROOT / "tests" / "facts" / "debian12-torch2.11-cuda13.0.json", {})[1].machine
     shop = Workshop(tmp_path, tmp_path / "log", {}, lambda _line: None)
     wheel = repair.editable_wheel([tmp_path], content(item, tmp_path / "sources"), machine, shop)
     with zipfile.ZipFile(wheel) as archive:
@@ -310,9 +302,9 @@ def test_a_wheel_with_its_companion_holds_the_licences_of_both(tmp_path):
 
 
 def test_our_notice_is_our_licence_and_each_material_that_asks_for_one_has_one():
-    assert (materials.NOTICES / "mamba-build-backend.txt").read_bytes() == (ROOT / "LICENSE").read_bytes()
+    assert (third_party.NOTICES / "mamba-build-backend.txt").read_bytes() == (ROOT / "LICENSE").read_bytes()
     for name in ("plain", "companion", "stable"):
-        for path in materials.notices(PLANS[name]()).values():
+        for path in third_party.notices(PLANS[name]()).values():
             assert "Redistribution" in path.read_text()
 
 
@@ -326,7 +318,7 @@ def test_a_projects_own_says_itself_what_its_licences_are(tmp_path):
         "License: MIT\nClassifier: License :: OSI Approved :: MIT License\n"
         "License-File: vendor/MIT.txt\nLicense-File: ../secret\nLicense-File: gone\n",
     )
-    found = parts.licences([made_], [says])
+    found = prepare.licences([made_], [says])
     assert list(found) == ["AUTHORS", "LICENSE", "vendor/MIT.txt"]
     lines = metadata.compose_metadata(made_.plan, [says], {}, tuple(found)).splitlines()
     assert "License: MIT" in lines

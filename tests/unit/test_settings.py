@@ -1,9 +1,9 @@
 import pytest
 from support import ROOT
 
-from mamba_build_backend._compat import tomllib
-from mamba_build_backend.errors import SettingsError
-from mamba_build_backend.settings import as_environment, known_keys, load_settings, settings_table
+from mamba_build_backend.core._compat import tomllib
+from mamba_build_backend.core.errors import SettingsError
+from mamba_build_backend.core.settings import as_environment, known_keys, load_settings, settings_table
 
 
 def test_the_three_places_in_order_of_strength():

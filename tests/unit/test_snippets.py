@@ -14,11 +14,12 @@ import yaml
 from snippets import PAGES, all_blocks
 from support import ROOT
 
-from mamba_build_backend import facts, frontend
-from mamba_build_backend._compat import tomllib
-from mamba_build_backend.cli import _parser
+from mamba_build_backend.cli import drive
+from mamba_build_backend.core import facts
+from mamba_build_backend.core._compat import tomllib
+from mamba_build_backend.cli.main import _parser
 from mamba_build_backend.plan import decide_together
-from mamba_build_backend.settings import load_settings
+from mamba_build_backend.core.settings import load_settings
 from mamba_build_backend.tables import load_tables
 
 WORLDS = {"here", "tiny", "mamba", "toml", "yaml", "python", "text"}
@@ -105,7 +106,7 @@ def settings_of(command):
     if words[:4] == ["python", "-m", "mamba_build_backend", "build"]:
         options = _parser().parse_args(words[3:])
         settings = {**settings, **({"allow-unverified": "true"} if options.allow_unverified else {})}
-        return frontend.with_targets(settings, options.targets)
+        return drive.with_targets(settings, options.targets)
     return [settings]
 
 

@@ -9,9 +9,11 @@ from dataclasses import replace
 import pytest
 from support import ROOT, tar_of, zip_of
 
-from mamba_build_backend import archives, facts, plan, settings, sources, tables
-from mamba_build_backend.errors import SourceError
-from mamba_build_backend.storage import sha256
+from mamba_build_backend import plan, tables
+from mamba_build_backend.core import facts, settings
+from mamba_build_backend.source import archives, locate
+from mamba_build_backend.core.errors import SourceError
+from mamba_build_backend.core.storage import sha256
 from mamba_build_backend.tables import load_tables
 
 LOADED = tables.load_tables()
@@ -43,14 +45,14 @@ def world(tmp_path, monkeypatch):
         return row
 
     known = replace(LOADED, upstream=tuple(changed(row) for row in LOADED.upstream))
-    monkeypatch.setattr(sources, "load_tables", lambda: known)
+    monkeypatch.setattr(locate, "load_tables", lambda: known)
     data = json.loads((ROOT / "tests/facts/debian12-torch2.11-cuda13.0.json").read_text())
 
     def find(source, version="2.2.4", **more):
         chosen = settings.load_settings({"source": str(source), "upstream-version": version, **more}, {}, {})
         made = plan.decide(chosen, facts.from_json(data["facts"]), known)
         (tmp_path / "scratch").mkdir(exist_ok=True)
-        return sources.find(made, tmp_path, tmp_path / "cache", {}, lambda line: None, tmp_path / "scratch")
+        return locate.find(made, tmp_path, tmp_path / "cache", {}, lambda line: None, tmp_path / "scratch")
 
     return tree, archive, find
 
@@ -76,7 +78,7 @@ def test_the_same_content_packed_by_somebody_else_is_taken_too(world, tmp_path, 
     source = find(pack(tmp_path / "v2.2.4.archive", FILES))
     assert source.verified
     assert source.digest == archives.tree_sha256(tree)
-    placed = sources.place(source, tmp_path / "placed")
+    placed = locate.place(source, tmp_path / "placed")
     assert (placed / "csrc/scan.cu").read_bytes() == FILES["csrc/scan.cu"]
 
 
@@ -148,7 +150,7 @@ def test_an_sdists_own_archive_is_verified_like_any_other(world, tmp_path):
     _, archive, find = world
     (tmp_path / "upstream").mkdir()
     shutil.copyfile(archive, tmp_path / "upstream" / archive.name)
-    assert sources.embedded_archives(tmp_path) == (archive.name,)
+    assert locate.embedded_archives(tmp_path) == (archive.name,)
     made = find(tmp_path / "upstream" / archive.name, "2.3.0")
     assert made.digest == sha256(archive)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from support import ROOT, interruptible
 
-from mamba_build_backend import boundary
-from mamba_build_backend.errors import StorageError
-from mamba_build_backend.settings import Settings
-from mamba_build_backend.storage import cache_root, prepared, stand_in, work_folder
+from mamba_build_backend.core import error_boundary
+from mamba_build_backend.core.errors import StorageError
+from mamba_build_backend.core.settings import Settings
+from mamba_build_backend.core.storage import cache_root, prepared, stand_in, work_folder
 
 SLOW_BUILD = """
 import sys, time, os
@@ -81,7 +81,7 @@ def test_a_read_only_disk_is_one_sentence(tiny_disk):
 
 
 def test_a_full_disk_elsewhere_is_told_by_the_boundary(tiny_disk, capsys):
-    with pytest.raises(SystemExit) as caught, boundary.user_errors():
+    with pytest.raises(SystemExit) as caught, error_boundary.user_errors():
         (tiny_disk / "big").write_bytes(bytes(200_000))
     assert caught.value.code == 7
     assert "mamba-build-backend: error: " in capsys.readouterr().err

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mamba_build_backend import tables
-from mamba_build_backend._compat import specifiers, tomllib, version
+from mamba_build_backend.core._compat import specifiers, tomllib, version
 from mamba_build_backend.plan.abi import STABLE_ABI
 from mamba_build_backend.plan.remedies import other_torch
 

@@ -7,15 +7,17 @@ import sys
 import pytest
 from support import ROOT
 
-from mamba_build_backend import facts, frontend, plan, settings, tables
-from mamba_build_backend.errors import PlanError, SettingsError
+from mamba_build_backend import plan, tables
+from mamba_build_backend.cli import drive
+from mamba_build_backend.core import facts, settings
+from mamba_build_backend.core.errors import PlanError, SettingsError
 
 LOADED = tables.load_tables()
 
 
 def planned(machine, *targets, **given):
     data = json.loads((ROOT / f"tests/facts/{machine}.json").read_text())
-    wanted = frontend.with_targets(given, targets)
+    wanted = drive.with_targets(given, targets)
     made = plan.decide_together(
         [settings.load_settings(item, {}, {}) for item in wanted], facts.from_json(data["facts"]), LOADED
     )
@@ -38,27 +40,27 @@ def planned(machine, *targets, **given):
 def test_what_is_named_is_built_and_a_causal_conv1d_without_a_version_goes_with_its_mamba(targets, titles):
     named, made = planned("debian12-torch2.11-cuda13.0", *targets)
     assert named == titles
-    frontend.raise_together(made)
+    drive.raise_together(made)
 
 
 def test_a_pair_that_does_not_go_together_is_told_with_one_that_does():
     _, made = planned("debian12-torch2.11-cuda13.0", "mamba-ssm==2.2.4", "causal-conv1d==1.6.1")
     with pytest.raises(PlanError, match=r"mamba-ssm 2\.2\.4 and causal-conv1d 1\.6\.1 do not go together") as caught:
-        frontend.raise_together(made)
+        drive.raise_together(made)
     assert "build mamba-ssm==2.2.4 causal-conv1d" in str(caught.value)
 
 
 def test_where_none_goes_with_this_torch_an_older_mamba_is_named():
     _, made = planned("numpy-2.1-torch-2.1.2", "mamba-ssm==2.3.0", "causal-conv1d")
     with pytest.raises(PlanError) as caught:
-        frontend.raise_together(made)
+        drive.raise_together(made)
     assert "build mamba-ssm==2.2.4 causal-conv1d" in str(caught.value)
 
 
 def test_the_problems_of_all_are_told_at_once_and_each_once():
     _, made = planned("no-gxx", "mamba-ssm==9.9", "causal-conv1d==0.1")
     with pytest.raises(PlanError) as caught:
-        frontend.raise_together(made)
+        drive.raise_together(made)
     codes = [problem.code for problem in caught.value.problems]
     assert codes.count("no-compiler") + codes.count("compiler") <= 1
     assert codes.count("upstream-version") == 2
@@ -78,7 +80,7 @@ def test_the_problems_of_all_are_told_at_once_and_each_once():
 )
 def test_targets_that_cannot_be_read_are_one_sentence(targets, given, told):
     with pytest.raises(SettingsError, match=told) as caught:
-        frontend.with_targets(given, targets)
+        drive.with_targets(given, targets)
     assert caught.value.exit_code == 2
 
 

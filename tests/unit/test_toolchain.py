@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from mamba_build_backend import _nvcc_steps
-from mamba_build_backend._compile import PYTHON
-from mamba_build_backend._nvcc_steps import STEPS
-from mamba_build_backend.elf import DynamicSymbol
-from mamba_build_backend.errors import ToolError
-from mamba_build_backend.facts import Toolkit
-from mamba_build_backend.storage import stand_in
+from mamba_build_backend.toolchain.shims import nvcc_steps
+from mamba_build_backend.toolchain.shims.compiler import PYTHON
+from mamba_build_backend.toolchain.shims.nvcc_steps import STEPS
+from mamba_build_backend.symbols.elf import DynamicSymbol
+from mamba_build_backend.core.errors import ToolError
+from mamba_build_backend.core.facts import Toolkit
+from mamba_build_backend.core.storage import stand_in
 from mamba_build_backend.tables import Floor, load_tables
 from mamba_build_backend.toolchain import compiler_cache, toolkit
 from mamba_build_backend.toolchain.libstdcxx import select_symbols
-from mamba_build_backend.workshop import Launcher, Toolchain
+from mamba_build_backend.core.work import Launcher, Toolchain
 
 
 def symbol(name, version, kind="function"):
@@ -73,7 +73,7 @@ def test_a_toolkit_that_is_one_folder_is_used_as_it_is_but_for_two_steps(tmp_pat
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text(f"#!/bin/sh\necho {name} $1\n")
         (home / name).chmod(0o755)
-    orders = {PYTHON: sys.executable, STEPS: str(_nvcc_steps.__file__)}
+    orders = {PYTHON: sys.executable, STEPS: str(nvcc_steps.__file__)}
     for _ in range(2):  # as in a build folder that stays
         view = toolkit.apply_toolkit(Toolkit(str(home), "test"), tmp_path, tmp_path / "work")
         real = {path.name for path in view.iterdir() if path.name != "bin"}

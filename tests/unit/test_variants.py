@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mamba_build_backend import variants
+from mamba_build_backend.wheel import variants
 
 PLAIN = "mamba_ssm_portable-2.3.0-cp311-cp311-manylinux_2_24_x86_64.whl"
 

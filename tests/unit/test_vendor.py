@@ -10,9 +10,12 @@ import pytest
 from support import ROOT
 
 from mamba_build_backend import __all__ as hooks
-from mamba_build_backend import __version__, boundary, cli, copies, pyproject, vendor
-from mamba_build_backend._compat import tomllib
-from mamba_build_backend.storage import sha256
+from mamba_build_backend.cli import main as cli
+from mamba_build_backend.core import error_boundary
+from mamba_build_backend.vendoring import manifest, pyproject_edit, vendor
+from mamba_build_backend import __version__
+from mamba_build_backend.core._compat import tomllib
+from mamba_build_backend.core.storage import sha256
 from mamba_build_backend.tables import load_tables
 
 COMMENTED = """\
@@ -40,7 +43,7 @@ version = "1"
 [tool.isort]
 profile = "black"
 """
-OURS = list(pyproject.REQUIRES)
+OURS = list(pyproject_edit.REQUIRES)
 
 
 @pytest.fixture
@@ -49,7 +52,7 @@ def typed(capsys):
 
     def run(*arguments):
         try:
-            with boundary.user_errors():
+            with error_boundary.user_errors():
                 status = cli.main([str(argument) for argument in arguments])
         except SystemExit as stopped:
             status = stopped.code
@@ -89,7 +92,7 @@ def rerecord(copy, version=__version__):
     record = json.loads((copy / "VENDORED.json").read_text())
     for name in record["files"]:
         record["files"][name] = sha256(copy / name)
-    record.update(version=version, sha256=copies._digest(record["files"]))
+    record.update(version=version, sha256=manifest._digest(record["files"]))
     (copy / "VENDORED.json").write_text(json.dumps(record))
 
 

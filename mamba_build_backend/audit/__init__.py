@@ -1,0 +1,1 @@
+"""A finished wheel: read and judged."""

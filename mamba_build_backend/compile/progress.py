@@ -1,0 +1,161 @@
+"""What a compile is doing: from ninja's lines which files are done, from the system which ones are at work.
+
+Lines for a log say it when a file is done, and now and then while nothing is. A frontend of ours that draws a bar asks for more
+(``PULSE``): then a line of JSON goes out every second, which it takes out of the output again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..core._session_reaper import session_members
+from ..core.process import Echo
+
+PULSE = "_MAMBA_BACKEND_PULSE"
+"""Variable that a frontend sets which draws a bar."""
+MARK = "pulse "
+"""What stands before the JSON of a pulse, behind the backend's prefix."""
+
+_DONE = re.compile(r"(\[(\d+)/(\d+)\] |\S*(?:\+\+|cc) .*? -c ).*?(\S+\.(?:cu|cpp|cc|cxx|c))(?:'|\s)")
+_TROUBLE = re.compile(r"\b(error|fatal|FAILED|refused)\b")
+_SOURCE = re.compile(r"\.(cu|cpp|cc|cxx|c)$")
+_COMPILERS = re.compile(r"(nvcc|(.*-)?(gcc|g\+\+|cc|c\+\+)(-[\d.]+)?)$")
+_SILENCE = 60.0
+"""Seconds without a line after which one is printed all the same."""
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """A compile at one moment; ``left`` in seconds, None where nothing is known yet, ``memory`` in bytes."""
+
+    done: int
+    total: int
+    seconds: float
+    running: tuple[str, ...]
+    memory: int
+    left: float | None
+    over: bool = False
+    """Whether it was the last one."""
+
+    def text(self) -> str:
+        """As a line for a person."""
+        parts = [f"{self.done} of {self.total} files, {clock(self.seconds)}" if self.total else clock(self.seconds)]
+        if self.running:
+            shown = ", ".join(self.running[:4]) + (
+                f" and {len(self.running) - 4} more" if len(self.running) > 4 else ""
+            )
+            parts.append(f"compiling {shown}")
+        if self.memory:
+            parts.append(f"{self.memory / 1e9:.1f} GB")
+        if self.left is not None:
+            parts.append(f"about {clock(self.left)} left")
+        return "; ".join(parts)
+
+
+class Progress:
+    """Turns ninja's lines into short ones: which file, how far, how long. The log keeps everything."""
+
+    def __init__(self, echo: Echo, *, verbose: bool, environ: Mapping[str, str] | None = None) -> None:
+        """With ``verbose``, lines pass through as they are."""
+        self._echo, self._verbose, self._start = echo, verbose, time.monotonic()
+        self._drawn = bool((environ or {}).get(PULSE))
+        self._spoke = self._start
+        self._done = self._total = 0
+        self.interval = 1.0 if self._drawn else _SILENCE / 4
+
+    def __call__(self, line: str) -> None:
+        """Take one line of output."""
+        match = _DONE.match(line + " ")
+        if match and match[2]:
+            self._done, self._total = int(match[2]), int(match[3])
+        if self._verbose:
+            self._say(line)
+        elif match:
+            # ninja says how far it is, when a file is done; a setup.py without ninja shows the command that starts.
+            count = match[1] if match[2] else ""
+            self._say(f"{count}{clock(time.monotonic() - self._start)}  {os.path.basename(match[4])}")
+        elif _TROUBLE.search(line) and "-Werror" not in line:
+            self._say(line[:400])
+
+    def _say(self, line: str) -> None:
+        self._spoke = time.monotonic()
+        self._echo(line)
+
+    def beat(self, session: int) -> None:
+        """Called every ``interval`` seconds with the session of the compilers."""
+        now = time.monotonic()
+        if not self._drawn and now - self._spoke < _SILENCE:
+            return
+        running, memory = at_work(session_members(session))
+        seconds = now - self._start
+        pulse = Pulse(
+            self._done, self._total, seconds, running, memory, left(seconds, self._done, len(running), self._total)
+        )
+        if self._drawn:
+            self._echo(MARK + json.dumps(asdict(pulse)))
+        elif not self._verbose:
+            self._say(pulse.text())
+
+    def end(self) -> None:
+        """To be called when the compilers have ended."""
+        if self._drawn:
+            last = Pulse(self._done, self._total, time.monotonic() - self._start, (), 0, None, over=True)
+            self._echo(MARK + json.dumps(asdict(last)))
+
+
+def left(seconds: float, done: int, running: int, total: int) -> float | None:
+    """How long it will take yet, in seconds; files that are at work count as half done. None before the first is done.
+
+    >>> left(100, 1, 2, 10), left(100, 0, 2, 10)
+    (400.0, None)
+    """
+    if not done or not total:
+        return None
+    finished = min(done + running / 2, float(total))
+    return seconds / finished * (total - finished)
+
+
+def at_work(processes: Iterable[int]) -> tuple[tuple[str, ...], int]:
+    """The source files that compilers are at, and the memory of all these processes in bytes."""
+    running: dict[str, None] = {}
+    memory = 0
+    page = os.sysconf("SC_PAGE_SIZE")
+    for pid in processes:
+        with suppress(OSError, ValueError, IndexError):
+            words = (Path("/proc") / str(pid) / "cmdline").read_text(errors="replace").split("\0")
+            # The second number of statm is what is resident, in pages: proc(5).
+            memory += int((Path("/proc") / str(pid) / "statm").read_text().split()[1]) * page
+            # The compiler itself, and not what it starts, which has temporary files for names.
+            if _COMPILERS.match(os.path.basename(words[0])) and "-c" in words:
+                source = next((word for word in reversed(words) if _SOURCE.search(word)), "")
+                name = os.path.basename(source)
+                if name and not name.startswith("tmpxft_"):  # nvcc's own
+                    running[name] = None
+    return tuple(sorted(running)), memory
+
+
+def read_pulse(text: str) -> Pulse | None:
+    """A line's pulse, if it is one."""
+    if not text.startswith(MARK):
+        return None
+    try:
+        values = json.loads(text[len(MARK) :])
+        return Pulse(**{**values, "running": tuple(values["running"])})
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds.
+
+    >>> clock(130.4)
+    '2:10'
+    """
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -1,0 +1,36 @@
+"""What a build with ``abi=stable`` gives the compiler; docs/stable-abi.md says how the headers in ``include`` work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..plan import BuildPlan
+from ..core.storage import link_to
+
+INCLUDE = Path(__file__).parent.parent / "stable" / "include"
+"""Headers with torch's names that take the place of its C++ ones."""
+
+
+def flags(plan: BuildPlan) -> list[str]:
+    """Compiler flags of a build with ``abi=stable``; none for another."""
+    abi = plan.abi.value
+    if not abi.is_stable:
+        return []
+    major, minor = (int(part) for part in abi.torch_min.split("."))
+    # With it every header of torch that is not stable is an error; the encoding is torch/csrc/stable/version.h's.
+    return [f"-DTORCH_TARGET_VERSION=0x{major << 56 | minor << 48:016x}"]
+
+
+def extension(folder: Path) -> dict[str, Any]:
+    """What ``_child.py`` makes of upstream's ``CUDAExtension`` for a build with ``abi=stable``."""
+    # Compile lines take no blanks in a path: the build folder has none.
+    include = link_to(INCLUDE, folder / "stable")
+    # torch's headers are templates with default visibility: what of them is compiled into two libraries must stay apart.
+    exports = folder / "exports.map"
+    exports.write_text("{ global: PyInit_*; local: *; };\n", encoding="ascii")
+    return {
+        "include_dir": str(include),
+        "libraries": ["cudart"],
+        "link_flags": [f"-Wl,--version-script={exports}", "-ldl"],
+    }

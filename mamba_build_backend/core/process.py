@@ -1,0 +1,167 @@
+"""The only place that starts a process.
+
+A command is a list, its environment is explicit, every line of its output goes to a log, and nothing that it started
+outlives it: each child leads a session of its own, and the whole session is ended when we stop early, or are killed.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from ._session_reaper import DONE, end_session
+from .errors import ToolError
+
+Echo = Callable[[str], None]
+WARDEN = Path(__file__).with_name("_session_reaper.py")
+
+
+def quoted(argv: Sequence[str | os.PathLike[str]]) -> str:
+    """The command as one line that can be pasted into a shell."""
+    return shlex.join(os.fspath(arg) for arg in argv)
+
+
+def capture(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    env: Mapping[str, str],
+    timeout: float = 20.0,
+    merge: bool = False,
+) -> str:
+    """Run a short command and return what it printed (with ``merge``, stderr too).
+
+    Raises :class:`ToolError` if it cannot be started, exits with anything but 0, or takes over ``timeout`` seconds.
+    """
+    command = [os.fspath(arg) for arg in argv]
+    try:
+        done = subprocess.run(
+            command,
+            env=dict(env),
+            timeout=timeout,
+            check=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if merge else subprocess.PIPE,
+        )
+    except subprocess.TimeoutExpired:
+        raise ToolError(f"`{quoted(command)}` gave no answer in {timeout:g} s") from None
+    except subprocess.CalledProcessError as error:
+        said = ((error.stdout or "") if merge else (error.stderr or error.stdout or "")).strip().splitlines()
+        raise ToolError(
+            f"`{quoted(command)}` failed with exit code {error.returncode}: {' / '.join(said[-3:])}"
+        ) from None
+    except OSError as error:
+        raise ToolError(f"`{quoted(command)}` cannot be started: {error.strerror or error}") from None
+    return done.stdout
+
+
+_STEP = "+ cd "
+"""What a command's part of a log begins with."""
+
+
+def last_step(log: Path) -> str:
+    """What a log has of the last command that was run by :func:`stream`. Raises OSError."""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    return text[max(0, text.rfind(f"\n{_STEP}")) :]
+
+
+def stream(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    env: Mapping[str, str],
+    cwd: Path,
+    log: Path,
+    echo: Echo,
+    patience: float = 5.0,
+    beat: Callable[[int], None] | None = None,
+    interval: float = 15.0,
+) -> int:
+    """Run a long command, hand each line of its output to ``echo`` and append it to ``log``; return its exit status.
+
+    Every ``interval`` seconds ``beat`` is called with the session of the command, in a thread of its own.
+
+    Whatever ends the wait early (Ctrl-C, SIGTERM turned into an exception, a full disk under the log) first ends every
+    process of the child's session, which gets ``patience`` seconds to do so itself.
+    """
+    command = [os.fspath(arg) for arg in argv]
+    with log.open("a", encoding="utf-8", errors="replace") as sink:
+        _note(sink, f"{_STEP}{shlex.quote(str(cwd))}\n+ {quoted(command)}\n")
+        try:
+            child = subprocess.Popen(
+                command,
+                env=dict(env),
+                cwd=cwd,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                bufsize=1,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ToolError(f"`{quoted(command)}` cannot be started: {error.strerror or error}") from None
+        warden = _warden(child.pid)
+        ended = threading.Event()
+        if beat is not None:
+            threading.Thread(target=_beat, args=(beat, child.pid, interval, ended), daemon=True).start()
+        done = ""
+        try:
+            assert child.stdout is not None
+            for line in child.stdout:
+                sink.write(line)
+                echo(line.rstrip("\n"))
+            return child.wait()
+        finally:
+            # Where all went well there is nobody left, but of a compiler that was killed its own children may be.
+            try:
+                end_session(child.pid, patience=patience)
+                child.wait()
+                done = DONE
+            finally:
+                if child.stdout is not None:
+                    child.stdout.close()
+                ended.set()
+                if warden is not None:
+                    # Closed without a word, it goes on with it.
+                    warden.communicate(done)
+
+
+def _beat(beat: Callable[[int], None], session: int, interval: float, ended: threading.Event) -> None:
+    with suppress(OSError):  # nobody reads any more
+        while not ended.wait(interval):
+            beat(session)
+
+
+def _warden(session: int) -> subprocess.Popen[str] | None:
+    """None where the system starts no more processes: the session is there, and has to be looked after without."""
+    with suppress(OSError):
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", WARDEN, str(session)],
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    return None
+
+
+def _note(sink: IO[str], text: str) -> None:
+    sink.write(text)
+    sink.flush()
+
+
+def say(text: str) -> None:
+    """Print one line of progress to stderr, so that stdout stays free for what a machine reads."""
+    print(text, file=sys.stderr, flush=True)

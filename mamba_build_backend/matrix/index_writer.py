@@ -1,0 +1,237 @@
+"""A static package index of finished wheels: PEP 503 pages for any web server, PEP 691 JSON beside them. Nothing is copied."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from email.parser import BytesHeaderParser
+from hashlib import sha256 as sha256_of
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import quote
+
+from ..wheel import variants
+from ..core._compat import utils, version
+from ..core.errors import SettingsError
+from ..core.storage import disk_errors, sha256, write_whole
+from ..tables import is_version
+
+SCHEMA = 1
+PAGES = ("index.html", "index.v1_json")
+_API = "1.1"  # PEP 700: files have sizes, projects have versions
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A wheel as an index lists it."""
+
+    path: Path
+    project: str
+    version: str
+    sha256: str
+    size: int
+    requires_python: str
+    metadata: bytes
+    variant: bytes = b""
+    """Its ``variant.json``, if its name has a variant label."""
+
+    @property
+    def variants_name(self) -> str:
+        """The file in which an index tells what the labels of this version stand for (PEP 825)."""
+        return f"{self.project.replace('-', '_')}-{self.version}-variants.json"
+
+
+@dataclass(frozen=True)
+class Index:
+    """What was written."""
+
+    page: Path
+    wheels: tuple[Listed, ...]
+    left_out: tuple[tuple[str, str], ...]
+    """Files that are no readable wheels, each with why."""
+
+
+def write_index(folder: Path, wheel_dir: Path | None = None) -> Index:
+    """Write ``folder/simple`` for the wheels in ``wheel_dir``, which is ``folder`` itself or lies in it.
+
+    Raises SettingsError where there is no wheel, StorageError where nothing can be written.
+    """
+    folder = folder.absolute()
+    wheel_dir = folder if wheel_dir is None else wheel_dir.absolute()
+    if folder != wheel_dir and folder not in wheel_dir.parents:
+        raise SettingsError(
+            f"{wheel_dir} is not in {folder}", "a server gives what lies below one folder", f"index {wheel_dir}"
+        )
+    files = sorted(path for path in wheel_dir.glob("*.whl") if not path.name.startswith("."))
+    if not files:
+        found = "holds no wheel" if wheel_dir.is_dir() else "is not there"
+        raise SettingsError(
+            f"{wheel_dir} {found}",
+            "an index is made of finished wheels",
+            "python -m mamba_build_backend build -w " + str(wheel_dir),
+        )
+    wheels: list[Listed] = []
+    left_out: list[tuple[str, str]] = []
+    for path in files:
+        try:
+            item = _read(path)
+            _variants([*wheels, item], item)
+            wheels.append(item)
+        except ValueError as error:
+            left_out.append((path.name, str(error)))
+    wheels.sort(key=lambda item: (item.project, version.Version(item.version), item.path.name))
+    root = folder / "simple"
+    with disk_errors(root, "choose another folder"):
+        for item in wheels:
+            _write(item.path.with_name(f"{item.path.name}.metadata"), item.metadata)
+            if item.variant:
+                _write(item.path.with_name(item.variants_name), _variants(wheels, item).encode())
+        _write_pages(root, wheels)
+    return Index(root / PAGES[0], tuple(wheels), tuple(left_out))
+
+
+def _read(path: Path) -> Listed:
+    """Raises ValueError, saying why it is no wheel."""
+    try:
+        plain = variants.plain_name(path.name)
+        name, release, _, _ = utils.parse_wheel_filename(plain)
+        with zipfile.ZipFile(path) as archive:
+            inside = [
+                item for item in archive.namelist() if item.count("/") == 1 and item.endswith(".dist-info/METADATA")
+            ]
+            if len(inside) != 1:
+                raise ValueError(f"it has {len(inside) or 'no'} METADATA")
+            text = archive.read(inside[0])
+            variant = b""
+            if plain != path.name:
+                variant = archive.read(f"{PurePosixPath(inside[0]).parent}/{variants.FILE_NAME}")
+                variants.merged([variant])
+    except (KeyError, TypeError):
+        raise ValueError(f"its name has a variant label, and its {variants.FILE_NAME} does not say which") from None
+    except utils.InvalidWheelFilename as error:
+        raise ValueError(str(error)) from None
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        OSError,
+        RuntimeError,
+    ) as error:  # the last: encrypted, or unknown
+        raise ValueError(f"it is damaged or was cut off ({error})") from None
+    message = BytesHeaderParser().parsebytes(text)
+    told = f"{message['Name']} {message['Version']}"
+    # Compared as versions: a local label may have capital letters, and what is parsed has none.
+    told_release = str(message["Version"])
+    fits = is_version(told_release) and version.Version(told_release) == release
+    if utils.canonicalize_name(str(message["Name"])) != name or not fits:
+        raise ValueError(f"its METADATA is that of {told}")
+    requires = str(message["Requires-Python"] or "")
+    return Listed(path, name, str(release), sha256(path), path.stat().st_size, requires, text, variant)
+
+
+def _variants(wheels: Sequence[Listed], item: Listed) -> str:
+    """What the labels of a wheel's version stand for. Raises ValueError for one that stands for two things."""
+    return variants.merged([one.variant for one in wheels if one.variants_name == item.variants_name and one.variant])
+
+
+def _write_pages(root: Path, wheels: Sequence[Listed]) -> None:
+    projects = list(dict.fromkeys(item.project for item in wheels))
+    links = [f'<a href="{quote(name)}/">{html.escape(name)}</a><br>' for name in projects]
+    _write(root / PAGES[0], _page("Simple index", links))
+    _write(root / PAGES[1], _json({"projects": [{"name": name} for name in projects]}))
+    for name in projects:
+        own = [item for item in wheels if item.project == name]
+        told = sorted({item.path.with_name(item.variants_name) for item in own if item.variant})
+        links = [*(_link(item, root / name) for item in own), *(_plain_link(path, root / name) for path in told)]
+        _write(root / name / PAGES[0], _page(f"Links for {name}", links))
+        files = [*(_file(item, root / name) for item in own), *(_plain_file(path, root / name) for path in told)]
+        versions = list(dict.fromkeys(item.version for item in own))
+        _write(root / name / PAGES[1], _json({"name": name, "versions": versions, "files": files}))
+    for path in sorted(root.iterdir()):
+        if path.is_dir() and path.name not in projects:  # of a project whose last wheel is gone
+            for page in PAGES:
+                (path / page).unlink(missing_ok=True)
+            with suppress(OSError):  # something else lies in it
+                path.rmdir()
+
+
+def _address(path: Path, page: Path) -> str:
+    return quote(Path(os.path.relpath(path, page)).as_posix())
+
+
+def _plain_link(path: Path, page: Path) -> str:
+    return f'<a href="{_address(path, page)}#sha256={sha256(path)}">{html.escape(path.name)}</a><br>'
+
+
+def _plain_file(path: Path, page: Path) -> dict[str, Any]:
+    digest, size = sha256(path), path.stat().st_size
+    return {"filename": path.name, "url": _address(path, page), "hashes": {"sha256": digest}, "size": size}
+
+
+def _link(item: Listed, page: Path) -> str:
+    digest = f"sha256={sha256_of(item.metadata).hexdigest()}"
+    attributes = {
+        "href": f"{_address(item.path, page)}#sha256={item.sha256}",
+        **({"data-requires-python": item.requires_python} if item.requires_python else {}),
+        "data-dist-info-metadata": digest,  # PEP 658's name, which older installers read
+        "data-core-metadata": digest,
+    }
+    shown = " ".join(f'{key}="{html.escape(value)}"' for key, value in attributes.items())
+    return f"<a {shown}>{html.escape(item.path.name)}</a><br>"
+
+
+def _file(item: Listed, page: Path) -> dict[str, Any]:
+    return {
+        "filename": item.path.name,
+        "url": _address(item.path, page),
+        "hashes": {"sha256": item.sha256},
+        **({"requires-python": item.requires_python} if item.requires_python else {}),
+        "core-metadata": {"sha256": sha256_of(item.metadata).hexdigest()},
+        "size": item.size,
+    }
+
+
+def _page(title: str, links: Iterable[str]) -> bytes:
+    lines = [
+        "<!DOCTYPE html>",
+        '<html lang="en">',
+        f'<head><meta charset="utf-8"><meta name="pypi:repository-version" content="1.0"><title>{html.escape(title)}</title></head>',
+        "<body>",
+        f"<h1>{html.escape(title)}</h1>",
+        *links,
+        "</body>",
+        "</html>",
+    ]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _json(data: dict[str, Any]) -> bytes:
+    return (json.dumps({"meta": {"api-version": _API}, **data}, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _write(path: Path, data: bytes) -> None:
+    """A file that holds this already is left alone."""
+    if path.is_file() and path.read_bytes() == data:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, data)
+
+
+def index_json(index: Index) -> dict[str, Any]:
+    """For a machine to read."""
+    return {
+        "schema": SCHEMA,
+        "ok": not index.left_out,
+        "index": str(index.page),
+        "wheels": [
+            {"project": item.project, "version": item.version, "wheel": str(item.path), "sha256": item.sha256}
+            for item in index.wheels
+        ],
+        "left_out": [{"file": name, "why": why} for name, why in index.left_out],
+    }

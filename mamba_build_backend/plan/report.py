@@ -1,0 +1,169 @@
+"""A plan as text or JSON. Pure: the same plan gives the same bytes."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..core.facts import CompilerCache, Facts, to_json
+from . import NO_PLACE, BuildPlan, Choice, Rejected
+from ..tables import minor
+
+SCHEMA = 1
+SCHEMA_FILE = Path(__file__).parent.parent / "schemas" / f"doctor-{SCHEMA}.json"
+"""The JSON Schema of :func:`plan_json`."""
+
+WIDTH = 100
+"""Columns. A command to type is never broken, however long."""
+
+_INDENT = 11
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of the report."""
+
+    name: str
+    value: str
+    because: str = ""
+    rejected: tuple[Rejected, ...] = ()
+
+
+def plan_json(facts: Facts, plan: BuildPlan) -> dict[str, Any]:
+    """Facts and plan for a machine to read; ``SCHEMA_FILE`` describes it."""
+    return {"schema": SCHEMA, "ok": not plan.problems, "facts": to_json(facts), "plan": to_json(plan)}
+
+
+def plan_text(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> str:
+    """Facts and plan as plain text; with ``verbose``, what was rejected too."""
+    out: list[str] = []
+    for line in plan_lines(facts, plan, verbose=verbose):
+        out += _wrapped(f"{line.name:<{_INDENT}}", line.value, line.because)
+        for item in line.rejected if verbose else ():
+            out += _wrapped(f"{'':<{_INDENT}}not ", f"{item.what}: {item.why}", "")
+    for note in plan.notes:
+        out += _wrapped("note: ", note, "")
+    for problem in plan.problems:
+        first, *commands = problem.lines()
+        out += ["", *_wrapped("problem: ", first, ""), *commands]
+    if not plan.problems:
+        out += ["", READY]
+    return "\n".join(out) + "\n"
+
+
+READY = "The build can start:  python -m pip install .   or   python -m mamba_build_backend build -w dist"
+
+
+def _wrapped(head: str, value: str, because: str) -> list[str]:
+    margin = " " * len(head) if head.strip() and head.startswith(("note", "problem")) else " " * _INDENT
+    text = f"{value}  ({because})" if because else value
+    if because and len(head) + len(text) > WIDTH:
+        return [
+            *textwrap.wrap(value, WIDTH, initial_indent=head, subsequent_indent=margin, **_WRAP),
+            *textwrap.wrap(f"({because})", WIDTH, initial_indent=margin, subsequent_indent=margin + " ", **_WRAP),
+        ]
+    return textwrap.wrap(text, WIDTH, initial_indent=head, subsequent_indent=margin, **_WRAP) or [head.rstrip()]
+
+
+_WRAP: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False, "drop_whitespace": True}
+
+
+def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Iterator[Line]:
+    """The rows, for any way of showing them."""
+    yield from _machine_lines(facts)
+    row = plan.upstream.value
+    if any(problem.code in NO_PLACE for problem in plan.problems):
+        return  # what would be built where nothing can be is of no use
+    yield _line("upstream", row.title, plan.upstream)
+    for part in plan.parts:
+        if part is not plan:
+            why = f"{row.title} cannot be imported without" if row.partner_required else "setting with-causal-conv1d"
+            yield Line("with", part.upstream.value.title, f"{why}: in the same wheel")
+        yield _line("source", part.source.value, part.source)
+        if part.patches.value or verbose:
+            # Those that are for other versions are the `patches` command's to list.
+            yield Line("patches", ", ".join(item.file for item in part.patches.value) or "none", part.patches.because)
+    torch, toolkit, compiler, sysroot = plan.torch.value, plan.toolkit.value, plan.compiler.value, plan.sysroot.value
+    abi = "" if torch is None or torch.cxx11_abi is None else f", C++ ABI {'new' if torch.cxx11_abi else 'old'}"
+    installed = f"{torch.version}, CUDA {torch.cuda}{abi}, C++{torch.cxx_standard}" if torch else ""
+    yield _line("torch", installed or plan.target.requirement or "none", plan.torch)
+    tied = plan.abi.value
+    stable = f"stable: torch {tied.torch_min} and newer, Python {tied.python_min} and newer, CUDA {plan.target.cuda.partition('.')[0]}"
+    if tied.is_stable or verbose:
+        yield _line("ABI", stable if tied.is_stable else "this torch minor version and this Python", plan.abi)
+    nvcc = [item.partition("==")[2] for item in plan.requirements if item.startswith("nvidia-cuda-nvcc")]
+    own = f"{toolkit.version} in {toolkit.home}" if toolkit else ""
+    yield _line("CUDA", own or (f"{nvcc[0]} from the package index" if nvcc else "none"), plan.toolkit)
+    name = f"g++ {compiler.version} ({compiler.path})" if compiler else "none"
+    yield _line("compiler", name, plan.compiler)
+    zig = any(item.startswith("ziglang") for item in plan.requirements)
+    shown = f"{sysroot.provider} ({sysroot.path})" if sysroot else "zig" if zig else "none"
+    yield _line("sysroot", shown, plan.sysroot)
+    floor = plan.floor
+    needs = f"GLIBC {floor.glibc}, GLIBCXX {floor.glibcxx}, CXXABI {floor.cxxabi}"
+    yield Line("floor", f"{needs}; with torch: glibc {plan.effective_floor.value}", plan.effective_floor.because)
+    codes = " ".join(code for item in plan.front_ends.value for code in item.codes)
+    yield _line("GPU code", codes or "none", plan.front_ends)
+    yield _line("jobs", str(plan.jobs.value), plan.jobs)
+    if plan.compiler_cache.value or verbose:
+        yield _line("cache", _program(plan.compiler_cache.value), plan.compiler_cache)
+    if plan.pins.value:
+        yield _line("pins", ", ".join(plan.pins.value), plan.pins)
+    if verbose:
+        yield Line("nvcc flags", " ".join(plan.nvcc_flags))
+        if row.partner:
+            shown = f"causal-conv1d {plan.partner.value}" if plan.partner.value else "no causal-conv1d"
+            yield Line("goes with", shown, plan.partner.because)
+        for package in torch.packages if torch else ():
+            yield Line(
+                "installed",
+                f"{package.name} {package.version}",
+                f"beside torch {minor(torch.version)}" if torch else "",
+            )
+    to_install = ", ".join(plan.requirements)
+    yield Line("to install", to_install or "nothing", "build requirements, beside the usual tools")
+
+
+def _machine_lines(facts: Facts) -> Iterator[Line]:
+    machine = facts.machine
+    system = f"{machine.system} {machine.arch}" + (f" ({machine.distribution})" if machine.distribution else "")
+    libc = "" if machine.libc == "unknown" else f" {machine.libc} {machine.libc_version}".rstrip() + ","
+    memory = f"{machine.memory_available / 1e9:.1f} GB of memory free"
+    yield Line("machine", f"{system},{libc} Python {machine.python_version}, {machine.cores} cores, {memory}")
+    if facts.gpus or facts.driver:
+        names = ", ".join(f"{gpu.name} ({gpu.capability})" for gpu in facts.gpus) or "none that could be asked"
+        yield Line("GPU", f"{names}, driver {facts.driver or 'unknown'}")
+
+
+def _program(cache: CompilerCache | None) -> str:
+    return f"{cache.name} {cache.version} ({cache.path})" if cache else "none"
+
+
+def patches_json(plan: BuildPlan) -> dict[str, Any]:
+    """The plan's patches for a machine to read."""
+    applied = {item.file: item.why for part in plan.parts for item in part.patches.value}
+    rejected = {item.what: item.why for item in plan.patches.rejected if item.what not in applied}
+    return {
+        "schema": SCHEMA,
+        "upstream": {"name": plan.upstream.value.name, "version": plan.upstream.value.version},
+        "applied": [{"file": file, "why": why} for file, why in applied.items()],
+        "not-applied": [{"file": file, "why": why} for file, why in rejected.items()],
+    }
+
+
+def patches_text(plan: BuildPlan) -> str:
+    """The plan's patches for a person."""
+    out = []
+    for part in plan.parts:
+        out.append(f"{part.title}, torch {plan.target.version}, CUDA {plan.target.cuda}")
+        patches = [f"  applied      {item.file}: {item.why}" for item in part.patches.value]
+        patches += [f"  not applied  {item.what}: {item.why}" for item in part.patches.rejected]
+        out += patches or ["  there are no patches"]
+    return "\n".join(out) + "\n"
+
+
+def _line(name: str, value: str, choice: Choice[Any]) -> Line:
+    return Line(name, value, choice.because, choice.rejected)

@@ -1,0 +1,139 @@
+"""A machine as a file: what ``doctor --save`` writes and ``doctor --facts`` plans for, on any other machine.
+
+The file holds settings and facts, and nothing that names a person: home folder, user name, host name, and the values of
+variables that look like secrets are replaced before anything is written.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import re
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import SettingsError
+from ..core.facts import SCHEMA, Facts, from_json, to_json
+from ..core.settings import Settings, known_keys, load_settings
+from ..tables import is_version
+
+_SECRET = re.compile(r"TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|_KEY$|^KEY_|APIKEY|AUTH", re.IGNORECASE)
+_KEYS = {"schema", "about", "settings", "environ", "facts", "expect"}
+
+
+@dataclass(frozen=True)
+class Private:
+    """What must not leave a machine."""
+
+    home: str
+    user: str
+    hosts: tuple[str, ...]
+    secrets: tuple[str, ...]
+
+
+def private_words(environ: Mapping[str, str]) -> Private:
+    """What names this machine, its user and their secrets."""
+    user = environ.get("LOGNAME") or environ.get("USER") or ""
+    with suppress(Exception):  # no password database entry for this number, as in containers
+        user = user or getpass.getuser()
+    host = socket.gethostname()
+    secrets = {value for name, value in environ.items() if _SECRET.search(name) and len(value) >= 6}
+    return Private(
+        environ.get("HOME", ""),
+        user,
+        tuple(dict.fromkeys(name for name in (host, host.partition(".")[0]) if name)),
+        tuple(sorted(secrets, key=len, reverse=True)),
+    )
+
+
+def without_names(value: Any, private: Private) -> Any:
+    """``value`` (of JSON) with everything private replaced, in every string that may hold it."""
+    if isinstance(value, dict):
+        return {key: without_names(item, private) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_names(item, private) for item in value]
+    return _clean(value, private) if isinstance(value, str) else value
+
+
+def _clean(text: str, private: Private) -> str:
+    for secret in private.secrets:
+        text = text.replace(secret, "***")
+    text = re.sub(r"(\w+://)[^/@\s]+@", r"\1***@", text)
+    if private.home.strip("/"):
+        text = re.sub(re.escape(private.home.rstrip("/")) + r"(?![\w.-])", "/home/user", text)
+    if "/" not in text and "@" not in text:
+        return text  # "linux" or "debian" may be somebody's host name and is a system's name here
+    for name in (private.user, *private.hosts):
+        if name and name not in ("root", "user", "localhost"):
+            # A short name is taken for one only where it is a whole component of a path.
+            around = r"[^/@:]" if len(name) < 4 else r"[A-Za-z0-9]"
+            text = re.sub(
+                f"(?<!{around}){re.escape(name)}(?!{around})", "user" if name == private.user else "host", text
+            )
+    return text
+
+
+def recording(settings: Settings, facts: Facts, private: Private) -> dict[str, Any]:
+    """Settings and facts as JSON values, without names."""
+    given: dict[str, str] = {}
+    environ: dict[str, str] = {}
+    for key, item in known_keys().items():
+        origin, alias = settings.origin(key), item.metadata["alias"]
+        value = getattr(settings, item.name)
+        if origin == "default" or value is None:
+            continue
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        # A variable of torch or CUDA is weaker than a setting, so it is kept as what it was.
+        (environ if origin == alias else given)[alias if origin == alias else key] = text
+    body = {"settings": given, "environ": environ, "facts": to_json(facts)}
+    return {"schema": SCHEMA, **without_names(json.loads(json.dumps(body)), private)}
+
+
+def save(path: Path, settings: Settings, facts: Facts, environ: Mapping[str, str]) -> None:
+    """Write the machine's file. Raises OSError."""
+    data = recording(settings, facts, private_words(environ))
+    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def load(path: Path, settings: Mapping[str, str]) -> tuple[Settings, Facts]:
+    """Read a machine's file; ``settings`` are stronger than those in it. Raises SettingsError, naming what is wrong."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(data, dict) or "facts" not in data or set(data) - _KEYS:
+            raise ValueError("it is not what `doctor --save` writes")
+        if data.get("schema", SCHEMA) > SCHEMA:
+            raise ValueError(f"it is of schema {data['schema']}, and this version reads up to {SCHEMA}")
+        facts = from_json(data["facts"])
+        _check_versions(data["facts"], "facts")
+        given, environ = data.get("settings", {}), data.get("environ", {})
+        if not all(isinstance(item, str) for part in (given, environ) for item in part.values()):
+            raise ValueError("settings are strings")
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}", "a machine's file is needed", _HOW) from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise SettingsError(f"{path} is no machine's file: {error}", "one is made on that machine", _HOW) from None
+    return load_settings({**given, **settings}, environ, {}), facts
+
+
+_VERSIONS = ("version", "libc_version", "glibc", "glibcxx", "cxxabi", "driver", "cuda", "python_version", "capability")
+
+
+def _check_versions(value: Any, where: str) -> None:
+    """A probe records only what it could read; a file may hold anything. Raises ValueError."""
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            _check_versions(item, f"{where}[{index}]")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key in _VERSIONS and isinstance(item, str) and item and not is_version(item):
+                raise ValueError(f"{where}.{key}: {item!r} is not a version")
+            if key == "python_tag" and not re.fullmatch(r"[a-z]{2}\d{2,}t?", str(item)):
+                raise ValueError(f"{where}.{key}: {item!r} is not a Python tag such as cp311")
+            _check_versions(item, f"{where}.{key}")
+
+
+_HOW = "python -m mamba_build_backend doctor --save machine.json   (there), then doctor --facts machine.json"

@@ -1,0 +1,1 @@
+"""Upstream's source: found, verified, unpacked, patched."""

@@ -1,0 +1,94 @@
+"""Upstream's source from its repository: the tag's commit, verified by git's own hashes, as an archive."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..core.errors import SourceError, ToolError
+from ..core.process import Echo, capture
+from ..core.storage import disk_errors, prepared
+from ..tables import UpstreamRow
+
+_PATIENCE = 600.0
+"""Seconds for one fetch. A shallow one of mamba is 1 MB; the rest is for bad networks."""
+
+
+def is_repository(path: Path) -> bool:
+    """Whether a folder is a git repository, bare or not: a mirror for machines without internet."""
+    return (path / ".git").exists() or ((path / "objects").is_dir() and (path / "HEAD").is_file())
+
+
+def has_tag(repository: Path, row: UpstreamRow, environ: Mapping[str, str]) -> bool:
+    """Whether a repository on this machine has the row's tag."""
+    program = shutil.which("git", path=environ.get("PATH"))
+    try:
+        return program is not None and bool(
+            capture([program, "-C", repository, "tag", "--list", row.git_tag], env=environ).strip()
+        )
+    except ToolError:
+        return False
+
+
+def kept_repository(row: UpstreamRow, cache: Path) -> Path:
+    """Where the fetched commit is kept."""
+    return cache / "git" / f"{row.name}-{row.git_commit[:16]}"
+
+
+def export(row: UpstreamRow, repository: str, cache: Path, environ: Mapping[str, str], echo: Echo, into: Path) -> Path:
+    """Write the archive of the row's commit into the folder ``into``; return its path.
+
+    ``repository`` is an address or a local mirror. The commit is fetched once, shallow, with every object checked
+    (fetch.fsckObjects), and its name is the hash of its content. Raises SourceError.
+    """
+    program = shutil.which("git", path=environ.get("PATH"))
+    if program is None:
+        raise SourceError(
+            f"the source of {row.title} lies in upstream's git repository, and there is no git here",
+            "git is needed to fetch it",
+            (
+                "apt-get install git",
+                "conda install -c conda-forge git",
+                "a newer -C upstream-version, which the package index has whole",
+            ),
+        )
+    env = {**environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    kept = kept_repository(row, cache)
+
+    def fetch(folder: Path) -> None:
+        echo(f"fetching {row.git_tag} of {repository}")
+        try:
+            capture([program, "init", "--quiet", "--bare", folder], env=env)
+            capture(
+                [program, "-C", folder, "-c", "fetch.fsckObjects=true", "fetch", "--quiet", "--depth=1", "--no-tags",
+                 repository, f"refs/tags/{row.git_tag}"],
+                env=env,
+                timeout=_PATIENCE,
+            )  # fmt: skip
+            found = capture([program, "-C", folder, "rev-parse", "FETCH_HEAD^{commit}"], env=env).strip()
+        except ToolError as error:
+            raise SourceError(
+                f"tag {row.git_tag} of {repository} could not be fetched: {error.problems[0].found}",
+                f"the source of {row.title} is needed once",
+                (
+                    f"git clone --mirror {row.repository} on a machine that can, then -C source=/path/to/the/mirror",
+                    "a newer -C upstream-version, which the package index has whole",
+                ),
+            ) from None
+        if found != row.git_commit:
+            raise SourceError(
+                f"tag {row.git_tag} of {repository} is commit {found}",
+                f"{row.title} as released is {row.git_commit}: the tag was moved, or this is another repository",
+                f"-C source={row.repository}",
+            )
+
+    with disk_errors(cache, "-C cache-dir=/another/folder"):
+        prepared(kept, fetch)
+        archive = into / f"{row.name}-{row.version}.tar.gz"
+        capture(
+            [program, "-C", kept, "archive", f"--prefix={row.name}-{row.version}/", "-o", archive, row.git_commit],
+            env=env,
+            timeout=60,
+        )
+    return archive

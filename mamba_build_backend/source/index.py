@@ -1,0 +1,145 @@
+"""Upstream's source archive from the package index: found as pip would, verified, kept in the cache."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..core._compat import version
+from ..core.errors import SourceError
+from .pip_config import IndexConfig, read_index_config
+from ..core.process import Echo
+from ..core.storage import disk_errors, is_disk_error, sha256
+from ..tables import UpstreamRow
+
+if TYPE_CHECKING:
+    from unearth import PackageFinder
+
+FETCHER = "unearth"
+"""The build requirement that reads package indexes; asked for only where a source has to be fetched."""
+
+_ATTEMPTS = 3
+
+
+def cached_archive(row: UpstreamRow, cache: Path) -> Path:
+    """Where an archive that was fetched is kept. The hash is in the path, so another content has another place."""
+    return cache / "sources" / row.index_sha256[:16] / row.index_file
+
+
+def obtain(row: UpstreamRow, cache: Path, environ: Mapping[str, str], echo: Echo) -> Path:
+    """The archive, from the cache or the index; renamed into its place once it is whole. Raises SourceError."""
+    kept = cached_archive(row, cache)
+    if kept.is_file() and sha256(kept) == row.index_sha256:
+        return kept
+    with disk_errors(cache, "-C cache-dir=/another/folder"):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=kept.parent) as folder:
+            echo(f"fetching {row.index_file} from the package index")
+            fetched = _fetch(row, read_index_config(environ), Path(folder))
+            # The finder has compared the hash already; what goes into the cache is still compared here, whatever its way.
+            if (found := sha256(fetched)) != row.index_sha256:
+                raise _other_content(row, found)
+            fetched.replace(kept)
+    return kept
+
+
+def _fetch(row: UpstreamRow, config: IndexConfig, folder: Path) -> Path:
+    """Download with unearth, the package finder of PDM."""
+    from unearth import PackageFinder
+
+    if config.no_index and not config.find_links:
+        raise _unreachable(row, "pip is configured with no-index and no find-links")
+    urls = [] if config.no_index else [*config.index_urls, *config.extra_index_urls]
+    finder = PackageFinder(
+        session=_session(config),
+        index_urls=urls,
+        find_links=config.find_links,
+        trusted_hosts=config.trusted_hosts,
+        ignore_compatibility=True,
+        no_binary=[row.name],
+    )
+    if not config.index_urls and not config.no_index:
+        # Only extra ones are configured: the default index comes first, as for pip.
+        default = PackageFinder().sources[0]
+        finder.sources[:] = [default, *(source for source in finder.sources if source != default)]
+    with closing(finder.session):  # it would keep its connections until this process ends
+        return _download(finder, row, folder)
+
+
+def _download(finder: PackageFinder, row: UpstreamRow, folder: Path) -> Path:
+    """Several attempts, since networks hiccup."""
+    from unearth.errors import HashMismatchError
+
+    last = "no index answers"
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            time.sleep(2.0**attempt)
+        try:
+            listed = list(finder.find_all_packages(row.name, allow_yanked=True))
+            matches = [item for item in listed if item.link.filename == row.index_file]
+            if listed and not matches:
+                newest = max(listed, key=lambda item: version.parse(item.version or "0"))
+                raise _unreachable(row, f"the index has no such file; the newest that it lists is {newest.version}")
+            if not matches:
+                last = f"no index lists {row.name}, or none answers"
+                continue
+            link = matches[0].link
+            # One folder for the archive, another for its content, which is unpacked later, from the verified file.
+            finder.download_and_unpack(link, folder / "content", folder, hashes={"sha256": [row.index_sha256]})
+        except SourceError:
+            raise
+        except HashMismatchError as error:
+            raise _other_content(row, error.actual.get("sha256", "?")) from None
+        except OSError as error:
+            if is_disk_error(error):
+                raise
+            last = str(error)
+            continue
+        except Exception as error:  # the HTTP library's errors are many and private to unearth
+            last = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no answer'}"
+            continue
+        if link.is_file:
+            shutil.copyfile(link.file_path, folder / row.index_file)
+        return folder / row.index_file
+    raise _unreachable(row, last)
+
+
+def _session(config: IndexConfig) -> object | None:
+    if config.cert is None and config.proxy is None:
+        return None
+    from unearth.fetchers import PyPIClient
+
+    options: dict[str, object] = {"trusted_hosts": config.trusted_hosts, "timeout": config.timeout}
+    if config.cert:
+        import ssl
+
+        options["verify"] = ssl.create_default_context(cafile=config.cert)
+    if config.proxy:
+        options["proxy"] = config.proxy
+    session: object = PyPIClient(**options)
+    return session
+
+
+def _other_content(row: UpstreamRow, found: str) -> SourceError:
+    return SourceError(
+        f"the package index gave a {row.index_file} with the sha256 {found}",
+        f"{row.name} {row.version} as released has {row.index_sha256}",
+        "use another index, or -C source=/path/to/" + row.index_file,
+    )
+
+
+def _unreachable(row: UpstreamRow, why: str) -> SourceError:
+    return SourceError(
+        f"{row.index_file} could not be fetched ({why}) and is not in the cache",
+        "the source of upstream is needed once",
+        (
+            "python -m pip config set global.index-url URL   (a package index that you can reach)",
+            f"-C source=/path/to/{row.index_file}   (copied from another machine)",
+            "build from the sdist, which carries it",
+        ),
+    )

@@ -1,0 +1,141 @@
+"""The upstream source: from the sdist that carries it, the index, its repository, or a path; always known by its content."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import archives, git, index
+from ..core.errors import SourceError
+from ..plan import BuildPlan
+from ..core.process import Echo
+from ..core.storage import sha256
+from ..tables import UpstreamRow, load_tables
+
+EMBEDDED = "upstream"
+"""The folder of an sdist that holds the upstream archives."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """An archive or a folder, and what its content is known by: a sha256, a commit, or ``self``."""
+
+    path: Path
+    digest: str
+    verified: bool = True
+    """Whether it is what upstream released."""
+
+
+def embedded_archives(project: Path) -> tuple[str, ...]:
+    """The file names of the upstream archives in this source tree, as sdists carry them."""
+    folder = project / EMBEDDED
+    return tuple(sorted(path.name for path in folder.glob("*.tar.gz"))) if folder.is_dir() else ()
+
+
+def needs_fetch(plan: BuildPlan, cache: Path | None) -> bool:
+    """Whether building would ask the package index; without a cache, for everything that is not embedded."""
+    return any(
+        part.source.value == "index"
+        and (cache is None or not index.cached_archive(part.upstream.value, cache).is_file())
+        for part in plan.parts
+    )
+
+
+def find(plan: BuildPlan, project: Path, cache: Path, environ: Mapping[str, str], echo: Echo, scratch: Path) -> Source:
+    """The source of the plan's upstream, verified; what is fetched or unpacked for that lies in cache and ``scratch``.
+
+    Raises SourceError where it cannot be had, or is not what upstream released and that was not allowed.
+    """
+    row, source = plan.upstream.value, plan.source.value
+    if source == "self":
+        return Source(project, "self")
+    if source == "index":
+        return Source(index.obtain(row, cache, environ, echo), row.index_sha256)
+    if source == "embedded":
+        return _given(project / EMBEDDED / row.archive_name, plan, scratch)
+    if source == "git":
+        return Source(git.export(row, row.repository, cache, environ, echo, scratch), row.git_commit)
+    path = Path(source).expanduser().absolute()
+    if path.is_dir() and row.git_commit and git.is_repository(path):
+        checkout = (path / "setup.py").is_file()
+        # A checkout may be a fork's, or of the very commit without its tag: then its files are what counts.
+        if not checkout or (not plan.allow_unverified and git.has_tag(path, row, environ)):
+            if checkout:
+                echo(f"taking {row.git_tag} of {path}, and not what lies there checked out")
+            return Source(git.export(row, str(path), cache, environ, echo, scratch), row.git_commit)
+    return _given(path, plan, scratch)
+
+
+def _given(path: Path, plan: BuildPlan, scratch: Path) -> Source:
+    """A file or a folder that somebody has put there."""
+    row = plan.upstream.value
+    if path.is_dir():
+        return _known(path, path, plan)
+    try:
+        digest = sha256(path)
+    except OSError as error:
+        raise SourceError(
+            f"source: {path} cannot be read: {error.strerror}", f"the source of {row.title} is needed", _AUTO
+        ) from None
+    if digest == row.index_sha256:
+        return Source(path, digest)
+    folder = scratch / "given"
+    shutil.rmtree(folder, ignore_errors=True)
+    return _known(archives.unpack(path, folder), path, plan)
+
+
+_AUTO = "-C source=auto   (the package index, or upstream's repository)"
+
+
+def _known(tree: Path, given: Path, plan: BuildPlan) -> Source:
+    """Compare a tree's content with what upstream released."""
+    row = plan.upstream.value
+    if not (tree / "setup.py").is_file():
+        raise SourceError(f"source: {given} holds no setup.py", f"the source of {row.title} has one", _AUTO)
+    if next(tree.rglob("*.cu"), None) is None:
+        raise SourceError(
+            f"source: {given} holds no CUDA sources (*.cu)",
+            f"the package index has old versions without them, and {row.title} is built from them",
+            _AUTO,
+        )
+    digest = archives.tree_sha256(tree)
+    if digest in row.tree_sha256:
+        return Source(tree, digest)
+    known = load_tables().upstream
+    other = next((item for item in known if digest in item.tree_sha256), None)
+    if other is None and plan.allow_unverified:
+        declared = _declared_version(tree, row)
+        other = next((item for item in known if item.name == row.name and item.version == declared), row)
+        if other == row:
+            return Source(tree, digest, verified=False)
+    if other is not None:
+        name = f"upstream={other.name} -C " if other.name != row.name else ""
+        fix = f"-C {name}upstream-version={other.version}   (build what it is)"
+        raise SourceError(f"source: {given} is {other.title}", f"{row.title} is what is to be built", fix)
+    declared = _declared_version(tree, row)
+    itself = f"; it calls itself {declared}" if declared and declared != row.version else ""
+    raise SourceError(
+        f"source: {given} is not {row.title} as released: another version, changed, or patched already{itself}",
+        f"its content has the sha256 {digest}, and {' or '.join(row.tree_sha256)} is known",
+        (_AUTO, "-C allow-unverified=true   (it is a fork that you trust; the wheel's record will say so)"),
+    )
+
+
+def _declared_version(tree: Path, row: UpstreamRow) -> str:
+    for package in row.packages:
+        init = tree / package / "__init__.py"
+        text = init.read_text(encoding="utf-8", errors="replace") if init.is_file() else ""
+        if match := re.search(r"^__version__\s*=\s*['\"]([^'\"]+)", text, re.MULTILINE):
+            return match[1]
+    return ""
+
+
+def place(source: Source, into: Path) -> Path:
+    """A fresh copy of the source as a folder under ``into``."""
+    if source.path.is_file():
+        return archives.unpack(source.path, into)
+    # Under a name that no build tool trips over. A project that vendors the backend does not need it to build itself.
+    return archives.copy_tree(source.path, into / "tree", without="mamba_build_backend")

@@ -1,0 +1,1 @@
+"""Symbol versions: read from ELF files, and compared."""

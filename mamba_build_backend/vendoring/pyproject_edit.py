@@ -1,0 +1,193 @@
+"""A project's pyproject.toml: read, and made to name the backend in its tree; what need not change stays as it is written."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import indent
+from typing import Any
+
+from ..core._compat import requirements, tomllib, utils
+from .manifest import NAME
+from ..core.errors import SettingsError, ToolError
+from ..core.settings import TABLE
+
+REQUIRES = ("packaging>=23.2", "platformdirs>=3", "tomli>=2; python_version < '3.11'")
+"""What the backend needs before it can say what else it needs; the same as in this project's own pyproject.toml."""
+
+_OWN = ("torch", "setuptools", "wheel", "ninja")
+"""What the backend asks for where it is needed; torch above all: an isolated build would fetch one that nobody chose."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What a pyproject.toml shall hold, and what its owner should hear of that."""
+
+    build_system: Mapping[str, Any]
+    upstream: str
+    changes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def applied(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """The whole content after the edit."""
+        tool = data.get("tool", {})
+        table = {**tool.get(TABLE, {}), "upstream": self.upstream}
+        return {**data, "build-system": dict(self.build_system), "tool": {**tool, TABLE: table}}
+
+    def lines(self) -> str:
+        """The edit as lines to paste."""
+        keys = ("requires", "build-backend", "backend-path")
+        system = "".join(f"{key} = {_toml(self.build_system[key])}\n" for key in keys)
+        return f"[build-system]\n{system}\n[tool.{TABLE}]\nupstream = {_toml(self.upstream)}\n"
+
+    def by_hand(self, path: Path) -> str:
+        """What to do where that file cannot be edited."""
+        return f"edit {path} to hold these lines, and run this again:\n\n{indent(self.lines(), ' ' * 8)}".rstrip()
+
+
+def load(project: Path) -> dict[str, Any]:
+    """The content of a project's pyproject.toml; empty where there is none. Raises SettingsError."""
+    return read(project / "pyproject.toml")[1]
+
+
+def read(path: Path) -> tuple[str, dict[str, Any]]:
+    """The text and the content; both empty where there is no such file. Raises SettingsError."""
+    if not path.is_file():
+        return "", {}
+    try:
+        text = path.read_bytes().decode("utf-8")
+        data = tomllib.loads(text.replace("\r\n", "\n"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}", "mend that line") from None
+    tables = {
+        "[build-system]": data.get("build-system", {}),
+        "[tool]": data.get("tool", {}),
+        f"[tool.{TABLE}]": data["tool"].get(TABLE, {}) if isinstance(data.get("tool"), dict) else {},
+    }
+    for name, value in tables.items():
+        if not isinstance(value, dict):
+            raise SettingsError(f"{name} in {path} is not a table", f"a table is needed, under a line {name}")
+    for key in ("requires", "backend-path"):
+        value = tables["[build-system]"].get(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise SettingsError(f"{key} in {path} is not a list of strings", f'it is written {key} = ["…"]')
+    return text, data
+
+
+def decide_edit(data: Mapping[str, Any], upstream: str) -> Edit:
+    """What has to be in ``data``, and what of it is new."""
+    given, table = data.get("build-system", {}), data.get("tool", {}).get(TABLE, {})
+    before = given.get("requires", [])
+    kept = [item for item in before if not _is_dropped(item)]
+    backend, paths = given.get("build-backend", ""), given.get("backend-path", [])
+    # A backend in the project's own tree may wrap our hooks; whoever wrote it decides.
+    wraps = bool(paths) and backend not in ("", NAME)
+    if wraps and not any(os.path.normpath(item) == "." for item in paths):
+        paths = [*paths, "."]
+    system = {
+        **given,
+        "requires": [*kept, *(item for item in REQUIRES if item not in kept)],
+        "build-backend": backend if wraps else NAME,
+        "backend-path": paths if wraps else ["."],
+    }
+    changes = [
+        f"{key} = {_toml(value)}" + (f"   (was {_toml(backend)})" if key == "build-backend" and backend else "")
+        for key, value in system.items()
+        if given.get(key) != value
+    ]
+    if table.get("upstream") != upstream:
+        changes.append(f"upstream = {_toml(upstream)}   (under [tool.{TABLE}])")
+    notes = _dropped_notes([item for item in before if item not in kept], table)
+    if wraps:
+        notes.append(
+            f"build-backend = {_toml(backend)} is kept, since it lies in this tree; it passes the hooks on with: from {NAME} import *"
+        )
+    return Edit(system, upstream, tuple(changes), tuple(notes))
+
+
+def _dropped_notes(dropped: list[str], table: Mapping[str, Any]) -> list[str]:
+    notes = []
+    if dropped:
+        notes.append(f"no longer in requires: {', '.join(dropped)}; the backend asks for what a build needs of them")
+    pinned = [item for item in dropped if re.match(r"torch\W", item)]
+    if pinned and "torch" not in table:
+        notes.append(f"to build for that torch all the same: torch = {_toml(pinned[0])} under [tool.{TABLE}]")
+    return notes
+
+
+def _is_dropped(text: str) -> bool:
+    try:
+        found = requirements.Requirement(text)
+    except requirements.InvalidRequirement:
+        return False
+    name = utils.canonicalize_name(found.name)
+    ours = any(name == requirements.Requirement(item).name for item in REQUIRES)
+    return name in _OWN or (ours and not found.specifier and not found.marker)
+
+
+def render(path: Path, text: str, data: Mapping[str, Any], edit: Edit) -> str:
+    """The text after the edit; the same text where it holds all of it already. Raises ToolError, SettingsError."""
+    if edit.applied(data) == data:
+        return text
+    if not text.strip():
+        return text + edit.lines()
+    try:
+        import tomlkit
+    except ImportError:
+        raise ToolError(
+            "this Python has no tomlkit",
+            f"{path} is edited with it, so that comments stay where they are",
+            ("python -m pip install tomlkit", edit.by_hand(path)),
+        ) from None
+    document: Any = tomlkit.parse(text.replace("\r\n", "\n"))
+    if "build-system" in data:
+        _fill(document["build-system"], edit.build_system)
+    if TABLE in data.get("tool", {}):
+        _fill(document["tool"][TABLE], {"upstream": edit.upstream})
+    # A new table is written at the end as text: that is right wherever the tables before it stand.
+    system, _, table = edit.lines().partition("\n\n")
+    new = [system + "\n"] if "build-system" not in data else []
+    new += [table] if TABLE not in data.get("tool", {}) else []
+    out = "\n".join([tomlkit.dumps(document).rstrip("\n") + "\n", *new]) if new else tomlkit.dumps(document)
+    _check_edited(path, out, edit, data)
+    return out.replace("\n", "\r\n") if "\r\n" in text else out
+
+
+def _fill(table: Any, wanted: Mapping[str, Any]) -> None:
+    for key, value in wanted.items():
+        held = table.get(key)
+        if held == value:
+            continue
+        if isinstance(value, list) and held is not None and "\n" in held.as_string():
+            # Entry by entry: comments stand between them.
+            for index in reversed(range(len(held))):
+                if held[index] not in value:
+                    del held[index]
+            for item in value:
+                if item not in held:
+                    held.append(item)
+        else:
+            table[key] = value
+
+
+def _check_edited(path: Path, text: str, edit: Edit, data: Mapping[str, Any]) -> None:
+    """No file is better than a wrong one: what was not to change did not."""
+    try:
+        if tomllib.loads(text) == edit.applied(data):
+            return
+    except tomllib.TOMLDecodeError:
+        pass
+    raise SettingsError(
+        f"{path} is written in a way that cannot be edited without a change elsewhere in it",
+        "it is left as it is",
+        edit.by_hand(path),
+    )
+
+
+def _toml(value: Any) -> str:
+    """A string or a list of strings; JSON's way to write them is one of TOML's."""
+    return json.dumps(value, ensure_ascii=False)

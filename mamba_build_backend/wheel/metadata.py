@@ -1,0 +1,164 @@
+"""The wheel's METADATA: upstream's, under this project's name, with requirements that say what the binary is tied to."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from email.parser import HeaderParser
+from pathlib import Path, PurePosixPath
+
+from ..core._compat import requirements, specifiers, utils
+from ..core.errors import SourceError
+from .third_party import license_expression
+from ..plan import BuildPlan
+
+# "License" holds the whole licence text in upstream's; "Dynamic" has no place in a wheel. The rest is written anew.
+_REPLACED = (
+    "metadata-version",
+    "name",
+    "version",
+    "license",
+    "license-expression",
+    "license-file",
+    "dynamic",
+    "requires-dist",
+    "provides-extra",
+    "provide-extra",
+)
+
+
+def released_pkg_info(tree: Path) -> str:
+    """The PKG-INFO that a released archive carries; empty for a tag's tree, whose setup.py has to be run for it.
+
+    Raises SourceError for one that cannot be read.
+    """
+    path = tree / "PKG-INFO"
+    try:
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
+    except OSError as error:
+        raise SourceError(
+            f"{tree.name}/PKG-INFO cannot be read: {error.strerror}", "a source archive carries one"
+        ) from None
+
+
+def distribution_name(plan: BuildPlan, project: Mapping[str, object], upstream_name: str) -> str:
+    """The wheel's name: the setting, else the project's, else upstream's.
+
+    ``mamba-ssm-portable`` is the name of a project for one upstream; of another it makes ``causal-conv1d-portable``.
+    """
+    declared, row = str(project.get("name") or ""), plan.upstream.value
+    if declared.endswith("-portable") and not row.is_own:
+        declared = f"{row.name}-portable"
+    return plan.distribution or declared or upstream_name
+
+
+def compose_metadata(
+    plan: BuildPlan, pkg_infos: Sequence[str], project: Mapping[str, object], license_files: tuple[str, ...]
+) -> str:
+    """METADATA as text; a function of its arguments alone, so that the metadata hook and the wheel agree to the byte.
+
+    ``pkg_infos`` are those of the plan's parts, in their order.
+    """
+    upstream, *others = (HeaderParser().parsestr(text) for text in pkg_infos)
+    name, version = str(upstream["Name"]), str(upstream["Version"])
+    final = distribution_name(plan, project, name)
+    if plan.local_version:
+        version = f"{version.partition('+')[0]}+{plan.local_version}"
+    lines = ["Metadata-Version: 2.4", f"Name: {final}", f"Version: {version}"]
+    licence = license_expression(plan) or upstream["License-Expression"]
+    for key, value in upstream.items():
+        if key.lower() in _REPLACED or (key == "Classifier" and value.startswith("License ::") and licence):
+            continue
+        if key == "Requires-Python" and plan.abi.value.is_stable:
+            continue
+        lines.append(f"{key}: {_folded(str(value))}")
+    if plan.abi.value.is_stable:
+        least = specifiers.SpecifierSet(f">={plan.abi.value.python_min}")
+        lines.append(f"Requires-Python: {least & specifiers.SpecifierSet(upstream['Requires-Python'] or '')}")
+    if licence:
+        lines.append(f"License-Expression: {licence}")
+    elif upstream["License"] and "\n" not in upstream["License"].strip():
+        # What a project's own says of itself, in the words of before SPDX; a whole text is in its file.
+        lines.append(f"License: {upstream['License'].strip()}")
+    lines += [f"License-File: {file}" for file in license_files]
+    given = [text for item in (upstream, *others) for text in item.get_all("Requires-Dist") or []]
+    extras = [text for item in (upstream, *others) for text in item.get_all("Provides-Extra") or []]
+    lines += _requirements(plan, list(dict.fromkeys(given)), list(dict.fromkeys(extras)))
+    body = upstream.get_payload()
+    intro = (
+        _introduction(final, name, plan.companion, version)
+        if utils.canonicalize_name(final) != utils.canonicalize_name(name)
+        else ""
+    )
+    return "\n".join(lines) + f"\n\n{intro}{str(body).strip()}\n"
+
+
+def _folded(value: str) -> str:
+    return re.sub(r"\s*\n\s*", " ", value).strip()
+
+
+def _introduction(final: str, name: str, companion: BuildPlan | None, version: str) -> str:
+    beside = f" with {companion.title}" if companion else ""
+    return f"**{final}** is {name} {version.partition('+')[0]}{beside}, unchanged in what it computes, built to run everywhere its torch runs.\n\n"
+
+
+def _requirements(plan: BuildPlan, given: list[str], extras: list[str]) -> list[str]:
+    """Upstream's requirements: torch pinned to the minor version that the binary is tied to, and some made optional."""
+    rows = [part.upstream.value for part in plan.parts]
+    left_out = {row.name for row in rows} | {name for row in rows for name in row.unneeded}
+    optional = {name: extra for row in rows for extra, names in row.extras for name in names}
+    pinned = [f"Requires-Dist: {plan.torch_requirement}"] if plan.torch_requirement else []
+    narrower = {
+        requirements.Requirement(text).name: requirements.Requirement(text).specifier for text in plan.pins.value
+    }
+    kept: list[str] = []
+    moved: dict[str, list[str]] = {}
+    for text in given:
+        item = requirements.Requirement(text)
+        name = utils.canonicalize_name(item.name)
+        if (name == "torch" and item.marker is None) or name in left_out:
+            continue
+        if name in optional and item.marker is None:
+            moved.setdefault(optional[name], []).append(f'Requires-Dist: {text}; extra == "{optional[name]}"')
+        elif name in narrower:
+            item.specifier &= narrower.pop(name)
+            kept.append(f"Requires-Dist: {item}")
+        else:
+            kept.append(f"Requires-Dist: {text}")
+    # Upstream does not name NumPy, and torch's binaries still work with one range of it alone.
+    kept += [f"Requires-Dist: {name}{specifier}" for name, specifier in narrower.items() if name == "numpy"]
+    lines = [*pinned, *kept]
+    lines += [f"Provides-Extra: {extra}" for extra in extras]
+    for extra, items in moved.items():
+        lines += [*([] if extra in extras else [f"Provides-Extra: {extra}"]), *items]
+    return lines
+
+
+def dist_info_name(metadata: str) -> str:
+    """The name of the .dist-info folder that belongs to a METADATA text."""
+    message = HeaderParser().parsestr(metadata)
+    name = utils.canonicalize_name(str(message["Name"])).replace("-", "_")
+    return f"{name}-{str(message['Version']).replace('-', '_')}.dist-info"
+
+
+def license_files(tree: Path, pkg_info: str) -> dict[str, Path]:
+    """Licence and notice files by name: those at the top of a tree, and those that its metadata name, wherever they lie."""
+    patterns = ("LICEN[CS]E*", "COPYING*", "NOTICE*", "AUTHORS*")
+    found = {path.name: path for pattern in patterns for path in tree.glob(pattern) if path.is_file()}
+    for name in HeaderParser().parsestr(pkg_info).get_all("License-File") or []:
+        inside = PurePosixPath(str(name))
+        if not inside.is_absolute() and ".." not in inside.parts and (tree / inside).is_file():
+            found[inside.as_posix()] = tree / inside
+    return dict(sorted(found.items()))
+
+
+def write_dist_info_files(parent: Path, text: str, licenses: Mapping[str, Path]) -> Path:
+    """Write METADATA and the licences (by their names there), which is all that is known before a build."""
+    info = parent / dist_info_name(text)
+    info.mkdir(parents=True)
+    (info / "METADATA").write_bytes(text.encode("utf-8"))
+    for name, path in licenses.items():
+        (info / "licenses" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, info / "licenses" / name)
+    return info

@@ -1,0 +1,212 @@
+"""From upstream's raw wheel to the one that is handed over: content, record, platform tag."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import shutil
+import sys
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import sbom, variants
+from .._version import __version__
+from ..core.facts import Machine
+from .metadata import dist_info_name, write_dist_info_files
+from ..plan import BuildPlan
+from ..core.process import stream
+from .build_record import RECORD_NAME
+from ..core.storage import emptied
+from ..tables import minor
+from ..compile.run_setup_py import failed
+from ..core.work import Workshop
+
+PAYLOAD = Path(__file__).parent.with_name("payload")
+
+EXCLUDED = (
+    "libtorch*",
+    "libc10*",
+    "libcudart.so.*",
+    "libcuda.so.*",
+    "libcublas*.so.*",
+    "libcusparse*.so.*",
+    "libcurand.so.*",
+    "libnv*.so.*",
+    "libgomp*.so.*",
+)
+"""Libraries that the wheel must not bring along: torch's, CUDA's and the driver's are those of the process it runs in."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What goes into the wheel beside upstream's files."""
+
+    metadata: str
+    licenses: Mapping[str, Path]
+    """By the name that they get."""
+    record: dict[str, Any]
+    sbom: dict[str, Any]
+    variant: str = ""
+    """The text of ``variant.json``; empty for a plain wheel."""
+
+
+def unpack_raw(raw: Sequence[Path], stage: Path) -> list[Path]:
+    """Unpack upstreams' wheels into ``stage``; return their shared libraries."""
+    emptied(stage)
+    for wheel in raw:
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(stage)
+    return sorted(stage.rglob("*.so"))
+
+
+def stage_wheel(plan: BuildPlan, stage: Path, content: Content) -> None:
+    """Replace upstream's .dist-info by ours, and add the guard and ``mamba_ssm_portable``."""
+    olds = sorted(stage.glob("*.dist-info"))
+    tags = _tags(olds[0])
+    if plan.abi.value.is_stable:
+        platform = tags[0].rpartition("-")[2]
+        tags = [f"{plan.abi.value.python_tag}-{platform}"]
+    entry_points = next((path.read_bytes() for path in stage.glob("*.dist-info/entry_points.txt")), None)
+    for old in olds:
+        shutil.rmtree(old)
+    info = write_dist_info(stage, content, tags)
+    if entry_points is not None:
+        (info / "entry_points.txt").write_bytes(entry_points)
+    add_payload(plan, [stage], content.metadata)
+
+
+def write_dist_info(parent: Path, content: Content, tags: list[str]) -> Path:
+    """Write METADATA, WHEEL, the licences, the build record, the SBOM, and what a variant label stands for."""
+    info = write_dist_info_files(parent, content.metadata, content.licenses)
+    wheel = ["Wheel-Version: 1.0", f"Generator: mamba-build-backend {__version__}", "Root-Is-Purelib: false"]
+    wheel += [*(f"Tag: {tag}" for tag in tags), ""]
+    (info / "WHEEL").write_bytes("\n".join(wheel).encode("utf-8"))
+    record = json.dumps(content.record, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    (info / RECORD_NAME).write_bytes(record.encode("utf-8"))
+    (info / "sboms").mkdir()
+    (info / "sboms" / sbom.FILE_NAME).write_bytes(sbom.text(content.sbom).encode("utf-8"))
+    if content.variant:
+        (info / variants.FILE_NAME).write_bytes(content.variant.encode("utf-8"))
+    return info
+
+
+def editable_wheel(trees: Sequence[Path], content: Content, machine: Machine, shop: Workshop) -> Path:
+    """A wheel that holds nothing but a .pth to the trees, and the metadata."""
+    stage = emptied(shop.folder / "stage")
+    info = write_dist_info(
+        stage, content, [f"{machine.python_tag.rstrip('t')}-{machine.python_tag}-linux_{machine.arch}"]
+    )
+    name = info.name.partition("-")[0]
+    (stage / f"__editable__.{name}.pth").write_text("".join(f"{tree}\n" for tree in trees), encoding="utf-8")
+    return pack(stage, shop)
+
+
+def add_payload(plan: BuildPlan, trees: Sequence[Path], metadata: str) -> None:
+    """Add the package that checks an installation, ``mamba_ssm_portable`` for mamba-ssm, and make upstream's packages ask it.
+
+    ``trees`` are the folder of the wheel, or those of the parts of an editable build. A project's own needs none of it.
+    """
+    row, torch = plan.upstream.value, plan.torch.value
+    if not row.packages:
+        return
+    assert torch is not None
+    name = f"{row.packages[0]}_portable"
+    target = trees[0] / name
+    shutil.copytree(
+        PAYLOAD / "mamba_ssm_portable", target, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True
+    )
+    rows = [part.upstream.value for part in plan.parts]
+    distribution, _, version = dist_info_name(metadata)[: -len(".dist-info")].partition("-")
+    packages = tuple(package for item in rows for package in item.packages)
+    built_for = {
+        "DISTRIBUTION": distribution.replace("_", "-"),
+        "VERSION": version,
+        "UPSTREAM": plan.title,
+        "PACKAGES": packages,
+        "ABI": plan.abi.value.name,
+        "TORCH": plan.abi.value.torch_min or minor(torch.version),
+        "CUDA": torch.cuda,
+        "CXX11_ABI": torch.cxx11_abi,
+        "EXTENSIONS": tuple(extension for item in rows for extension in item.extensions),
+        "RECORD": RECORD_NAME,
+    }
+    text = '"""What this wheel was built for; written by the build."""\n\n' + "".join(
+        f"{key} = {value!r}\n" for key, value in built_for.items()
+    )
+    (target / "_built_for.py").write_text(text, encoding="utf-8")
+    for tree in trees:
+        for package in packages:
+            init = tree / package / "__init__.py"
+            if init.is_file():
+                init.write_text(insert_guard(init.read_text(encoding="utf-8"), name), encoding="utf-8")
+
+
+def insert_guard(source: str, portable: str) -> str:
+    r"""Put the guard in front of a module's first import, after its docstring and ``from __future__`` lines.
+
+    >>> insert_guard('__version__ = "1"\nimport x\n', "mamba_ssm_portable").splitlines()[1][:35]
+    'import mamba_ssm_portable._guard  #'
+    """
+    guard = (
+        f"import {portable}._guard  # noqa: F401 - says which torch this was built for, before the binary is loaded\n"
+    )
+    if guard in source:
+        return source
+    lines = source.splitlines(keepends=True)
+    for node in ast.parse(source).body:
+        future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
+        if isinstance(node, (ast.Import, ast.ImportFrom)) and not future:
+            return "".join([*lines[: node.lineno - 1], guard, *lines[node.lineno - 1 :]])
+    # A package that imports nothing loads no binary either.
+    return source
+
+
+def pack(stage: Path, shop: Workshop) -> Path:
+    """Write the staged folder as a wheel, with the `wheel` project's own packer (RECORD, order, SOURCE_DATE_EPOCH)."""
+    out = emptied(shop.folder / "packed")
+    return _one_wheel([sys.executable, "-m", "wheel", "pack", str(stage), "--dest-dir", str(out)], out, shop, "packing")
+
+
+def repair_wheel(plan: BuildPlan, stage: Path, shop: Workshop) -> Path:
+    """Write the staged folder as a wheel by auditwheel: with the platform tag that its binaries deserve, stripped, without RPATHs."""
+    out = emptied(shop.folder / "repaired")
+    wheel = _as_given(stage, emptied(shop.folder / "packed"))
+    command = [sys.executable, "-m", "auditwheel", "repair", "--only-plat", "--wheel-dir", str(out)]
+    command += [part for pattern in EXCLUDED for part in ("--exclude", pattern)]
+    command += ["--strip"] if plan.strip else []
+    return _one_wheel([*command, str(wheel)], out, shop, "auditwheel")
+
+
+def _as_given(stage: Path, out: Path) -> Path:
+    """The staged folder as a wheel for auditwheel, which unpacks it at once: not compressed."""
+    from wheel.wheelfile import WheelFile
+
+    (info,) = stage.glob("*.dist-info")
+    tag = "-".join(".".join(sorted(set(part))) for part in zip(*(tag.split("-") for tag in _tags(info))))
+    wheel = out / f"{info.stem}-{tag}.whl"
+    with WheelFile(wheel, "w", compression=zipfile.ZIP_STORED) as archive:
+        archive.write_files(stage)
+    return wheel
+
+
+def _tags(info: Path) -> list[str]:
+    lines = (info / "WHEEL").read_text(encoding="utf-8").splitlines()
+    return [line.partition(":")[2].strip() for line in lines if line.startswith("Tag:")]
+
+
+def _one_wheel(command: list[str], out: Path, shop: Workshop, what: str) -> Path:
+    env: Mapping[str, str] = {
+        **shop.environ,
+        "PATH": os.pathsep.join([os.path.dirname(sys.executable), shop.environ.get("PATH", os.defpath)]),
+    }
+    status = stream(
+        command, env=env, cwd=shop.folder, log=shop.log, echo=shop.echo if shop.verbose else lambda _line: None
+    )
+    wheels = sorted(out.glob("*.whl"))
+    if status != 0 or len(wheels) != 1:
+        raise failed(f"{what} ended with exit code {status} and left {len(wheels)} wheels instead of one", shop.log)
+    return wheels[0]

@@ -1,0 +1,213 @@
+"""What a wheel is made of and with, as CycloneDX has it, where PEP 770 puts it: ``.dist-info/sboms``.
+
+auditwheel writes such a file for the libraries that it copies into a wheel, and ours never hold one. The version is 1.6 and
+not auditwheel's 1.4, which cannot say what something was built with (``formulation``). As in auditwheel's, the components are
+one flat list, since scanners pass over nested ones. torch and the CUDA runtime are in it: in CycloneDX the scope ``excluded``
+is for what a program does *not* need at run time, so they are ``required`` like all others, and a property says what is not in
+the wheel (``isExternal`` of 1.7 would).
+
+The text depends on the plan and the sources alone: no time, no path, no chance.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from email.parser import HeaderParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from .._version import __version__
+from ..core._compat import utils
+from .third_party import Material, materials
+from ..plan import BuildPlan
+from ..tables import UpstreamRow
+
+FILE_NAME = "mamba-build-backend.cdx.json"
+SPEC = "1.6"
+
+Component = dict[str, Any]
+
+
+def sbom(
+    plan: BuildPlan, origins: Sequence[Mapping[str, Any]], metadata: str, headers: Mapping[str, str]
+) -> dict[str, Any]:
+    """The document for a wheel with these ``metadata``.
+
+    ``origins`` say of each part where its source came from (:func:`~mamba_build_backend.parts.origins`), ``headers`` which
+    versions of some materials were found (:func:`header_versions`).
+    """
+    head = HeaderParser().parsestr(metadata)
+    name, version = str(head["Name"]), str(head["Version"])
+    wheel = _component("wheel", name, version, str(head["License-Expression"] or ""), purl=_pypi(name, version))
+    rows = [part.upstream.value for part in plan.parts]
+    versions = {**headers, **_versions(plan), "mamba-build-backend": __version__}
+    inside = [_upstream(plan_, origin) for plan_, origin in zip(plan.parts, origins) if not plan_.upstream.value.is_own]
+    inside += [_compiled_in(item, versions.get(item.name, "")) for item in materials(plan)]
+    parts = [
+        *(_placed(item, inside=True) for item in inside),
+        *(_placed(item, inside=False) for item in _runtime(plan)),
+    ]
+    document: dict[str, Any] = {
+        "bomFormat": "CycloneDX",
+        "specVersion": SPEC,
+        "version": 1,
+        "metadata": {
+            "lifecycles": [{"phase": "build"}],
+            "tools": {
+                "components": [{"type": "application", "name": "mamba-build-backend", "version": __version__}],
+            },
+            "component": wheel,
+        },
+        "components": parts,
+        "dependencies": [
+            {"ref": wheel["bom-ref"], "dependsOn": [item["bom-ref"] for item in parts]},
+            *({"ref": item["bom-ref"]} for item in parts),
+        ],
+        "formulation": [{"bom-ref": "build", "components": _toolchain(plan)}],
+    }
+    if rows[0].is_own:
+        # What its sources include beside torch and CUDA was not looked at.
+        document["compositions"] = [{"aggregate": "incomplete", "assemblies": [wheel["bom-ref"]]}]
+    # The same number for the same content: a random one would make every build another wheel.
+    serial = uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(document, sort_keys=True))
+    return {**document, "serialNumber": f"urn:uuid:{serial}"}
+
+
+def text(document: Mapping[str, Any]) -> str:
+    """The document as it is written."""
+    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def header_versions(cuda_home: Path, torch_site: Path) -> dict[str, str]:
+    """Versions of CUB and pybind11, as their headers state them; what is not found is left out."""
+    found = {}
+    for include in ("include/cccl", "include"):
+        number = _defined(cuda_home / include / "cub" / "version.cuh", "CUB_VERSION")
+        if number.isdigit() and "cccl" not in found:
+            whole = int(number)
+            found["cccl"] = f"{whole // 100000}.{whole // 100 % 1000}.{whole % 100}"
+    common = torch_site / "torch" / "include" / "pybind11" / "detail" / "common.h"
+    numbers = [_defined(common, f"PYBIND11_VERSION_{part}") for part in ("MAJOR", "MINOR", "PATCH")]
+    if all(numbers):
+        found["pybind11"] = ".".join(numbers)
+    return found
+
+
+def _defined(header: Path, macro: str) -> str:
+    try:
+        content = header.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    match = re.search(rf"^#\s*define\s+{macro}\s+([\w.]+)", content, re.MULTILINE)
+    return match[1] if match else ""
+
+
+def _versions(plan: BuildPlan) -> dict[str, str]:
+    torch, toolkit, compiler = plan.torch.value, plan.toolkit.value, plan.compiler.value
+    return {
+        "torch": torch.version if torch else plan.target.version,
+        "cuda-toolkit": toolkit.version if toolkit else plan.target.cuda,
+        "libstdc++": compiler.version if compiler else "",
+    }
+
+
+def _component(
+    ref: str, name: str, version: str, license_: str, what: str = "", purl: str = "", kind: str = "library"
+) -> Component:
+    made: Component = {"type": kind, "bom-ref": ref, "name": name}
+    optional = {"version": version, "description": what, "purl": purl}
+    made.update({key: value for key, value in optional.items() if value})
+    if license_:
+        made["licenses"] = [{"expression": license_}]
+    return made
+
+
+def _placed(component: Component, *, inside: bool) -> Component:
+    place = {"name": "mamba-build-backend:in-wheel", "value": "true" if inside else "false"}
+    return {**component, "scope": "required", "properties": [place]}
+
+
+def _upstream(plan: BuildPlan, origin: Mapping[str, Any]) -> Component:
+    """The source that was compiled; where it is not what upstream released, that is its ancestor."""
+    row = plan.upstream.value
+    released = _released(row, str(origin["sha256"]))
+    hashes: Mapping[str, str] = origin["patches_sha256"]
+    if origin["verified"] and not hashes:
+        return released
+    # A patched source is still looked up as what was released; a fork may be anything.
+    purl = released["purl"] if origin["verified"] else ""
+    made = _component(released["bom-ref"], row.name, row.version, row.license, "upstream's source, changed", purl)
+    pedigree: dict[str, Any] = {"ancestors": [{**released, "bom-ref": f"{released['bom-ref']}/as-released"}]}
+    if not origin["verified"]:
+        pedigree["notes"] = f"Not as released: the content of the source has the SHA-256 {origin['sha256']}."
+    if hashes:
+        why = {item.file: item.why for item in plan.patches.value}
+        pedigree["patches"] = [
+            {
+                "type": "unofficial",
+                "diff": {"url": f"patches/{file}"},
+                "resolves": [{"type": "defect", "description": why[file]}],
+            }
+            for file in hashes
+        ]
+        # A patch has no place for a hash of its own.
+        made["externalReferences"] = [
+            {"type": "other", "comment": "applied patch", "url": f"patches/{file}", "hashes": [_sha256(digest)]}
+            for file, digest in hashes.items()
+        ]
+    return {**made, "pedigree": pedigree}
+
+
+def _released(row: UpstreamRow, digest: str) -> Component:
+    ref = f"upstream/{row.name}"
+    if digest == row.git_commit or not row.index_sha256:
+        path = urlsplit(row.repository).path.strip("/").lower()
+        purl = f"pkg:github/{path}@{row.git_commit}"
+        return _component(ref, row.name, row.version, row.license, f"upstream's source, tag {row.git_tag}", purl)
+    purl = f"{_pypi(row.name, row.version)}?file_name={quote(row.archive_name, safe='')}"
+    made = _component(ref, row.name, row.version, row.license, "upstream's source archive", purl)
+    return {**made, "hashes": [_sha256(row.index_sha256)]}
+
+
+def _compiled_in(item: Material, version: str) -> Component:
+    inside = {"torch": "torch/include", "pybind11": "torch/include/pybind11"}.get(item.name)
+    # A scanner that looks torch up finds the same as for the torch that runs; the path says that these are its headers.
+    purl = f"{_pypi('torch', version)}#{inside}" if item.name == "torch" else ""
+    return _component(f"compiled-in/{item.name}", item.name, version, item.license, f"compiled in: {item.what}", purl)
+
+
+def _runtime(plan: BuildPlan) -> list[Component]:
+    """What the wheel needs and does not hold."""
+    version = _versions(plan)["torch"]
+    asked = f"not in the wheel, which requires {plan.torch_requirement or 'torch'}"
+    torch = _component("runtime/torch", "torch", version, "BSD-3-Clause", asked, _pypi("torch", version))
+    what = "not in the wheel: the libcudart that torch brings along"
+    return [torch, _component("runtime/cuda", "cuda-runtime", plan.target.cuda, "LicenseRef-NVIDIA-Proprietary", what)]
+
+
+def _toolchain(plan: BuildPlan) -> list[Component]:
+    toolkit, compiler, sysroot = plan.toolkit.value, plan.compiler.value, plan.sysroot.value
+    found = []
+    if toolkit:
+        found.append(_component("toolchain/nvcc", "nvcc", toolkit.version, "", kind="application"))
+    if compiler:
+        target = f"for {compiler.target}" if compiler.target else ""
+        found.append(_component("toolchain/g++", "g++", compiler.version, "", target, kind="application"))
+    if plan.portable and sysroot:
+        # zig's serves any glibc, and is made for the promised one.
+        glibc = plan.floor.glibc if sysroot.provider == "zig" else sysroot.glibc
+        what = f"headers, link stubs and start files, from {sysroot.provider}"
+        found.append(_component("toolchain/glibc", "glibc", glibc, "", what))
+    return found
+
+
+def _pypi(name: str, version: str) -> str:
+    return f"pkg:pypi/{utils.canonicalize_name(name)}@{quote(version, safe='')}"
+
+
+def _sha256(digest: str) -> dict[str, str]:
+    return {"alg": "SHA-256", "content": digest}

@@ -1,0 +1,115 @@
+"""The sdist: the project's tree with upstream's verified archive in it, the same bytes for the same content."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from email.parser import HeaderParser
+from pathlib import Path
+from typing import Any
+
+from ..core._compat import utils
+from ..source.archives import source_files
+from ..core.errors import SettingsError
+from .metadata import distribution_name
+from ..plan import BuildPlan
+from ..source.locate import EMBEDDED
+from ..core.storage import source_date_epoch
+
+_SKIPPED_FOLDERS = ("__pycache__", "build", "dist", "node_modules", EMBEDDED)
+_SKIPPED_FILES = (".pyc", ".whl", ".so", ".o", ".tar.gz")
+
+
+def write_sdist(
+    project: Path,
+    table: Mapping[str, Any],
+    plan: BuildPlan,
+    pkg_info: str | None,
+    archives: Sequence[tuple[str, Path]],
+    folder: Path,
+    environ: Mapping[str, str],
+) -> Path:
+    """Write ``<name>-<version>.tar.gz`` into ``folder`` and return its path.
+
+    ``archives`` are upstream's, or folders that become one, each under the name that it gets; ``pkg_info`` is None for a
+    project's own sdist whose name and version stand in pyproject.toml, and empty where upstream's source carries none.
+    """
+    row = plan.upstream.value
+    upstream = HeaderParser().parsestr(pkg_info) if pkg_info is not None else None
+    given = str(upstream["Name"] or "") if upstream else ""
+    name = distribution_name(plan, table, given if row.is_own else row.name)
+    version = row.version or str(table.get("version") or "")
+    if upstream and upstream["Version"]:
+        version = str(upstream["Version"])
+    if not name or not version:
+        raise SettingsError(
+            "neither pyproject.toml nor setup.py names the project and its version", "an sdist is named after both"
+        )
+    base = f"{utils.canonicalize_name(name).replace('-', '_')}-{version}"
+    path = folder / f"{base}.tar.gz"
+    stamp = source_date_epoch(environ)
+    with path.open("wb") as raw, gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=stamp) as packed:
+        with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
+            for file in sorted(project_files(project)):
+                _add(
+                    tar,
+                    f"{base}/{file.relative_to(project).as_posix()}",
+                    file.read_bytes(),
+                    stamp,
+                    executable=os.access(file, os.X_OK),
+                )
+            for file_name, source in sorted(archives):
+                data = source.read_bytes() if source.is_file() else _packed(source, file_name, stamp)
+                _add(tar, f"{base}/{EMBEDDED}/{file_name}", data, stamp)
+            _add(tar, f"{base}/PKG-INFO", _pkg_info(name, version, upstream, plan).encode(), stamp)
+    return path
+
+
+def _packed(tree: Path, name: str, stamp: int) -> bytes:
+    """A folder as the bytes of a source archive."""
+    out = io.BytesIO()
+    with gzip.GzipFile(filename="", fileobj=out, mode="wb", mtime=stamp) as packed:
+        with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
+            for path in source_files(tree):
+                inside = f"{name.removesuffix('.tar.gz')}/{path.relative_to(tree).as_posix()}"
+                _add(tar, inside, path.read_bytes(), stamp, executable=os.access(path, os.X_OK))
+    return out.getvalue()
+
+
+def project_files(project: Path) -> Iterator[Path]:
+    """The files of the project: no hidden ones at the top, no build results, no virtual environments."""
+    for folder, folders, files in os.walk(project):
+        here = Path(folder)
+        top = here == project
+        folders[:] = sorted(
+            name
+            for name in folders
+            if name not in _SKIPPED_FOLDERS
+            and not name.startswith(".")
+            and not name.endswith(".egg-info")
+            and not (top and name == "site" and (project / "mkdocs.yml").is_file())
+            and not (here / name / "pyvenv.cfg").exists()
+        )
+        for name in files:
+            if not name.endswith(_SKIPPED_FILES) and not (top and (name.startswith(".") or name == "PKG-INFO")):
+                yield here / name
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes, stamp: int, *, executable: bool = False) -> None:
+    info = tarfile.TarInfo(name)
+    info.size, info.mtime, info.mode = len(data), stamp, 0o755 if executable else 0o644
+    tar.addfile(info, io.BytesIO(data))
+
+
+def _pkg_info(name: str, version: str, upstream: Any, plan: BuildPlan) -> str:
+    lines = ["Metadata-Version: 2.2", f"Name: {name}", f"Version: {version}"]
+    # Which torch the wheel will pin is known only where it is built.
+    lines += ["Dynamic: Requires-Dist", "Dynamic: Provides-Extra"]
+    if upstream is not None:
+        lines += [f"{key}: {upstream[key]}" for key in ("Summary", "Requires-Python") if upstream[key]]
+    if not plan.upstream.value.is_own:
+        return "\n".join(lines) + f"\n\nPortable builds of {plan.upstream.value.name}.\n"
+    return "\n".join(lines) + "\n"
