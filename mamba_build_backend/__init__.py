@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Optional
 
-from ._version import __version__
+from ._version import __version__ as __version__
 
 __all__ = [
-    "__version__",
     "build_editable",
     "build_sdist",
     "build_wheel",

@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import Optional, Union
 
 from . import pipeline
-from .cli import drive
-from .plan import report
-from .probe import recording
 from .audit.types import Report
+from .cli import drive
 from .core.errors import BackendError
 from .core.facts import Facts
-from .plan import BuildPlan, decide
 from .core.settings import Settings, as_text, load_settings
+from .plan import BuildPlan, decide, report
+from .probe import recording
 from .tables import load_tables
 
 __all__ = [

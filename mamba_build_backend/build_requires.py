@@ -8,10 +8,10 @@ from pathlib import Path
 
 from .audit.types import ABI_TABLE
 from .core.errors import PlanError, Problem
-from .source.index import FETCHER
-from .source.patching import PATCHER
 from .plan import BuildPlan
+from .source.index import FETCHER
 from .source.locate import needs_fetch
+from .source.patching import PATCHER
 
 _COMPILE = {
     "wheel": "wheel>=0.40",

@@ -13,22 +13,22 @@ from pathlib import Path
 from typing import Any
 
 from . import build_requires
-from .source import prepare, patching, locate
-from .symbols import floors
-from .vendoring import manifest, pyproject_edit
-from .wheel import metadata, build_record, sbom, variants
 from .build_summary import Stopwatch, table
+from .core import own_copy, pyproject
 from .core.errors import BuildFailedError, SourceError
 from .core.facts import Facts
-from .source.prepare import Part
-from .plan import BuildPlan, decide, decide_together
-from .plan.jobs import native_share
-from .probe import probe_all
 from .core.process import Echo, say
 from .core.settings import TABLE, Settings, load_settings
 from .core.storage import cache_root, disk_errors, hand_over, sha256, source_date_epoch, work_folder
+from .core.work import BuildContext
+from .plan import BuildPlan, decide, decide_together
+from .plan.jobs import native_share
+from .probe import probe_all
+from .source import locate, patching, prepare
+from .source.prepare import Part
+from .symbols import floors
 from .tables import Floor, load_tables
-from .core.work import Workshop
+from .wheel import build_record, licenses, metadata, sbom, variants
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,12 @@ def make_jobs(
 
     A causal-conv1d beside a mamba-ssm, and without a version of its own, is the one that goes with it.
     """
-    manifest.check_one_backend(project)
-    content = pyproject_edit.load(project)
+    own_copy.check_one_backend(project)
+    content = pyproject.load(project)
     given = content.get("tool", {}).get(TABLE)
     settings = [load_settings(config_settings, environ, given) for config_settings in wanted]
     for item in settings:
-        manifest.check_carries(item.upstream)
+        own_copy.check_carries(item.upstream)
     if editable:
         # An editable build stays on this machine: nothing to repair, and this machine's glibc to link against.
         settings = [replace(item, repair=False) for item in settings]
@@ -111,7 +111,7 @@ def build_requirements(project: Path, settings: Settings, facts: Facts) -> list[
     lasting = tuple(item for item in facts.sysroots if item.provider != "zig")
     plan = decide(settings, replace(facts, sysroots=lasting), load_tables())
     plan.check()
-    static = pyproject_edit.load(project).get("build-system", {}).get("requires", [])
+    static = pyproject.load(project).get("build-system", {}).get("requires", [])
     return list(dict.fromkeys([*static, *build_requires.requires_for_wheel(plan, None)]))
 
 
@@ -125,8 +125,8 @@ def sdist_requirements(job: Job) -> list[str]:
 def write_metadata(job: Job, directory: str) -> str:
     """Write ``<name>.dist-info/METADATA`` and the licences."""
     build_requires.check_ready(job.plan, job.cache, compiles=not job.plan.carries_metadata)
-    with _workshop(job) as shop:
-        made = prepare.prepare(job.plan, job.project, job.cache, shop)
+    with _context(job) as context:
+        made = prepare.prepare(job.plan, job.project, job.cache, context)
         return metadata.write_dist_info_files(Path(directory), *_metadata(job, made)).name
 
 
@@ -140,35 +140,35 @@ def build_wheel(job: Job, directory: str) -> str:
     from .wheel import repair
 
     watch = Stopwatch()
-    with _workshop(job) as shop:
-        made = prepare.prepare(plan, job.project, job.cache, shop, patched=True)
+    with _context(job) as context:
+        made = prepare.prepare(plan, job.project, job.cache, context, patched=True)
         text, licences = _metadata(job, made)
         origins = prepare.origins(made)
         watch.lap("source")
-        tools = toolchain.apply_toolchain(plan, shop.folder, job.cache, job.environ, shop.echo)
+        tools = toolchain.apply_toolchain(plan, context.folder, job.cache, job.environ, context.echo)
         watch.lap("tools")
-        _announce(job, shop.echo)
-        with toolchain.compiler_cache.in_use(tools, _label(plan), shop.folder, job.environ, shop.echo) as tools:
-            raw = [run_setup_py.build_raw_wheel(part.plan, part.tree, tools, part.shop) for part in made]
+        _announce(job, context.echo)
+        with toolchain.compiler_cache.in_use(tools, _label(plan), context.folder, job.environ, context.echo) as tools:
+            raw = [run_setup_py.build_raw_wheel(part.plan, part.tree, tools, part.context) for part in made]
         watch.lap("compile")
-        stage = shop.folder / "stage"
+        stage = context.folder / "stage"
         binaries = repair.unpack_raw(raw, stage)
         if not binaries:
             raise BuildFailedError(
                 "upstream's build left no extension module (.so) in its wheel",
                 "a wheel without one is of no use",
-                ("-C verbose=true   (see what its setup.py did)", f"less {shop.log}"),
+                ("-C verbose=true   (see what its setup.py did)", f"less {context.log}"),
             )
         assert plan.torch.value is not None
         torch = audit.provider(
             Path(plan.torch.value.site), plan.torch.value.version, tools.cuda_home, job.facts.machine.python_library
         )
         floor, effective = audit.measure_all(binaries, torch)
-        told = _record(job, shop, origins, floor, effective)
+        told = _record(job, context, origins, floor, effective)
         variant = variants.variant_json(plan.variant, plan.target.cuda) if plan.variant else ""
         contents = _sbom(plan, origins, text, tools.cuda_home)
         repair.stage_wheel(plan, stage, repair.Content(text, licences, told, contents, variant))
-        wheel = repair.repair_wheel(plan, stage, shop) if plan.repair else repair.pack(stage, shop)
+        wheel = repair.repair_wheel(plan, stage, context) if plan.repair else repair.pack(stage, context)
         watch.lap("repair")
         report = audit.audit_wheel(wheel, promise=audit.recorded_promise(told), torches=[torch])
         audit.check_report(report)
@@ -177,9 +177,9 @@ def build_wheel(job: Job, directory: str) -> str:
         final = hand_over(wheel, Path(directory), variants.variant_name(wheel.name, label))
         watch.lap("audit")
     for line in table(watch.laps, report):
-        shop.echo(f"  {line}")
+        context.echo(f"  {line}")
     measured = floors.highest([item.floor for item in report.extensions])
-    shop.echo(
+    context.echo(
         f"{final.name}: {final.stat().st_size / 1e6:.1f} MB, sha256 {sha256(final)}, needs "
         f"GLIBC {measured.glibc or '-'}, GLIBCXX {measured.glibcxx or '-'}, CXXABI {measured.cxxabi or '-'}; {watch.seconds:.0f} s"
     )
@@ -196,29 +196,29 @@ def build_editable(job: Job, directory: str) -> str:
 
     folder = job.settings.build_dir or str(job.project / "build" / f"editable-{job.facts.machine.python_tag}")
     job = replace(job, settings=replace(job.settings, build_dir=folder))
-    with _workshop(job) as shop:
+    with _context(job) as context:
         # The project's own tree is what its author edits; another upstream's is unpacked once and edited there.
-        made = prepare.prepare(plan, job.project, job.cache, shop, patched=True, in_place=True)
+        made = prepare.prepare(plan, job.project, job.cache, context, patched=True, in_place=True)
         text, licences = _metadata(job, made)
         origins = prepare.origins(made)
-        tools = toolchain.apply_toolchain(plan, shop.folder, job.cache, job.environ, shop.echo)
-        _announce(job, shop.echo)
-        with toolchain.compiler_cache.in_use(tools, _label(plan), shop.folder, job.environ, shop.echo) as tools:
+        tools = toolchain.apply_toolchain(plan, context.folder, job.cache, job.environ, context.echo)
+        _announce(job, context.echo)
+        with toolchain.compiler_cache.in_use(tools, _label(plan), context.folder, job.environ, context.echo) as tools:
             for part in made:
-                run_setup_py.build_in_place(part.plan, part.tree, tools, part.shop)
+                run_setup_py.build_in_place(part.plan, part.tree, tools, part.context)
         for part in made:
             if not any("build" not in path.relative_to(part.tree).parts for path in part.tree.rglob("*.so")):
                 raise BuildFailedError(
                     "upstream's build left no extension module (.so)",
                     "it is what an editable build is for",
-                    f"less {shop.log}",
+                    f"less {context.log}",
                 )
-        told = _record(job, shop, origins, build_record.NO_FLOOR)
+        told = _record(job, context, origins, build_record.NO_FLOOR)
         content = repair.Content(text, licences, told, _sbom(plan, origins, text, tools.cuda_home))
         # Python must not depend on the short-lived name that the compilers were given.
         real = [Path(os.path.realpath(part.tree)) for part in made]
         repair.add_payload(plan, real, text)
-        wheel = repair.editable_wheel(real, content, job.facts.machine, shop)
+        wheel = repair.editable_wheel(real, content, job.facts.machine, context)
         return hand_over(wheel, Path(directory)).name
 
 
@@ -230,12 +230,12 @@ def build_sdist(job: Job, directory: str) -> str:
         build_requires.check_ready(job.plan, job.cache)
     job.plan.without_machine().check()
     build_requires.check_fetcher(job.plan, job.cache)
-    with _workshop(job) as shop:
-        made = [] if job.is_static else prepare.prepare(job.plan, job.project, job.cache, shop)
+    with _context(job) as context:
+        made = [] if job.is_static else prepare.prepare(job.plan, job.project, job.cache, context)
         carried = [] if job.is_own else made
         archives = [(part.plan.upstream.value.archive_name, part.source.path) for part in carried]
         pkg_info = (_pkg_info(made[0]) if job.is_own else metadata.released_pkg_info(made[0].tree)) if made else None
-        draft = write_sdist(job.project, job.table, job.plan, pkg_info, archives, shop.folder, job.environ)
+        draft = write_sdist(job.project, job.table, job.plan, pkg_info, archives, context.folder, job.environ)
         return hand_over(draft, Path(directory)).name
 
 
@@ -244,17 +244,17 @@ def check_patches(job: Job) -> list[dict[str, str]]:
     build_requires.check_patcher()
     tables = load_tables()
     out = []
-    with _workshop(job) as shop:
+    with _context(job) as context:
         for patch in tables.patches:
             for row in tables.upstream:
                 if not patch.concerns(row):
                     continue
                 settings = replace(job.settings, upstream=row.name, upstream_version=row.version)
                 one = replace(job, settings=settings, plan=decide(settings, job.facts, tables))
-                folder = shop.folder / "patches" / f"{row.name}-{row.version}"
+                folder = context.folder / "patches" / f"{row.name}-{row.version}"
                 folder.mkdir(parents=True)
                 try:
-                    part = prepare.prepare_one(one.plan, one.project, one.cache, replace(shop, folder=folder))
+                    part = prepare.prepare_one(one.plan, one.project, one.cache, replace(context, folder=folder))
                     patching.apply_patches([patch], part.tree, row.title, job.environ)
                     problem = ""
                 except SourceError as error:
@@ -265,7 +265,7 @@ def check_patches(job: Job) -> list[dict[str, str]]:
 
 
 @contextmanager
-def _workshop(job: Job) -> Iterator[Workshop]:
+def _context(job: Job) -> Iterator[BuildContext]:
     logs = job.cache / "logs"
     environ = {**job.environ, "SOURCE_DATE_EPOCH": str(source_date_epoch(job.environ))}
     with work_folder(job.settings) as folder:
@@ -277,7 +277,7 @@ def _workshop(job: Job) -> Iterator[Workshop]:
             log.touch()
         failed = True
         try:
-            yield Workshop(folder, log, environ, _echo, job.settings.verbose)
+            yield BuildContext(folder, log, environ, _echo, job.settings.verbose)
             failed = False
         finally:
             # A log is kept where something went wrong, or where the build folder was meant to be looked at.
@@ -313,19 +313,19 @@ def _announce(job: Job, echo: Echo) -> None:
 def _metadata(job: Job, made: Sequence[Part]) -> tuple[str, dict[str, Path]]:
     """METADATA, and the licences that it lists."""
     texts = [_pkg_info(part) for part in made]
-    licences = prepare.licences(made, texts)
+    licences = licenses.licences(made, texts)
     return metadata.compose_metadata(job.plan, texts, job.table, tuple(licences)), licences
 
 
 def _record(
     job: Job,
-    shop: Workshop,
+    context: BuildContext,
     origins: Sequence[Mapping[str, Any]],
     floor: Floor,
     effective: floors.EffectiveFloor | None = None,
 ) -> dict[str, Any]:
     assert job.plan.torch.value is not None
-    places = build_record.places(shop.folder, job.project, job.cache, Path(job.plan.torch.value.site))
+    places = build_record.places(context.folder, job.project, job.cache, Path(job.plan.torch.value.site))
     return build_record.build_record(job.plan, origins, floor, job.facts.machine.python_version, effective, places)
 
 
@@ -340,4 +340,6 @@ def _pkg_info(part: Part) -> str:
     # A tree from git, or the project's own, has no metadata before its setup.py has run; what a project's own sdist carries
     # is this backend's, and leaves the requirements open.
     own = part.plan.upstream.value.is_own
-    return ("" if own else metadata.released_pkg_info(part.tree)) or run_setup_py.egg_info(part.plan, part.tree, part.shop)
+    return ("" if own else metadata.released_pkg_info(part.tree)) or run_setup_py.egg_info(
+        part.plan, part.tree, part.context
+    )

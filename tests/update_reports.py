@@ -17,11 +17,11 @@ sys.path.insert(0, str(ROOT))
 import matrix  # noqa: E402
 from doctor_schema import doctor_schema  # noqa: E402
 
-from mamba_build_backend import plan, tables
-from mamba_build_backend.compile import known_failures
-from mamba_build_backend.plan import report
-from mamba_build_backend.probe import recording  # noqa: E402
+from mamba_build_backend import plan, tables  # noqa: E402
+from mamba_build_backend.compile import known_failures  # noqa: E402
 from mamba_build_backend.core.settings import as_environment, known_keys, settings_table  # noqa: E402
+from mamba_build_backend.plan import report  # noqa: E402
+from mamba_build_backend.probe import recording  # noqa: E402
 
 SETTINGS = """\
 # Settings

@@ -6,9 +6,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..core._compat import version
-from .types import AbiUse, Extension
-from ..symbols.elf import Needs, read_exports
 from ..core.errors import Problem
+from ..symbols.elf import Needs, read_exports
+from .types import AbiUse, Extension
 
 _SHIMS = ("aoti_torch_", "torch_")
 """C functions that torch keeps for two years at least (its notes on the LibTorch stable ABI); C++ names begin with _Z."""

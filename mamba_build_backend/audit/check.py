@@ -13,16 +13,26 @@ from pathlib import Path
 from typing import Any
 
 from ..core._compat import requirements, utils, version
+from ..core.errors import AuditError, Problem, SettingsError
+from ..symbols.elf import Needs, Providers, read_needs
+from ..symbols.floors import (
+    FAMILIES,
+    Asked,
+    EffectiveFloor,
+    TorchNeeds,
+    effective_floor,
+    floor_of,
+    highest,
+    larger,
+    recorded_torch,
+)
+from ..symbols.quick_reader import newest_needs
+from ..tables import Floor, load_tables
+from ..wheel.build_record import RECORD_NAME
+from ..wheel.variants import plain_name
 from .abi import check_abi, read_abi
 from .archive import read_archive
 from .types import Extension, Promise, Provider, Report, TorchFit
-from ..symbols.elf import Needs, Providers, read_needs
-from ..core.errors import AuditError, Problem, SettingsError
-from ..symbols.floors import FAMILIES, Asked, EffectiveFloor, TorchNeeds, effective_floor, floor_of, highest, larger, recorded_torch
-from ..symbols.quick_reader import newest_needs
-from ..wheel.build_record import RECORD_NAME
-from ..tables import Floor, load_tables
-from ..wheel.variants import plain_name
 
 _MACHINES = {"x64": "x86_64", "AArch64": "aarch64"}
 

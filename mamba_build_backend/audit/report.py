@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .chart import chart, in_units
-from .types import ABI_TABLE, AbiUse, Report, TorchFit
 from ..core.facts import to_json
 from ..symbols.floors import Effective, EffectiveFloor
+from .chart import chart, in_units
+from .types import ABI_TABLE, AbiUse, Report, TorchFit
 
 WIDTH = 100
 """Columns of the bars where nothing is known of the output."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..core.errors import Problem
 from ..symbols.floors import EffectiveFloor
+from ..symbols.sections import Section
 from ..tables import Floor
 
 SCHEMA = 1
@@ -65,19 +66,6 @@ class AbiUse:
     torch_outside: tuple[str, ...]
     """What else must come from torch's libraries."""
     exports: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Section:
-    """A section that occupies the file; ``size`` in bytes.
-
-    ``kind`` is ``gpu``, ``code`` (of the host), ``data``, ``symbols`` (what the loader reads), ``debug`` (what ``strip``
-    would take off), or ``rest``.
-    """
-
-    name: str
-    kind: str
-    size: int
 
 
 @dataclass(frozen=True)

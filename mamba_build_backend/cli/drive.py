@@ -14,19 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from .. import pipeline
-from ..wheel import variants
-from ..core._compat import utils
 from ..audit.types import Report
-from .progress_bar import Relay
+from ..compile.progress import PULSE
+from ..core._compat import utils
 from ..core.error_boundary import EXIT_FILE
 from ..core.errors import BackendError, BuildFailedError, PlanError, SettingsError, ToolError
+from ..core.process import say, stream
+from ..core.settings import Settings, as_environment
+from ..core.storage import hand_over, sha256
 from ..plan import BuildPlan
 from ..probe.machine import probe_machine
 from ..probe.torch import probe_torches, read_torch
-from ..core.process import say, stream
-from ..compile.progress import PULSE
-from ..core.settings import Settings, as_environment
-from ..core.storage import hand_over, sha256
+from ..wheel import variants
+from .progress_bar import Relay
 
 SCHEMA = 2
 

@@ -20,8 +20,8 @@ from ..core.storage import disk_errors
 
 if TYPE_CHECKING:
     from ..core.facts import Facts
-    from ..plan import BuildPlan
     from ..core.settings import Settings
+    from ..plan import BuildPlan
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -215,9 +215,9 @@ def _project(options: argparse.Namespace) -> Path:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from . import terminal
     from ..plan import report
     from ..probe import recording
+    from . import terminal
 
     if options.schema:
         print(report.SCHEMA_FILE.read_text(encoding="utf-8"), end="")
@@ -237,8 +237,8 @@ def _doctor(options: argparse.Namespace) -> int:
 def _planned(options: argparse.Namespace) -> tuple[Settings, Facts, BuildPlan]:
     """The plan for this machine, or for the one in a file."""
     from .. import pipeline
-    from ..probe import recording
     from ..plan import decide
+    from ..probe import recording
     from ..tables import load_tables
 
     if options.facts:
@@ -338,8 +338,8 @@ def _build(options: argparse.Namespace) -> int:
 
 def _audit(options: argparse.Namespace) -> int:
     from ..audit import report as audit_report
-    from . import drive
     from ..audit.chart import is_drawable
+    from . import drive
 
     result = drive.audit(options.wheel, options.torch, os.environ, require=options.require or "")
     if options.json:
@@ -353,7 +353,8 @@ def _audit(options: argparse.Namespace) -> int:
 
 
 def _vendor(options: argparse.Namespace) -> int:
-    from ..vendoring import vendor, report as vendor_report
+    from ..vendoring import report as vendor_report
+    from ..vendoring import vendor
 
     if options.check:
         found = vendor.check_copy(options.dest)

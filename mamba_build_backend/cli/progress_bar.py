@@ -8,9 +8,9 @@ from importlib import import_module
 from types import TracebackType
 from typing import Any
 
+from ..compile.progress import Pulse, clock, read_pulse
 from ..core.error_boundary import PREFIX
 from ..core.process import say
-from ..compile.progress import Pulse, clock, read_pulse
 
 
 class Relay:

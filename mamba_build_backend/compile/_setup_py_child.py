@@ -1,6 +1,6 @@
 """Runs upstream's setup.py in a process of its own, with the plan's flags in place of upstream's.
 
-Started as ``python _child.py SPEC.json``; standard library only, since the build environment's packages belong to upstream
+Started as ``python _setup_py_child.py SPEC.json``; standard library only, since the build environment's packages belong to upstream
 here. Rewriting what setup.py hands to ``CUDAExtension`` works for every version and every project, where patching the text
 of setup.py would have to be done for each.
 """

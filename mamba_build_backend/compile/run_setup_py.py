@@ -9,56 +9,57 @@ import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
-from . import regroup_kernels, stable_abi
-from ..toolchain.shims import compiler, nvcc_steps
 from ..core.errors import BackendError, BuildFailedError, StorageError
-from ..plan import BuildPlan
 from ..core.process import last_step, stream
-from .progress import Progress
 from ..core.storage import emptied, link_to
-from ..core.work import Toolchain, Workshop
+from ..core.work import BuildContext
+from ..plan import BuildPlan
+from ..toolchain.shims import compiler, nvcc_steps
+from ..toolchain.types import Toolchain
+from . import regroup_kernels, stable_abi
+from .progress import Progress
 
 CHILD = Path(__file__).with_name("_setup_py_child.py")
 
 
-def build_raw_wheel(plan: BuildPlan, tree: Path, tools: Toolchain, shop: Workshop) -> Path:
+def build_raw_wheel(plan: BuildPlan, tree: Path, tools: Toolchain, context: BuildContext) -> Path:
     """Compile; return upstream's wheel, as upstream made it. Raises BuildFailedError."""
-    out = emptied(shop.folder / "raw")
-    status = run_setup(plan, tree, ["bdist_wheel", "--compression", "stored", "--dist-dir", str(out)], shop, tools)
+    out = emptied(context.folder / "raw")
+    status = run_setup(plan, tree, ["bdist_wheel", "--compression", "stored", "--dist-dir", str(out)], context, tools)
     if status != 0:
-        raise failed(f"upstream's build failed with exit code {status}", shop.log)
+        raise failed(f"upstream's build failed with exit code {status}", context.log)
     wheels = sorted(out.glob("*.whl"))
     if len(wheels) != 1:
         raise BuildFailedError(
-            f"upstream's build left {len(wheels)} wheels", "exactly one is expected", f"less {shop.log}"
+            f"upstream's build left {len(wheels)} wheels", "exactly one is expected", f"less {context.log}"
         )
     return wheels[0]
 
 
-def build_in_place(plan: BuildPlan, tree: Path, tools: Toolchain, shop: Workshop) -> None:
+def build_in_place(plan: BuildPlan, tree: Path, tools: Toolchain, context: BuildContext) -> None:
     """Compile the extension into the tree itself, for an editable install. Raises BuildFailedError."""
     status = run_setup(
-        plan, tree, ["build_ext", "--inplace", "--build-temp", str(shop.folder / "objects")], shop, tools
+        plan, tree, ["build_ext", "--inplace", "--build-temp", str(context.folder / "objects")], context, tools
     )
     if status != 0:
-        raise failed(f"upstream's build failed with exit code {status}", shop.log)
+        raise failed(f"upstream's build failed with exit code {status}", context.log)
 
 
-def egg_info(plan: BuildPlan, tree: Path, shop: Workshop) -> str:
+def egg_info(plan: BuildPlan, tree: Path, context: BuildContext) -> str:
     """The metadata of a project that has no PKG-INFO yet, from its own setup.py."""
-    out = emptied(shop.folder / "egg")
-    status = run_setup(plan, tree, ["egg_info", "--egg-base", str(out)], shop, None)
+    out = emptied(context.folder / "egg")
+    status = run_setup(plan, tree, ["egg_info", "--egg-base", str(out)], context, None)
     found = sorted(out.glob("*.egg-info/PKG-INFO"))
     if status != 0 or len(found) != 1:
-        raise failed(f"setup.py egg_info failed with exit code {status}; its metadata are needed", shop.log)
+        raise failed(f"setup.py egg_info failed with exit code {status}; its metadata are needed", context.log)
     return found[0].read_text(encoding="utf-8")
 
 
-def run_setup(plan: BuildPlan, tree: Path, arguments: list[str], shop: Workshop, tools: Toolchain | None) -> int:
+def run_setup(plan: BuildPlan, tree: Path, arguments: list[str], context: BuildContext, tools: Toolchain | None) -> int:
     """Run ``setup.py`` in a child and return its exit status; without ``tools``, for what needs no compiler."""
     if not (tree / "setup.py").is_file():
         raise BuildFailedError(f"{tree.name} has no setup.py", "the backend wraps projects that build with setuptools")
-    first, last = _torch_path(plan, shop.folder)
+    first, last = _torch_path(plan, context.folder)
     standard = f"-std=c++{plan.target.cxx_standard}"
     flags = stable_abi.flags(plan)
     spec = {
@@ -68,28 +69,28 @@ def run_setup(plan: BuildPlan, tree: Path, arguments: list[str], shop: Workshop,
         "path_last": last,
         "nvcc_flags": [*plan.nvcc_flags, standard, *flags, "-ccbin", str(tools.cxx)] if tools else [],
         "cxx_flags": [standard, *flags],
-        "stable": stable_abi.extension(shop.folder) if flags else None,
+        "stable": stable_abi.extension(context.folder) if flags else None,
         "together": [regroup_kernels.group(item) for item in plan.together] if tools else [],
     }
-    path = shop.folder / "child.json"
+    path = context.folder / "child.json"
     path.write_text(json.dumps(spec, indent=1), encoding="utf-8")
-    env = build_environment(plan, tools, shop.environ)
+    env = build_environment(plan, tools, context.environ)
     command: list[str | os.PathLike[str]] = [sys.executable, CHILD, path]
     if tools is None:
-        return stream(command, env=env, cwd=tree, log=shop.log, echo=Progress(shop.echo, verbose=shop.verbose))
-    env.update(_orders(plan, tools, shop), TMPDIR=str(shop.whole / "tmp"))
-    status = _run(command, env, tree, shop)
-    if status != 0 and max(plan.jobs.value, plan.threads) > 1 and _was_killed(shop.log):
+        return stream(command, env=env, cwd=tree, log=context.log, echo=Progress(context.echo, verbose=context.verbose))
+    env.update(_orders(plan, tools, context), TMPDIR=str(context.whole / "tmp"))
+    status = _run(command, env, tree, context)
+    if status != 0 and max(plan.jobs.value, plan.threads) > 1 and _was_killed(context.log):
         # What is done is kept: ninja goes on where it was.
-        shop.echo("the system killed a compiler, most likely for want of memory: once more, one at a time")
-        status = _run(command, {**env, **_orders(plan, tools, shop, alone=True), "MAX_JOBS": "1"}, tree, shop)
+        context.echo("the system killed a compiler, most likely for want of memory: once more, one at a time")
+        status = _run(command, {**env, **_orders(plan, tools, context, alone=True), "MAX_JOBS": "1"}, tree, context)
     return status
 
 
-def _orders(plan: BuildPlan, tools: Toolchain, shop: Workshop, *, alone: bool = False) -> dict[str, str]:
+def _orders(plan: BuildPlan, tools: Toolchain, context: BuildContext, *, alone: bool = False) -> dict[str, str]:
     """Variables for what stands in front of the compilers."""
     # The folder may be known by a short name of its own (storage.py); what asks where it is gets the real one.
-    works = list(dict.fromkeys((str(shop.whole), os.path.realpath(shop.whole))))
+    works = list(dict.fromkeys((str(context.whole), os.path.realpath(context.whole))))
     single = plan.one_pass
     orders = {
         "works": works,
@@ -101,7 +102,7 @@ def _orders(plan: BuildPlan, tools: Toolchain, shop: Workshop, *, alone: bool = 
         "cache": tools.launcher.command if tools.launcher else (),
         "name": tools.launcher.folder_name if tools.launcher else "",
     }
-    path = shop.folder / "orders.json"
+    path = context.folder / "orders.json"
     path.write_text(json.dumps(orders, indent=1), encoding="utf-8")
     own = {
         nvcc_steps.THREADS: str(1 if alone else plan.threads),
@@ -113,15 +114,15 @@ def _orders(plan: BuildPlan, tools: Toolchain, shop: Workshop, *, alone: bool = 
     return {**own, **(tools.launcher.variables if tools.launcher else {})}
 
 
-def _run(command: list[str | os.PathLike[str]], env: dict[str, str], tree: Path, shop: Workshop) -> int:
-    progress = Progress(shop.echo, verbose=shop.verbose, environ=shop.environ)
+def _run(command: list[str | os.PathLike[str]], env: dict[str, str], tree: Path, context: BuildContext) -> int:
+    progress = Progress(context.echo, verbose=context.verbose, environ=context.environ)
     try:
         status = stream(
-            command, env=env, cwd=tree, log=shop.log, echo=progress, beat=progress.beat, interval=progress.interval
+            command, env=env, cwd=tree, log=context.log, echo=progress, beat=progress.beat, interval=progress.interval
         )
     finally:
         progress.end()
-    emptied(shop.whole / "tmp")  # what nvcc's steps left for one another
+    emptied(context.whole / "tmp")  # what nvcc's steps left for one another
     return status
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..plan import BuildPlan
 from ..core.storage import link_to
+from ..plan import BuildPlan
 
 INCLUDE = Path(__file__).parent.parent / "stable" / "include"
 """Headers with torch's names that take the place of its C++ ones."""
@@ -23,7 +23,7 @@ def flags(plan: BuildPlan) -> list[str]:
 
 
 def extension(folder: Path) -> dict[str, Any]:
-    """What ``_child.py`` makes of upstream's ``CUDAExtension`` for a build with ``abi=stable``."""
+    """What ``_setup_py_child.py`` makes of upstream's ``CUDAExtension`` for a build with ``abi=stable``."""
     # Compile lines take no blanks in a path: the build folder has none.
     include = link_to(INCLUDE, folder / "stable")
     # torch's headers are templates with default visibility: what of them is compiled into two libraries must stay apart.

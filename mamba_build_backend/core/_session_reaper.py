@@ -1,7 +1,7 @@
 """Ends a session of processes when the backend that started it is gone: standard library only.
 
 Ctrl-C and SIGTERM the backend handles itself. Of SIGKILL (too little memory, a cluster's last word) it hears nothing, and its
-compilers would go on for an hour. So each session gets a warden: ``python _warden.py SESSION`` waits for its stdin, which the
+compilers would go on for an hour. So each session gets a warden: ``python _session_reaper.py SESSION`` waits for its stdin, which the
 backend alone holds open, to say that all is done, or to close.
 """
 

@@ -15,12 +15,16 @@ from functools import partial
 from typing import Any
 
 from .errors import SettingsError
-from ..wheel.variants import LABEL
 
+SELF = "self"
+"""The setting ``upstream`` of a project that builds itself."""
 TABLE = "mamba-build-backend"
 ENV_PREFIX = "MAMBA_BUILD_"
 PATHS = ("source", "cuda-home", "host-compiler", "sysroot", "cache-dir", "build-dir", "torch")
 """Settings whose value may be a path: hooks run in the project's folder, so whoever knows another one says it in full."""
+
+VARIANT_LABEL = r"[0-9a-z_.]+"
+"""What a label is made of (PEP 825)."""
 
 COMPILER_CACHES = ("ccache", "sccache")
 
@@ -68,7 +72,7 @@ def _variant(key: str, raw: Value) -> str | None:
     text = as_text(key, raw)
     if text in ("", "none"):
         return None
-    if not re.fullmatch(LABEL, text) or text == "null":
+    if not re.fullmatch(VARIANT_LABEL, text) or text == "null":
         raise SettingsError(
             f"{key}: {text!r} is not a variant label",
             "it is made of a-z, 0-9, _ and dots; null is reserved",

@@ -10,7 +10,7 @@ from .process import Echo
 
 
 @dataclass(frozen=True)
-class Workshop:
+class BuildContext:
     """The folder of a build, its log, the user's environment, and where progress goes."""
 
     folder: Path
@@ -25,30 +25,3 @@ class Workshop:
     def whole(self) -> Path:
         """The folder in which all of the build lies."""
         return self.around or self.folder
-
-
-@dataclass(frozen=True)
-class Launcher:
-    """A compiler cache: what stands before a compiler's command, and the variables that it needs."""
-
-    name: str
-    command: tuple[str, ...]
-    variables: Mapping[str, str]
-    folder_name: str = ""
-    """A folder that stands for that of the build; empty where paths are relative."""
-    asked: bool = False
-    """Whether the user wants this one; where it was only found, a build goes on without."""
-
-
-@dataclass(frozen=True)
-class Toolchain:
-    """Paths of the prepared tools."""
-
-    cc: Path
-    cxx: Path
-    cuda_home: Path
-    nvcc: Path
-    """What stands in front of nvcc."""
-    seed: bool
-    """Whether nvcc knows ``-frandom-seed``."""
-    launcher: Launcher | None

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from ..probe import recording
-from ..source import locate
 from ..core.errors import SettingsError
 from ..core.facts import Facts
-from ..probe import probe_all
 from ..core.settings import PATHS, Settings
 from ..core.storage import cache_root
+from ..probe import probe_all, recording
+from ..source import locate
 from ..tables import load_tables
 from .load import load_matrix
 from .model import PlannedCell, cells

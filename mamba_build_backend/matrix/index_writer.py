@@ -16,11 +16,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
-from ..wheel import variants
 from ..core._compat import utils, version
 from ..core.errors import SettingsError
 from ..core.storage import disk_errors, sha256, write_whole
 from ..tables import is_version
+from ..wheel import variants
 
 SCHEMA = 1
 PAGES = ("index.html", "index.v1_json")

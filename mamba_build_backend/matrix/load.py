@@ -14,7 +14,7 @@ from typing import Any
 
 from ..core._compat import tomllib, utils
 from ..core.errors import SettingsError
-from ..vendoring.pyproject_edit import load as load_pyproject
+from ..core.pyproject import load as load_pyproject
 from ..core.settings import PATHS, TABLE, as_text, known_keys
 from ..tables import is_version
 from .model import AXES, NEEDED, Cell, Matrix, Project, cells

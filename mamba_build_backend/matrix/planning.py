@@ -9,8 +9,8 @@ from dataclasses import replace
 from ..core._compat import version
 from ..core.errors import Problem, SettingsError
 from ..core.facts import Facts
-from ..plan import BuildPlan, decide
 from ..core.settings import Settings, load_settings
+from ..plan import BuildPlan, decide
 from ..tables import Tables, TorchRow, is_newer
 from .model import Cell, Matrix, PlannedCell, Project
 

@@ -15,7 +15,6 @@ from ..core.errors import Problem
 from ..core.facts import Facts, Polluted
 from ..core.settings import Settings
 from ..tables import Alike, Tables, admits, minor
-from ..wheel.variants import variant_label
 from .abi import decide_abi
 from .compiler import decide_compiler
 from .compiler_cache import apart, decide_compiler_cache
@@ -26,7 +25,14 @@ from .sysroot import decide_effective_floor, decide_floor, decide_sysroot, is_po
 from .toolkit import decide_toolkit
 from .torch import decide_pins, decide_torch
 from .types import Abi, BuildPlan, Choice, Notebook, OnePass, Rejected, TorchTarget
-from .upstream import check_upstream, decide_partner, decide_patches, decide_source, decide_upstream, newest_with_partner
+from .upstream import (
+    check_upstream,
+    decide_partner,
+    decide_patches,
+    decide_source,
+    decide_upstream,
+    newest_with_partner,
+)
 
 __all__ = ["NO_PLACE", "BuildPlan", "Choice", "Rejected", "TorchTarget", "decide", "decide_together"]
 
@@ -145,7 +151,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     return BuildPlan(
         distribution=utils.canonicalize_name(settings.distribution_name) if settings.distribution_name else "",
         local_version=_local_version(settings, target, abi.value),
-        variant=variant_label(settings.variant, target.cuda),
+        variant=_variant_label(settings.variant, target.cuda),
         upstream=upstream,
         source=source,
         allow_unverified=settings.allow_unverified,
@@ -256,3 +262,8 @@ def _local_version(settings: Settings, target: TorchTarget, abi: Abi) -> str:
     release = minor(target.version) if target.version else ""
     cxx11 = "" if target.cxx11_abi is None else f"cxx11abi{str(target.cxx11_abi).upper()}"
     return f"cu{target.cuda.partition('.')[0]}torch{release}{cxx11}"
+
+
+def _variant_label(setting: str | None, cuda: str) -> str:
+    """The label: the setting's, or for ``auto`` the CUDA that the driver must run, such as ``cu13``; empty for none."""
+    return f"cu{cuda.partition('.')[0]}" if setting == "auto" else setting or ""

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.facts import CompilerCache, Facts, to_json
-from . import NO_PLACE, BuildPlan, Choice, Rejected
 from ..tables import minor
+from . import NO_PLACE, BuildPlan, Choice, Rejected
 
 SCHEMA = 1
 SCHEMA_FILE = Path(__file__).parent.parent / "schemas" / f"doctor-{SCHEMA}.json"

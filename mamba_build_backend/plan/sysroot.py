@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..core._compat import version
 from ..core.facts import Compiler, Facts, Sysroot, Torch
-from ..symbols.floors import Asked, larger, newest
 from ..core.settings import Settings
+from ..symbols.floors import Asked, larger, newest
 from ..tables import Cuda, Floor, Tables, minor
 from .types import Abi, Choice, Notebook, Rejected, TorchTarget
 

@@ -189,5 +189,5 @@ class Notebook:
         self.notes.append(text)
 
     def problem(self, code: str, found: str, needed: str, *fix: str) -> None:
-        """Something that stops the build; see :class:`~mamba_build_backend.errors.Problem`."""
+        """Something that stops the build; see :class:`~mamba_build_backend.core.errors.Problem`."""
         self.problems.append(Problem(code, found, needed, fix))

@@ -6,8 +6,8 @@ import difflib
 
 from ..core._compat import version
 from ..core.facts import Facts, Torch
-from ..core.settings import Settings
-from ..tables import SELF, PatchRow, Tables, UpstreamRow, admits, minor
+from ..core.settings import SELF, Settings
+from ..tables import PatchRow, Tables, UpstreamRow, admits, minor
 from .types import Choice, Notebook, Rejected, TorchTarget
 
 _SELF = (("FORCE_CUDA", "1"),)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..source.git import is_repository
 from ..core.settings import Settings
 
 
@@ -28,3 +27,8 @@ def probe_source(settings: Settings) -> tuple[str, tuple[str, ...]]:
         return "folder", tuple(sorted(item.name for item in path.iterdir() if item.is_file() or is_repository(item)))
     except OSError:
         return "missing", ()
+
+
+def is_repository(path: Path) -> bool:
+    """Whether a folder is a git repository, bare or not: a mirror for machines without internet."""
+    return (path / ".git").exists() or ((path / "objects").is_dir() and (path / "HEAD").is_file())

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from ..core.facts import Package, Torch
 from ..core.settings import Settings
+from ..symbols.quick_reader import newest_needs
 from ..tables import is_version
 from .cuda import parts_beside
 from .frontend import Frontend
-from ..symbols.quick_reader import newest_needs
 
 # c10::detail::torchCheckFail(char const*, char const*, unsigned, std::string const&): its mangled name says which
 # std::string libc10 was compiled with. Present in every libc10 since torch 1.8.

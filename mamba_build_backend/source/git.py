@@ -15,11 +15,6 @@ _PATIENCE = 600.0
 """Seconds for one fetch. A shallow one of mamba is 1 MB; the rest is for bad networks."""
 
 
-def is_repository(path: Path) -> bool:
-    """Whether a folder is a git repository, bare or not: a mirror for machines without internet."""
-    return (path / ".git").exists() or ((path / "objects").is_dir() and (path / "HEAD").is_file())
-
-
 def has_tag(repository: Path, row: UpstreamRow, environ: Mapping[str, str]) -> bool:
     """Whether a repository on this machine has the row's tag."""
     program = shutil.which("git", path=environ.get("PATH"))

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from ..core._compat import version
 from ..core.errors import SourceError
-from .pip_config import IndexConfig, read_index_config
 from ..core.process import Echo
 from ..core.storage import disk_errors, is_disk_error, sha256
 from ..tables import UpstreamRow
+from .pip_config import IndexConfig, read_index_config
 
 if TYPE_CHECKING:
     from unearth import PackageFinder

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import archives, git, index
 from ..core.errors import SourceError
-from ..plan import BuildPlan
 from ..core.process import Echo
 from ..core.storage import sha256
+from ..plan import BuildPlan
+from ..probe.source import is_repository
 from ..tables import UpstreamRow, load_tables
+from . import archives, git, index
 
 EMBEDDED = "upstream"
 """The folder of an sdist that holds the upstream archives."""
@@ -59,7 +60,7 @@ def find(plan: BuildPlan, project: Path, cache: Path, environ: Mapping[str, str]
     if source == "git":
         return Source(git.export(row, row.repository, cache, environ, echo, scratch), row.git_commit)
     path = Path(source).expanduser().absolute()
-    if path.is_dir() and row.git_commit and git.is_repository(path):
+    if path.is_dir() and row.git_commit and is_repository(path):
         checkout = (path / "setup.py").is_file()
         # A checkout may be a fork's, or of the very commit without its tag: then its files are what counts.
         if not checkout or (not plan.allow_unverified and git.has_tag(path, row, environ)):

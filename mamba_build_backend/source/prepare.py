@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import patching, locate
-from ..wheel import third_party, metadata
-from ..plan import BuildPlan
 from ..core.storage import sha256
+from ..core.work import BuildContext
+from ..plan import BuildPlan
 from ..tables import PATCHES
-from ..core.work import Workshop
+from . import locate, patching
 
 
 @dataclass(frozen=True)
@@ -21,66 +20,53 @@ class Part:
     """One of the projects: its plan, the folder where it is built, its tree, and where that came from."""
 
     plan: BuildPlan
-    shop: Workshop
+    context: BuildContext
     tree: Path
     source: locate.Source
 
 
 def prepare(
-    plan: BuildPlan, project: Path, cache: Path, shop: Workshop, *, patched: bool = False, in_place: bool = False
+    plan: BuildPlan, project: Path, cache: Path, context: BuildContext, *, patched: bool = False, in_place: bool = False
 ) -> list[Part]:
     """All parts, the main one first; ``patched``: ready to compile; ``in_place``: a project's own tree is used as it is.
 
     The main one is at home in the build folder itself, so that an editable build stays where it was. Raises SourceError.
     """
     first, *others = plan.parts
-    made = [prepare_one(first, project, cache, shop, patched=patched, in_place=in_place)]
+    made = [prepare_one(first, project, cache, context, patched=patched, in_place=in_place)]
     for other in others:
-        folder = shop.folder / other.upstream.value.name
+        folder = context.folder / other.upstream.value.name
         folder.mkdir(exist_ok=True)
         made.append(
-            prepare_one(other, project, cache, replace(shop, folder=folder, around=shop.whole), patched=patched)
+            prepare_one(other, project, cache, replace(context, folder=folder, around=context.whole), patched=patched)
         )
     return made
 
 
 def prepare_one(
-    plan: BuildPlan, project: Path, cache: Path, shop: Workshop, *, patched: bool = False, in_place: bool = False
+    plan: BuildPlan, project: Path, cache: Path, context: BuildContext, *, patched: bool = False, in_place: bool = False
 ) -> Part:
     """One part; a build folder that stays keeps its tree, and with it ninja's knowledge of what is up to date."""
-    row, target = plan.upstream.value, shop.folder / "source"
-    source = locate.find(plan, project, cache, shop.environ, shop.echo, shop.folder)
+    row, target = plan.upstream.value, context.folder / "source"
+    source = locate.find(plan, project, cache, context.environ, context.echo, context.folder)
     if row.is_own:
         # Copied over what is there: what did not change keeps its time.
-        return Part(plan, shop, project if in_place else locate.place(source, target), source)
+        return Part(plan, context, project if in_place else locate.place(source, target), source)
     patches = plan.patches.value if patched else ()
     content = [source.digest, *(f"{item.file} {sha256(PATCHES / item.file)}" for item in patches)]
     stamp = target / ".content"
     kept = stamp.read_text(encoding="utf-8").splitlines() if stamp.is_file() else []
     if kept == content or (kept[:1] == content and not patched):
-        return Part(plan, shop, next(path for path in target.iterdir() if path.is_dir()), source)
+        return Part(plan, context, next(path for path in target.iterdir() if path.is_dir()), source)
     shutil.rmtree(target, ignore_errors=True)
     tree = locate.place(source, target)
     if not source.verified:
-        shop.echo(f"note: {source.path} is not {row.title} as released; the wheel's record will say so")
+        context.echo(f"note: {source.path} is not {row.title} as released; the wheel's record will say so")
     for item in patches:
-        shop.echo(f"patching with {item.file}: {item.why}")
-    patching.apply_patches(patches, tree, row.title, shop.environ)
+        context.echo(f"patching with {item.file}: {item.why}")
+    patching.apply_patches(patches, tree, row.title, context.environ)
     stamp.write_text("\n".join(content), encoding="utf-8")
-    return Part(plan, shop, tree, source)
-
-
-def licences(made: Sequence[Part], pkg_infos: Sequence[str]) -> dict[str, Path]:
-    """Licence files by the name that they get in the wheel, with the notices of what is compiled in.
-
-    A companion's lie in a folder of its name, and so do those.
-    """
-    (main, *others), (first, *rest) = made, pkg_infos
-    found = metadata.license_files(main.tree, first)
-    for part, pkg_info in zip(others, rest):
-        name = part.plan.upstream.value.name
-        found.update({f"{name}/{file}": path for file, path in metadata.license_files(part.tree, pkg_info).items()})
-    return {**found, **third_party.notices(main.plan)}
+    return Part(plan, context, tree, source)
 
 
 def origins(made: Sequence[Part]) -> list[dict[str, Any]]:

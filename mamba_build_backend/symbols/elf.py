@@ -23,8 +23,8 @@ from elftools.elf.gnuversions import GNUVerDefSection, GNUVerNeedSection, GNUVer
 from elftools.elf.hash import GNUHashSection
 from elftools.elf.sections import SymbolTableSection
 
-from ..audit.types import Section
 from ..core.errors import AuditError
+from .sections import Section
 
 _KINDS = {
     "STT_FUNC": "function",

@@ -8,11 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from ..core._compat import specifiers, tomllib, version
-from .rows import SELF, Alike, BadArch, BadPair, Cuda, Distribution, Floor, FrontEnd, PatchRow, Tables, TorchRow, UpstreamRow, admits, is_newer, is_version, minor
+from .rows import (
+    Alike,
+    BadArch,
+    BadPair,
+    Cuda,
+    Distribution,
+    Floor,
+    FrontEnd,
+    PatchRow,
+    Tables,
+    TorchRow,
+    UpstreamRow,
+    admits,
+    is_newer,
+    is_version,
+    minor,
+)
 
 __all__ = [
     "PATCHES",
-    "SELF",
     "Alike",
     "BadArch",
     "BadPair",

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from ..core._compat import specifiers, version
-
-SELF = "self"
-"""The setting ``upstream`` of a project that builds itself."""
+from ..core.settings import SELF
 
 
 @dataclass(frozen=True)

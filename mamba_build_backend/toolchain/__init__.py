@@ -8,12 +8,12 @@ from pathlib import Path
 
 from ..core.errors import ToolError
 from ..core.facts import Compiler
-from ..plan import BuildPlan
-from ..plan.compiler_cache import ASKED
 from ..core.process import Echo
 from ..core.storage import emptied
-from ..core.work import Launcher, Toolchain
+from ..plan import BuildPlan
+from ..plan.compiler_cache import ASKED
 from . import compiler_cache, libstdcxx, sysroot, toolkit, wrappers
+from .types import Launcher, Toolchain
 
 
 def apply_toolchain(plan: BuildPlan, work: Path, cache: Path, environ: Mapping[str, str], echo: Echo) -> Toolchain:

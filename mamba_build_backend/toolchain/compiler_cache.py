@@ -10,13 +10,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from .shims import nvcc_steps
-from .shims.compiler import WORK
 from ..core.errors import ToolError
 from ..core.facts import Compiler, CompilerCache
 from ..core.process import Echo, capture
 from ..core.storage import stand_in
-from ..core.work import Launcher, Toolchain
+from .shims import nvcc_steps
+from .shims.compiler import WORK
+from .types import Launcher, Toolchain
 
 _NVCC_PARTS = ("nvvm/bin/cicc.real", "bin/cicc", "bin/ptxas", "bin/cudafe++", "bin/fatbinary.real")
 _UNSURE = "include_file_mtime,include_file_ctime"

@@ -19,10 +19,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..symbols.elf import DynamicSymbol, read_exports
 from ..core.errors import ToolError
 from ..core.facts import Compiler
 from ..core.process import capture
+from ..symbols.elf import DynamicSymbol, read_exports
 from ..tables import Floor
 from .sysroot import Root
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from ..core.errors import ToolError
 from ..core.facts import Sysroot
-from ..probe.sysroots import CACHED, zig_folder
 from ..core.process import Echo, capture
 from ..core.storage import prepared
+from ..probe.sysroots import CACHED, zig_folder
 
 # zig keeps one copy of what several targets share; a target's headers are the union, the most special last.
 _HEADERS = {

@@ -16,11 +16,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from ..core.facts import Toolkit
+from ..core.storage import emptied
+from ..probe.cuda import RUNTIME, TARGETS
 from .shims.compiler import PYTHON
 from .shims.nvcc_steps import STEPS
-from ..core.facts import Toolkit
-from ..probe.cuda import RUNTIME, TARGETS
-from ..core.storage import emptied
 
 _PROGRAMS = (
     "nvcc*",

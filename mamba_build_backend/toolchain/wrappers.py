@@ -134,7 +134,7 @@ exec "$_MAMBA_BACKEND_PYTHON" -I -S "$_MAMBA_BACKEND_COMPILE" {nvcc} "$@"
 
 
 def nvcc_wrapper(nvcc: Path, folder: Path) -> Path:
-    """Write an ``nvcc`` into ``folder`` that compiles by way of ``_compile.py``."""
+    """Write an ``nvcc`` into ``folder`` that compiles by way of ``shims/compiler.py``."""
     folder.mkdir(parents=True, exist_ok=True)
     return _written(folder / "nvcc", _NVCC.format(nvcc=shlex.quote(str(nvcc))))
 

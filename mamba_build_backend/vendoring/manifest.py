@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -14,13 +13,9 @@ from typing import Any
 from .._version import __version__
 from ..core._compat import tomllib
 from ..core.errors import SettingsError
-from ..core.process import quoted
-from ..tables import PATCHES, SELF, load_tables
-
-NAME = "mamba_build_backend"
-PACKAGE = Path(__file__).resolve().parent.parent
-RECORD = "VENDORED.json"
-SCHEMA = 1
+from ..core.own_copy import NAME, PACKAGE, RECORD, SCHEMA, read_record, version_of
+from ..core.settings import SELF
+from ..tables import PATCHES, load_tables
 
 _DEPTH = 6
 _SKIPPED = ("node_modules", "build", "dist", "__pycache__", "site-packages")
@@ -44,21 +39,6 @@ class Copy:
         return self.version or "of no known version"
 
 
-def is_running(folder: Path) -> bool:
-    """Whether this is the backend that runs."""
-    return folder.resolve() == PACKAGE
-
-
-def version_of(folder: Path) -> str:
-    """The version that a copy's code states, read and not imported; empty where it states none."""
-    try:
-        text = (folder / "__init__.py").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    match = re.search(r"^__version__(?:\s*:[^=\n]+)?\s*=\s*['\"]([^'\"]+)", text, re.MULTILINE)
-    return match[1] if match else ""
-
-
 def look(folder: Path) -> Copy | None:
     """What lies there, compared with its own record; None where nothing does."""
     if not os.path.lexists(folder):
@@ -76,39 +56,6 @@ def look(folder: Path) -> Copy | None:
     if record["sha256"] != _digest(recorded):
         edited[RECORD] = "changed"
     return Copy(folder, version_of(folder), record, edited)
-
-
-def command(project: Path) -> str:
-    """What to type for a copy in this project."""
-    return quoted(["python", "-m", NAME, "vendor", project])
-
-
-def check_one_backend(project: Path) -> None:
-    """Raise SettingsError if the project holds a backend of another version than the one that runs."""
-    own = project / NAME
-    if not (own / "__init__.py").is_file() or is_running(own):
-        return
-    version = version_of(own)
-    if version != __version__:
-        raise SettingsError(
-            f"two backends of different versions: {PACKAGE} runs and is {__version__}, {own} is {version or 'of no known version'}",
-            "a project is built with its own",
-            (
-                f"cd {quoted([project])} && python -m {NAME} …",
-                f"{command(project)}   (brings its copy to {__version__})",
-            ),
-        )
-
-
-def check_carries(upstream: str) -> None:
-    """Raise SettingsError if the backend that runs is a copy for another upstream: it would not patch this one's sources."""
-    record = read_record(PACKAGE)
-    if record is not None and upstream not in (SELF, record["upstream"]):
-        raise SettingsError(
-            f"upstream = {upstream}, and the copy of the backend in {PACKAGE.parent} was made for {record['upstream']}",
-            f"it carries no patches of {upstream}",
-            f"cd /a/checkout/of/mamba-ssm-portable && {command(PACKAGE.parent)} --upstream {upstream}",
-        )
 
 
 def find_copies(project: Path) -> Iterator[Copy]:
@@ -170,17 +117,6 @@ def make_record(upstream: str, files: Mapping[str, bytes]) -> dict[str, Any]:
         "files": digests,
         "sha256": _digest(digests),
     }
-
-
-def read_record(folder: Path) -> Mapping[str, Any] | None:
-    """A copy's record; None where there is none that can be read."""
-    try:
-        record = json.loads((folder / RECORD).read_bytes())
-    except (OSError, ValueError):
-        return None
-    if not isinstance(record, dict) or record.get("schema") != SCHEMA or not isinstance(record.get("files"), dict):
-        return None
-    return record if all(isinstance(record.get(key), str) for key in ("version", "upstream", "sha256")) else None
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .._version import __version__
-from .manifest import NAME, PACKAGE, RECORD, SCHEMA, command
 from ..core.errors import ways
+from ..core.own_copy import NAME, PACKAGE, RECORD, SCHEMA, command
 from ..core.process import quoted
 from .vendor import State, Vendored, is_project, listed
 

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import pyproject_edit
 from .._version import __version__
-from .manifest import NAME, RECORD, Copy, command, content, find_copies, is_running, look, make_record
+from ..core import pyproject
 from ..core.errors import SettingsError
-from ..core.settings import TABLE
+from ..core.own_copy import NAME, RECORD, command, is_running
+from ..core.settings import SELF, TABLE
 from ..core.storage import disk_errors, write_whole
-from ..tables import SELF, load_tables
+from ..tables import load_tables
+from . import pyproject_edit
+from .manifest import Copy, content, find_copies, look, make_record
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def vendor(folder: Path, upstream: str | None, *, force: bool = False) -> Vendor
     project = _project(folder)
     place, path = project / NAME, project / "pyproject.toml"
     _check_not_running(place)
-    text, data = pyproject_edit.read(path)
+    text, data = pyproject.read(path)
     chosen = _upstream(upstream, data, path)
     files = content(chosen)
     record = make_record(chosen, files)

@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..compile import stable_abi
 from .._version import __version__
+from ..compile import stable_abi
 from ..core.facts import to_json
-from ..symbols.floors import EffectiveFloor
 from ..plan import BuildPlan
+from ..symbols.floors import EffectiveFloor
 from ..tables import Floor
 
 RECORD_NAME = "mamba-build-record.json"

@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 
 from ..core._compat import requirements, specifiers, utils
 from ..core.errors import SourceError
-from .third_party import license_expression
 from ..plan import BuildPlan
+from .third_party import license_expression
 
 # "License" holds the whole licence text in upstream's; "Dynamic" has no place in a wheel. The rest is written anew.
 _REPLACED = (

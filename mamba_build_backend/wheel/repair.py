@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import sbom, variants
 from .._version import __version__
-from ..core.facts import Machine
-from .metadata import dist_info_name, write_dist_info_files
-from ..plan import BuildPlan
-from ..core.process import stream
-from .build_record import RECORD_NAME
-from ..core.storage import emptied
-from ..tables import minor
 from ..compile.run_setup_py import failed
-from ..core.work import Workshop
+from ..core.facts import Machine
+from ..core.process import stream
+from ..core.storage import emptied
+from ..core.work import BuildContext
+from ..plan import BuildPlan
+from ..tables import minor
+from . import sbom, variants
+from .build_record import RECORD_NAME
+from .metadata import dist_info_name, write_dist_info_files
 
 PAYLOAD = Path(__file__).parent.with_name("payload")
 
@@ -94,15 +94,15 @@ def write_dist_info(parent: Path, content: Content, tags: list[str]) -> Path:
     return info
 
 
-def editable_wheel(trees: Sequence[Path], content: Content, machine: Machine, shop: Workshop) -> Path:
+def editable_wheel(trees: Sequence[Path], content: Content, machine: Machine, context: BuildContext) -> Path:
     """A wheel that holds nothing but a .pth to the trees, and the metadata."""
-    stage = emptied(shop.folder / "stage")
+    stage = emptied(context.folder / "stage")
     info = write_dist_info(
         stage, content, [f"{machine.python_tag.rstrip('t')}-{machine.python_tag}-linux_{machine.arch}"]
     )
     name = info.name.partition("-")[0]
     (stage / f"__editable__.{name}.pth").write_text("".join(f"{tree}\n" for tree in trees), encoding="utf-8")
-    return pack(stage, shop)
+    return pack(stage, context)
 
 
 def add_payload(plan: BuildPlan, trees: Sequence[Path], metadata: str) -> None:
@@ -165,20 +165,22 @@ def insert_guard(source: str, portable: str) -> str:
     return source
 
 
-def pack(stage: Path, shop: Workshop) -> Path:
+def pack(stage: Path, context: BuildContext) -> Path:
     """Write the staged folder as a wheel, with the `wheel` project's own packer (RECORD, order, SOURCE_DATE_EPOCH)."""
-    out = emptied(shop.folder / "packed")
-    return _one_wheel([sys.executable, "-m", "wheel", "pack", str(stage), "--dest-dir", str(out)], out, shop, "packing")
+    out = emptied(context.folder / "packed")
+    return _one_wheel(
+        [sys.executable, "-m", "wheel", "pack", str(stage), "--dest-dir", str(out)], out, context, "packing"
+    )
 
 
-def repair_wheel(plan: BuildPlan, stage: Path, shop: Workshop) -> Path:
+def repair_wheel(plan: BuildPlan, stage: Path, context: BuildContext) -> Path:
     """Write the staged folder as a wheel by auditwheel: with the platform tag that its binaries deserve, stripped, without RPATHs."""
-    out = emptied(shop.folder / "repaired")
-    wheel = _as_given(stage, emptied(shop.folder / "packed"))
+    out = emptied(context.folder / "repaired")
+    wheel = _as_given(stage, emptied(context.folder / "packed"))
     command = [sys.executable, "-m", "auditwheel", "repair", "--only-plat", "--wheel-dir", str(out)]
     command += [part for pattern in EXCLUDED for part in ("--exclude", pattern)]
     command += ["--strip"] if plan.strip else []
-    return _one_wheel([*command, str(wheel)], out, shop, "auditwheel")
+    return _one_wheel([*command, str(wheel)], out, context, "auditwheel")
 
 
 def _as_given(stage: Path, out: Path) -> Path:
@@ -198,15 +200,19 @@ def _tags(info: Path) -> list[str]:
     return [line.partition(":")[2].strip() for line in lines if line.startswith("Tag:")]
 
 
-def _one_wheel(command: list[str], out: Path, shop: Workshop, what: str) -> Path:
+def _one_wheel(command: list[str], out: Path, context: BuildContext, what: str) -> Path:
     env: Mapping[str, str] = {
-        **shop.environ,
-        "PATH": os.pathsep.join([os.path.dirname(sys.executable), shop.environ.get("PATH", os.defpath)]),
+        **context.environ,
+        "PATH": os.pathsep.join([os.path.dirname(sys.executable), context.environ.get("PATH", os.defpath)]),
     }
     status = stream(
-        command, env=env, cwd=shop.folder, log=shop.log, echo=shop.echo if shop.verbose else lambda _line: None
+        command,
+        env=env,
+        cwd=context.folder,
+        log=context.log,
+        echo=context.echo if context.verbose else lambda _line: None,
     )
     wheels = sorted(out.glob("*.whl"))
     if status != 0 or len(wheels) != 1:
-        raise failed(f"{what} ended with exit code {status} and left {len(wheels)} wheels instead of one", shop.log)
+        raise failed(f"{what} ended with exit code {status} and left {len(wheels)} wheels instead of one", context.log)
     return wheels[0]

@@ -22,9 +22,9 @@ from urllib.parse import quote, urlsplit
 
 from .._version import __version__
 from ..core._compat import utils
-from .third_party import Material, materials
 from ..plan import BuildPlan
 from ..tables import UpstreamRow
+from .third_party import Material, materials
 
 FILE_NAME = "mamba-build-backend.cdx.json"
 SPEC = "1.6"
@@ -37,7 +37,7 @@ def sbom(
 ) -> dict[str, Any]:
     """The document for a wheel with these ``metadata``.
 
-    ``origins`` say of each part where its source came from (:func:`~mamba_build_backend.parts.origins`), ``headers`` which
+    ``origins`` say of each part where its source came from (:func:`~mamba_build_backend.source.prepare.origins`), ``headers`` which
     versions of some materials were found (:func:`header_versions`).
     """
     head = HeaderParser().parsestr(metadata)

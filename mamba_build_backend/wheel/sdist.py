@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from ..core._compat import utils
-from ..source.archives import source_files
 from ..core.errors import SettingsError
-from .metadata import distribution_name
-from ..plan import BuildPlan
-from ..source.locate import EMBEDDED
 from ..core.storage import source_date_epoch
+from ..plan import BuildPlan
+from ..source.archives import source_files
+from ..source.locate import EMBEDDED
+from .metadata import distribution_name
 
 _SKIPPED_FOLDERS = ("__pycache__", "build", "dist", "node_modules", EMBEDDED)
 _SKIPPED_FILES = (".pyc", ".whl", ".so", ".o", ".tar.gz")

@@ -13,18 +13,11 @@ from typing import Any
 
 SCHEMA_URL = "https://variants-schema.wheelnext.dev/peps/825/v0.1.1.json"
 FILE_NAME = "variant.json"
-LABEL = r"[0-9a-z_.]+"
-"""What a label is made of (PEP 825)."""
 
 _PROVIDER = {
     "plugin-api": "nvidia_variant_provider.plugin:NvidiaVariantPlugin",
     "requires": ["nvidia-variant-provider"],
 }
-
-
-def variant_label(setting: str | None, cuda: str) -> str:
-    """The label: the setting's, or for ``auto`` the CUDA that the driver must run, such as ``cu13``; empty for none."""
-    return f"cu{cuda.partition('.')[0]}" if setting == "auto" else setting or ""
 
 
 def variant_json(label: str, cuda: str) -> str:

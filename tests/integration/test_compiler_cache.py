@@ -10,8 +10,8 @@ import time
 import pytest
 from support import copy_tiny, lacking, only_wheel, pip_wheel
 
-from mamba_build_backend.toolchain.shims.compiler import command
 from mamba_build_backend.core.storage import sha256
+from mamba_build_backend.toolchain.shims.compiler import command
 
 # What one run of the preprocessor for one architecture, the oldest, does not see.
 BY_ARCHITECTURE = """\

@@ -12,10 +12,10 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from support import nvcc_home
 
+from mamba_build_backend.core.facts import Toolkit
 from mamba_build_backend.toolchain.shims import nvcc_steps
 from mamba_build_backend.toolchain.shims.compiler import ORDERS, PYTHON
 from mamba_build_backend.toolchain.shims.nvcc_steps import STEPS
-from mamba_build_backend.core.facts import Toolkit
 from mamba_build_backend.toolchain.toolkit import apply_toolkit
 
 HEADER = """\

@@ -13,10 +13,10 @@ import pytest
 from support import PACKAGES, ROOT, lacking, packed_wheel, run
 
 from mamba_build_backend.audit import check as audit
-from mamba_build_backend.symbols.elf import Providers, read_needs
 from mamba_build_backend.core.facts import Sysroot
 from mamba_build_backend.probe.compilers import read_compiler
 from mamba_build_backend.probe.sysroots import read_sysroot
+from mamba_build_backend.symbols.elf import Providers, read_needs
 from mamba_build_backend.tables import load_tables
 from mamba_build_backend.toolchain import libstdcxx, sysroot, wrappers
 

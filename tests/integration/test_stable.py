@@ -13,15 +13,16 @@ import pytest
 from support import ROOT, copy_tiny, only_wheel, packed_wheel, pip_wheel, record_of, run
 
 from mamba_build_backend import pipeline
-from mamba_build_backend.audit import check as audit, abi as audit_abi
-from mamba_build_backend.compile import stable_abi
-from mamba_build_backend.source import prepare
+from mamba_build_backend.audit import abi as audit_abi
+from mamba_build_backend.audit import check as audit
 from mamba_build_backend.audit.types import Promise
-from mamba_build_backend.symbols.elf import read_needs
-from mamba_build_backend.plan import decide
+from mamba_build_backend.compile import stable_abi
 from mamba_build_backend.core.storage import work_folder
+from mamba_build_backend.core.work import BuildContext
+from mamba_build_backend.plan import decide
+from mamba_build_backend.source import prepare
+from mamba_build_backend.symbols.elf import read_needs
 from mamba_build_backend.tables import load_tables
-from mamba_build_backend.core.work import Workshop
 
 HERE = ROOT / "tests" / "stable"
 BINDINGS = {
@@ -37,7 +38,7 @@ def trees(cache, tmp_path_factory):
     job = pipeline.make_job(ROOT, {"abi": "stable"}, environ)
     tables, found = load_tables(), {}
     with work_folder(job.settings) as folder:
-        shop = Workshop(folder, folder / "log", environ, lambda _line: None)
+        shop = BuildContext(folder, folder / "log", environ, lambda _line: None)
         for row in tables.upstream:
             if row.stable and (row.index_sha256 if job.settings.source == "auto" else row.git_commit):
                 settings = replace(job.settings, upstream=row.name, upstream_version=row.version)

@@ -75,5 +75,7 @@ def test_the_package_says_that_it_is_typed_and_a_copy_of_it_too(tmp_path):
     shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("__pycache__"))
     assert (tmp_path / "copy" / "py.typed").is_file()
     assert set(mamba_build_backend.__all__) == {
-        name for name in dir(mamba_build_backend) if "_for_build_" in name or name.startswith("build_")
+        name
+        for name, value in vars(mamba_build_backend).items()
+        if ("_for_build_" in name or name.startswith("build_")) and callable(value)
     }

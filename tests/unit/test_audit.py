@@ -9,12 +9,14 @@ import zlib
 import pytest
 from support import packed_wheel, record_row
 
-from mamba_build_backend.audit import check as audit, chart as audit_chart, report as audit_report
+from mamba_build_backend.audit import chart as audit_chart
+from mamba_build_backend.audit import check as audit
+from mamba_build_backend.audit import report as audit_report
+from mamba_build_backend.audit.types import Extension, Promise, Provider
 from mamba_build_backend.cli import main as cli
 from mamba_build_backend.core import error_boundary
-from mamba_build_backend.symbols import elf
-from mamba_build_backend.audit.types import Extension, Promise, Provider
 from mamba_build_backend.core.errors import AuditError, SettingsError
+from mamba_build_backend.symbols import elf
 from mamba_build_backend.symbols.floors import Asked, TorchNeeds
 from mamba_build_backend.tables import Floor
 

@@ -5,10 +5,12 @@ from dataclasses import replace
 import pytest
 
 from mamba_build_backend import tables
-from mamba_build_backend.audit import chart as audit_chart, report as audit_report
+from mamba_build_backend.audit import chart as audit_chart
+from mamba_build_backend.audit import report as audit_report
+from mamba_build_backend.audit.types import Extension, Report
 from mamba_build_backend.symbols import floors
-from mamba_build_backend.audit.types import Extension, Report, Section
 from mamba_build_backend.symbols.elf import Needs, VersionNeed
+from mamba_build_backend.symbols.sections import Section
 
 LOADED = tables.load_tables()
 MADE_UP = Extension(

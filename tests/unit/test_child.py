@@ -11,7 +11,7 @@ from support import ROOT
 from mamba_build_backend.compile._setup_py_child import make_stable, rewrite_arguments, rewrite_cxx, rewrite_nvcc
 from mamba_build_backend.compile.progress import Progress
 
-CHILD = ROOT / "mamba_build_backend" / "_child.py"
+CHILD = ROOT / "mamba_build_backend" / "compile" / "_setup_py_child.py"
 
 # What setup.py of mamba-ssm 2.3.0 hands to nvcc under CUDA 13.0, shortened in the middle.
 UPSTREAM = [

@@ -16,14 +16,14 @@ import pytest
 from support import ROOT
 
 from mamba_build_backend import plan, tables
+from mamba_build_backend.compile._setup_py_child import put_together
+from mamba_build_backend.compile.regroup_kernels import group
 from mamba_build_backend.core import settings
 from mamba_build_backend.probe import recording
+from mamba_build_backend.tables import Alike
 from mamba_build_backend.toolchain.shims import compiler, nvcc_steps
-from mamba_build_backend.compile._setup_py_child import put_together
 from mamba_build_backend.toolchain.shims.compiler import command
 from mamba_build_backend.toolchain.shims.nvcc_steps import compact, compact_files, framed, lower, lowered
-from mamba_build_backend.compile.regroup_kernels import group
-from mamba_build_backend.tables import Alike
 
 ORDERS = {
     "works": ["/b/work"],

@@ -6,8 +6,8 @@ import shlex
 import pytest
 from support import ROOT
 
-from mamba_build_backend.compile import known_failures
 from mamba_build_backend.cli.main import _parser
+from mamba_build_backend.compile import known_failures
 from mamba_build_backend.core.settings import known_keys, load_settings
 from mamba_build_backend.tables import load_tables
 

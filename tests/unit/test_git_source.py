@@ -12,9 +12,10 @@ from support import ROOT
 
 from mamba_build_backend import plan
 from mamba_build_backend.core import facts, settings
-from mamba_build_backend.source import archives, git, locate
 from mamba_build_backend.core.errors import SourceError
 from mamba_build_backend.plan import Choice
+from mamba_build_backend.probe.source import is_repository
+from mamba_build_backend.source import archives, git, locate
 from mamba_build_backend.tables import UpstreamRow, load_tables
 
 GIT = shutil.which("git")
@@ -79,7 +80,7 @@ def test_it_is_fetched_once(upstream, tmp_path):
 def test_a_bare_mirror_will_do(upstream, tmp_path):
     work, row = upstream
     run_git(tmp_path, "clone", "-q", "--mirror", str(work), "mirror.git")
-    assert git.is_repository(tmp_path / "mirror.git")
+    assert is_repository(tmp_path / "mirror.git")
     export(row, tmp_path, str(tmp_path / "mirror.git"))
 
 

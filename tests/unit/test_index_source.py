@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from support import tar_of
 
-from mamba_build_backend.source import index
 from mamba_build_backend.core.errors import SourceError, StorageError
 from mamba_build_backend.core.storage import sha256
+from mamba_build_backend.source import index
 from mamba_build_backend.tables import UpstreamRow
 
 NAME = "mamba_ssm-2.3.0.tar.gz"

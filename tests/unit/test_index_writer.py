@@ -11,9 +11,9 @@ from urllib.parse import unquote
 import pytest
 from support import ROOT
 
+from mamba_build_backend.core.errors import SettingsError
 from mamba_build_backend.matrix import index_writer
 from mamba_build_backend.wheel import variants
-from mamba_build_backend.core.errors import SettingsError
 
 FIRST = "My_Ext-1.0+cu13torch2.11cxx11abiTRUE-cp311-cp311-manylinux_2_24_x86_64.whl"
 SECOND = "my_ext-1.10-cp311-cp311-manylinux_2_24_x86_64.whl"

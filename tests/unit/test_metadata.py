@@ -8,8 +8,8 @@ from mamba_build_backend import plan, tables
 from mamba_build_backend.core import facts, settings
 from mamba_build_backend.probe import recording
 from mamba_build_backend.symbols import floors
-from mamba_build_backend.wheel import metadata, build_record, repair
-from mamba_build_backend.wheel.build_record import build_record
+from mamba_build_backend.wheel import metadata, repair
+from mamba_build_backend.wheel.build_record import _named, build_record
 
 # The head of 2.3.2.post1's PKG-INFO, its licence text cut.
 PKG_INFO = """\
@@ -196,7 +196,7 @@ def test_the_record_holds_no_folder_of_its_builder():
     ],
 )
 def test_only_whole_folders_are_named(text, told):
-    assert build_record._named(text, {"/src": "{project}", "/src/site": "{site}"}) == told
+    assert _named(text, {"/src": "{project}", "/src/site": "{site}"}) == told
 
 
 def test_the_record_says_what_a_system_must_have_and_who_sets_it():

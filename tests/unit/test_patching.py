@@ -11,12 +11,12 @@ from dataclasses import replace
 import pytest
 from support import ROOT
 
-from mamba_build_backend import plan, build_requires, tables
-from mamba_build_backend.probe import recording
-from mamba_build_backend.source import prepare, patching
+from mamba_build_backend import build_requires, plan, tables
 from mamba_build_backend.core.errors import SourceError
+from mamba_build_backend.core.work import BuildContext
+from mamba_build_backend.probe import recording
+from mamba_build_backend.source import patching, prepare
 from mamba_build_backend.tables import PATCHES, PatchRow, UpstreamRow
-from mamba_build_backend.core.work import Workshop
 
 LOADED = tables.load_tables()
 BEFORE = "".join(f"line {n}\n" for n in range(1, 21))
@@ -100,7 +100,7 @@ def test_a_fork_that_the_patch_does_not_fit_is_refused_and_left_as_it_is(series,
     made = replace(made, source=plan.Choice(str(tree), "test"), patches=plan.Choice((row,), "test"))
     (tmp_path / "work").mkdir()
     before = {path: path.read_bytes() for path in tree.rglob("*") if path.is_file()}
-    shop = Workshop(tmp_path / "work", tmp_path / "log", os.environ, print)
+    shop = BuildContext(tmp_path / "work", tmp_path / "log", os.environ, print)
     with pytest.raises(SourceError, match="does not fit") as caught:
         prepare.prepare_one(made, tmp_path, tmp_path / "cache", shop, patched=True)
     assert told in str(caught.value)

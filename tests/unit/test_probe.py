@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from mamba_build_backend.core.settings import load_settings
 from mamba_build_backend.probe import compilers, cuda, environment, gpus, machine, torch
 from mamba_build_backend.symbols import quick_reader
-from mamba_build_backend.core.settings import load_settings
 from mamba_build_backend.toolchain import toolkit
 
 DEFAULT = load_settings({}, {}, {})

@@ -40,7 +40,7 @@ def test_an_interrupted_stream_leaves_no_process_behind(tmp_path):
 def test_a_signal_to_the_backend_ends_all_and_gives_130(tmp_path, number):
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-        "from pathlib import Path\nfrom mamba_build_backend.boundary import user_errors\nfrom mamba_build_backend.process import stream\n"
+        "from pathlib import Path\nfrom mamba_build_backend.core.error_boundary import user_errors\nfrom mamba_build_backend.core.process import stream\n"
         f"with user_errors():\n    stream([sys.executable, '-c', {FAMILY!r}], env={{}}, cwd=Path('.'), log=Path('log'), echo=lambda line: print(line, flush=True))\n"
     )
     backend = subprocess.Popen(
@@ -114,7 +114,7 @@ def test_a_tool_that_fails_is_told_with_its_command(argv, told):
 
 
 def test_a_bug_keeps_its_traceback(tmp_path):
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom mamba_build_backend.boundary import user_errors\nwith user_errors():\n    1 / 0\n"
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom mamba_build_backend.core.error_boundary import user_errors\nwith user_errors():\n    1 / 0\n"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "ZeroDivisionError" in done.stderr
     assert "Traceback" in done.stderr

@@ -9,14 +9,15 @@ from types import SimpleNamespace
 
 import pytest
 
+from mamba_build_backend.audit.types import Extension, Report
+from mamba_build_backend.build_summary import Stopwatch, table
 from mamba_build_backend.cli import progress_bar
 from mamba_build_backend.compile import progress
-from mamba_build_backend.audit.types import Extension, Report, Section
-from mamba_build_backend.build_summary import Stopwatch, table
+from mamba_build_backend.compile.progress import MARK, PULSE, Progress, Pulse, at_work, left, read_pulse
 from mamba_build_backend.plan import OnePass
 from mamba_build_backend.plan.gpus import one_pass
 from mamba_build_backend.plan.jobs import native_share
-from mamba_build_backend.compile.progress import MARK, PULSE, Progress, Pulse, at_work, left, read_pulse
+from mamba_build_backend.symbols.sections import Section
 from mamba_build_backend.tables import Floor, FrontEnd, load_tables
 
 NINJA = "[3/10] /t/bin/nvcc -MD -MF x.o.d -c -c /t/csrc/scan_bwd.cu -o x.o -O3"

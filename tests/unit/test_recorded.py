@@ -7,11 +7,11 @@ import sys
 import pytest
 from support import ROOT
 
-from mamba_build_backend.probe import recording
 from mamba_build_backend.core.errors import SettingsError
 from mamba_build_backend.core.facts import from_json
-from mamba_build_backend.plan import decide
 from mamba_build_backend.core.settings import load_settings
+from mamba_build_backend.plan import decide
+from mamba_build_backend.probe import recording
 from mamba_build_backend.tables import load_tables
 
 MACHINE = ROOT / "tests" / "facts" / "conda-lib-everywhere.json"

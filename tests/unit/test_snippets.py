@@ -15,11 +15,11 @@ from snippets import PAGES, all_blocks
 from support import ROOT
 
 from mamba_build_backend.cli import drive
+from mamba_build_backend.cli.main import _parser
 from mamba_build_backend.core import facts
 from mamba_build_backend.core._compat import tomllib
-from mamba_build_backend.cli.main import _parser
-from mamba_build_backend.plan import decide_together
 from mamba_build_backend.core.settings import load_settings
+from mamba_build_backend.plan import decide_together
 from mamba_build_backend.tables import load_tables
 
 WORLDS = {"here", "tiny", "mamba", "toml", "yaml", "python", "text"}

@@ -17,7 +17,7 @@ SLOW_BUILD = """
 import sys, time, os
 from pathlib import Path
 sys.path.insert(0, {root!r})
-from mamba_build_backend.storage import prepared
+from mamba_build_backend.core.storage import prepared
 
 def build(draft):
     with open({count!r}, "a") as file:

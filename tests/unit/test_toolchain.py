@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from mamba_build_backend.toolchain.shims import nvcc_steps
-from mamba_build_backend.toolchain.shims.compiler import PYTHON
-from mamba_build_backend.toolchain.shims.nvcc_steps import STEPS
-from mamba_build_backend.symbols.elf import DynamicSymbol
 from mamba_build_backend.core.errors import ToolError
 from mamba_build_backend.core.facts import Toolkit
 from mamba_build_backend.core.storage import stand_in
+from mamba_build_backend.symbols.elf import DynamicSymbol
 from mamba_build_backend.tables import Floor, load_tables
 from mamba_build_backend.toolchain import compiler_cache, toolkit
 from mamba_build_backend.toolchain.libstdcxx import select_symbols
-from mamba_build_backend.core.work import Launcher, Toolchain
+from mamba_build_backend.toolchain.shims import nvcc_steps
+from mamba_build_backend.toolchain.shims.compiler import PYTHON
+from mamba_build_backend.toolchain.shims.nvcc_steps import STEPS
+from mamba_build_backend.toolchain.types import Launcher, Toolchain
 
 
 def symbol(name, version, kind="function"):

@@ -10,13 +10,13 @@ import pytest
 from support import ROOT
 
 from mamba_build_backend import __all__ as hooks
+from mamba_build_backend import __version__
 from mamba_build_backend.cli import main as cli
 from mamba_build_backend.core import error_boundary
-from mamba_build_backend.vendoring import manifest, pyproject_edit, vendor
-from mamba_build_backend import __version__
 from mamba_build_backend.core._compat import tomllib
 from mamba_build_backend.core.storage import sha256
 from mamba_build_backend.tables import load_tables
+from mamba_build_backend.vendoring import manifest, pyproject_edit, vendor
 
 COMMENTED = """\
 # Mine.
@@ -97,8 +97,8 @@ def rerecord(copy, version=__version__):
 
 
 def state_its_version(copy, version):
-    init = copy / "__init__.py"
-    init.write_text(init.read_text().replace(f'__version__ = "{__version__}"', f'__version__ = "{version}"'))
+    stated = copy / "_version.py"
+    stated.write_text(stated.read_text().replace(f'__version__ = "{__version__}"', f'__version__ = "{version}"'))
 
 
 def test_comments_and_what_setup_needs_stay_and_what_the_backend_brings_goes(typed, project):

@@ -1,6 +1,6 @@
 """Stands in front of nvcc and g++ when they compile a file: its architectures, the same bytes in any folder, a compiler cache.
 
-Started as ``python _compile.py COMPILER ARGUMENT…`` by scripts that bear the compilers' names, with the path of its orders, as
+Started as ``python compiler.py COMPILER ARGUMENT…`` by scripts that bear the compilers' names, with the path of its orders, as
 JSON, in ``ORDERS``; standard library only. It becomes the command that it works out.
 """
 

@@ -3,7 +3,7 @@
 cicc: where the PTX for one architecture can be written from that for another, it is. fatbinary: PTX in words that compress well,
 several images at once.
 
-Started as ``python _nvcc_steps.py PROGRAM ARGUMENT…`` by scripts that bear their names; standard library only.
+Started as ``python nvcc_steps.py PROGRAM ARGUMENT…`` by scripts that bear their names; standard library only.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any
 STEPS = "_MAMBA_BACKEND_STEPS"
 ORDERS = "_MAMBA_BACKEND_ORDERS"
 THREADS = "_MAMBA_BACKEND_THREADS"
-"""Variables: where this file is; the path of the orders, as ``_compile.py`` has them; how many images may be compressed at once."""
+"""Variables: where this file is; the path of the orders, as ``compiler.py`` has them; how many images may be compressed at once."""
 _MAGIC, _HEADER = 0xBA55ED50, 16
 """Of a fat binary: the number that it starts with; its 4 bytes, a version and the header's length of 2 each, the rest's of 8."""
 _ENTRY = re.compile(r"(?:\.(?:visible|weak)\s+)?\.entry\s+([\w$]+)")

@@ -1,0 +1,80 @@
+"""The copy of the backend that runs: what it was made for, and whether the project has another one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .._version import __version__
+from .errors import SettingsError
+from .process import quoted
+from .settings import SELF
+
+NAME = "mamba_build_backend"
+PACKAGE = Path(__file__).resolve().parent.parent
+RECORD = "VENDORED.json"
+SCHEMA = 1
+
+
+def is_running(folder: Path) -> bool:
+    """Whether this is the backend that runs."""
+    return folder.resolve() == PACKAGE
+
+
+def version_of(folder: Path) -> str:
+    """The version that a copy's code states, read and not imported; empty where it states none."""
+    for name in ("_version.py", "__init__.py"):  # older copies state it in the latter
+        try:
+            text = (folder / name).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        if match := re.search(r"^__version__(?:\s*:[^=\n]+)?\s*=\s*['\"]([^'\"]+)", text, re.MULTILINE):
+            return match[1]
+    return ""
+
+
+def command(project: Path) -> str:
+    """What to type for a copy in this project."""
+    return quoted(["python", "-m", NAME, "vendor", project])
+
+
+def check_one_backend(project: Path) -> None:
+    """Raise SettingsError if the project holds a backend of another version than the one that runs."""
+    own = project / NAME
+    if not (own / "__init__.py").is_file() or is_running(own):
+        return
+    version = version_of(own)
+    if version != __version__:
+        raise SettingsError(
+            f"two backends of different versions: {PACKAGE} runs and is {__version__}, {own} is {version or 'of no known version'}",
+            "a project is built with its own",
+            (
+                f"cd {quoted([project])} && python -m {NAME} …",
+                f"{command(project)}   (brings its copy to {__version__})",
+            ),
+        )
+
+
+def check_carries(upstream: str) -> None:
+    """Raise SettingsError if the backend that runs is a copy for another upstream: it would not patch this one's sources."""
+    record = read_record(PACKAGE)
+    if record is not None and upstream not in (SELF, record["upstream"]):
+        raise SettingsError(
+            f"upstream = {upstream}, and the copy of the backend in {PACKAGE.parent} was made for {record['upstream']}",
+            f"it carries no patches of {upstream}",
+            f"cd /a/checkout/of/mamba-ssm-portable && {command(PACKAGE.parent)} --upstream {upstream}",
+        )
+
+
+def read_record(folder: Path) -> Mapping[str, Any] | None:
+    """A copy's record; None where there is none that can be read."""
+    try:
+        record = json.loads((folder / RECORD).read_bytes())
+    except (OSError, ValueError):
+        return None
+    if not isinstance(record, dict) or record.get("schema") != SCHEMA or not isinstance(record.get("files"), dict):
+        return None
+    return record if all(isinstance(record.get(key), str) for key in ("version", "upstream", "sha256")) else None

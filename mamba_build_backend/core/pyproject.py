@@ -1,0 +1,39 @@
+"""A project's pyproject.toml, read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ._compat import tomllib
+from .errors import SettingsError
+from .settings import TABLE
+
+
+def load(project: Path) -> dict[str, Any]:
+    """The content of a project's pyproject.toml; empty where there is none. Raises SettingsError."""
+    return read(project / "pyproject.toml")[1]
+
+
+def read(path: Path) -> tuple[str, dict[str, Any]]:
+    """The text and the content; both empty where there is no such file. Raises SettingsError."""
+    if not path.is_file():
+        return "", {}
+    try:
+        text = path.read_bytes().decode("utf-8")
+        data = tomllib.loads(text.replace("\r\n", "\n"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}", "mend that line") from None
+    tables = {
+        "[build-system]": data.get("build-system", {}),
+        "[tool]": data.get("tool", {}),
+        f"[tool.{TABLE}]": data["tool"].get(TABLE, {}) if isinstance(data.get("tool"), dict) else {},
+    }
+    for name, value in tables.items():
+        if not isinstance(value, dict):
+            raise SettingsError(f"{name} in {path} is not a table", f"a table is needed, under a line {name}")
+    for key in ("requires", "backend-path"):
+        value = tables["[build-system]"].get(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise SettingsError(f"{key} in {path} is not a list of strings", f'it is written {key} = ["…"]')
+    return text, data
