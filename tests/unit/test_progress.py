@@ -14,9 +14,9 @@ from mamba_build_backend.build_summary import Stopwatch, table
 from mamba_build_backend.cli import progress_bar
 from mamba_build_backend.compile import progress
 from mamba_build_backend.compile.progress import MARK, PULSE, Progress, Pulse, at_work, left, read_pulse
-from mamba_build_backend.plan import OnePass
 from mamba_build_backend.plan.gpus import one_pass
 from mamba_build_backend.plan.jobs import native_share
+from mamba_build_backend.plan.types import OnePass
 from mamba_build_backend.symbols.sections import Section
 from mamba_build_backend.tables import Floor, FrontEnd, load_tables
 

@@ -229,21 +229,21 @@ def test_a_copy_is_known_by_its_content_alone(typed, tmp_path):
 def test_an_edited_copy_is_refused_with_its_files_and_replaced_by_force(typed, project):
     typed("vendor", project)
     copy = project / "mamba_build_backend"
-    (copy / "cli.py").write_text("edited")
-    (copy / "elf.py").unlink()
+    (copy / "cli/main.py").write_text("edited")
+    (copy / "symbols/elf.py").unlink()
     (copy / "tables/more.toml").write_text("")
     before = snapshot(project)
     status, _, error = typed("vendor", project)
     assert status == 2
-    assert "cli.py (changed), elf.py (missing), tables/more.toml (added)" in error
+    assert "cli/main.py (changed), symbols/elf.py (missing), tables/more.toml (added)" in error
     assert f"vendor {project} --force" in error
     assert snapshot(project) == before
     status, said, _ = typed("vendor", "--check", project)
     assert status == 1
-    assert "cli.py (changed), elf.py (missing), tables/more.toml (added)" in said
+    assert "cli/main.py (changed), symbols/elf.py (missing), tables/more.toml (added)" in said
     assert json.loads(typed("vendor", "--check", project, "--json")[1])["edited"] == [
-        "cli.py",
-        "elf.py",
+        "cli/main.py",
+        "symbols/elf.py",
         "tables/more.toml",
     ]
     assert typed("vendor", project, "--force")[0] == 0
@@ -279,9 +279,9 @@ def test_a_copy_without_a_record_is_replaced_by_force_alone(typed, project, reco
 def test_a_record_that_was_edited_is_told(typed, project):
     typed("vendor", project)
     path = project / "mamba_build_backend/VENDORED.json"
-    (path.parent / "cli.py").write_text("edited")
+    (path.parent / "cli/main.py").write_text("edited")
     record = json.loads(path.read_text())
-    record["files"]["cli.py"] = sha256(path.parent / "cli.py")
+    record["files"]["cli/main.py"] = sha256(path.parent / "cli/main.py")
     path.write_text(json.dumps(record))
     assert json.loads(typed("vendor", "--check", project, "--json")[1])["edited"] == ["VENDORED.json"]
 
@@ -316,7 +316,7 @@ def test_a_record_of_another_version_is_stale(typed, project):
 def test_the_same_version_with_another_content_is_stale_too(typed, project):
     typed("vendor", project)
     copy = project / "mamba_build_backend"
-    (copy / "cli.py").write_text("# of another day\n")
+    (copy / "cli/main.py").write_text("# of another day\n")
     rerecord(copy)
     status, said, _ = typed("vendor", "--check", project)
     assert status == 1

@@ -1,0 +1,202 @@
+"""One plan out of settings, facts and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from ..core._compat import utils
+from ..core.errors import Problem
+from ..core.facts import Facts
+from ..core.settings import Settings
+from ..tables import Alike, Tables, admits, minor
+from .abi import decide_abi
+from .companion import both, decide_partner, newest_with_partner
+from .compiler import decide_compiler
+from .compiler_cache import apart, decide_compiler_cache
+from .gpus import check_gpus, decide_front_ends, one_pass
+from .jobs import SMALLEST, decide_jobs, decide_split, nvcc_flags
+from .patches import decide_patches
+from .platform import check_platform, note_machine
+from .remedies import dotted_python
+from .source import decide_source
+from .sysroot import decide_effective_floor, decide_floor, decide_sysroot, is_portable
+from .toolkit import decide_toolkit
+from .torch import decide_pins, decide_torch
+from .types import Abi, BuildPlan, Notebook, OnePass, TorchTarget
+from .upstream import check_upstream, decide_upstream
+
+
+def decide(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
+    """Make the plan for this machine. Never raises for what was found: problems are part of the plan."""
+    plan = _decide_one(settings, facts, tables)
+    # Where upstream cannot be imported without, a wheel of it alone would be of use to nobody: the index has old versions of
+    # causal-conv1d without their CUDA sources.
+    wanted = settings.with_causal_conv1d
+    if settings.origin("with-causal-conv1d") == "default":
+        wanted = plan.upstream.value.partner_required and bool(plan.partner.value)
+    plan = _with_companion(plan, settings, facts, tables) if wanted else plan
+    plan = replace(plan, notes=(*plan.notes, *_other_owners(plan)))
+    # A login node that downloads an sdist for another machine needs no nvcc, and no torch of 2 GB either.
+    if facts.frontend in ("pip download", "pip lock") and plan.carries_metadata:
+        return replace(plan.without_machine(), only_metadata=True, requirements=())
+    return plan
+
+
+def decide_together(wanted: Sequence[Settings], facts: Facts, tables: Tables) -> list[BuildPlan]:
+    """A plan for each of the settings, in their order; a causal-conv1d without a version is the mamba-ssm's beside it."""
+    plans: list[BuildPlan] = []
+    for settings in wanted:
+        mamba = plans[0] if plans and plans[0].upstream.value.partner else None
+        if mamba is None or settings.upstream != "causal-conv1d":
+            plans.append(decide(settings, facts, tables))
+            continue
+        release = settings.upstream_version or mamba.partner.value
+        plan = decide(replace(settings, upstream_version=release or None), facts, tables)
+        row, fits = plan.upstream.value, mamba.upstream.value.partner_fits
+        if not admits(fits, row.version):
+            older = newest_with_partner(mamba.upstream.value, mamba.target, dotted_python(facts.machine), tables)
+            chosen = mamba.upstream.value.version if mamba.partner.value else older
+            way = f"python -m mamba_build_backend build mamba-ssm=={chosen} causal-conv1d   (the one that goes with it)"
+            found = f"{mamba.upstream.value.title} and {row.title} do not go together"
+            problem = Problem("companion", found, f"the former calls the binding of causal-conv1d {fits}", (way,))
+            plan = replace(plan, problems=(*plan.problems, problem))
+        plans.append(plan)
+    return plans
+
+
+def _with_companion(plan: BuildPlan, settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
+    """The plan with causal-conv1d's beside it; what the two have in common was decided alike, from the same facts."""
+    if not plan.partner.value:
+        row = plan.upstream.value
+        found = f"with-causal-conv1d: {row.title} goes with no causal-conv1d here"
+        why = plan.partner.because if row.partner else "it is mamba-ssm that goes with one"
+        older = newest_with_partner(row, plan.target, dotted_python(facts.machine), tables)
+        ways = [f"-C upstream-version={older}   (the newest that one goes with here)"] if older else []
+        problem = Problem("companion", found, why, (*ways, "-C with-causal-conv1d=false"))
+        return replace(plan, problems=plan.problems or (problem,))
+    # An archive, a tree or a repository is one project's source: the other's comes from where it always does.
+    alone = facts.source_kind in ("archive", "tree", "repository")
+    other = replace(
+        settings,
+        upstream="causal-conv1d",
+        upstream_version=plan.partner.value,
+        source="auto" if alone else settings.source,
+    )
+    companion = _decide_one(other, facts, tables)
+    return replace(
+        plan,
+        companion=replace(companion, notes=(), problems=()),
+        pins=replace(plan.pins, value=tuple(pin for pin in plan.pins.value if not pin.startswith("causal-conv1d"))),
+        requirements=both(plan.requirements, companion.requirements),
+        notes=both(plan.notes, companion.notes),
+        problems=both(plan.problems, companion.problems),
+    )
+
+
+def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
+    book = Notebook()
+    check_platform(facts, book)
+    platform = tuple(book.problems)
+    torch, target = decide_torch(settings, facts, tables, book)
+    upstream = decide_upstream(settings, facts, tables, target, dotted_python(facts.machine), book)
+    source = decide_source(settings, facts, upstream.value, book)
+    toolkit, nvcc_requirements = decide_toolkit(settings, facts, tables, upstream.value, torch.value, target, book)
+    # Without a toolkit yet: the one that will be installed is torch's own release.
+    cuda = toolkit.value.version if toolkit.value else target.cuda
+    check_upstream(upstream.value, target, dotted_python(facts.machine), tables, book)
+    compiler = decide_compiler(settings, facts, tables, cuda, target, book)
+    sysroot, sysroot_requirements = decide_sysroot(settings, facts, tables, cuda, compiler.value, book)
+    front_ends = decide_front_ends(settings, facts, tables, upstream.value, cuda, toolkit.value, book)
+    compiler_cache = decide_compiler_cache(settings, facts, front_ends.value, book)
+    single = one_pass(upstream.value.one_pass, front_ends.value)
+    # It runs nvcc's steps itself.
+    sccache = compiler_cache.value is not None and compiler_cache.value.name == "sccache"
+    if sccache:
+        front_ends, single = replace(front_ends, value=apart(front_ends.value)), OnePass()
+    check_gpus(settings, facts, tables, cuda, toolkit.value, target, front_ends.value, book)
+    files = upstream.value.compiled
+    jobs, threads = decide_jobs(settings, facts, () if sccache else front_ends.value, files, book)
+    jobs, split = (jobs, 1) if sccache else decide_split(settings, facts, jobs, threads, files, cuda)
+    single = replace(single, threads=split if threads > 1 and single.lowered else 1)
+    flags = nvcc_flags(settings, tables, cuda, front_ends.value, threads, split)
+    abi = decide_abi(settings, upstream.value, facts.machine, target, tables, book)
+    pins = decide_pins(upstream.value, torch.value, target, abi.value, tables, book)
+    partner = decide_partner(upstream.value, torch.value, target, dotted_python(facts.machine), tables, book)
+    note_machine(facts, book)
+    missing = [*nvcc_requirements, *sysroot_requirements]
+    if torch.value is None and not any(item.code.startswith("torch-") for item in book.problems):
+        missing.append(target.requirement)
+    if settings.arch == "native" and not facts.gpus_asked:
+        missing.append("nvidia-ml-py")
+    return BuildPlan(
+        distribution=utils.canonicalize_name(settings.distribution_name) if settings.distribution_name else "",
+        local_version=_local_version(settings, target, abi.value),
+        variant=_variant_label(settings.variant, target.cuda),
+        upstream=upstream,
+        source=source,
+        allow_unverified=settings.allow_unverified,
+        patches=decide_patches(upstream.value, cuda, target, tables),
+        torch=torch,
+        target=target,
+        abi=abi,
+        toolkit=toolkit,
+        compiler=compiler,
+        sysroot=sysroot,
+        floor=decide_floor(settings, tables, torch.value, target, abi.value),
+        effective_floor=decide_effective_floor(settings, tables, torch.value, target),
+        front_ends=front_ends,
+        jobs=jobs,
+        threads=threads,
+        nvcc_flags=flags,
+        one_pass=single,
+        together=_together(settings, upstream.value.alike, flags),
+        compiler_cache=compiler_cache,
+        pins=pins,
+        partner=partner,
+        environment=tuple((item.variable, item.kept) for item in facts.polluted),
+        requirements=tuple(missing),
+        portable=is_portable(settings, sysroot.value),
+        repair=settings.repair,
+        strip=settings.strip,
+        notes=tuple(book.notes),
+        # On a Mac nobody wants to hear of a missing g++ too.
+        problems=platform or tuple(book.problems),
+    )
+
+
+def _together(settings: Settings, alike: tuple[Alike, ...], flags: tuple[str, ...]) -> tuple[Alike, ...]:
+    # What stays on this machine may be edited there, and then one file is compiled again. The older compression makes nothing of it.
+    return alike if settings.repair and SMALLEST in flags else ()
+
+
+def _other_owners(plan: BuildPlan) -> Iterator[str]:
+    """What is installed under another name and owns the same files: the two overwrite each other, and pip does not say so."""
+    rows = [part.upstream.value for part in plan.parts if part.upstream.value.packages]
+    ours = plan.distribution or (f"{rows[0].name}-portable" if rows else "")
+    installed = {package.name: package.version for package in plan.torch.value.packages} if plan.torch.value else {}
+    for row in rows:
+        for name in (row.name, f"{row.name}-portable"):
+            if name in installed and name != ours:
+                replaces = name == rows[0].name and not plan.distribution
+                drop_in = f" (or -C distribution-name={name}, which takes its place)" if replaces else ""
+                yield (
+                    f"{name} {installed[name]} is installed, and {ours} has the same files: "
+                    f"python -m pip uninstall {name}, before this wheel is installed{drop_in}"
+                )
+
+
+def _local_version(settings: Settings, target: TorchTarget, abi: Abi) -> str:
+    if settings.local_version != "auto":
+        return settings.local_version or ""
+    if abi.is_stable:
+        return f"cu{target.cuda.partition('.')[0]}"
+    # As upstream's setup.py names its wheels, but in METADATA too: upstream renames the finished file alone.
+    release = minor(target.version) if target.version else ""
+    cxx11 = "" if target.cxx11_abi is None else f"cxx11abi{str(target.cxx11_abi).upper()}"
+    return f"cu{target.cuda.partition('.')[0]}torch{release}{cxx11}"
+
+
+def _variant_label(setting: str | None, cuda: str) -> str:
+    """The label: the setting's, or for ``auto`` the CUDA that the driver must run, such as ``cu13``; empty for none."""
+    return f"cu{cuda.partition('.')[0]}" if setting == "auto" else setting or ""

@@ -1,0 +1,17 @@
+"""Which patches a source needs."""
+
+from __future__ import annotations
+
+from ..tables import PatchRow, Tables, UpstreamRow, minor
+from .types import Choice, Rejected, TorchTarget
+
+
+def decide_patches(row: UpstreamRow, cuda: str, target: TorchTarget, tables: Tables) -> Choice[tuple[PatchRow, ...]]:
+    """The patches that this source needs for this CUDA and this torch, in the order of the series."""
+    release = minor(target.version) if target.version else ""
+    pairs = [(patch, patch.misfit(row, cuda, release, target.cxx_standard)) for patch in tables.patches]
+    chosen = tuple(patch for patch, why in pairs if not why)
+    because = (
+        "; ".join(dict.fromkeys(patch.why for patch in chosen)) or f"{row.title} compiles as it is, as far as is known"
+    )
+    return Choice(chosen, because, tuple(Rejected(patch.file, why) for patch, why in pairs if why))

@@ -1,0 +1,61 @@
+"""Whether this machine can build at all, and what is worth knowing of it."""
+
+from __future__ import annotations
+
+from ..core.facts import Facts, Polluted
+from .jobs import LITTLE_DISK
+from .types import Notebook
+
+ARCHITECTURES = ("x86_64", "aarch64")
+NO_PLACE = ("platform", "libc", "arch", "python")
+"""Codes of the problems that a machine has by itself: no toolkit or compiler would mend them."""
+
+
+def check_platform(facts: Facts, book: Notebook) -> None:
+    """What no toolkit and no compiler would mend."""
+    machine = facts.machine
+    if machine.system != "Linux":
+        name = {"Darwin": "macOS"}.get(machine.system, machine.system)
+        book.problem(
+            "platform",
+            f"this is {name}",
+            "torch with CUDA, and so mamba-ssm's kernels, exist for Linux",
+            "use a Linux machine with an NVIDIA GPU, a container there, or WSL 2",
+        )
+    elif machine.libc != "glibc":
+        book.problem(
+            "libc",
+            f"this Linux runs on {machine.libc}",
+            "torch's wheels need glibc",
+            "use a glibc image, such as debian, ubuntu or rockylinux",
+        )
+    elif machine.arch not in ARCHITECTURES:
+        book.problem(
+            "arch",
+            f"this machine is {machine.arch}",
+            f"torch with CUDA exists for {' and '.join(ARCHITECTURES)}",
+            "use such a machine",
+        )
+    elif not machine.python_tag.startswith("cp"):
+        book.problem(
+            "python",
+            f"this Python is no CPython ({machine.python_tag})",
+            "torch's wheels are for CPython",
+            "use a CPython 3.9 or newer that has torch",
+        )
+
+
+def note_machine(facts: Facts, book: Notebook) -> None:
+    """What the build changes in its environment, and a disk that is nearly full."""
+    if facts.polluted:
+        named = "; ".join(_shortened(item) for item in facts.polluted)
+        book.note(f"cleaned out of the build, for they lead to other folders than the sysroot's: {named}")
+    if 0 < facts.machine.disk_free < LITTLE_DISK:
+        book.note(
+            f"{facts.machine.disk_free / 1e9:.1f} GB are free where the build works: -C build-dir=/another/folder"
+        )
+
+
+def _shortened(item: Polluted, most: int = 60) -> str:
+    value = item.value if len(item.value) <= most else item.value[: most - 1] + "…"
+    return f"{item.variable}={value}" + (f" (kept: {item.kept})" if item.kept else "")

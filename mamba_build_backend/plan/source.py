@@ -1,0 +1,65 @@
+"""Where upstream's source comes from."""
+
+from __future__ import annotations
+
+from ..core.facts import Facts
+from ..core.settings import Settings
+from ..tables import UpstreamRow
+from .types import Choice, Notebook
+
+
+def decide_source(settings: Settings, facts: Facts, row: UpstreamRow, book: Notebook) -> Choice[str]:
+    """``self``, ``embedded``, ``index``, ``git``, or a path."""
+    if row.is_own:
+        return Choice("self", "setting upstream: the project's own tree")
+    if settings.source not in ("auto", "index", "git"):
+        return _path(settings, facts, row, book)
+    if settings.source == "auto" and row.archive_name in facts.embedded:
+        return Choice("embedded", "this sdist carries it")
+    if settings.source == "git" and not row.git_commit:
+        book.problem(
+            "source-git",
+            f"source=git: the commit of {row.title} is not known here, so it could not be verified",
+            "its archive on the package index is known",
+            "-C source=auto",
+        )
+    if settings.source == "index" and not row.index_sha256:
+        book.problem(
+            "source",
+            f"source=index: the package index has no archive of {row.title} with its CUDA sources",
+            f"its tag {row.git_tag} has them",
+            "-C source=auto",
+        )
+    if row.index_sha256 and (settings.source != "git" or not row.git_commit):
+        return Choice("index", "the package index, or the cache if it was fetched before")
+    why = "setting source" if settings.source == "git" else "the package index's archive holds no CUDA sources"
+    return Choice("git", f"tag {row.git_tag}, commit {row.git_commit[:10]}: {why}")
+
+
+def _path(settings: Settings, facts: Facts, row: UpstreamRow, book: Notebook) -> Choice[str]:
+    """The path that the setting names; of a folder of archives the one that is this row's."""
+    auto = "-C source=auto   (the package index, or upstream's repository)"
+    if facts.source_kind == "folder":
+        for name in (row.archive_name, row.mirror_name):
+            if name in facts.source_files:
+                return Choice(f"{settings.source.rstrip('/')}/{name}", "in the folder that setting source names")
+        book.problem(
+            "source",
+            f"source: {settings.source} holds neither {row.archive_name} nor {row.mirror_name} nor a setup.py",
+            f"the source of {row.title} is an archive, a tree or a git repository, or a folder that holds one",
+            auto,
+        )
+    if facts.source_kind == "missing":
+        web = "://" in settings.source
+        book.problem(
+            "source",
+            f"source: {settings.source} is not {'a path' if web else 'there'}",
+            f"the source of {row.title} is an archive, a tree or a git repository on this machine",
+            *(
+                [f"git clone {settings.source} /a/folder, then -C source=/a/folder -C allow-unverified=true"]
+                if web
+                else []
+            ),
+            auto,
+        )
+    return Choice(settings.source, "setting source")
