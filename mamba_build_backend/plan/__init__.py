@@ -6,7 +6,7 @@ raises them. Every field that was chosen among candidates is a :class:`Choice` a
 
 from __future__ import annotations
 
-from .decide import decide, decide_together
+from .assemble import decide, decide_together
 from .platform import NO_PLACE
 from .types import BuildPlan, Choice, Rejected, TorchTarget
 

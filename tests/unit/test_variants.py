@@ -4,16 +4,16 @@ import json
 
 import pytest
 
-from mamba_build_backend.plan import decide as deciding
+from mamba_build_backend.plan import assemble
 from mamba_build_backend.wheel import variants
 
 PLAIN = "mamba_ssm_portable-2.3.0-cp311-cp311-manylinux_2_24_x86_64.whl"
 
 
 def test_auto_is_labelled_by_the_cuda_that_the_driver_must_run():
-    assert deciding._variant_label("auto", "13.2") == "cu13"
-    assert deciding._variant_label("lab.1", "13.2") == "lab.1"
-    assert deciding._variant_label(None, "13.2") == ""
+    assert assemble.variant_label("auto", "13.2") == "cu13"
+    assert assemble.variant_label("lab.1", "13.2") == "lab.1"
+    assert assemble.variant_label(None, "13.2") == ""
 
 
 def test_variantlib_reads_the_metadata_and_finds_the_label():

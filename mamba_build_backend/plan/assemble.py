@@ -132,7 +132,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     return BuildPlan(
         distribution=utils.canonicalize_name(settings.distribution_name) if settings.distribution_name else "",
         local_version=_local_version(settings, target, abi.value),
-        variant=_variant_label(settings.variant, target.cuda),
+        variant=variant_label(settings.variant, target.cuda),
         upstream=upstream,
         source=source,
         allow_unverified=settings.allow_unverified,
@@ -197,6 +197,6 @@ def _local_version(settings: Settings, target: TorchTarget, abi: Abi) -> str:
     return f"cu{target.cuda.partition('.')[0]}torch{release}{cxx11}"
 
 
-def _variant_label(setting: str | None, cuda: str) -> str:
+def variant_label(setting: str | None, cuda: str) -> str:
     """The label: the setting's, or for ``auto`` the CUDA that the driver must run, such as ``cu13``; empty for none."""
     return f"cu{cuda.partition('.')[0]}" if setting == "auto" else setting or ""
