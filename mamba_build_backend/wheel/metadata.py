@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from email.message import Message
 from email.parser import HeaderParser
 from pathlib import Path, PurePosixPath
 
@@ -13,7 +14,11 @@ from ..core.errors import SourceError
 from ..plan import BuildPlan
 from .third_party import license_expression
 
-# "License" holds the whole licence text in upstream's; "Dynamic" has no place in a wheel. The rest is written anew.
+METADATA_WRITER = "pyproject-metadata>=0.9.1"
+"""PyPA's. Older ones end a line of a field at characters such as a form feed."""
+
+# "License" holds the whole licence text in upstream's; "Dynamic" has no place in a wheel; a "Description" becomes the body.
+# The rest is written anew.
 _REPLACED = (
     "metadata-version",
     "name",
@@ -21,6 +26,7 @@ _REPLACED = (
     "license",
     "license-expression",
     "license-file",
+    "description",
     "dynamic",
     "requires-dist",
     "provides-extra",
@@ -36,10 +42,9 @@ def released_pkg_info(tree: Path) -> str:
     path = tree / "PKG-INFO"
     try:
         return path.read_text(encoding="utf-8") if path.is_file() else ""
-    except OSError as error:
-        raise SourceError(
-            f"{tree.name}/PKG-INFO cannot be read: {error.strerror}", "a source archive carries one"
-        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SourceError(f"{tree.name}/PKG-INFO cannot be read: {reason}", "a source archive carries one") from None
 
 
 def distribution_name(plan: BuildPlan, project: Mapping[str, object], upstream_name: str) -> str:
@@ -58,44 +63,89 @@ def compose_metadata(
 ) -> str:
     """METADATA as text; a function of its arguments alone, so that the metadata hook and the wheel agree to the byte.
 
-    ``pkg_infos`` are those of the plan's parts, in their order.
+    ``pkg_infos`` are those of the plan's parts, in their order. Raises SourceError for one that cannot be understood.
     """
-    upstream, *others = (HeaderParser().parsestr(text) for text in pkg_infos)
+    upstream, *others = (_parsed(text, part) for text, part in zip(pkg_infos, plan.parts))
     name, version = str(upstream["Name"]), str(upstream["Version"])
     final = distribution_name(plan, project, name)
     if plan.local_version:
         version = f"{version.partition('+')[0]}+{plan.local_version}"
-    lines = ["Metadata-Version: 2.4", f"Name: {final}", f"Version: {version}"]
+    dependencies = [text for item in (upstream, *others) for text in item.get_all("Requires-Dist") or []]
+    extras = [text for item in (upstream, *others) for text in item.get_all("Provides-Extra") or []]
+    fields = [
+        ("Metadata-Version", "2.4"),
+        ("Name", final),
+        ("Version", version),
+        *_kept_fields(plan, upstream),
+        *(("License-File", file) for file in license_files),
+        *_requirements(plan, list(dict.fromkeys(dependencies)), list(dict.fromkeys(extras))),
+    ]
+    renamed = utils.canonicalize_name(final) != utils.canonicalize_name(name)
+    intro = _introduction(final, name, plan.companion, version) if renamed else ""
+    return rfc822(fields, f"{intro}{_description(upstream)}\n")
+
+
+def rfc822(fields: Iterable[tuple[str, str]], body: str = "") -> str:
+    """Core metadata as text: the fields in this order, then the description.
+
+    A value takes one line, whatever line ends it holds: no value can add a field. Fields that the core metadata do not
+    have are left out.
+    """
+    from pyproject_metadata import RFC822Message, constants
+
+    message = RFC822Message()
+    for key, value in fields:
+        if key.lower() in constants.KNOWN_METADATA_FIELDS:
+            message[key] = _one_line(value)
+    message.set_payload(body)
+    return message.as_string()
+
+
+def _parsed(text: str, part: BuildPlan) -> Message:
+    """A PKG-INFO whose name, version and requirements can be relied on. Raises SourceError."""
+    message = HeaderParser().parsestr(text)
+    problem = next((f"has no {key}" for key in ("Name", "Version") if not message[key]), "")
+    try:
+        specifiers.SpecifierSet(message["Requires-Python"] or "")
+        for requirement in message.get_all("Requires-Dist") or []:
+            requirements.Requirement(requirement)
+    except (specifiers.InvalidSpecifier, requirements.InvalidRequirement) as error:
+        problem = f"cannot be understood: {str(error).splitlines()[0]}"
+    if problem:
+        raise SourceError(
+            f"the PKG-INFO of {part.upstream.value.title} {problem}", "the wheel's metadata are made from it"
+        )
+    return message
+
+
+def _kept_fields(plan: BuildPlan, upstream: Message) -> Iterator[tuple[str, str]]:
+    """Upstream's own fields that stay, and what takes the place of its licence and of its Python."""
     licence = license_expression(plan) or upstream["License-Expression"]
     for key, value in upstream.items():
         if key.lower() in _REPLACED or (key == "Classifier" and value.startswith("License ::") and licence):
             continue
         if key == "Requires-Python" and plan.abi.value.is_stable:
             continue
-        lines.append(f"{key}: {_folded(str(value))}")
+        yield key, str(value)
     if plan.abi.value.is_stable:
         least = specifiers.SpecifierSet(f">={plan.abi.value.python_min}")
-        lines.append(f"Requires-Python: {least & specifiers.SpecifierSet(upstream['Requires-Python'] or '')}")
+        yield "Requires-Python", str(least & specifiers.SpecifierSet(upstream["Requires-Python"] or ""))
     if licence:
-        lines.append(f"License-Expression: {licence}")
+        yield "License-Expression", licence
     elif upstream["License"] and "\n" not in upstream["License"].strip():
-        # What a project's own says of itself, in the words of before SPDX; a whole text is in its file.
-        lines.append(f"License: {upstream['License'].strip()}")
-    lines += [f"License-File: {file}" for file in license_files]
-    given = [text for item in (upstream, *others) for text in item.get_all("Requires-Dist") or []]
-    extras = [text for item in (upstream, *others) for text in item.get_all("Provides-Extra") or []]
-    lines += _requirements(plan, list(dict.fromkeys(given)), list(dict.fromkeys(extras)))
-    body = upstream.get_payload()
-    intro = (
-        _introduction(final, name, plan.companion, version)
-        if utils.canonicalize_name(final) != utils.canonicalize_name(name)
-        else ""
-    )
-    return "\n".join(lines) + f"\n\n{intro}{str(body).strip()}\n"
+        # A project's own statement from before SPDX expressions; a whole licence text is in its file.
+        yield "License", upstream["License"].strip()
 
 
-def _folded(value: str) -> str:
-    return re.sub(r"\s*\n\s*", " ", value).strip()
+def _one_line(value: str) -> str:
+    return re.sub(r"\s*[\r\n]+\s*", " ", value).strip()
+
+
+def _description(message: Message) -> str:
+    """The body, or the ``Description`` field of metadata before 2.1, whose further lines are indented by eight columns."""
+    body = str(message.get_payload()).strip()
+    field = re.sub(r"(\r\n|\r|\n)(?: {8}| {7}\|)?", "\n", str(message["Description"] or "")).strip()
+    return body or field
 
 
 def _introduction(final: str, name: str, companion: BuildPlan | None, version: str) -> str:
@@ -103,36 +153,36 @@ def _introduction(final: str, name: str, companion: BuildPlan | None, version: s
     return f"**{final}** is {name} {version.partition('+')[0]}{beside}, unchanged in what it computes, built to run everywhere its torch runs.\n\n"
 
 
-def _requirements(plan: BuildPlan, given: list[str], extras: list[str]) -> list[str]:
+def _requirements(plan: BuildPlan, dependencies: list[str], extras: list[str]) -> Iterator[tuple[str, str]]:
     """Upstream's requirements: torch pinned to the minor version that the binary is tied to, and some made optional."""
     rows = [part.upstream.value for part in plan.parts]
     left_out = {row.name for row in rows} | {name for row in rows for name in row.unneeded}
     optional = {name: extra for row in rows for extra, names in row.extras for name in names}
-    pinned = [f"Requires-Dist: {plan.torch_requirement}"] if plan.torch_requirement else []
     narrower = {
         requirements.Requirement(text).name: requirements.Requirement(text).specifier for text in plan.pins.value
     }
-    kept: list[str] = []
+    kept = [plan.torch_requirement] if plan.torch_requirement else []
     moved: dict[str, list[str]] = {}
-    for text in given:
+    for text in dependencies:
         item = requirements.Requirement(text)
         name = utils.canonicalize_name(item.name)
         if (name == "torch" and item.marker is None) or name in left_out:
             continue
         if name in optional and item.marker is None:
-            moved.setdefault(optional[name], []).append(f'Requires-Dist: {text}; extra == "{optional[name]}"')
+            moved.setdefault(optional[name], []).append(f'{text}; extra == "{optional[name]}"')
         elif name in narrower:
             item.specifier &= narrower.pop(name)
-            kept.append(f"Requires-Dist: {item}")
+            kept.append(str(item))
         else:
-            kept.append(f"Requires-Dist: {text}")
+            kept.append(text)
     # Upstream does not name NumPy, and torch's binaries still work with one range of it alone.
-    kept += [f"Requires-Dist: {name}{specifier}" for name, specifier in narrower.items() if name == "numpy"]
-    lines = [*pinned, *kept]
-    lines += [f"Provides-Extra: {extra}" for extra in extras]
-    for extra, items in moved.items():
-        lines += [*([] if extra in extras else [f"Provides-Extra: {extra}"]), *items]
-    return lines
+    kept += [f"{name}{specifier}" for name, specifier in narrower.items() if name == "numpy"]
+    yield from (("Requires-Dist", text) for text in kept)
+    yield from (("Provides-Extra", extra) for extra in extras)
+    for extra, texts in moved.items():
+        if extra not in extras:
+            yield "Provides-Extra", extra
+        yield from (("Requires-Dist", text) for text in texts)
 
 
 def dist_info_name(metadata: str) -> str:

@@ -7,6 +7,7 @@ import io
 import os
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
+from email.message import Message
 from email.parser import HeaderParser
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from ..core.storage import source_date_epoch
 from ..plan import BuildPlan
 from ..source.archives import source_files
 from ..source.locate import EMBEDDED
-from .metadata import distribution_name
+from .metadata import distribution_name, rfc822
 
 _SKIPPED_FOLDERS = ("__pycache__", "build", "dist", "node_modules", EMBEDDED)
 _SKIPPED_FILES = (".pyc", ".whl", ".so", ".o", ".tar.gz")
@@ -104,12 +105,16 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes, stamp: int, *, executable
     tar.addfile(info, io.BytesIO(data))
 
 
-def _pkg_info(name: str, version: str, upstream: Any, plan: BuildPlan) -> str:
-    lines = ["Metadata-Version: 2.2", f"Name: {name}", f"Version: {version}"]
+def _pkg_info(name: str, version: str, upstream: Message | None, plan: BuildPlan) -> str:
     # Which torch the wheel will pin is known only where it is built.
-    lines += ["Dynamic: Requires-Dist", "Dynamic: Provides-Extra"]
+    fields = [
+        ("Metadata-Version", "2.2"),
+        ("Name", name),
+        ("Version", version),
+        ("Dynamic", "Requires-Dist"),
+        ("Dynamic", "Provides-Extra"),
+    ]
     if upstream is not None:
-        lines += [f"{key}: {upstream[key]}" for key in ("Summary", "Requires-Python") if upstream[key]]
-    if not plan.upstream.value.is_own:
-        return "\n".join(lines) + f"\n\nPortable builds of {plan.upstream.value.name}.\n"
-    return "\n".join(lines) + "\n"
+        fields += [(key, str(upstream[key])) for key in ("Summary", "Requires-Python") if upstream[key]]
+    row = plan.upstream.value
+    return rfc822(fields, "" if row.is_own else f"Portable builds of {row.name}.\n").rstrip("\n") + "\n"

@@ -27,7 +27,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = sysconfig.get_path("purelib")
-TOOLS = ["setuptools", "wheel", "ninja", "pyelftools", "filelock", "platformdirs", "patch-ng", "packaging"]
+TOOLS = [
+    "setuptools",
+    "wheel",
+    "ninja",
+    "pyelftools",
+    "filelock",
+    "platformdirs",
+    "patch-ng",
+    "packaging",
+    "pyproject-metadata",
+]
 TESTED_WITH = ["einops", "pytest", "pytest-xdist", "transformers<5"]
 
 

@@ -204,7 +204,7 @@ def test_the_first_hooks_need_nothing_that_they_ask_for():
     """An isolated environment holds what pyproject.toml names, and not yet what the plan asks to be installed."""
     code = (
         "import sys\n"
-        "for name in ('elftools', 'filelock', 'wheel', 'auditwheel', 'unearth', 'patch_ng'): sys.modules[name] = None\n"
+        "for name in ('elftools', 'filelock', 'wheel', 'auditwheel', 'unearth', 'patch_ng', 'pyproject_metadata'): sys.modules[name] = None\n"
         "import mamba_build_backend as b\n"
         "b.get_requires_for_build_wheel(); b.get_requires_for_build_sdist()"
     )
@@ -313,6 +313,7 @@ def test_a_build_without_isolation_and_without_tools_is_one_sentence(tmp_path, c
         assert done.stderr.startswith("mamba-build-backend: error: "), hook
         assert done.returncode == 3
         assert "unearth" in done.stderr or "setuptools" in done.stderr
+        assert "pyproject-metadata" in done.stderr
 
 
 def test_an_environment_without_pip_is_told_all_that_it_lacks_at_once(tmp_path):

@@ -1,11 +1,15 @@
+import email
 import json
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support import ROOT
 
 from mamba_build_backend import plan, tables
 from mamba_build_backend.core import facts, settings
+from mamba_build_backend.core.errors import SourceError
 from mamba_build_backend.probe import recording
 from mamba_build_backend.symbols import floors
 from mamba_build_backend.wheel import metadata, repair
@@ -214,3 +218,61 @@ def test_self_keeps_its_own_name_and_pins_torch():
         own, ["Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\nRequires-Dist: torch\n\n"], {}, ()
     )
     assert "Name: tiny\nVersion: 1.0\nRequires-Dist: torch==2.11.*\n" in text
+
+
+def self_metadata(pkg_info, **replaced):
+    own = replace(made(), upstream=plan.Choice(tables.UpstreamRow("self", ""), "test"), **replaced)
+    return metadata.compose_metadata(own, [pkg_info], {}, ())
+
+
+def test_authors_outside_ascii_and_folded_lines_stay_readable():
+    pkg_info = (
+        "Name: tiny\nVersion: 1.0\nSummary: Zustandsräume\n        auf der\n\tGPU\nAuthor: 陳大文, Łukasz Ž.\n\nÜber\n"
+    )
+    text = self_metadata(pkg_info)
+    assert "\nSummary: Zustandsräume auf der GPU\n" in text
+    assert "\nAuthor: 陳大文, Łukasz Ž.\n" in text
+    assert text.endswith("\n\nÜber\n")
+
+
+def test_a_description_has_one_kind_of_line_end_and_is_the_body_wherever_upstream_has_it():
+    assert self_metadata("Name: tiny\r\nVersion: 1.0\r\n\r\n# A\r\n\r\nb\rc\n").endswith("\n\n# A\n\nb\nc\n")
+    field = "Name: tiny\nVersion: 1.0\nDescription: # A\n        \n            code\n       |text\n\n"
+    text = self_metadata(field)
+    assert text.endswith("\n\n# A\n\n    code\ntext\n")
+    assert "Description:" not in text
+
+
+@given(st.text(), st.sampled_from(["\n", "\r", "\r\n", "\x0b", "\x0c", "\x1c", "\x85", "\u2028"]), st.text())
+def test_no_value_can_add_a_field(before, line_end, after):
+    value = f"a{before}{line_end}Requires-Dist: evil{after}"
+    text = metadata.rfc822([("Name", "tiny"), ("Summary", value), ("License-File", value)], "body\n")
+    # As pip reads it; a lone surrogate cannot come from a file that is read as UTF-8.
+    message = email.message_from_string(text.encode("utf-8", "replace").decode("utf-8"))
+    assert message.keys() == ["Name", "Summary", "License-File"]
+    assert message.get_payload() == "body\n"
+
+
+def test_a_field_that_core_metadata_do_not_have_is_left_out():
+    assert "X-Internal" not in self_metadata("Name: tiny\nVersion: 1.0\nX-Internal: secret\n\n")
+
+
+@pytest.mark.parametrize(
+    ("pkg_info", "found"),
+    [
+        ("Name: tiny\n\n", "has no Version"),
+        ("Version: 1.0\n\n", "has no Name"),
+        ("Name: tiny\nVersion: 1.0\nRequires-Dist: a b c\n\n", "cannot be understood"),
+        ("Name: tiny\nVersion: 1.0\nRequires-Python: three\n\n", "cannot be understood"),
+    ],
+)
+def test_metadata_that_cannot_be_relied_on_are_an_error_in_one_sentence(pkg_info, found):
+    with pytest.raises(SourceError, match=found) as caught:
+        self_metadata(pkg_info)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_pkg_info_that_is_no_utf_8_is_told(tmp_path):
+    (tmp_path / "PKG-INFO").write_bytes("Name: tiny\nAuthor: Jörg\n".encode("latin-1"))
+    with pytest.raises(SourceError, match="it is not UTF-8"):
+        metadata.released_pkg_info(tmp_path)

@@ -7,6 +7,7 @@ from mamba_build_backend import build_requires, plan, tables
 from mamba_build_backend.core import facts, settings
 from mamba_build_backend.core.errors import PlanError
 from mamba_build_backend.source import index
+from mamba_build_backend.wheel import metadata
 
 
 def made(name="debian12-torch2.11-cuda13.0", **config):
@@ -22,7 +23,7 @@ def names(requirements):
     return {requirement.split("=")[0].split(">")[0] for requirement in requirements}
 
 
-TOOLS = {"setuptools", "wheel", "ninja", "pyelftools", "filelock"}
+TOOLS = {"setuptools", "wheel", "ninja", "pyelftools", "filelock", "pyproject-metadata"}
 
 
 def test_a_wheel_asks_for_its_tools_a_sysroot_and_a_fetcher_and_nothing_else(tmp_path):
@@ -46,7 +47,7 @@ def test_a_build_for_this_machine_alone_asks_for_neither_repair_tools_nor_a_sysr
 
 
 def test_an_sdist_that_carries_its_source_asks_for_nothing_to_fetch_with(tmp_path):
-    assert build_requires.requires_for_sdist(made("sdist"), tmp_path) == []
+    assert build_requires.requires_for_sdist(made("sdist"), tmp_path) == [metadata.METADATA_WRITER]
 
 
 def test_a_build_without_isolation_is_told_all_that_it_lacks_at_once(tmp_path, monkeypatch):
@@ -68,7 +69,7 @@ def test_pip_download_asks_a_released_sdist_for_its_metadata_alone(tmp_path):
     asked = made("no-torch-pip-download")
     assert asked.only_metadata
     assert asked.problems == ()
-    assert build_requires.requires_for_wheel(asked, tmp_path) == ["filelock"]
+    assert build_requires.requires_for_wheel(asked, tmp_path) == ["filelock", metadata.METADATA_WRITER]
     build_requires.check_ready(asked, tmp_path, compiles=False)
 
 

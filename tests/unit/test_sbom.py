@@ -10,6 +10,8 @@ from email.parser import HeaderParser
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from support import ROOT
 
 from mamba_build_backend import __version__, plan, tables
@@ -134,6 +136,14 @@ def test_it_is_whole_and_each_reference_leads_somewhere(name, tmp_path):
         for digest in item.get("hashes", []):
             assert re.fullmatch(r"[0-9a-f]{64}", digest["content"])
     assert [item["name"] for item in document["formulation"][0]["components"]][:2] == ["nvcc", "g++"]
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_it_is_valid_by_the_official_schema_of_cyclonedx(name, tmp_path):
+    validator = JsonStrictValidator(SchemaVersion.V1_6)
+    text = written(staged(PLANS[name](), tmp_path)).decode()
+    assert validator.validate_str(text) is None
+    assert validator.validate_str(text.replace('"required"', '"needed"')) is not None
 
 
 def test_it_names_the_wheel_its_source_what_is_compiled_in_and_what_is_not(tmp_path):
