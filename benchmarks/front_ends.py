@@ -1,4 +1,4 @@
-"""What two of nvcc's front ends come to, for the same GPU: the claims behind ``one-pass`` in tables/upstream.toml.
+"""What two of nvcc's front ends come to, for the same GPU: the claims behind ``one-pass`` in projects/*/project.toml.
 
     python -m mamba_build_backend build mamba-ssm==2.3.0 -w dist -C build-dir=/tmp/build -C keep-build-dir=true
     python benchmarks/front_ends.py /tmp/build --gpu 75 'selective_scan_*_joined*.cu'      # Turing's code from compute_80's PTX

@@ -246,7 +246,7 @@ def check_patches(job: Job) -> list[dict[str, str]]:
     out = []
     with _context(job) as context:
         for patch in tables.patches:
-            for row in tables.upstream:
+            for row in tables.versions:
                 if not patch.concerns(row):
                     continue
                 settings = replace(job.settings, upstream=row.name, upstream_version=row.version)

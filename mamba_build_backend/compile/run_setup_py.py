@@ -152,7 +152,7 @@ def build_environment(plan: BuildPlan, tools: Toolchain | None, environ: Mapping
     env.update({key: value for key, value in changed.items() if value is not None})
     for name in ("TORCH_CUDA_ARCH_LIST", "CUDA_PATH"):
         env.pop(name, None)
-    env.update(plan.upstream.value.environment)
+    env.update(plan.upstream.value.project.environment)
     scripts = os.path.dirname(sys.executable)
     env["PATH"] = os.pathsep.join([env.get("PATH", os.defpath), scripts, sysconfig.get_path("scripts")])
     env["MAX_JOBS"] = str(plan.jobs.value)

@@ -6,10 +6,11 @@ it was passed over. Any machine in the world can be written down as such a recor
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any, Optional
+
+from .typed import load
 
 SCHEMA = 1
 
@@ -184,33 +185,6 @@ def to_json(value: Any) -> Any:
 
 def from_json(data: Mapping[str, Any]) -> Facts:
     """The inverse of :func:`to_json` for Facts. Raises ValueError for a missing or unknown field."""
-    loaded = _load(Facts, data, "facts")
+    loaded = load(Facts, data, "facts")
     assert isinstance(loaded, Facts)
     return loaded
-
-
-def _load(kind: Any, data: Any, where: str) -> Any:
-    origin = typing.get_origin(kind)
-    if is_dataclass(kind) and isinstance(kind, type):
-        if not isinstance(data, Mapping):
-            raise ValueError(f"{where}: an object is needed")
-        hints = typing.get_type_hints(kind)
-        names = {item.name for item in fields(kind)}
-        if unknown := sorted(set(data) - names):
-            raise ValueError(f"{where}: unknown field {unknown[0]!r}")
-        try:
-            return kind(**{name: _load(hints[name], value, f"{where}.{name}") for name, value in data.items()})
-        except TypeError as error:
-            raise ValueError(f"{where}: {error}") from None
-    if origin is tuple:
-        if not isinstance(data, (list, tuple)):
-            raise ValueError(f"{where}: a list is needed")
-        item = typing.get_args(kind)[0]
-        return tuple(_load(item, value, f"{where}[{n}]") for n, value in enumerate(data))
-    if origin is typing.Union:  # Optional[…], the only union here
-        if not isinstance(data, typing.get_args(kind)):
-            raise ValueError(f"{where}: {data!r} is not allowed")
-        return data
-    if not isinstance(data, kind) or (kind is int and isinstance(data, bool)):
-        raise ValueError(f"{where}: {data!r} is not of type {kind.__name__}")
-    return data

@@ -11,7 +11,7 @@ from typing import Any
 from .._version import __version__
 from .errors import SettingsError
 from .process import quoted
-from .settings import SELF
+from .projects import SELF
 
 NAME = "mamba_build_backend"
 PACKAGE = Path(__file__).resolve().parent.parent

@@ -16,8 +16,6 @@ from typing import Any
 
 from .errors import SettingsError
 
-SELF = "self"
-"""The setting ``upstream`` of a project that builds itself."""
 TABLE = "mamba-build-backend"
 ENV_PREFIX = "MAMBA_BUILD_"
 PATHS = ("source", "cuda-home", "host-compiler", "sysroot", "cache-dir", "build-dir", "torch")
@@ -185,7 +183,7 @@ class Settings:
     upstream: str = _setting(
         "mamba-ssm",
         as_text,
-        "which project to build: a row of `tables/upstream.toml`, or `self` for the project that vendors the backend",
+        "which project to build: a folder of `mamba_build_backend/projects/`, or `self` for the project that vendors the backend",
     )
     upstream_version: str | None = _setting(None, _optional, "any version in that table", shown="newest known good")
     source: str = _setting(

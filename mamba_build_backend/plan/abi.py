@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..core._compat import version
 from ..core.facts import Machine
 from ..core.settings import Settings
-from ..tables import Tables, UpstreamRow, minor
+from ..tables import ProjectVersion, Tables, minor
 from .types import TORCH_ABI, Abi, Choice, Notebook, TorchTarget
 
 STABLE_ABI = Abi("stable", torch_min="2.10", python_min="3.10")
@@ -16,14 +16,14 @@ _BACK = "-C abi=torch   (a wheel for the torch and the Python that are here)"
 
 
 def decide_abi(
-    settings: Settings, row: UpstreamRow, machine: Machine, target: TorchTarget, tables: Tables, book: Notebook
+    settings: Settings, row: ProjectVersion, machine: Machine, target: TorchTarget, tables: Tables, book: Notebook
 ) -> Choice[Abi]:
     """The setting's; what stands in the way of a stable one is a problem."""
     if settings.abi == "torch":
         why = "setting abi" if settings.origin("abi") != "default" else "the default; abi=stable serves later ones too"
         return Choice(TORCH_ABI, why)
     if not (row.stable or row.is_own):
-        ported = [item for item in tables.upstream if item.name == row.name and item.stable]
+        ported = [item for item in tables.versions_of(row.name) if item.stable]
         book.problem(
             "abi-upstream",
             f"abi=stable: the binding of {row.title} is not ported to it",

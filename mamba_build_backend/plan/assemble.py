@@ -109,13 +109,13 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     sysroot, sysroot_requirements = decide_sysroot(settings, facts, tables, cuda, compiler.value, book)
     front_ends = decide_front_ends(settings, facts, tables, upstream.value, cuda, toolkit.value, book)
     compiler_cache = decide_compiler_cache(settings, facts, front_ends.value, book)
-    single = one_pass(upstream.value.one_pass, front_ends.value)
+    single = one_pass(upstream.value.project.one_pass, front_ends.value)
     # It runs nvcc's steps itself.
     sccache = compiler_cache.value is not None and compiler_cache.value.name == "sccache"
     if sccache:
         front_ends, single = replace(front_ends, value=apart(front_ends.value)), OnePass()
     check_gpus(settings, facts, tables, cuda, toolkit.value, target, front_ends.value, book)
-    files = upstream.value.compiled
+    files = upstream.value.project.compiled
     jobs, threads = decide_jobs(settings, facts, () if sccache else front_ends.value, files, book)
     jobs, split = (jobs, 1) if sccache else decide_split(settings, facts, jobs, threads, files, cuda)
     single = replace(single, threads=split if threads > 1 and single.lowered else 1)
@@ -150,7 +150,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         threads=threads,
         nvcc_flags=flags,
         one_pass=single,
-        together=_together(settings, upstream.value.alike, flags),
+        together=_together(settings, upstream.value.project.alike, flags),
         compiler_cache=compiler_cache,
         pins=pins,
         partner=partner,
@@ -172,7 +172,7 @@ def _together(settings: Settings, alike: tuple[Alike, ...], flags: tuple[str, ..
 
 def _other_owners(plan: BuildPlan) -> Iterator[str]:
     """What is installed under another name and owns the same files: the two overwrite each other, and pip does not say so."""
-    rows = [part.upstream.value for part in plan.parts if part.upstream.value.packages]
+    rows = [part.upstream.value for part in plan.parts if part.upstream.value.project.packages]
     ours = plan.distribution or (f"{rows[0].name}-portable" if rows else "")
     installed = {package.name: package.version for package in plan.torch.value.packages} if plan.torch.value else {}
     for row in rows:

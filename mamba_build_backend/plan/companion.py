@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from ..core._compat import version
 from ..core.facts import Torch
-from ..tables import Tables, UpstreamRow, admits
+from ..tables import ProjectVersion, Tables, admits
 from .types import Choice, Notebook, Rejected, TorchTarget
 from .upstream import unmet
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def decide_partner(
-    row: UpstreamRow, torch: Torch | None, target: TorchTarget, python: str, tables: Tables, book: Notebook
+    row: ProjectVersion, torch: Torch | None, target: TorchTarget, python: str, tables: Tables, book: Notebook
 ) -> Choice[str]:
     """The causal-conv1d that was the newest when this mamba-ssm was released, or the newest fitting one that goes here."""
     if not row.partner:
@@ -37,11 +37,11 @@ def decide_partner(
     return choice
 
 
-def newest_with_partner(row: UpstreamRow, target: TorchTarget, python: str, tables: Tables) -> str:
+def newest_with_partner(row: ProjectVersion, target: TorchTarget, python: str, tables: Tables) -> str:
     """The newest version of a project that a causal-conv1d goes with here; empty where none does."""
     fitting = [
         item.version
-        for item in tables.upstream
+        for item in tables.versions
         if item.name == row.name
         and item.partner
         and not unmet(item, target, python)
@@ -50,8 +50,8 @@ def newest_with_partner(row: UpstreamRow, target: TorchTarget, python: str, tabl
     return fitting[-1] if fitting else ""
 
 
-def _partner(row: UpstreamRow, target: TorchTarget, python: str, tables: Tables) -> Choice[str]:
-    known = [item for item in tables.upstream if item.name == "causal-conv1d"]
+def _partner(row: ProjectVersion, target: TorchTarget, python: str, tables: Tables) -> Choice[str]:
+    known = [item for item in tables.versions if item.name == "causal-conv1d"]
     fitting = [item for item in known if admits(row.partner_fits, item.version)]
     fitting.sort(key=lambda item: (item.version == row.partner, version.Version(item.version)))
     rejected: list[Rejected] = []

@@ -8,7 +8,7 @@ from dataclasses import replace
 from ..core._compat import version
 from ..core.facts import Facts, Gpu, Toolkit
 from ..core.settings import Settings
-from ..tables import Cuda, FrontEnd, Tables, UpstreamRow, admits, is_newer
+from ..tables import Cuda, FrontEnd, ProjectVersion, Tables, admits, is_newer
 from .remedies import torch_for
 from .types import Choice, Notebook, OnePass, TorchTarget
 
@@ -21,7 +21,7 @@ def decide_front_ends(
     settings: Settings,
     facts: Facts,
     tables: Tables,
-    upstream: UpstreamRow,
+    upstream: ProjectVersion,
     cuda: str,
     toolkit: Toolkit | None,
     book: Notebook,
@@ -30,7 +30,7 @@ def decide_front_ends(
     choice = _front_ends(settings, facts, tables, cuda, toolkit, book)
     kept: list[FrontEnd] = []
     for item in choice.value:
-        for bad in upstream.avoid:
+        for bad in upstream.project.avoid:
             codes = [code for code in item.codes if code.rstrip("af") == bad.arch]
             if codes and admits(bad.cuda, cuda):
                 book.note(f"{upstream.name}: {_dotted(bad.arch)} is compiled as {_dotted(bad.use)}: {bad.why}")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..tables import PatchRow, Tables, UpstreamRow, minor
+from ..tables import PatchRow, ProjectVersion, Tables, minor
 from .types import Choice, Rejected, TorchTarget
 
 
-def decide_patches(row: UpstreamRow, cuda: str, target: TorchTarget, tables: Tables) -> Choice[tuple[PatchRow, ...]]:
+def decide_patches(row: ProjectVersion, cuda: str, target: TorchTarget, tables: Tables) -> Choice[tuple[PatchRow, ...]]:
     """The patches that this source needs for this CUDA and this torch, in the order of the series."""
     release = minor(target.version) if target.version else ""
     pairs = [(patch, patch.misfit(row, cuda, release, target.cxx_standard)) for patch in tables.patches]

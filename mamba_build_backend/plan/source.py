@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ..core.facts import Facts
 from ..core.settings import Settings
-from ..tables import UpstreamRow
+from ..tables import ProjectVersion
 from .types import Choice, Notebook
 
 
-def decide_source(settings: Settings, facts: Facts, row: UpstreamRow, book: Notebook) -> Choice[str]:
+def decide_source(settings: Settings, facts: Facts, row: ProjectVersion, book: Notebook) -> Choice[str]:
     """``self``, ``embedded``, ``index``, ``git``, or a path."""
     if row.is_own:
         return Choice("self", "setting upstream: the project's own tree")
@@ -36,7 +36,7 @@ def decide_source(settings: Settings, facts: Facts, row: UpstreamRow, book: Note
     return Choice("git", f"tag {row.git_tag}, commit {row.git_commit[:10]}: {why}")
 
 
-def _path(settings: Settings, facts: Facts, row: UpstreamRow, book: Notebook) -> Choice[str]:
+def _path(settings: Settings, facts: Facts, row: ProjectVersion, book: Notebook) -> Choice[str]:
     """The path that the setting names; of a folder of archives the one that is this row's."""
     auto = "-C source=auto   (the package index, or upstream's repository)"
     if facts.source_kind == "folder":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..core._compat import version
 from ..core.facts import Facts, Toolkit, Torch
 from ..core.settings import Settings
-from ..tables import Tables, UpstreamRow, is_newer, minor
+from ..tables import ProjectVersion, Tables, is_newer, minor
 from .remedies import install_toolkit, other_torch, torch_for
 from .types import Choice, Notebook, Rejected, TorchTarget
 
@@ -30,7 +30,7 @@ def decide_toolkit(
     settings: Settings,
     facts: Facts,
     tables: Tables,
-    row: UpstreamRow,
+    row: ProjectVersion,
     torch: Torch | None,
     target: TorchTarget,
     book: Notebook,
@@ -78,7 +78,7 @@ def _name(item: Toolkit) -> str:
     return f"CUDA {item.version or '?'} in {item.home}"
 
 
-def _misfit(item: Toolkit, cuda: str, row: UpstreamRow, torch: Torch | None) -> str:
+def _misfit(item: Toolkit, cuda: str, row: ProjectVersion, torch: Torch | None) -> str:
     if item.problem:
         return item.problem
     major = version.Version(cuda).major

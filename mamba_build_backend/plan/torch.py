@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ..core._compat import requirements, specifiers, utils, version
 from ..core.facts import Facts, Torch
 from ..core.settings import Settings
-from ..tables import Tables, TorchRow, UpstreamRow, is_newer, minor
+from ..tables import ProjectVersion, Tables, TorchRow, is_newer, minor
 from .remedies import dotted_python, other_torch
 from .types import Abi, Choice, Notebook, Rejected, TorchTarget
 
@@ -169,7 +169,7 @@ def _admits(specifier: specifiers.SpecifierSet, release: str) -> bool:
 
 
 def decide_pins(
-    row: UpstreamRow, torch: Torch | None, target: TorchTarget, abi: Abi, tables: Tables, book: Notebook
+    row: ProjectVersion, torch: Torch | None, target: TorchTarget, abi: Abi, tables: Tables, book: Notebook
 ) -> Choice[tuple[str, ...]]:
     """The narrower requirements that keep an import from failing, and what of them is installed and does not fit.
 

@@ -7,7 +7,7 @@ from typing import Any, Generic, Optional, TypeVar
 
 from ..core.errors import PlanError, Problem
 from ..core.facts import Compiler, CompilerCache, Sysroot, Toolkit, Torch
-from ..tables import Alike, Floor, FrontEnd, PatchRow, UpstreamRow
+from ..tables import Alike, Floor, FrontEnd, PatchRow, ProjectVersion
 
 T = TypeVar("T")
 
@@ -101,7 +101,7 @@ class BuildPlan:
     local_version: str
     variant: str
     """The variant label of the wheel (draft); empty for a plain wheel."""
-    upstream: Choice[UpstreamRow]
+    upstream: Choice[ProjectVersion]
     source: Choice[str]
     allow_unverified: bool
     """Whether a source may be something else than what upstream released."""

@@ -6,8 +6,9 @@ import difflib
 
 from ..core._compat import version
 from ..core.facts import Facts
-from ..core.settings import SELF, Settings
-from ..tables import Tables, UpstreamRow
+from ..core.projects import SELF
+from ..core.settings import Settings
+from ..tables import Project, ProjectVersion, Tables
 from .types import Choice, Notebook, Rejected, TorchTarget
 
 _SELF = (("FORCE_CUDA", "1"),)
@@ -17,28 +18,28 @@ kernels only on a machine with a GPU."""
 
 def decide_upstream(
     settings: Settings, facts: Facts, tables: Tables, target: TorchTarget, python: str, book: Notebook
-) -> Choice[UpstreamRow]:
+) -> Choice[ProjectVersion]:
     """The row to build: the setting's, that of the archive that this tree carries, or the newest known good."""
     if settings.upstream == SELF:
-        row = UpstreamRow(SELF, "", environment=_SELF)
+        row = ProjectVersion(Project(SELF, environment=_SELF), "")
         return Choice(row, "setting upstream: the project that holds the backend")
-    rows = [row for row in tables.upstream if row.name == settings.upstream]
+    rows = tables.versions_of(settings.upstream)
     if not rows:
-        names = [*dict(tables.upstream_defaults), SELF]
+        names = [*(project.name for project in tables.projects), SELF]
         book.problem(
             "upstream",
             f"unknown upstream {settings.upstream!r}",
             f"it is one of {', '.join(names)}",
             f"-C upstream={names[0]}",
         )
-        rows = [row for row in tables.upstream if row.name == names[0]]
+        rows = tables.versions_of(names[0])
     wanted = settings.upstream_version
     if wanted is None and facts.embedded:
         for row in rows:
             if row.archive_name in facts.embedded:
                 return Choice(row, "the version whose source this sdist carries")
     if wanted is None:
-        return _default(rows, dict(tables.upstream_defaults)[rows[0].name], target, python)
+        return _default(rows, target, python)
     for row in rows:
         if row.version == wanted:
             return Choice(row, "setting upstream-version")
@@ -52,11 +53,9 @@ def decide_upstream(
     return Choice(nearest[-1], "the nearest known version")
 
 
-def _default(
-    rows: list[UpstreamRow], versions: tuple[str, ...], target: TorchTarget, python: str
-) -> Choice[UpstreamRow]:
+def _default(rows: list[ProjectVersion], target: TorchTarget, python: str) -> Choice[ProjectVersion]:
     """The newest version that is known to work and that goes with this torch and this Python."""
-    good = [row for wanted in versions for row in rows if row.version == wanted]
+    good = [row for wanted in rows[0].project.good for row in rows if row.version == wanted]
     rejected: list[Rejected] = []
     for row in good:
         lacks = unmet(row, target, python)
@@ -68,7 +67,7 @@ def _default(
     return Choice(good[-1], "the oldest that is known to work", tuple(rejected[:-1]))
 
 
-def unmet(row: UpstreamRow, target: TorchTarget, python: str) -> list[tuple[str, str, str]]:
+def unmet(row: ProjectVersion, target: TorchTarget, python: str) -> list[tuple[str, str, str]]:
     """What of torch and Python is too old: its kind, the oldest that will do, and what is here."""
     pairs = (("torch", row.torch_min, target.version), ("Python", row.python_min, python))
     return [
@@ -78,7 +77,7 @@ def unmet(row: UpstreamRow, target: TorchTarget, python: str) -> list[tuple[str,
     ]
 
 
-def _nearest(rows: list[UpstreamRow], wanted: str) -> list[UpstreamRow]:
+def _nearest(rows: list[ProjectVersion], wanted: str) -> list[ProjectVersion]:
     """The known version before the wanted one and the one after; of what is no version, the two that look most like it."""
     try:
         older = [row for row in rows if version.Version(row.version) <= version.Version(wanted)]
@@ -89,10 +88,10 @@ def _nearest(rows: list[UpstreamRow], wanted: str) -> list[UpstreamRow]:
     return [*older[-1:], *newer[:1]]
 
 
-def check_upstream(row: UpstreamRow, target: TorchTarget, python: str, tables: Tables, book: Notebook) -> None:
+def check_upstream(row: ProjectVersion, target: TorchTarget, python: str, tables: Tables, book: Notebook) -> None:
     """Say so where upstream's code does not fit this torch or Python."""
     for kind, least, found in unmet(row, target, python):
-        older = [item for item in tables.upstream if item.name == row.name and not unmet(item, target, python)]
+        older = [item for item in tables.versions_of(row.name) if not unmet(item, target, python)]
         fix = (f"-C upstream-version={older[-1].version}   (the newest that goes with what is here)",) if older else ()
         book.problem(
             "upstream-needs",

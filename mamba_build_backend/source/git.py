@@ -9,13 +9,13 @@ from pathlib import Path
 from ..core.errors import SourceError, ToolError
 from ..core.process import Echo, capture
 from ..core.storage import disk_errors, prepared
-from ..tables import UpstreamRow
+from ..tables import ProjectVersion
 
 _PATIENCE = 600.0
 """Seconds for one fetch. A shallow one of mamba is 1 MB; the rest is for bad networks."""
 
 
-def has_tag(repository: Path, row: UpstreamRow, environ: Mapping[str, str]) -> bool:
+def has_tag(repository: Path, row: ProjectVersion, environ: Mapping[str, str]) -> bool:
     """Whether a repository on this machine has the row's tag."""
     program = shutil.which("git", path=environ.get("PATH"))
     try:
@@ -26,12 +26,14 @@ def has_tag(repository: Path, row: UpstreamRow, environ: Mapping[str, str]) -> b
         return False
 
 
-def kept_repository(row: UpstreamRow, cache: Path) -> Path:
+def kept_repository(row: ProjectVersion, cache: Path) -> Path:
     """Where the fetched commit is kept."""
     return cache / "git" / f"{row.name}-{row.git_commit[:16]}"
 
 
-def export(row: UpstreamRow, repository: str, cache: Path, environ: Mapping[str, str], echo: Echo, into: Path) -> Path:
+def export(
+    row: ProjectVersion, repository: str, cache: Path, environ: Mapping[str, str], echo: Echo, into: Path
+) -> Path:
     """Write the archive of the row's commit into the folder ``into``; return its path.
 
     ``repository`` is an address or a local mirror. The commit is fetched once, shallow, with every object checked
@@ -67,7 +69,7 @@ def export(row: UpstreamRow, repository: str, cache: Path, environ: Mapping[str,
                 f"tag {row.git_tag} of {repository} could not be fetched: {error.problems[0].found}",
                 f"the source of {row.title} is needed once",
                 (
-                    f"git clone --mirror {row.repository} on a machine that can, then -C source=/path/to/the/mirror",
+                    f"git clone --mirror {row.project.repository} on a machine that can, then -C source=/path/to/the/mirror",
                     "a newer -C upstream-version, which the package index has whole",
                 ),
             ) from None
@@ -75,7 +77,7 @@ def export(row: UpstreamRow, repository: str, cache: Path, environ: Mapping[str,
             raise SourceError(
                 f"tag {row.git_tag} of {repository} is commit {found}",
                 f"{row.title} as released is {row.git_commit}: the tag was moved, or this is another repository",
-                f"-C source={row.repository}",
+                f"-C source={row.project.repository}",
             )
 
     with disk_errors(cache, "-C cache-dir=/another/folder"):

@@ -14,7 +14,7 @@ from ..core._compat import version
 from ..core.errors import SourceError
 from ..core.process import Echo
 from ..core.storage import disk_errors, is_disk_error, sha256
-from ..tables import UpstreamRow
+from ..tables import ProjectVersion
 from .pip_config import IndexConfig, read_index_config
 
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ FETCHER = "unearth"
 _ATTEMPTS = 3
 
 
-def cached_archive(row: UpstreamRow, cache: Path) -> Path:
+def cached_archive(row: ProjectVersion, cache: Path) -> Path:
     """Where an archive that was fetched is kept. The hash is in the path, so another content has another place."""
     return cache / "sources" / row.index_sha256[:16] / row.index_file
 
 
-def obtain(row: UpstreamRow, cache: Path, environ: Mapping[str, str], echo: Echo) -> Path:
+def obtain(row: ProjectVersion, cache: Path, environ: Mapping[str, str], echo: Echo) -> Path:
     """The archive, from the cache or the index; renamed into its place once it is whole. Raises SourceError."""
     kept = cached_archive(row, cache)
     if kept.is_file() and sha256(kept) == row.index_sha256:
@@ -48,7 +48,7 @@ def obtain(row: UpstreamRow, cache: Path, environ: Mapping[str, str], echo: Echo
     return kept
 
 
-def _fetch(row: UpstreamRow, config: IndexConfig, folder: Path) -> Path:
+def _fetch(row: ProjectVersion, config: IndexConfig, folder: Path) -> Path:
     """Download with unearth, the package finder of PDM."""
     from unearth import PackageFinder
 
@@ -71,7 +71,7 @@ def _fetch(row: UpstreamRow, config: IndexConfig, folder: Path) -> Path:
         return _download(finder, row, folder)
 
 
-def _download(finder: PackageFinder, row: UpstreamRow, folder: Path) -> Path:
+def _download(finder: PackageFinder, row: ProjectVersion, folder: Path) -> Path:
     """Several attempts, since networks hiccup."""
     from unearth.errors import HashMismatchError
 
@@ -125,7 +125,7 @@ def _session(config: IndexConfig) -> object | None:
     return session
 
 
-def _other_content(row: UpstreamRow, found: str) -> SourceError:
+def _other_content(row: ProjectVersion, found: str) -> SourceError:
     return SourceError(
         f"the package index gave a {row.index_file} with the sha256 {found}",
         f"{row.name} {row.version} as released has {row.index_sha256}",
@@ -133,7 +133,7 @@ def _other_content(row: UpstreamRow, found: str) -> SourceError:
     )
 
 
-def _unreachable(row: UpstreamRow, why: str) -> SourceError:
+def _unreachable(row: ProjectVersion, why: str) -> SourceError:
     return SourceError(
         f"{row.index_file} could not be fetched ({why}) and is not in the cache",
         "the source of upstream is needed once",

@@ -13,7 +13,7 @@ from ..core.process import Echo
 from ..core.storage import sha256
 from ..plan import BuildPlan
 from ..probe.source import is_repository
-from ..tables import UpstreamRow, load_tables
+from ..tables import ProjectVersion, load_tables
 from . import archives, git, index
 
 EMBEDDED = "upstream"
@@ -58,7 +58,7 @@ def find(plan: BuildPlan, project: Path, cache: Path, environ: Mapping[str, str]
     if source == "embedded":
         return _given(project / EMBEDDED / row.archive_name, plan, scratch)
     if source == "git":
-        return Source(git.export(row, row.repository, cache, environ, echo, scratch), row.git_commit)
+        return Source(git.export(row, row.project.repository, cache, environ, echo, scratch), row.git_commit)
     path = Path(source).expanduser().absolute()
     if path.is_dir() and row.git_commit and is_repository(path):
         checkout = (path / "setup.py").is_file()
@@ -105,7 +105,7 @@ def _known(tree: Path, given: Path, plan: BuildPlan) -> Source:
     digest = archives.tree_sha256(tree)
     if digest in row.tree_sha256:
         return Source(tree, digest)
-    known = load_tables().upstream
+    known = load_tables().versions
     other = next((item for item in known if digest in item.tree_sha256), None)
     if other is None and plan.allow_unverified:
         declared = _declared_version(tree, row)
@@ -125,8 +125,8 @@ def _known(tree: Path, given: Path, plan: BuildPlan) -> Source:
     )
 
 
-def _declared_version(tree: Path, row: UpstreamRow) -> str:
-    for package in row.packages:
+def _declared_version(tree: Path, row: ProjectVersion) -> str:
+    for package in row.project.packages:
         init = tree / package / "__init__.py"
         text = init.read_text(encoding="utf-8", errors="replace") if init.is_file() else ""
         if match := re.search(r"^__version__\s*=\s*['\"]([^'\"]+)", text, re.MULTILINE):

@@ -14,7 +14,7 @@ from .._version import __version__
 from ..core._compat import tomllib
 from ..core.errors import SettingsError
 from ..core.own_copy import NAME, PACKAGE, RECORD, SCHEMA, read_record, version_of
-from ..core.settings import SELF
+from ..core.projects import SELF
 from ..tables import PATCHES, load_tables
 
 _DEPTH = 6

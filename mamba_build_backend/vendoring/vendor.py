@@ -15,7 +15,8 @@ from .._version import __version__
 from ..core import pyproject
 from ..core.errors import SettingsError
 from ..core.own_copy import NAME, RECORD, command, is_running
-from ..core.settings import SELF, TABLE
+from ..core.projects import SELF
+from ..core.settings import TABLE
 from ..core.storage import disk_errors, write_whole
 from ..tables import load_tables
 from . import pyproject_edit
@@ -142,7 +143,7 @@ def _check_not_running(place: Path) -> None:
 def _upstream(wanted: str | None, data: Mapping[str, Any], path: Path) -> str:
     """What was asked for, what the project says, or the project itself."""
     chosen = wanted or data.get("tool", {}).get(TABLE, {}).get("upstream") or SELF
-    known = (SELF, *dict(load_tables().upstream_defaults))
+    known = (SELF, *(project.name for project in load_tables().projects))
     if chosen not in known:
         raise SettingsError(
             f"upstream = {chosen!r} in {path} is not known",

@@ -156,8 +156,8 @@ def _introduction(final: str, name: str, companion: BuildPlan | None, version: s
 def _requirements(plan: BuildPlan, dependencies: list[str], extras: list[str]) -> Iterator[tuple[str, str]]:
     """Upstream's requirements: torch pinned to the minor version that the binary is tied to, and some made optional."""
     rows = [part.upstream.value for part in plan.parts]
-    left_out = {row.name for row in rows} | {name for row in rows for name in row.unneeded}
-    optional = {name: extra for row in rows for extra, names in row.extras for name in names}
+    left_out = {row.name for row in rows} | {name for row in rows for name in row.project.unneeded}
+    optional = {name: extra for row in rows for extra, names in row.project.extras for name in names}
     narrower = {
         requirements.Requirement(text).name: requirements.Requirement(text).specifier for text in plan.pins.value
     }

@@ -111,17 +111,17 @@ def add_payload(plan: BuildPlan, trees: Sequence[Path], metadata: str) -> None:
     ``trees`` are the folder of the wheel, or those of the parts of an editable build. A project's own needs none of it.
     """
     row, torch = plan.upstream.value, plan.torch.value
-    if not row.packages:
+    if not row.project.packages:
         return
     assert torch is not None
-    name = f"{row.packages[0]}_portable"
+    name = f"{row.project.packages[0]}_portable"
     target = trees[0] / name
     shutil.copytree(
         PAYLOAD / "mamba_ssm_portable", target, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True
     )
     rows = [part.upstream.value for part in plan.parts]
     distribution, _, version = dist_info_name(metadata)[: -len(".dist-info")].partition("-")
-    packages = tuple(package for item in rows for package in item.packages)
+    packages = tuple(package for item in rows for package in item.project.packages)
     built_for = {
         "DISTRIBUTION": distribution.replace("_", "-"),
         "VERSION": version,
@@ -131,7 +131,7 @@ def add_payload(plan: BuildPlan, trees: Sequence[Path], metadata: str) -> None:
         "TORCH": plan.abi.value.torch_min or minor(torch.version),
         "CUDA": torch.cuda,
         "CXX11_ABI": torch.cxx11_abi,
-        "EXTENSIONS": tuple(extension for item in rows for extension in item.extensions),
+        "EXTENSIONS": tuple(extension for item in rows for extension in item.project.extensions),
         "RECORD": RECORD_NAME,
     }
     text = '"""What this wheel was built for; written by the build."""\n\n' + "".join(

@@ -23,8 +23,8 @@ from urllib.parse import quote, urlsplit
 from .._version import __version__
 from ..core._compat import utils
 from ..plan import BuildPlan
-from ..tables import UpstreamRow
-from .third_party import Material, materials
+from ..tables import ProjectVersion, ThirdParty
+from .third_party import materials
 
 FILE_NAME = "mamba-build-backend.cdx.json"
 SPEC = "1.6"
@@ -140,7 +140,9 @@ def _upstream(plan: BuildPlan, origin: Mapping[str, Any]) -> Component:
         return released
     # A patched source is still looked up as what was released; a fork may be anything.
     purl = released["purl"] if origin["verified"] else ""
-    made = _component(released["bom-ref"], row.name, row.version, row.license, "upstream's source, changed", purl)
+    made = _component(
+        released["bom-ref"], row.name, row.version, row.project.license, "upstream's source, changed", purl
+    )
     pedigree: dict[str, Any] = {"ancestors": [{**released, "bom-ref": f"{released['bom-ref']}/as-released"}]}
     if not origin["verified"]:
         pedigree["notes"] = f"Not as released: the content of the source has the SHA-256 {origin['sha256']}."
@@ -162,18 +164,20 @@ def _upstream(plan: BuildPlan, origin: Mapping[str, Any]) -> Component:
     return {**made, "pedigree": pedigree}
 
 
-def _released(row: UpstreamRow, digest: str) -> Component:
+def _released(row: ProjectVersion, digest: str) -> Component:
     ref = f"upstream/{row.name}"
     if digest == row.git_commit or not row.index_sha256:
-        path = urlsplit(row.repository).path.strip("/").lower()
+        path = urlsplit(row.project.repository).path.strip("/").lower()
         purl = f"pkg:github/{path}@{row.git_commit}"
-        return _component(ref, row.name, row.version, row.license, f"upstream's source, tag {row.git_tag}", purl)
+        return _component(
+            ref, row.name, row.version, row.project.license, f"upstream's source, tag {row.git_tag}", purl
+        )
     purl = f"{_pypi(row.name, row.version)}?file_name={quote(row.archive_name, safe='')}"
-    made = _component(ref, row.name, row.version, row.license, "upstream's source archive", purl)
+    made = _component(ref, row.name, row.version, row.project.license, "upstream's source archive", purl)
     return {**made, "hashes": [_sha256(row.index_sha256)]}
 
 
-def _compiled_in(item: Material, version: str) -> Component:
+def _compiled_in(item: ThirdParty, version: str) -> Component:
     inside = {"torch": "torch/include", "pybind11": "torch/include/pybind11"}.get(item.name)
     # A scanner that looks torch up finds the same as for the torch that runs; the path says that these are its headers.
     purl = f"{_pypi('torch', version)}#{inside}" if item.name == "torch" else ""

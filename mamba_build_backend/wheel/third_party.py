@@ -2,67 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..plan import BuildPlan
+from ..tables import ThirdParty
 
 NOTICES = Path(__file__).parent.parent / "payload" / "licenses"
 """The licence texts that are asked for in binary form too, each named after its material."""
 
 
-@dataclass(frozen=True)
-class Material:
-    """Code that upstream's sources take in when they are compiled."""
-
-    name: str
-    license: str
-    """An SPDX expression."""
-    what: str
-    notice: str = ""
-    """The part of the expression that asks for its text beside a binary; empty where nothing does.
-
-    The exceptions of GCC and LLVM are there so that what a compiler makes is free of their conditions.
-    """
-
-
 _OURS = "mamba-build-backend"
-# mamba-ssm also carries a file of CUB's, uninitialized_copy.cuh: the same notice serves for it.
-_CCCL = Material(
-    "cccl",
-    "BSD-3-Clause AND Apache-2.0 WITH LLVM-exception",
-    "the kernels are made with CUB (BSD-3-Clause), which stands on libcu++",
-    "BSD-3-Clause",
-)
-_TORCH = Material("torch", "BSD-3-Clause", "inline functions and templates of its C++ headers", "BSD-3-Clause")
-_PYBIND11 = Material("pybind11", "BSD-3-Clause", "the binding; the copy among torch's headers", "BSD-3-Clause")
-_CUDA = Material(
+_TORCH = ThirdParty("torch", "BSD-3-Clause", "inline functions and templates of its C++ headers", "BSD-3-Clause")
+_PYBIND11 = ThirdParty("pybind11", "BSD-3-Clause", "the binding; the copy among torch's headers", "BSD-3-Clause")
+_CUDA = ThirdParty(
     "cuda-toolkit", "LicenseRef-NVIDIA-Proprietary", "inline functions of its headers, and device code of libdevice"
 )
 
 
-def materials(plan: BuildPlan) -> tuple[Material, ...]:
+def materials(plan: BuildPlan) -> tuple[ThirdParty, ...]:
     """All that is known to be compiled in. What a project's own sources include beside torch and CUDA is not known."""
     own, stable = plan.upstream.value.is_own, plan.abi.value.is_stable
     ours = [] if own else ["the package that checks the installation"]
     ours += ["headers in place of torch's C++ ones (abi=stable)"] if stable else []
-    found = [Material(_OURS, "Apache-2.0", " and ".join(ours), "Apache-2.0")] if ours else []
-    found += [] if own else [_CCCL]
+    found = [ThirdParty(_OURS, "Apache-2.0", " and ".join(ours), "Apache-2.0")] if ours else []
+    found += {item.name: item for part in plan.parts for item in part.upstream.value.project.third_party}.values()
     found += [_TORCH]
     found += [] if own or stable else [_PYBIND11]
     archive = ", and functions of libstdc++.a that the promised libstdc++.so.6 lacks" if plan.portable else ""
-    gcc = Material("libstdc++", "GPL-3.0-or-later WITH GCC-exception-3.1", f"templates of its headers{archive}")
+    gcc = ThirdParty("libstdc++", "GPL-3.0-or-later WITH GCC-exception-3.1", f"templates of its headers{archive}")
     return (*found, _CUDA, gcc)
 
 
-def noticed(plan: BuildPlan) -> tuple[Material, ...]:
+def noticed(plan: BuildPlan) -> tuple[ThirdParty, ...]:
     """Those whose notice goes into the wheel; none for a project's own, whose pyproject.toml says what its licences are."""
     return () if plan.upstream.value.is_own else tuple(item for item in materials(plan) if item.notice)
 
 
 def license_expression(plan: BuildPlan) -> str:
     """Of a known upstream's wheel, as SPDX has it: what was compiled, and what was taken in; empty for a project's own."""
-    rows = [part.upstream.value.license for part in plan.parts]
+    rows = [part.upstream.value.project.license for part in plan.parts]
     return " AND ".join(dict.fromkeys([*rows, *(item.notice for item in noticed(plan))])) if all(rows) else ""
 
 

@@ -69,7 +69,7 @@ def test_a_small_extension_whose_pyproject_was_setuptools(tmp_path, env, torch_s
 
 
 def test_causal_conv1d_from_its_own_tree(tmp_path, env, torch_site, gxx):
-    row = next(row for row in load_tables().upstream if (row.name, row.version) == ("causal-conv1d", "1.6.1"))
+    row = next(row for row in load_tables().versions if (row.name, row.version) == ("causal-conv1d", "1.6.1"))
     archive = index.obtain(row, tmp_path / "cache", os.environ, print)
     project = unpacked(archive, tmp_path / "src")
     wheel, said, report = build(project, tmp_path, env, torch_site)

@@ -102,7 +102,7 @@ def test_build_makes_an_sdist_and_from_it_a_wheel_with_torch_by_setting(tiny, en
     assert used(only_wheel(tmp_path / "dist"), tmp_path / "site", env) == USED
     with tarfile.open(tmp_path / "dist" / "tiny_cuda-1.2.3.tar.gz") as tar:
         names = tar.getnames()
-    assert "tiny_cuda-1.2.3/mamba_build_backend/tables/upstream.toml" in names
+    assert "tiny_cuda-1.2.3/mamba_build_backend/projects/mamba-ssm/versions.toml" in names
     assert "tiny_cuda-1.2.3/PKG-INFO" in names
 
 

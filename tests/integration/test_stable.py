@@ -39,7 +39,7 @@ def trees(cache, tmp_path_factory):
     tables, found = load_tables(), {}
     with work_folder(job.settings) as folder:
         shop = BuildContext(folder, folder / "log", environ, lambda _line: None)
-        for row in tables.upstream:
+        for row in tables.versions:
             if row.stable and (row.index_sha256 if job.settings.source == "auto" else row.git_commit):
                 settings = replace(job.settings, upstream=row.name, upstream_version=row.version)
                 place = tmp_path_factory.mktemp(row.title.replace(" ", "-"))

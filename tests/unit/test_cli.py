@@ -133,7 +133,7 @@ def test_help_names_every_command():
 @pytest.fixture
 def released(tmp_path):
     """A project that carries a released archive: what an sdist is, without the package index."""
-    row = next(row for row in load_tables().upstream if row.index_sha256)
+    row = next(row for row in load_tables().versions if row.index_sha256)
     tree = tmp_path / "tree"
     shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", "build", "dist", "tests", ".*"))
     return tree, row
@@ -248,7 +248,7 @@ def test_the_sdist_of_this_project_holds_these_files():
         "LICENSE",
         "CHANGELOG.md",
         "mamba_build_backend/__init__.py",
-        "mamba_build_backend/tables/upstream.toml",
+        "mamba_build_backend/projects/mamba-ssm/versions.toml",
     } <= names
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split(
         "\n"
@@ -343,7 +343,7 @@ def test_an_sdist_of_a_version_from_git_carries_its_source_and_builds_from_it(ba
     shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", "build", "dist", "tests", ".*"))
     given = zip_of(tmp_path / "mamba-2.2.4.zip", {"setup.py": b"", "csrc/a.cu": b"", "mamba_ssm/__init__.py": b""})
     content = archives.tree_sha256(archives.unpack(given, tmp_path / "look"))
-    table = tree / "mamba_build_backend/tables/upstream.toml"
+    table = tree / "mamba_build_backend/projects/mamba-ssm/versions.toml"
     before, version, after = table.read_text().partition('version = "2.2.4"')
     table.write_text(before + version + re.sub(r'tree-sha256 = \["\w+"', f'tree-sha256 = ["{content}"', after, count=1))
     code = "import mamba_build_backend as b; print(b.build_sdist('out', {settings}))"

@@ -76,7 +76,7 @@ def test_the_page_of_the_matrix_is_that_of_its_results():
 def test_what_the_matrix_lists_is_known_to_the_tables_and_what_it_saw_was_fine():
     import matrix
 
-    known = {f"{row.name}=={row.version}": row for row in load_tables().upstream}
+    known = {f"{row.name}=={row.version}": row for row in load_tables().versions}
     listed = {(name, build["what"]): build for name, item in matrix.environments().items() for build in item["builds"]}
     assert len(listed) == 28
     for (_, what), build in listed.items():

@@ -16,7 +16,7 @@ from mamba_build_backend.core.errors import SourceError
 from mamba_build_backend.plan import Choice
 from mamba_build_backend.probe.source import is_repository
 from mamba_build_backend.source import archives, git, locate
-from mamba_build_backend.tables import UpstreamRow, load_tables
+from mamba_build_backend.tables import Project, ProjectVersion, load_tables
 
 GIT = shutil.which("git")
 ENV = {
@@ -44,7 +44,7 @@ def upstream(tmp_path):
     run_git(work, "commit", "-qm", "one")
     run_git(work, "tag", "-am", "release", "v1.0")
     commit = run_git(work, "rev-parse", "v1.0^{commit}").strip()
-    row = UpstreamRow("mamba-ssm", "1.0", repository=str(work), git_tag="v1.0", git_commit=commit)
+    row = ProjectVersion(Project("mamba-ssm", repository=str(work)), "1.0", git_tag="v1.0", git_commit=commit)
     return work, row
 
 
@@ -52,7 +52,7 @@ def export(row, tmp_path, repository=None, env=ENV):
     said = []
     out = tmp_path / "out"
     out.mkdir(exist_ok=True)
-    path = git.export(row, repository or row.repository, tmp_path / "cache", env, said.append, out)
+    path = git.export(row, repository or row.project.repository, tmp_path / "cache", env, said.append, out)
     return path, said
 
 
@@ -64,7 +64,7 @@ def test_a_tag_becomes_an_archive_like_those_of_the_index(upstream, tmp_path):
             "mamba-ssm-1.0/csrc/a.cu",
             "mamba-ssm-1.0/setup.py",
         ]
-    assert said == [f"fetching v1.0 of {row.repository}"]
+    assert said == [f"fetching v1.0 of {row.project.repository}"]
     tree = archives.unpack(path, tmp_path / "tree")
     assert (tree / "csrc/a.cu").is_file()
 

@@ -10,7 +10,7 @@ from support import tar_of
 from mamba_build_backend.core.errors import SourceError, StorageError
 from mamba_build_backend.core.storage import sha256
 from mamba_build_backend.source import index
-from mamba_build_backend.tables import UpstreamRow
+from mamba_build_backend.tables import Project, ProjectVersion
 
 NAME = "mamba_ssm-2.3.0.tar.gz"
 NOBODY = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1"}
@@ -23,7 +23,7 @@ def links(tmp_path):
     path = tar_of(
         tmp_path / "links" / NAME, {"PKG-INFO": b"Name: mamba_ssm\nVersion: 2.3.0\n", "big": os.urandom(200_000)}
     )
-    return tmp_path / "links", UpstreamRow("mamba-ssm", "2.3.0", NAME, sha256(path))
+    return tmp_path / "links", ProjectVersion(Project("mamba-ssm"), "2.3.0", NAME, sha256(path))
 
 
 def obtain(row, cache, environ):

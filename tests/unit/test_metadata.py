@@ -213,7 +213,7 @@ def test_the_record_says_what_a_system_must_have_and_who_sets_it():
 
 
 def test_self_keeps_its_own_name_and_pins_torch():
-    own = replace(made(), upstream=plan.Choice(tables.UpstreamRow("self", ""), "test"))
+    own = replace(made(), upstream=plan.Choice(tables.ProjectVersion(tables.Project("self"), ""), "test"))
     text = metadata.compose_metadata(
         own, ["Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\nRequires-Dist: torch\n\n"], {}, ()
     )
@@ -221,7 +221,7 @@ def test_self_keeps_its_own_name_and_pins_torch():
 
 
 def self_metadata(pkg_info, **replaced):
-    own = replace(made(), upstream=plan.Choice(tables.UpstreamRow("self", ""), "test"), **replaced)
+    own = replace(made(), upstream=plan.Choice(tables.ProjectVersion(tables.Project("self"), ""), "test"), **replaced)
     return metadata.compose_metadata(own, [pkg_info], {}, ())
 
 

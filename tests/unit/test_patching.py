@@ -16,7 +16,7 @@ from mamba_build_backend.core.errors import SourceError
 from mamba_build_backend.core.work import BuildContext
 from mamba_build_backend.probe import recording
 from mamba_build_backend.source import patching, prepare
-from mamba_build_backend.tables import PATCHES, PatchRow, UpstreamRow
+from mamba_build_backend.tables import PATCHES, PatchRow, Project, ProjectVersion
 
 LOADED = tables.load_tables()
 BEFORE = "".join(f"line {n}\n" for n in range(1, 21))
@@ -133,14 +133,16 @@ def test_a_patch_that_is_not_there_is_told(series):
 )
 def test_a_patch_is_for_what_its_row_says(name, version, cuda, why):
     assert (
-        PatchRow("a", "mamba-ssm", "<2", ">=13", "", "", "w").misfit(UpstreamRow(name, version), cuda, "2.11", 17)
+        PatchRow("a", "mamba-ssm", "<2", ">=13", why="w").misfit(
+            ProjectVersion(Project(name), version), cuda, "2.11", 17
+        )
         == why
     )
 
 
 def test_a_patch_may_be_for_a_language_standard():
-    patch = PatchRow("a", "mamba-ssm", "", "", "", ">=20", "w")
-    row = UpstreamRow("mamba-ssm", "1.9")
+    patch = PatchRow("a", "mamba-ssm", "", cxx=">=20", why="w")
+    row = ProjectVersion(Project("mamba-ssm"), "1.9")
     assert patch.misfit(row, "13.0", "2.15", 20) == ""
     assert patch.misfit(row, "13.0", "2.11", 17) == "it is for C++ >=20"
 
@@ -153,7 +155,7 @@ def test_every_patch_of_the_series_is_there_and_every_file_is_in_the_series():
 
 @pytest.mark.parametrize("row", LOADED.patches, ids=lambda row: row.file)
 def test_a_patch_concerns_versions_that_are_known_and_quotes_no_more_than_it_must(row):
-    assert [item for item in LOADED.upstream if row.concerns(item)]
+    assert [item for item in LOADED.versions if row.concerns(item)]
     text = (PATCHES / row.file).read_text()
     assert all(line[0] in " +-@" for line in text.splitlines())
     for hunk in re.split(r"^@@.*$", text, flags=re.MULTILINE)[1:]:

@@ -22,7 +22,7 @@ from mamba_build_backend.probe import recording
 from mamba_build_backend.source import locate, prepare
 from mamba_build_backend.wheel import build_record, licenses, metadata, repair, sbom, third_party
 
-DIGEST = {row.title: row.index_sha256 or row.git_commit for row in tables.load_tables().upstream}
+DIGEST = {row.title: row.index_sha256 or row.git_commit for row in tables.load_tables().versions}
 HEADERS = {"cccl": "3.0.1", "pybind11": "3.0.1"}
 
 

@@ -44,7 +44,7 @@ def world(tmp_path, monkeypatch):
             return replace(row, index_sha256=sha256(archive), tree_sha256=(content,))
         return row
 
-    known = replace(LOADED, upstream=tuple(changed(row) for row in LOADED.upstream))
+    known = replace(LOADED, versions=tuple(changed(row) for row in LOADED.versions))
     monkeypatch.setattr(locate, "load_tables", lambda: known)
     data = json.loads((ROOT / "tests/facts/debian12-torch2.11-cuda13.0.json").read_text())
 
@@ -157,7 +157,7 @@ def test_an_sdists_own_archive_is_verified_like_any_other(world, tmp_path):
 
 @pytest.mark.parametrize(
     "row",
-    [row for row in LOADED.upstream if row.index_sha256][:1] + list(LOADED.upstream[:1]),
+    [row for row in LOADED.versions if row.index_sha256][:1] + list(LOADED.versions[:1]),
     ids=lambda row: row.title,
 )
 def test_every_row_knows_the_content_of_its_archive_and_of_its_tag(row):
@@ -165,7 +165,7 @@ def test_every_row_knows_the_content_of_its_archive_and_of_its_tag(row):
 
 
 def test_no_two_versions_have_the_same_content():
-    trees = [tree for row in load_tables().upstream for tree in row.tree_sha256]
+    trees = [tree for row in load_tables().versions for tree in row.tree_sha256]
     assert len(trees) == len(set(trees)) >= 75
 
 

@@ -1,14 +1,17 @@
 """Tables: every row has its source, and what contradicts itself is refused on load."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from mamba_build_backend import tables
 from mamba_build_backend.core._compat import specifiers, tomllib, version
+from mamba_build_backend.core.projects import PROJECTS, read_projects
 from mamba_build_backend.plan.abi import STABLE_ABI
 from mamba_build_backend.plan.remedies import other_torch
+from mamba_build_backend.tables.projects import load_projects
 
 FOLDER = Path(tables.__file__).parent
 LOADED = tables.load_tables()
@@ -29,15 +32,10 @@ def test_every_row_names_its_source(name):
             assert source not in ("", [], "x", "?")
 
 
-def test_every_upstream_row_names_its_source():
-    data = tomllib.loads((FOLDER / "upstream.toml").read_text())
-    assert all(row["source"] for project in data.values() for row in project["versions"])
-
-
 def test_the_tables_reach_as_far_as_is_promised():
     assert (LOADED.cuda[0].version, LOADED.cuda[-1].version) == ("11.6", "13.5")
     assert (LOADED.torch[0].version, LOADED.torch[-1].version) == ("1.13", "2.15")
-    known = {(row.name, row.version) for row in LOADED.upstream}
+    known = {(row.name, row.version) for row in LOADED.versions}
     assert {
         ("mamba-ssm", "1.0.1"),
         ("mamba-ssm", "2.3.2.post1"),
@@ -80,15 +78,15 @@ def test_a_torch_that_the_index_has_is_installed_by_pip_and_another_build_by_uv(
     )
 
 
-@pytest.mark.parametrize("row", [row for row in LOADED.upstream if row.partner], ids=lambda row: row.version)
+@pytest.mark.parametrize("row", [row for row in LOADED.versions if row.partner], ids=lambda row: row.version)
 def test_a_mamba_goes_with_a_causal_conv1d_that_the_table_knows_and_that_fits(row):
-    known = {item.version for item in LOADED.upstream if item.name == "causal-conv1d"}
+    known = {item.version for item in LOADED.versions if item.name == "causal-conv1d"}
     assert row.partner in known
     assert specifiers.SpecifierSet(row.partner_fits).contains(row.partner, prereleases=True)
 
 
 def test_a_version_comes_from_the_index_where_its_archive_is_whole_and_else_from_its_tag():
-    for row in LOADED.upstream:
+    for row in LOADED.versions:
         whole = version.Version("2.2.5" if row.name == "mamba-ssm" else "1.5.2")
         assert bool(row.index_sha256) or row.git_commit
         if row.index_sha256:
@@ -104,13 +102,8 @@ def test_a_version_comes_from_the_index_where_its_archive_is_whole_and_else_from
         ("cuda", 'version = "11.7"', 'version = "11.5"', "out of order"),
         ("cuda", '["70", ["70"]]', '["70", ["71"]]', "contradicts itself"),
         ("torch", 'builds = ["11.6", "11.7"]', 'builds = ["11.6"]', "is not among its builds"),
-        ("torch", "numpy-source = ", "numpy-sauce = ", "numpy has no source"),
+        ("torch", "numpy-source = ", "numpy-sauce = ", "has no 'numpy-source'"),
         ("torch", 'numpy = "<2"', 'numpy = "before 2"', "Invalid specifier"),
-        ("upstream", 'git-commit = "', 'git-commit = "12', "not a commit"),
-        ("upstream", 'index-sha256 = "', 'index-sha256 = "12', "not a sha256"),
-        ("upstream", 'good = ["2.3.2.post1"', 'good = ["9.9"', "has no row"),
-        ("upstream", "needs-why = ", "needs-wy = ", "has no 'needs-why'"),
-        ("upstream", 'version = "1.1.0"', 'version = "3.1.0"', "out of order"),
         ("distributions", "install = ", "instal = ", "has no 'install'"),
     ],
 )
@@ -125,8 +118,57 @@ def test_a_table_with_a_mistake_is_refused(tmp_path, monkeypatch, name, old, new
         tables.load_tables.__wrapped__()
 
 
+MAMBA = "mamba-ssm"
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "complaint"),
+    [
+        ("versions", 'git-commit = "', 'git-commit = "12', "not a commit"),
+        ("versions", 'index-sha256 = "', 'index-sha256 = "12', "not a sha256"),
+        ("versions", "git-tag = ", "git-tags = ", "unknown field 'git-tags'"),
+        ("versions", "needs-why = ", "needs-why-source = ", "has no 'needs-why'"),
+        ("versions", "partner-fits = ", "partner-fits-source = ", "needs 'partner-fits'"),
+        ("versions", 'partner = "1.0.2"', 'partner = "0.1"', "causal-conv1d 0.1 has no row"),
+        ("versions", 'version = "1.1.0"', 'version = "3.1.0"', "out of order"),
+        ("versions", "\nsource = ", "\nsauce = ", "has no 'source', unknown field 'sauce'"),
+        ("project", 'good = ["2.3.2.post1"', 'good = ["9.9"', "9.9 has no row"),
+        ("project", "packages = ", "modules = ", "unknown field 'modules'"),
+        ("project", "license-source = ", "licence-source = ", "has no 'license-source'"),
+        ("project", "environment-source = ", "sauce-source = ", "has no 'environment-source'"),
+        ("project", 'license = "Apache-2.0"', 'license = ""', "has no 'license'"),
+        ("project", 'header = "', 'heading = "', "has no 'header', unknown field 'heading'"),
+        ("project", "compiled = 11", 'compiled = "11"', "is not of type int"),
+        ("project", 'stable = ">=', 'stable = "from ', "Invalid specifier"),
+    ],
+)
+def test_a_project_with_a_mistake_is_refused(tmp_path, name, old, new, complaint):
+    shutil.copytree(PROJECTS, tmp_path / "projects")
+    path = tmp_path / "projects" / MAMBA / f"{name}.toml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(ValueError, match=re.escape(complaint)):
+        load_projects(tmp_path / "projects")
+
+
+def test_a_table_of_texts_is_pairs_and_a_source_is_not_loaded():
+    (mamba, causal) = LOADED.projects
+    assert mamba.environment[0] == ("MAMBA_FORCE_BUILD", "TRUE")
+    assert dict(mamba.extras)["mamba3"][0] == "tilelang"
+    assert (mamba.partner.name, causal.partner) == ("causal-conv1d", None)
+    assert {row.project for row in LOADED.versions} == {mamba, causal}
+
+
+def test_what_each_project_takes_in_names_its_licence_and_where_it_was_seen():
+    for project in LOADED.projects:
+        assert [item.name for item in project.third_party] == ["cccl"]
+    data = {name: tomllib.loads((PROJECTS / name / "project.toml").read_text()) for name in read_projects()}
+    assert all(item["source"] for project in data.values() for item in project["third-party"])
+
+
 def test_stable_wheels_ask_for_no_torch_that_their_upstream_is_too_new_for():
-    rows = [row for row in LOADED.upstream if row.stable]
+    rows = [row for row in LOADED.versions if row.stable]
     assert {row.name for row in rows} == {"mamba-ssm", "causal-conv1d"}
     oldest = version.Version(STABLE_ABI.torch_min)
     assert [row.title for row in rows if row.torch_min and version.Version(row.torch_min) > oldest] == []

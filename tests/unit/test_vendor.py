@@ -203,7 +203,7 @@ def test_a_second_run_changes_nothing(typed, project, upstream):
 
 
 def test_the_upstreams_to_choose_from_are_those_of_the_tables():
-    for name in ("self", *dict(load_tables().upstream_defaults)):
+    for name in ("self", *(project.name for project in load_tables().projects)):
         assert cli._parser().parse_args(["vendor", ".", "--upstream", name]).upstream == name
 
 
@@ -217,7 +217,7 @@ def test_a_copy_is_known_by_its_content_alone(typed, tmp_path):
     assert (record["schema"], record["version"], record["upstream"]) == (1, __version__, "self")
     names = {path.relative_to(one.parent).as_posix() for path in one.parent.rglob("*") if path.is_file()}
     assert names == {*record["files"], "VENDORED.json"}
-    assert {"__init__.py", "tables/upstream.toml", "schemas/doctor-1.json", "LICENSE"} <= names
+    assert {"__init__.py", "projects/mamba-ssm/versions.toml", "schemas/doctor-1.json", "LICENSE"} <= names
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
     assert sorted(path.name for path in tmp_path.joinpath("a").iterdir()) == [
         "mamba_build_backend",
