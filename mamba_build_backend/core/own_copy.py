@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ NAME = "mamba_build_backend"
 PACKAGE = Path(__file__).resolve().parent.parent
 RECORD = "VENDORED.json"
 SCHEMA = 1
+CHECKOUT = "/a/checkout/of/mamba-ssm-portable"
+"""What a message says for the folder of one."""
 
 
 def is_running(folder: Path) -> bool:
@@ -65,8 +67,17 @@ def check_carries(upstream: str) -> None:
         raise SettingsError(
             f"upstream = {upstream}, and the copy of the backend in {PACKAGE.parent} was made for {record['upstream']}",
             f"it carries no patches of {upstream}",
-            f"cd /a/checkout/of/mamba-ssm-portable && {command(PACKAGE.parent)} --upstream {upstream}",
+            f"cd {CHECKOUT} && {command(PACKAGE.parent)} --upstream {upstream}",
         )
+
+
+def not_in_a_copy(what: str, words: Sequence[str]) -> SettingsError:
+    """The error for a command, given by its words, that works in a checkout of this project alone."""
+    return SettingsError(
+        f"{what} is not in {PACKAGE}, which is a copy of the backend",
+        "a copy carries what builds need",
+        f"cd {CHECKOUT} && {quoted(['python', '-m', NAME, *words])}",
+    )
 
 
 def read_record(folder: Path) -> Mapping[str, Any] | None:

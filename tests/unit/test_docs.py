@@ -6,7 +6,7 @@ import shlex
 import pytest
 from support import ROOT
 
-from mamba_build_backend.cli.main import _parser
+from mamba_build_backend.cli.main import make_parser
 from mamba_build_backend.compile import known_failures
 from mamba_build_backend.core.settings import known_keys, load_settings
 from mamba_build_backend.tables import load_tables
@@ -40,7 +40,7 @@ def test_a_documented_command_is_understood(page, command):
     words = shlex.split(command)[1:]
     if words == ["audit"]:
         words.append("x.whl")
-    assert callable(_parser().parse_args(words).run)
+    assert callable(make_parser().parse_args(words).run)
 
 
 @pytest.mark.parametrize("page", [*PAGES, *REPORTS], ids=lambda page: page.name)

@@ -15,7 +15,7 @@ from snippets import PAGES, all_blocks
 from support import ROOT
 
 from mamba_build_backend.cli import drive
-from mamba_build_backend.cli.main import _parser
+from mamba_build_backend.cli.main import make_parser
 from mamba_build_backend.core import facts
 from mamba_build_backend.core._compat import tomllib
 from mamba_build_backend.core.settings import load_settings
@@ -93,7 +93,7 @@ def test_a_command_that_builds_is_understood(block):
     for command in block.commands:
         words = shlex.split(command)
         if words[:3] == ["python", "-m", "mamba_build_backend"]:
-            assert callable(_parser().parse_args(words[3:]).run), command
+            assert callable(make_parser().parse_args(words[3:]).run), command
         else:
             assert re.match(r"(python -m |uv |snakemake )", command), command
 
@@ -104,7 +104,7 @@ def settings_of(command):
     given = [dict([words[n + 1].split("=", 1)]) for n, word in enumerate(words) if word == "-C"]
     settings = {key: value for item in given for key, value in item.items()}
     if words[:4] == ["python", "-m", "mamba_build_backend", "build"]:
-        options = _parser().parse_args(words[3:])
+        options = make_parser().parse_args(words[3:])
         settings = {**settings, **({"allow-unverified": "true"} if options.allow_unverified else {})}
         return drive.with_targets(settings, options.targets)
     return [settings]

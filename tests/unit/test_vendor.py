@@ -204,7 +204,7 @@ def test_a_second_run_changes_nothing(typed, project, upstream):
 
 def test_the_upstreams_to_choose_from_are_those_of_the_tables():
     for name in ("self", *(project.name for project in load_tables().projects)):
-        assert cli._parser().parse_args(["vendor", ".", "--upstream", name]).upstream == name
+        assert cli.make_parser().parse_args(["vendor", ".", "--upstream", name]).upstream == name
 
 
 def test_a_copy_is_known_by_its_content_alone(typed, tmp_path):

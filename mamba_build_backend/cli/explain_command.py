@@ -1,0 +1,61 @@
+"""``explain``: what an error message or a build log means."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from pathlib import Path
+
+from ..core.error_boundary import PREFIX
+from ..core.errors import SettingsError
+from ..core.process import say
+from .options import Commands, print_json
+
+
+def add_explain(commands: Commands) -> None:
+    """The parser of ``explain``."""
+    explain = commands.add_parser(
+        "explain", help="what an error message or a build log means, and what to type; exit code 1 for an unknown one"
+    )
+    explain.add_argument("text", nargs="*", metavar="FILE|TEXT", help="a log file, or the message (default: stdin)")
+    explain.add_argument("-a", "--all", action="store_true", help="all that was recognised, not the most telling alone")
+    explain.add_argument("--json", action="store_true", help="print JSON")
+    explain.set_defaults(run=_explain)
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from ..compile import known_failures
+
+    diagnosis = known_failures.explain(_given_text(options.text))
+    if options.json:
+        print_json(known_failures.diagnosis_json(diagnosis))
+    else:
+        print(known_failures.diagnosis_text(diagnosis, everything=options.all), end="")
+    return 0 if diagnosis.explanations else 1
+
+
+def _given_text(words: list[str]) -> str:
+    """A file's content, the words themselves, or stdin."""
+    if not words or words == ["-"]:
+        if sys.stdin is not None and sys.stdin.isatty():
+            say(f"{PREFIX}paste the message, then Ctrl-D")
+        return sys.stdin.buffer.read().decode("utf-8", errors="replace") if sys.stdin is not None else ""
+    path = Path(words[0])
+    if len(words) == 1 and path.is_file():
+        try:
+            return path.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise SettingsError(
+                f"{path} cannot be read: {error.strerror}",
+                "a log is needed",
+                "python -m mamba_build_backend explain < build.log",
+            ) from None
+    if len(words) == 1 and not re.search(r"\s", words[0]) and (os.sep in words[0] or path.suffix in (".log", ".txt")):
+        raise SettingsError(
+            f"there is no file {path}",
+            "a log, or the text of a message, is needed",
+            "python -m mamba_build_backend explain < build.log",
+        )
+    return " ".join(words)

@@ -1,0 +1,79 @@
+"""``matrix`` and ``index``: many wheels. A copy of the backend in another project has neither."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from ..core.error_boundary import PREFIX
+from ..core.errors import AuditError, PlanError
+from ..core.process import say
+from .options import CHECKOUT, Commands, print_json
+
+
+def add_matrix(commands: Commands) -> None:
+    """The parser of ``matrix``."""
+    matrix = commands.add_parser(
+        "matrix", help="the wheels that a matrix file lists: what each would be, or why it cannot be built"
+    )
+    matrix.add_argument(
+        "file",
+        nargs="?",
+        type=Path,
+        metavar="FILE",
+        help="default: ./matrix.toml, else the checkout's manylinux/matrix.toml",
+    )
+    matrix.add_argument("--facts", type=Path, metavar="FILE", help="plan for the machine in FILE instead of this one")
+    matrix.add_argument("-v", "--verbose", action="store_true", help="also all notes, settings, and what to type")
+    shown = matrix.add_mutually_exclusive_group()
+    shown.add_argument("--json", action="store_true", help="print JSON")
+    shown.add_argument(
+        "--github",
+        action="store_true",
+        help="print one line for a GitHub workflow's strategy.matrix: what can be built",
+    )
+    matrix.set_defaults(run=_matrix)
+
+
+def _matrix(options: argparse.Namespace) -> int:
+    from .. import matrix
+    from ..matrix.command import list_cells
+
+    planned = list_cells(options.file, options.facts, CHECKOUT, os.environ)
+    problems = tuple(dict.fromkeys(problem for item in planned for problem in item.problems))
+    nothing = all(item.problems for item in planned)
+    if options.github:
+        if nothing:
+            raise PlanError(problems)
+        print(json.dumps(matrix.github_json(planned, os.getcwd())))
+    elif options.json:
+        print_json(matrix.cells_json(planned))
+    else:
+        print(matrix.cells_text(planned, verbose=options.verbose), end="")
+    return PlanError.exit_code if nothing else 0
+
+
+def add_index(commands: Commands) -> None:
+    """The parser of ``index``."""
+    index = commands.add_parser("index", help="write DIR/simple, a package index of finished wheels for any web server")
+    index.add_argument("folder", type=Path, metavar="DIR")
+    index.add_argument(
+        "-w", "--wheel-dir", type=Path, metavar="DIR", help="where in DIR they lie (default: DIR itself)"
+    )
+    index.add_argument("--json", action="store_true", help="print JSON")
+    index.set_defaults(run=_index)
+
+
+def _index(options: argparse.Namespace) -> int:
+    from ..matrix import index_writer
+
+    index = index_writer.write_index(options.folder, options.wheel_dir)
+    for name, why in index.left_out:
+        say(f"{PREFIX}left out: {name}: {why}")
+    if options.json:
+        print_json(index_writer.index_json(index))
+    else:
+        print(index.page)
+    return AuditError.exit_code if index.left_out else 0

@@ -1,0 +1,90 @@
+"""What the commands share: their common options, settings from ``-C``, the project's folder, JSON on stdout."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import SettingsError
+from ..core.settings import PATHS
+
+if TYPE_CHECKING:
+    from ..core.facts import Facts
+    from ..core.settings import Settings
+    from ..plan import BuildPlan
+
+Commands = Any
+"""What ``ArgumentParser.add_subparsers`` returns: argparse keeps that type to itself."""
+
+CHECKOUT = Path(__file__).parent.parent.parent
+"""The folder that holds the backend: a checkout of this project, or the project that carries a copy."""
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """The options of every command that makes a plan."""
+    parser.add_argument(
+        "-C",
+        "--config-setting",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting, as for pip; may be repeated",
+    )
+    parser.add_argument(
+        "--project",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help="the project to build (default: the one that holds the backend)",
+    )
+    parser.add_argument(
+        "--allow-unverified",
+        action="store_true",
+        help="take a source that is not as upstream released it (-C allow-unverified=true)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def read_settings(options: argparse.Namespace) -> dict[str, str]:
+    """The settings given by ``-C``, with paths made absolute: hooks run in the project's folder. Raises SettingsError."""
+    out: dict[str, str] = {}
+    for item in options.config_setting:
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise SettingsError(f"-C {item!r} has no value", "it is written KEY=VALUE", f"-C {key}=…")
+        out[key] = os.path.abspath(os.path.expanduser(value)) if key in PATHS and os.sep in value else value
+    if options.allow_unverified:
+        out["allow-unverified"] = "true"
+    return out
+
+
+def project_folder(options: argparse.Namespace) -> Path:
+    """The project to build. Raises SettingsError for a folder without pyproject.toml."""
+    project: Path = (options.project or CHECKOUT).absolute()
+    if not (project / "pyproject.toml").is_file():
+        raise SettingsError(f"{project} has no pyproject.toml", "the folder of a project is needed", "--project DIR")
+    return project
+
+
+def plan_for(options: argparse.Namespace) -> tuple[Settings, Facts, BuildPlan]:
+    """The plan for this machine, or for the one in a file."""
+    from .. import pipeline
+    from ..plan import decide
+    from ..probe import recording
+    from ..tables import load_tables
+
+    if options.facts:
+        settings, facts = recording.load(options.facts, read_settings(options))
+        return settings, facts, decide(settings, facts, load_tables())
+    job = pipeline.make_job(project_folder(options), read_settings(options), os.environ)
+    return job.settings, job.facts, job.plan
+
+
+def print_json(data: Any) -> None:
+    """Print a value as JSON to stdout."""
+    json.dump(data, sys.stdout, indent=1, ensure_ascii=False)
+    print()

@@ -1,0 +1,113 @@
+"""``doctor``, ``patches`` and ``requires``: what would be built, and with what; they compile nothing."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from ..core.error_boundary import PREFIX
+from ..core.errors import PlanError, SourceError
+from ..core.own_copy import not_in_a_copy
+from ..core.process import say
+from ..core.storage import disk_errors
+from .options import Commands, add_common, plan_for, print_json, project_folder, read_settings
+
+
+def add_doctor(commands: Commands) -> None:
+    """The parser of ``doctor``."""
+    doctor = commands.add_parser(
+        "doctor", help="what was found on this machine, what would be built, and why; compiles nothing"
+    )
+    add_common(doctor)
+    doctor.add_argument("-v", "--verbose", action="store_true", help="also what was rejected, and why")
+    doctor.add_argument("--facts", type=Path, metavar="FILE", help="plan for the machine in FILE instead of this one")
+    doctor.add_argument(
+        "--save", type=Path, metavar="FILE", help="write this machine to FILE, without user name, host name and secrets"
+    )
+    doctor.add_argument("--schema", action="store_true", help="print the JSON Schema of --json, and nothing else")
+    doctor.set_defaults(run=_doctor)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from ..plan import report
+    from ..probe import recording
+    from . import terminal
+
+    if options.schema:
+        if not report.SCHEMA_FILE.is_file():
+            raise not_in_a_copy("the JSON Schema of `doctor --json`", ["doctor", "--schema"])
+        print(report.SCHEMA_FILE.read_text(encoding="utf-8"), end="")
+        return 0
+    settings, facts, plan = plan_for(options)
+    if options.save:
+        with disk_errors(options.save, "--save another/file.json"):
+            recording.save(options.save, settings, facts, os.environ)
+        say(f"{PREFIX}this machine, without names, is in {options.save}")
+    if options.json:
+        print_json(report.plan_json(facts, plan))
+    else:
+        terminal.show_plan(facts, plan, verbose=options.verbose)
+    return PlanError.exit_code if plan.problems else 0
+
+
+def add_patches(commands: Commands) -> None:
+    """The parser of ``patches``."""
+    patches = commands.add_parser(
+        "patches", help="which patches a build here would apply to upstream's source, which not, and why"
+    )
+    patches.add_argument(
+        "action",
+        nargs="?",
+        choices=["list", "check"],
+        default="list",
+        help="check: try every patch on every source version that it is for (-C source=MIRROR takes them from a git mirror)",
+    )
+    add_common(patches)
+    patches.add_argument("--facts", type=Path, metavar="FILE", help="list for the machine in FILE instead of this one")
+    patches.set_defaults(run=_patches)
+
+
+def _patches(options: argparse.Namespace) -> int:
+    from .. import pipeline
+    from ..plan import report
+
+    if options.action == "check":
+        tried = pipeline.check_patches(pipeline.make_job(project_folder(options), read_settings(options), os.environ))
+        failed = [item for item in tried if item["problem"]]
+        if options.json:
+            print_json({"schema": report.SCHEMA, "ok": not failed, "tried": tried})
+        else:
+            for item in tried:
+                print(f"{item['file']}  {item['title']}  {item['problem'] or 'fits'}")
+            print(f"{len(tried) - len(failed)} of {len(tried)} fit")
+        return SourceError.exit_code if failed else 0
+    _, _, plan = plan_for(options)
+    if options.json:
+        print_json(report.patches_json(plan))
+    else:
+        print(report.patches_text(plan), end="")
+    return 0
+
+
+def add_requires(commands: Commands) -> None:
+    """The parser of ``requires``."""
+    needs = commands.add_parser(
+        "requires",
+        help="what an isolated build here would install, a requirement a line: for a wheelhouse, or --no-build-isolation",
+    )
+    add_common(needs)
+    needs.add_argument("--facts", type=Path, metavar="FILE", help="for the machine in FILE instead of this one")
+    needs.set_defaults(run=_requires)
+
+
+def _requires(options: argparse.Namespace) -> int:
+    from .. import pipeline
+
+    settings, facts, _ = plan_for(options)
+    found = pipeline.build_requirements(project_folder(options), settings, facts)
+    if options.json:
+        print_json({"schema": 1, "requires": found})
+    else:
+        print("\n".join(found))
+    return 0
