@@ -13,8 +13,8 @@ from typing import Any
 from .._version import __version__
 from ..core._compat import tomllib
 from ..core.errors import SettingsError
-from ..core.own_copy import NAME, PACKAGE, RECORD, SCHEMA, read_record, version_of
-from ..core.projects import SELF
+from ..core.own_copy import CHECKOUT, NAME, PACKAGE, RECORD, SCHEMA, read_record, version_of
+from ..core.projects import SELF, read_projects
 from ..tables import PATCHES, load_tables
 
 _DEPTH = 6
@@ -74,37 +74,63 @@ def find_copies(project: Path) -> Iterator[Copy]:
 
 
 def content(upstream: str) -> dict[str, bytes]:
-    """The files of a copy for this upstream, by name: the package, its licence, and that upstream's patches.
+    """The files of a copy for this upstream, by name: what builds of it need of the package, its licence, its patches.
 
-    Raises SettingsError where the backend that runs is itself a copy for another upstream.
+    Raises SettingsError where the backend that runs lies without its patches, and this upstream may have some.
     """
-    files = {name: path.read_bytes() for name, path in _files(PACKAGE) if not name.startswith("patches/")}
     series = PATCHES / "series.toml"
-    made_for = (read_record(PACKAGE) or {}).get("upstream", upstream)
-    if upstream not in (SELF, made_for) or (upstream != SELF and not series.is_file()):
-        why = f", since it was made for upstream = {made_for}" if made_for != upstream else ""
+    if upstream != SELF and not series.is_file():
         raise SettingsError(
-            f"{PACKAGE} carries no patches of {upstream}{why}",
+            f"{PACKAGE} carries no patches of {upstream}",
             "a copy for it has to have them",
-            f"cd /a/checkout/of/mamba-ssm-portable && python -m {NAME} vendor …",
+            f"cd {CHECKOUT} && python -m {NAME} vendor …",
         )
+    projects = _projects(upstream)
+    files = {name: path.read_bytes() for name, path in _files(PACKAGE) if is_needed(name, projects)}
     # Where there is a series, what lies beside it is ours too.
     text = series.read_text(encoding="utf-8") if series.is_file() else ""
     if text and (PATCHES.parent / "LICENSE").is_file():
         files["LICENSE"] = (PATCHES.parent / "LICENSE").read_bytes()
     # Also where there is none to carry: a `patches` folder of the project's own is not taken for ours then.
-    files["patches/series.toml"] = series_of(upstream, text).encode()
+    files["patches/series.toml"] = series_of(projects, text).encode()
     for row in load_tables().patches:
-        if row.upstream == upstream:
+        if row.upstream in projects:
             files[f"patches/{row.file}"] = (PATCHES / row.file).read_bytes()
     return dict(sorted(files.items()))
 
 
-def series_of(upstream: str, text: str) -> str:
-    """A series with the rows of one upstream alone, as they are written."""
+_CHECKOUT_ONLY = ("matrix/", "vendoring/", "schemas/", "patches/", "cli/matrix_commands.py", "cli/vendor_command.py")
+"""What no build reads: many wheels, this command, the description of `doctor --json`. Patches are chosen one by one."""
+
+
+def is_needed(name: str, projects: frozenset[str]) -> bool:
+    """Whether a file of the package goes into a copy for these projects (none for a project that builds itself).
+
+    ``projects/NAME/`` holds what is known of one project. A package in ``payload/`` goes into the wheels of known projects
+    alone; the licences beside it go into every wheel.
+    """
+    if name.startswith(_CHECKOUT_ONLY):
+        return False
+    folder, _, rest = name.partition("/")
+    inner, slash, _ = rest.partition("/")
+    if folder == "projects" and slash:
+        return inner in projects
+    return folder != "payload" or inner == "licenses" or bool(projects)
+
+
+def _projects(upstream: str) -> frozenset[str]:
+    """The known projects that a build for this upstream may be of: itself, and the partner that can share its wheel."""
+    if upstream == SELF:
+        return frozenset()
+    partner = read_projects().get(upstream, {}).get("partner", {})
+    return frozenset({upstream, *([partner["name"]] if partner else [])})
+
+
+def series_of(projects: frozenset[str], text: str) -> str:
+    """A series with the rows of these projects alone, as they are written."""
     head, *rows = re.split(r"^(?=\[\[patch\]\])", text, flags=re.MULTILINE)
-    mine = [row for row in rows if tomllib.loads(row)["patch"][0]["upstream"] == upstream]
-    return "".join([head, *mine]).rstrip("\n") + "\n"
+    kept = [row for row in rows if tomllib.loads(row)["patch"][0]["upstream"] in projects]
+    return "".join([head, *kept]).rstrip("\n") + "\n"
 
 
 def make_record(upstream: str, files: Mapping[str, bytes]) -> dict[str, Any]:

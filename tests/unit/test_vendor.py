@@ -2,12 +2,13 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 
 import pytest
-from support import ROOT
+from support import ROOT, packed_wheel
 
 from mamba_build_backend import __all__ as hooks
 from mamba_build_backend import __version__
@@ -217,7 +218,7 @@ def test_a_copy_is_known_by_its_content_alone(typed, tmp_path):
     assert (record["schema"], record["version"], record["upstream"]) == (1, __version__, "self")
     names = {path.relative_to(one.parent).as_posix() for path in one.parent.rglob("*") if path.is_file()}
     assert names == {*record["files"], "VENDORED.json"}
-    assert {"__init__.py", "projects/mamba-ssm/versions.toml", "schemas/doctor-1.json", "LICENSE"} <= names
+    assert {"__init__.py", "pipeline.py", "cli/main.py", "tables/torch.toml", "LICENSE"} <= names
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
     assert sorted(path.name for path in tmp_path.joinpath("a").iterdir()) == [
         "mamba_build_backend",
@@ -455,31 +456,99 @@ def test_a_backend_without_a_series_has_no_patches(tmp_path, clean_env):
     assert "carries no patches of mamba-ssm" in done.stderr
 
 
-def test_the_copy_runs_and_is_vendored_on_only_for_what_it_carries(typed, project, tmp_path, clean_env):
-    typed("vendor", project, "--upstream", "causal-conv1d")
-    assert in_project(project, clean_env, "--version").stdout == f"{__version__}\n"
-    assert in_project(project, clean_env, "vendor", "--check", ".").returncode == 0
-    other = make(tmp_path / "other")
-    done = in_project(project, clean_env, "vendor", other, "--upstream", "mamba-ssm")
+@pytest.mark.parametrize("upstream", ["self", "mamba-ssm", "causal-conv1d"])
+def test_a_copy_carries_neither_matrix_nor_vendoring_nor_schemas_and_the_payload_only_where_wheels_take_it(upstream):
+    names = set(manifest.content(upstream))
+    folders = {name.partition("/")[0] for name in names if "/" in name}
+    assert not {"matrix", "vendoring", "schemas"} & folders
+    assert not {"cli/matrix_commands.py", "cli/vendor_command.py"} & names
+    assert any(name.startswith("payload/licenses/") for name in names)
+    assert any(name.startswith("payload/mamba_ssm_portable/") for name in names) == (upstream != "self")
+
+
+def test_a_file_of_another_project_stays_behind():
+    for name in ("projects/mamba-ssm/versions.toml", "projects/mamba-ssm/check.py"):
+        assert manifest.is_needed(name, frozenset({"mamba-ssm", "causal-conv1d"}))
+        assert not manifest.is_needed(name, frozenset({"causal-conv1d"}))
+        assert not manifest.is_needed(name, frozenset())
+    assert manifest.is_needed("projects/__init__.py", frozenset())
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["vendor", "--check", "."], "`vendor` is not in "),
+        (["matrix"], "`matrix` is not in "),
+        (["index", "dist"], "`index` is not in "),
+        (["doctor", "--schema"], "the JSON Schema of `doctor --json` is not in "),
+    ],
+)
+def test_a_command_that_a_copy_does_not_carry_is_one_sentence_that_says_where_it_is(
+    typed, project, clean_env, words, told
+):
+    typed("vendor", project)
+    done = in_project(project, clean_env, *words)
     assert done.returncode == 2
-    assert "carries no patches of mamba-ssm, since it was made for upstream = causal-conv1d" in done.stderr
-    assert not (other / "mamba_build_backend").exists()
-    assert in_project(project, clean_env, "vendor", other, "--upstream", "causal-conv1d").returncode == 0
-    made = [folder / "mamba_build_backend/VENDORED.json" for folder in (project, other)]
-    assert made[0].read_bytes() == made[1].read_bytes(), "a copy of a copy is the same"
+    assert f"error: {told}{project}/mamba_build_backend, which is a copy of the backend" in done.stderr
+    assert (
+        f"type: cd /a/checkout/of/mamba-ssm-portable && python -m mamba_build_backend {' '.join(words)}" in done.stderr
+    )
+    assert "Traceback" not in done.stderr
 
 
-def test_a_backend_is_not_vendored_onto_itself(typed, project, clean_env):
+@pytest.mark.parametrize("upstream", ["self", "mamba-ssm", "causal-conv1d"])
+def test_every_command_that_a_copy_has_works_in_it(typed, project, clean_env, upstream):
+    typed("vendor", project, "--upstream", upstream)
+    assert in_project(project, clean_env, "--version").stdout == f"{__version__}\n"
+    said = in_project(project, clean_env, "--help").stdout
+    commands = re.findall(r"^    ([a-z]+)  ", said, re.MULTILINE)
+    assert commands == ["doctor", "patches", "build", "requires", "audit", "explain"]
+    wheel = packed_wheel(project.parent, {"pure.py": b""}, "pure-1.0-py3-none-any.whl")
+    (project / "build.log").write_text("No module named 'torch'")
+    machine = ROOT / "tests/facts/debian12-torch2.11-cuda13.0.json"
+    chosen = ["-C", f"upstream={upstream}"]
+    for words in (
+        ["doctor", "-v", "--facts", machine, *chosen],
+        ["doctor", "--json", "--facts", machine, *chosen],
+        ["requires", "--facts", machine, *chosen],
+        ["patches", "--facts", machine, *chosen],
+        ["audit", wheel],
+        ["explain", "build.log"],
+    ):
+        done = in_project(project, clean_env, *words)
+        assert done.returncode == 0, (words, done.stderr)
+        assert done.stdout
+
+
+def test_a_copy_of_the_time_before_rooms_is_known_and_replaced_and_its_files_go(typed, project):
+    """All modules lay side by side, and the version stood in __init__.py."""
+    copy = project / "mamba_build_backend"
+    copy.mkdir()
+    texts = {
+        "__init__.py": '__version__ = "0.0.8"\n',
+        "cli.py": "",
+        "elf.py": "",
+        "matrix/load.py": "",
+        "vendor.py": "",
+    }
+    for name, text in texts.items():
+        (copy / name).parent.mkdir(exist_ok=True)
+        (copy / name).write_text(text)
+    files = {name: sha256(copy / name) for name in sorted(texts)}
+    record = {"schema": 1, "version": "0.0.8", "upstream": "self", "files": files, "sha256": manifest._digest(files)}
+    (copy / "VENDORED.json").write_text(json.dumps(record))
+    assert typed("vendor", "--check", project)[1].startswith(f"stale: {copy} is 0.0.8, this backend is {__version__}\n")
+    status, said, _ = typed("vendor", project)
+    assert (status, said.startswith(f"wrote {copy}: {__version__}")) == (0, True)
+    assert not [name for name in texts if name != "__init__.py" and (copy / name).exists()]
+    assert typed("vendor", "--check", project)[0] == 0
+
+
+def test_a_backend_is_not_vendored_onto_itself(typed):
     status, _, error = typed("vendor", ROOT)
     assert status == 2
     assert f"{ROOT}/mamba_build_backend is the backend that runs" in error
     assert "type: python -m mamba_build_backend vendor /path/of/another/project" in error
-    typed("vendor", project)
-    before = snapshot(project)
-    done = in_project(project, {**clean_env, "PYTHONDONTWRITEBYTECODE": "1"}, "vendor", ".")
-    assert done.returncode == 2
-    assert "is the backend that runs" in done.stderr
-    assert snapshot(project) == before
 
 
 def test_a_wrapper_in_the_tree_is_kept_and_passes_all_hooks_on(typed, tmp_path, clean_env):
