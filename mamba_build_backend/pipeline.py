@@ -17,10 +17,13 @@ from .build_summary import Stopwatch, table
 from .core import own_copy, pyproject
 from .core.errors import BuildFailedError, SourceError
 from .core.facts import Facts
+from .core.files import hand_over, sha256
 from .core.process import Echo, say
 from .core.settings import TABLE, Settings, load_settings
-from .core.storage import cache_root, disk_errors, hand_over, sha256, source_date_epoch, work_folder
+from .core.storage import cache_root, disk_errors
+from .core.timestamp import source_date_epoch
 from .core.work import BuildContext
+from .core.work_folder import work_folder
 from .plan import BuildPlan, decide, decide_together
 from .plan.jobs import native_share
 from .probe import probe_all
@@ -119,7 +122,7 @@ def sdist_requirements(job: Job) -> list[str]:
     """Build requirements of the sdist; those of a wheel, where the project's setup.py has to say its name and version."""
     if job.is_own and not job.is_static:
         return wheel_requirements(job)
-    return ["filelock", *build_requires.requires_for_sdist(job.plan, job.cache)]
+    return build_requires.requires_for_sdist(job.plan, job.cache)
 
 
 def write_metadata(job: Job, directory: str) -> str:

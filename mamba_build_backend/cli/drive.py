@@ -19,9 +19,9 @@ from ..compile.progress import PULSE
 from ..core._compat import utils
 from ..core.error_boundary import EXIT_FILE
 from ..core.errors import BackendError, BuildFailedError, PlanError, SettingsError, ToolError
+from ..core.files import hand_over, sha256
 from ..core.process import say, stream
 from ..core.settings import Settings, as_environment
-from ..core.storage import hand_over, sha256
 from ..plan import BuildPlan
 from ..probe.machine import probe_machine
 from ..probe.torch import probe_torches, read_torch

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..core.errors import BackendError, BuildFailedError, StorageError
+from ..core.files import emptied, link_to
 from ..core.process import last_step, stream
-from ..core.storage import emptied, link_to
 from ..core.work import BuildContext
 from ..plan import BuildPlan
 from ..toolchain.shims import compiler, nvcc_steps

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..core.storage import link_to
+from ..core.files import link_to
 from ..plan import BuildPlan
 
 INCLUDE = Path(__file__).parent.parent / "stable" / "include"

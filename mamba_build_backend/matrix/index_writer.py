@@ -18,7 +18,8 @@ from urllib.parse import quote
 
 from ..core._compat import utils, version
 from ..core.errors import SettingsError
-from ..core.storage import disk_errors, sha256, write_whole
+from ..core.files import sha256, write_whole
+from ..core.storage import disk_errors
 from ..tables import is_version
 from ..wheel import variants
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from ..core._compat import version
 from ..core.errors import SourceError
+from ..core.files import sha256
 from ..core.process import Echo
-from ..core.storage import disk_errors, is_disk_error, sha256
+from ..core.storage import disk_errors, is_disk_error
 from ..tables import ProjectVersion
 from .pip_config import IndexConfig, read_index_config
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import SourceError
+from ..core.files import sha256
 from ..core.process import Echo
-from ..core.storage import sha256
 from ..plan import BuildPlan
 from ..probe.source import is_repository
 from ..tables import ProjectVersion, load_tables

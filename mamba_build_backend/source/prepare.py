@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..core.storage import sha256
+from ..core.files import sha256
 from ..core.work import BuildContext
 from ..plan import BuildPlan
 from ..tables import PATCHES

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ..core.errors import ToolError
 from ..core.facts import Compiler
+from ..core.files import emptied
 from ..core.process import Echo
-from ..core.storage import emptied
 from ..plan import BuildPlan
 from ..plan.compiler_cache import ASKED
 from . import compiler_cache, libstdcxx, sysroot, toolkit, wrappers

@@ -13,7 +13,7 @@ from pathlib import Path
 from ..core.errors import ToolError
 from ..core.facts import Compiler, CompilerCache
 from ..core.process import Echo, capture
-from ..core.storage import stand_in
+from ..core.shared_folder import stand_in
 from .shims import nvcc_steps
 from .shims.compiler import WORK
 from .types import Launcher, Toolchain

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..core.facts import Toolkit
-from ..core.storage import emptied
+from ..core.files import emptied
 from ..probe.cuda import RUNTIME, TARGETS
 from .shims.compiler import PYTHON
 from .shims.nvcc_steps import STEPS

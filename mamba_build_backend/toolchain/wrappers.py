@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ..core._compat import version
 from ..core.facts import Compiler
+from ..core.files import link_to
 from ..core.process import capture
-from ..core.storage import link_to
 from .libstdcxx import Runtime
 from .sysroot import Root
 

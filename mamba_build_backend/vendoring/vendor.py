@@ -14,10 +14,11 @@ from typing import Any
 from .._version import __version__
 from ..core import pyproject
 from ..core.errors import SettingsError
+from ..core.files import write_whole
 from ..core.own_copy import NAME, RECORD, command, is_running
 from ..core.projects import SELF
 from ..core.settings import TABLE
-from ..core.storage import disk_errors, write_whole
+from ..core.storage import disk_errors
 from ..tables import load_tables
 from . import pyproject_edit
 from .manifest import Copy, content, find_copies, look, make_record

@@ -16,8 +16,8 @@ from typing import Any
 from .._version import __version__
 from ..compile.run_setup_py import failed
 from ..core.facts import Machine
+from ..core.files import emptied
 from ..core.process import stream
-from ..core.storage import emptied
 from ..core.work import BuildContext
 from ..plan import BuildPlan
 from ..tables import minor

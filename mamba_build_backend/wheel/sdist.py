@@ -14,7 +14,7 @@ from typing import Any
 
 from ..core._compat import utils
 from ..core.errors import SettingsError
-from ..core.storage import source_date_epoch
+from ..core.timestamp import source_date_epoch
 from ..plan import BuildPlan
 from ..source.archives import source_files
 from ..source.locate import EMBEDDED

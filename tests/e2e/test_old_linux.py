@@ -66,7 +66,6 @@ def libraries(tmp_path_factory, env):
             "pyelftools",
             "packaging",
             "platformdirs",
-            "filelock",
             "tomli",
             env=env,
             cwd=out,

@@ -32,7 +32,6 @@ TOOLS = [
     "wheel",
     "ninja",
     "pyelftools",
-    "filelock",
     "platformdirs",
     "patch-ng",
     "packaging",

@@ -10,7 +10,7 @@ import time
 import pytest
 from support import copy_tiny, lacking, only_wheel, pip_wheel
 
-from mamba_build_backend.core.storage import sha256
+from mamba_build_backend.core.files import sha256
 from mamba_build_backend.toolchain.shims.compiler import command
 
 # What one run of the preprocessor for one architecture, the oldest, does not see.

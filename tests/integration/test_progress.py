@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support import copy_tiny, lacking, nvcc_home, only_wheel, pip_wheel, run
 
-from mamba_build_backend.core.storage import sha256
+from mamba_build_backend.core.files import sha256
 
 SLOW = """\
 #!/bin/sh

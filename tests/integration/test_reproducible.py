@@ -10,7 +10,7 @@ import zipfile
 
 from support import copy_tiny, only_wheel, pip_wheel, record_of, run
 
-from mamba_build_backend.core.storage import sha256
+from mamba_build_backend.core.files import sha256
 
 # As upstream's kernels: nothing in it is defined for other files, so that nvcc has to make up a name for this one.
 HIDDEN = """\

@@ -17,8 +17,8 @@ from mamba_build_backend.audit import abi as audit_abi
 from mamba_build_backend.audit import check as audit
 from mamba_build_backend.audit.types import Promise
 from mamba_build_backend.compile import stable_abi
-from mamba_build_backend.core.storage import work_folder
 from mamba_build_backend.core.work import BuildContext
+from mamba_build_backend.core.work_folder import work_folder
 from mamba_build_backend.plan import decide
 from mamba_build_backend.source import prepare
 from mamba_build_backend.symbols.elf import read_needs

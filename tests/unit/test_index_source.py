@@ -8,7 +8,7 @@ import pytest
 from support import tar_of
 
 from mamba_build_backend.core.errors import SourceError, StorageError
-from mamba_build_backend.core.storage import sha256
+from mamba_build_backend.core.files import sha256
 from mamba_build_backend.source import index
 from mamba_build_backend.tables import Project, ProjectVersion
 

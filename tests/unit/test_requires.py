@@ -23,7 +23,7 @@ def names(requirements):
     return {requirement.split("=")[0].split(">")[0] for requirement in requirements}
 
 
-TOOLS = {"setuptools", "wheel", "ninja", "pyelftools", "filelock", "pyproject-metadata"}
+TOOLS = {"setuptools", "wheel", "ninja", "pyelftools", "pyproject-metadata"}
 
 
 def test_a_wheel_asks_for_its_tools_a_sysroot_and_a_fetcher_and_nothing_else(tmp_path):
@@ -69,7 +69,7 @@ def test_pip_download_asks_a_released_sdist_for_its_metadata_alone(tmp_path):
     asked = made("no-torch-pip-download")
     assert asked.only_metadata
     assert asked.problems == ()
-    assert build_requires.requires_for_wheel(asked, tmp_path) == ["filelock", metadata.METADATA_WRITER]
+    assert build_requires.requires_for_wheel(asked, tmp_path) == [metadata.METADATA_WRITER]
     build_requires.check_ready(asked, tmp_path, compiles=False)
 
 

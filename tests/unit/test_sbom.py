@@ -16,7 +16,7 @@ from support import ROOT
 
 from mamba_build_backend import __version__, plan, tables
 from mamba_build_backend.core import facts
-from mamba_build_backend.core.storage import sha256
+from mamba_build_backend.core.files import sha256
 from mamba_build_backend.core.work import BuildContext
 from mamba_build_backend.probe import recording
 from mamba_build_backend.source import locate, prepare

@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -8,10 +9,12 @@ from pathlib import Path
 import pytest
 from support import ROOT, interruptible
 
-from mamba_build_backend.core import error_boundary
+from mamba_build_backend.core import error_boundary, locks
 from mamba_build_backend.core.errors import StorageError
 from mamba_build_backend.core.settings import Settings
-from mamba_build_backend.core.storage import cache_root, prepared, stand_in, work_folder
+from mamba_build_backend.core.shared_folder import stand_in
+from mamba_build_backend.core.storage import cache_root, prepared
+from mamba_build_backend.core.work_folder import work_folder
 
 SLOW_BUILD = """
 import sys, time, os
@@ -44,6 +47,16 @@ def test_two_that_start_together_build_it_once_and_both_get_it_whole(tmp_path):
     ]
     assert [child.communicate()[0].strip() for child in started] == ["['first', 'second']"] * 2
     assert (tmp_path / "count").read_text() == "x"
+
+
+def test_a_file_system_without_locks_is_worked_on_without(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        locks.fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOLCK, "No locks available"))
+    )
+    assert prepared(tmp_path / "thing", lambda draft: (draft / "whole").touch() or None).is_dir()
+    with work_folder(Settings()) as folder:
+        assert folder.is_dir()
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])

@@ -8,7 +8,7 @@ import pytest
 
 from mamba_build_backend.core.errors import ToolError
 from mamba_build_backend.core.facts import Toolkit
-from mamba_build_backend.core.storage import stand_in
+from mamba_build_backend.core.shared_folder import stand_in
 from mamba_build_backend.symbols.elf import DynamicSymbol
 from mamba_build_backend.tables import Floor, load_tables
 from mamba_build_backend.toolchain import compiler_cache, toolkit

@@ -15,7 +15,7 @@ from mamba_build_backend import __version__
 from mamba_build_backend.cli import main as cli
 from mamba_build_backend.core import error_boundary
 from mamba_build_backend.core._compat import tomllib
-from mamba_build_backend.core.storage import sha256
+from mamba_build_backend.core.files import sha256
 from mamba_build_backend.tables import load_tables
 from mamba_build_backend.vendoring import manifest, pyproject_edit, vendor
 

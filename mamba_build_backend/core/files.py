@@ -1,0 +1,76 @@
+"""Files that a reader never sees half of, and small helpers for folders and links."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+from .storage import disk_errors
+
+
+def sha256(path: Path) -> str:
+    """The file's SHA-256, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write beside its place and rename, with the mode of the file that was there: a reader never sees half of it."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_bytes(data)
+        if path.is_file():
+            shutil.copymode(path, draft)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def hand_over(file: Path, directory: Path, name: str = "") -> Path:
+    """Copy beside the final place, then rename (to ``name``, or as it is): a reader never sees half a file."""
+    final = directory / (name or file.name)
+    with disk_errors(directory, "choose another output folder"):
+        directory.mkdir(parents=True, exist_ok=True)
+        draft = directory / f".{final.name}.{os.getpid()}"
+        for left in directory.glob(f".{final.name}.*"):
+            if not _lives(left.suffix[1:]):
+                left.unlink(missing_ok=True)
+        try:
+            shutil.copyfile(file, draft)
+            draft.replace(final)
+        finally:
+            draft.unlink(missing_ok=True)
+    return final
+
+
+def _lives(pid: str) -> bool:
+    """Whether the process may be there; one on another machine that shares the folder may, as far as we know."""
+    try:
+        if pid.isdigit():
+            os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def link_to(target: Path, link: Path) -> Path:
+    """Make ``link`` a symbolic link to ``target``, whatever it was; return it."""
+    if not link.is_symlink() or os.readlink(link) != str(target):
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+    return link
+
+
+def emptied(folder: Path) -> Path:
+    """The folder, there and empty: a build folder that stays may hold what an earlier build left."""
+    shutil.rmtree(folder, ignore_errors=True)
+    # It is there still where something would not go, such as a file that is open on NFS.
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,23 @@
+"""The time that all files of a build's results bear."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from .errors import SettingsError
+
+_EPOCH = 1_577_836_800  # 2020-01-01: zip files cannot go back before 1980, and a date in the future confuses make
+
+
+def source_date_epoch(environ: Mapping[str, str]) -> int:
+    """The time of all files in what is built: SOURCE_DATE_EPOCH, or a fixed date; in seconds since 1970.
+
+    Raises SettingsError for a value that is no number.
+    """
+    text = environ.get("SOURCE_DATE_EPOCH", "")
+    if text and not re.fullmatch(r"[0-9]{1,12}", text):
+        raise SettingsError(
+            f"SOURCE_DATE_EPOCH is {text!r}", "it is a whole number of seconds since 1970", "unset SOURCE_DATE_EPOCH"
+        )
+    return int(text) if text else _EPOCH
