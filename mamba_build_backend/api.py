@@ -22,6 +22,7 @@ from .audit.types import Report
 from .cli import drive
 from .core.errors import BackendError
 from .core.facts import Facts
+from .core.own_copy import check_carries
 from .core.settings import Settings, as_text, load_settings
 from .plan import BuildPlan, decide, report
 from .probe import recording
@@ -90,8 +91,10 @@ def plan(settings: Given = None, *, facts: Facts | StrPath) -> BuildPlan:
     A pure function of its arguments. Settings are those of the file, with the given ones on top. Raises SettingsError.
     """
     if isinstance(facts, Facts):
-        return decide(load_settings(_plain(settings), {}, None), facts, load_tables())
-    known, found = recording.load(Path(facts), _plain(settings))
+        known, found = load_settings(_plain(settings), {}, None), facts
+    else:
+        known, found = recording.load(Path(facts), _plain(settings))
+    check_carries(known.upstream)
     return decide(known, found, load_tables())
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import SettingsError
+from ..core.own_copy import check_carries
 from ..core.settings import PATHS
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def plan_for(options: argparse.Namespace) -> tuple[Settings, Facts, BuildPlan]:
 
     if options.facts:
         settings, facts = recording.load(options.facts, read_settings(options))
+        check_carries(settings.upstream)
         return settings, facts, decide(settings, facts, load_tables())
     job = pipeline.make_job(project_folder(options), read_settings(options), os.environ)
     return job.settings, job.facts, job.plan

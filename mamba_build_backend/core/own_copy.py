@@ -61,12 +61,12 @@ def check_one_backend(project: Path) -> None:
 
 
 def check_carries(upstream: str) -> None:
-    """Raise SettingsError if the backend that runs is a copy for another upstream: it would not patch this one's sources."""
+    """Raise SettingsError if the backend that runs is a copy for another upstream: it knows neither this one's versions nor its patches."""
     record = read_record(PACKAGE)
     if record is not None and upstream not in (SELF, record["upstream"]):
         raise SettingsError(
             f"upstream = {upstream}, and the copy of the backend in {PACKAGE.parent} was made for {record['upstream']}",
-            f"it carries no patches of {upstream}",
+            f"it carries nothing of {upstream}",
             f"cd {CHECKOUT} && {command(PACKAGE.parent)} --upstream {upstream}",
         )
 
