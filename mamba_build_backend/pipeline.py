@@ -16,7 +16,7 @@ from . import build_requires
 from .build_summary import Stopwatch, table
 from .core import own_copy, pyproject
 from .core.errors import BuildFailedError, SourceError
-from .core.facts import Facts
+from .core.facts import Facts, SysrootProvider
 from .core.files import hand_over, sha256
 from .core.process import Echo, say
 from .core.settings import TABLE, Settings, load_settings
@@ -26,6 +26,7 @@ from .core.work import BuildContext
 from .core.work_folder import work_folder
 from .plan import BuildPlan, decide, decide_together
 from .plan.jobs import native_share
+from .plan.types import ReadyPlan
 from .probe import probe_all
 from .source import locate, patching, prepare
 from .source.prepare import Part
@@ -99,7 +100,7 @@ def make_jobs(
 
 def wheel_requirements(job: Job) -> list[str]:
     """Build requirements; a plan that cannot work fails here, before anything large is downloaded."""
-    job.plan.check()
+    job.plan.raise_problems()
     for note in job.plan.notes:
         say(f"mamba-build-backend: note: {note}")
     return build_requires.requires_for_wheel(job.plan, job.cache)
@@ -111,9 +112,9 @@ def build_requirements(project: Path, settings: Settings, facts: Facts) -> list[
     Neither this user's cache nor this Python's own ziglang counts: the list is for another user and an isolated build. Raises
     PlanError for a plan that cannot work.
     """
-    lasting = tuple(item for item in facts.sysroots if item.provider != "zig")
+    lasting = tuple(item for item in facts.sysroots if item.provider is not SysrootProvider.ZIG)
     plan = decide(settings, replace(facts, sysroots=lasting), load_tables())
-    plan.check()
+    plan.raise_problems()
     static = pyproject.load(project).get("build-system", {}).get("requires", [])
     return list(dict.fromkeys([*static, *build_requires.requires_for_wheel(plan, None)]))
 
@@ -127,7 +128,10 @@ def sdist_requirements(job: Job) -> list[str]:
 
 def write_metadata(job: Job, directory: str) -> str:
     """Write ``<name>.dist-info/METADATA`` and the licences."""
-    build_requires.check_ready(job.plan, job.cache, compiles=not job.plan.carries_metadata)
+    if job.plan.carries_metadata:
+        build_requires.check_sources(job.plan, job.cache)
+    else:
+        build_requires.check_ready(job.plan, job.cache)
     with _context(job) as context:
         made = prepare.prepare(job.plan, job.project, job.cache, context)
         return metadata.write_dist_info_files(Path(directory), *_metadata(job, made)).name
@@ -136,7 +140,7 @@ def write_metadata(job: Job, directory: str) -> str:
 def build_wheel(job: Job, directory: str) -> str:
     """The main job. The wheel appears in ``directory`` whole, or not at all."""
     plan = job.plan
-    build_requires.check_ready(plan, job.cache)
+    ready = build_requires.check_ready(plan, job.cache)
     from . import toolchain
     from .audit import check as audit
     from .compile import run_setup_py
@@ -148,9 +152,9 @@ def build_wheel(job: Job, directory: str) -> str:
         text, licences = _metadata(job, made)
         origins = prepare.origins(made)
         watch.lap("source")
-        tools = toolchain.apply_toolchain(plan, context.folder, job.cache, job.environ, context.echo)
+        tools = toolchain.apply_toolchain(ready, context.folder, job.cache, job.environ, context.echo)
         watch.lap("tools")
-        _announce(job, context.echo)
+        _announce(job, ready, context.echo)
         with toolchain.compiler_cache.in_use(tools, _label(plan), context.folder, job.environ, context.echo) as tools:
             raw = [run_setup_py.build_raw_wheel(part.plan, part.tree, tools, part.context) for part in made]
         watch.lap("compile")
@@ -162,15 +166,14 @@ def build_wheel(job: Job, directory: str) -> str:
                 "a wheel without one is of no use",
                 ("-C verbose=true   (see what its setup.py did)", f"less {context.log}"),
             )
-        assert plan.torch.value is not None
         torch = audit.provider(
-            Path(plan.torch.value.site), plan.torch.value.version, tools.cuda_home, job.facts.machine.python_library
+            Path(ready.torch.site), ready.torch.version, tools.cuda_home, job.facts.machine.python_library
         )
         floor, effective = audit.measure_all(binaries, torch)
-        told = _record(job, context, origins, floor, effective)
+        told = _record(job, ready, context, origins, floor, effective)
         variant = variants.variant_json(plan.variant, plan.target.cuda) if plan.variant else ""
-        contents = _sbom(plan, origins, text, tools.cuda_home)
-        repair.stage_wheel(plan, stage, repair.Content(text, licences, told, contents, variant))
+        contents = _sbom(ready, origins, text, tools.cuda_home)
+        repair.stage_wheel(ready, stage, repair.Content(text, licences, told, contents, variant))
         wheel = repair.repair_wheel(plan, stage, context) if plan.repair else repair.pack(stage, context)
         watch.lap("repair")
         report = audit.audit_wheel(wheel, promise=audit.recorded_promise(told), torches=[torch])
@@ -192,7 +195,7 @@ def build_wheel(job: Job, directory: str) -> str:
 def build_editable(job: Job, directory: str) -> str:
     """Compile in place, in a build folder that stays, and point Python there."""
     plan = job.plan
-    build_requires.check_ready(plan, job.cache)
+    ready = build_requires.check_ready(plan, job.cache)
     from . import toolchain
     from .compile import run_setup_py
     from .wheel import repair
@@ -204,8 +207,8 @@ def build_editable(job: Job, directory: str) -> str:
         made = prepare.prepare(plan, job.project, job.cache, context, patched=True, in_place=True)
         text, licences = _metadata(job, made)
         origins = prepare.origins(made)
-        tools = toolchain.apply_toolchain(plan, context.folder, job.cache, job.environ, context.echo)
-        _announce(job, context.echo)
+        tools = toolchain.apply_toolchain(ready, context.folder, job.cache, job.environ, context.echo)
+        _announce(job, ready, context.echo)
         with toolchain.compiler_cache.in_use(tools, _label(plan), context.folder, job.environ, context.echo) as tools:
             for part in made:
                 run_setup_py.build_in_place(part.plan, part.tree, tools, part.context)
@@ -216,11 +219,11 @@ def build_editable(job: Job, directory: str) -> str:
                     "it is what an editable build is for",
                     f"less {context.log}",
                 )
-        told = _record(job, context, origins, build_record.NO_FLOOR)
-        content = repair.Content(text, licences, told, _sbom(plan, origins, text, tools.cuda_home))
+        told = _record(job, ready, context, origins, build_record.NO_FLOOR)
+        content = repair.Content(text, licences, told, _sbom(ready, origins, text, tools.cuda_home))
         # Python must not depend on the short-lived name that the compilers were given.
         real = [Path(os.path.realpath(part.tree)) for part in made]
-        repair.add_payload(plan, real, text)
+        repair.add_payload(ready, real, text)
         wheel = repair.editable_wheel(real, content, job.facts.machine, context)
         return hand_over(wheel, Path(directory)).name
 
@@ -231,7 +234,7 @@ def build_sdist(job: Job, directory: str) -> str:
 
     if job.is_own and not job.is_static:
         build_requires.check_ready(job.plan, job.cache)
-    job.plan.without_machine().check()
+    job.plan.without_machine().raise_problems()
     build_requires.check_fetcher(job.plan, job.cache)
     with _context(job) as context:
         made = [] if job.is_static else prepare.prepare(job.plan, job.project, job.cache, context)
@@ -297,16 +300,14 @@ def _label(plan: BuildPlan) -> str:
     return hashlib.sha256(f"{plan.title} {plan.target.version} {plan.target.cuda}".encode()).hexdigest()[:12]
 
 
-def _announce(job: Job, echo: Echo) -> None:
-    plan = job.plan
+def _announce(job: Job, ready: ReadyPlan, echo: Echo) -> None:
+    plan = ready.plan
     for note in plan.notes:
         echo(f"note: {note}")
-    torch, toolkit, compiler = plan.torch.value, plan.toolkit.value, plan.compiler.value
-    assert torch is not None and toolkit is not None and compiler is not None
     codes = " ".join(code for item in plan.front_ends.value for code in item.codes)
     echo(
-        f"compiling {plan.title} for torch {torch.version}, CUDA {toolkit.version}, "
-        f"g++ {compiler.version}, GPUs {codes}, {plan.jobs.value} jobs; glibc at most {plan.floor.glibc}"
+        f"compiling {plan.title} for torch {ready.torch.version}, CUDA {ready.toolkit.version}, "
+        f"g++ {ready.compiler.version}, GPUs {codes}, {plan.jobs.value} jobs; glibc at most {plan.floor.glibc}"
     )
     if saved := native_share(plan.front_ends.value, plan.one_pass):
         where = "" if job.facts.gpus else ", on a machine that has it"
@@ -322,19 +323,18 @@ def _metadata(job: Job, made: Sequence[Part]) -> tuple[str, dict[str, Path]]:
 
 def _record(
     job: Job,
+    ready: ReadyPlan,
     context: BuildContext,
     origins: Sequence[Mapping[str, Any]],
     floor: Floor,
     effective: floors.EffectiveFloor | None = None,
 ) -> dict[str, Any]:
-    assert job.plan.torch.value is not None
-    places = build_record.places(context.folder, job.project, job.cache, Path(job.plan.torch.value.site))
+    places = build_record.places(context.folder, job.project, job.cache, Path(ready.torch.site))
     return build_record.build_record(job.plan, origins, floor, job.facts.machine.python_version, effective, places)
 
 
-def _sbom(plan: BuildPlan, origins: Sequence[Mapping[str, Any]], text: str, cuda_home: Path) -> dict[str, Any]:
-    assert plan.torch.value is not None
-    return sbom.sbom(plan, origins, text, sbom.header_versions(cuda_home, Path(plan.torch.value.site)))
+def _sbom(ready: ReadyPlan, origins: Sequence[Mapping[str, Any]], text: str, cuda_home: Path) -> dict[str, Any]:
+    return sbom.sbom(ready.plan, origins, text, sbom.header_versions(cuda_home, Path(ready.torch.site)))
 
 
 def _pkg_info(part: Part) -> str:

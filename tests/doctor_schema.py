@@ -8,6 +8,7 @@ from __future__ import annotations
 import types
 import typing
 from dataclasses import fields
+from enum import Enum
 from typing import Any
 
 from mamba_build_backend.core.facts import Facts
@@ -42,6 +43,8 @@ def _schema(kind: Any, definitions: dict[str, Any], variables: dict[Any, Any]) -
     kind = variables.get(kind, kind)
     if kind in _PLAIN:
         return {"type": _PLAIN[kind]}
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return {"enum": [item.value for item in kind]}
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         return {"anyOf": [_schema(item, definitions, variables) for item in arguments]}

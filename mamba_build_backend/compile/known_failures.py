@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +16,14 @@ from ..core.errors import ways
 from ..tables import read_rows
 
 SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Fix:
+    """One way out. ``elsewhere``: it is for who builds by other means than this backend, or only read the message."""
+
+    text: str
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -28,7 +36,7 @@ class Failure:
     fragment: re.Pattern[str] | None
     """What suffices in a few words that somebody typed, and would not in a log."""
     cause: str
-    fix: tuple[str, ...]
+    fixes: tuple[Fix, ...]
     reported: tuple[str, ...]
 
 
@@ -40,8 +48,18 @@ class Explanation:
     line: str
     """The line of the text that says so."""
     cause: str
-    fix: tuple[str, ...]
+    fixes: tuple[Fix, ...]
     reported: tuple[str, ...]
+
+    @property
+    def fix(self) -> tuple[str, ...]:
+        """All ways out, as text."""
+        return tuple(item.text for item in self.fixes)
+
+    @property
+    def own_fix(self) -> tuple[str, ...]:
+        """Those for a build by this backend."""
+        return tuple(item.text for item in self.fixes if not item.elsewhere)
 
 
 @dataclass(frozen=True)
@@ -73,13 +91,21 @@ def load_failures() -> tuple[Failure, ...]:
                 pattern=pattern,
                 fragment=fragment,
                 cause=row["cause"],
-                fix=tuple(row["fix"]),
+                fixes=tuple(_fix(row["id"], item) for item in row["fix"]),
                 reported=tuple(row["reported"]),
             )
         )
     if len({item.id for item in out}) != len(out):
         raise ValueError("tables/failures.toml: an id stands twice")
     return tuple(out)
+
+
+def _fix(name: str, item: Any) -> Fix:
+    if isinstance(item, str):
+        return Fix(item)
+    if set(item) != {"elsewhere"}:
+        raise ValueError(f"tables/failures.toml: {name}: a fix is a text, or one under the key 'elsewhere'")
+    return Fix(item["elsewhere"], elsewhere=True)
 
 
 def explain(text: str) -> Diagnosis:
@@ -111,7 +137,7 @@ def _explanation(item: Failure, match: re.Match[str], text: str) -> Explanation:
         item.id,
         line if len(line) <= 300 else line[:299] + "…",
         item.cause.format_map(groups),
-        tuple(fix.format_map(groups) for fix in item.fix),
+        tuple(replace(fix, text=fix.text.format_map(groups)) for fix in item.fixes),
         item.reported,
     )
 

@@ -185,10 +185,7 @@ def failed(what: str, log: Path) -> BackendError:
     look = (f"less {log}   (the whole output)", "python -m mamba_build_backend doctor -v   (what was chosen, and why)")
     if not diagnosis.first_error and diagnosis.explanations:
         best = diagnosis.explanations[0]
-        # Those who come from upstream's own build are told of this one, and the other way round; here it is this one.
-        elsewhere = ("in a checkout of mamba-ssm-portable", "upstream's own build", "mamba_build_backend explain")
-        ways = tuple(way for way in best.fix if not any(words in way for words in elsewhere))
         kind = StorageError if best.id == "no-space" else BuildFailedError
-        return kind(f"{what}\n    {best.line}", best.cause.rstrip("."), (*ways, *look))
+        return kind(f"{what}\n    {best.line}", best.cause.rstrip("."), (*best.own_fix, *look))
     found = f"{what}\n    {diagnosis.first_error}" if diagnosis.first_error else what
     return BuildFailedError(found, "the compilers' whole output is in the log", look)

@@ -106,6 +106,8 @@ class ToolError(BackendError):
 
     exit_code = 8
     code = "tool"
+    output: str = ""
+    """What the program itself printed, where it failed."""
 
 
 INTERRUPTED = 130

@@ -8,11 +8,95 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, is_dataclass
+from enum import Enum
 from typing import Any, Optional
 
 from .typed import load
 
-SCHEMA = 1
+SCHEMA = 2
+
+
+class Word(str, Enum):
+    """One of a few words: in JSON and in text it is the word itself."""
+
+    __str__ = str.__str__
+
+
+class Origin(Word):
+    """Where a candidate was found, for decisions; ``found_in`` beside it says it to a person."""
+
+    SETTING = "setting"
+    VARIABLE = "variable"
+    """A variable of torch's, CUDA's or the compilers' that names it: ``CUDA_HOME``, ``CXX``, ``VIRTUAL_ENV``."""
+    PYTHON = "python"
+    """The path of the Python that runs the hooks."""
+    ENVIRONMENT = "environment"
+    """The environment that is built for."""
+    CALLER = "caller"
+    """The environment that the command line of the calling frontend names: a hint."""
+    USER = "user"
+    CONDA = "conda"
+    PATH = "path"
+    SYSTEM = "system"
+    """Where installers and packages of the system put it."""
+    INDEX = "index"
+    """A wheel of the package index."""
+    CACHE = "cache"
+    """Made by an earlier build of this backend."""
+    UNKNOWN = "unknown"
+
+
+class ToolkitLayout(Word):
+    """How the parts of a CUDA toolkit lie."""
+
+    HOME = "home"
+    """One folder."""
+    CONDA = "conda"
+    """An environment with ``targets/``."""
+    DEBIAN = "debian"
+    """nvcc in /usr/lib/nvidia-cuda-toolkit, headers in /usr/include."""
+    HPC_SDK = "hpc-sdk"
+    """Mathematical libraries in a folder of their own."""
+    PYPI = "pypi"
+    """The nvidia/cu13 folders of wheels."""
+
+
+class CompilerKind(Word):
+    """The two families of C++ compilers that are told apart."""
+
+    GCC = "gcc"
+    CLANG = "clang"
+
+
+class SysrootProvider(Word):
+    """Who made a sysroot."""
+
+    ZIG = "zig"
+    CONDA = "conda"
+    PATH = "path"
+    """The user: a folder that a setting names."""
+    HOST = "host"
+    """This machine's own system."""
+
+
+class CacheProgram(Word):
+    """The compiler caches that are known."""
+
+    CCACHE = "ccache"
+    SCCACHE = "sccache"
+
+
+class SourceKind(Word):
+    """What the setting ``source`` points to."""
+
+    NONE = ""
+    """The setting is no path."""
+    TREE = "tree"
+    ARCHIVE = "archive"
+    REPOSITORY = "repository"
+    FOLDER = "folder"
+    """Of archives and repositories."""
+    MISSING = "missing"
 
 
 @dataclass(frozen=True)
@@ -70,20 +154,16 @@ class Torch:
     packages: tuple[Package, ...] = ()
     """Of the packages that matter (``probe.torch.NEIGHBOURS``), those installed beside it."""
     problem: Optional[str] = None
+    origin: Origin = Origin.UNKNOWN
 
 
 @dataclass(frozen=True)
 class Toolkit:
-    """One CUDA toolkit.
-
-    ``layout`` says how its parts lie: ``home`` (one folder), ``conda`` (an environment with ``targets/``), ``debian``
-    (nvcc in /usr/lib/nvidia-cuda-toolkit, headers in /usr/include), ``hpc-sdk`` (mathematical libraries in a folder of
-    their own) or ``pypi`` (the nvidia/cu13 folders of wheels).
-    """
+    """One CUDA toolkit."""
 
     home: str
     found_in: str
-    layout: str = "home"
+    layout: ToolkitLayout = ToolkitLayout.HOME
     version: str = ""
     archs: tuple[str, ...] = ()
     """What its nvcc compiles for, such as ``90``; empty where it could not be asked."""
@@ -92,6 +172,7 @@ class Toolkit:
     missing: tuple[str, ...] = ()
     """Headers and libraries that an extension needs and that are in none of these folders."""
     problem: Optional[str] = None
+    origin: Origin = Origin.UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -100,7 +181,7 @@ class Compiler:
 
     path: str
     found_in: str
-    kind: str = "gcc"
+    kind: CompilerKind = CompilerKind.GCC
     version: str = ""
     target: str = ""
     cxx_includes: tuple[str, ...] = ()
@@ -110,24 +191,26 @@ class Compiler:
     libstdcxx: str = ""
     """The newest symbol version of its shared libstdc++, such as ``3.4.30``."""
     problem: Optional[str] = None
+    origin: Origin = Origin.UNKNOWN
 
 
 @dataclass(frozen=True)
 class Sysroot:
-    """glibc headers and libraries to link against. ``provider`` is ``zig``, ``conda``, ``path`` or ``host``."""
+    """glibc headers and libraries to link against."""
 
-    provider: str
+    provider: SysrootProvider
     path: str
     found_in: str
     glibc: str = ""
     problem: Optional[str] = None
+    origin: Origin = Origin.UNKNOWN
 
 
 @dataclass(frozen=True)
 class CompilerCache:
-    """``ccache`` or ``sccache``."""
+    """A program that remembers what a compiler made."""
 
-    name: str
+    name: CacheProgram
     path: str
     version: str = ""
     problem: Optional[str] = None
@@ -169,8 +252,7 @@ class Facts:
     polluted: tuple[Polluted, ...] = ()
     embedded: tuple[str, ...] = ()
     """The upstream archives that this source tree carries, as sdists do: their file names."""
-    source_kind: str = ""
-    """What the setting ``source`` points to: ``tree``, ``archive``, ``repository``, ``folder``, ``missing``; empty for no path."""
+    source_kind: SourceKind = SourceKind.NONE
     source_files: tuple[str, ...] = ()
     """What it holds, where it is a folder of archives and repositories."""
     frontend: str = ""
@@ -184,7 +266,50 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(data: Mapping[str, Any]) -> Facts:
-    """The inverse of :func:`to_json` for Facts. Raises ValueError for a missing or unknown field."""
-    loaded = load(Facts, data, "facts")
-    assert isinstance(loaded, Facts)
+    """The inverse of :func:`to_json` for Facts, of schema 1 too. Raises ValueError for a missing or unknown field."""
+    loaded = load(Facts, _upgraded(data) if data.get("schema", 1) == 1 else data, "facts")
+    if not isinstance(loaded, Facts):
+        raise TypeError(f"facts: {loaded!r}")
     return loaded
+
+
+# Facts of schema 1: there words alone said where a candidate was found.
+_SETTING = "setting "
+_VARIABLES = ("CUDA_HOME", "CUDA_PATH", "CXX", "VIRTUAL_ENV")
+_CONDA = ("CONDA_PREFIX", "CONDA_BUILD_SYSROOT", "BUILD_PREFIX", "PREFIX")
+_SYSTEM = ("/usr/local", "/opt/rh", "Debian's nvidia-cuda-toolkit", "the HPC SDK", "this machine")
+_OTHERS = {
+    "PATH": "path",
+    "this Python's path": "python",
+    "the user's site-packages": "user",
+    "the package index's nvcc": "index",
+    "the cache": "cache",
+}
+
+
+def _upgraded(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The same facts in schema 2: each candidate has an ``origin``. What is not as expected is left to the loader."""
+    out = dict(data, schema=2)
+    for name in ("torches", "toolkits", "compilers", "sysroots"):
+        if isinstance(out.get(name), list):
+            out[name] = [_with_origin(item) if isinstance(item, dict) else item for item in out[name]]
+    return out
+
+
+def _with_origin(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {"origin": _origin(str(item.get("found_in", ""))), **item}
+
+
+def _origin(words: str) -> str:
+    if words.startswith(_SETTING):
+        return "setting"
+    if words.startswith("the environment that "):
+        return "caller"
+    if words.startswith("the environment "):
+        return "environment"
+    if words.startswith("ziglang"):
+        return "index"
+    for names, origin in ((_CONDA, "conda"), (_VARIABLES, "variable"), (_SYSTEM, "system")):
+        if words.startswith(names):
+            return origin
+    return _OTHERS.get(words, "unknown")

@@ -55,10 +55,11 @@ def capture(
     except subprocess.TimeoutExpired:
         raise ToolError(f"`{quoted(command)}` gave no answer in {timeout:g} s") from None
     except subprocess.CalledProcessError as error:
-        said = ((error.stdout or "") if merge else (error.stderr or error.stdout or "")).strip().splitlines()
-        raise ToolError(
-            f"`{quoted(command)}` failed with exit code {error.returncode}: {' / '.join(said[-3:])}"
-        ) from None
+        output = ((error.stdout or "") if merge else (error.stderr or error.stdout or "")).strip()
+        last = " / ".join(output.splitlines()[-3:])
+        failed = ToolError(f"`{quoted(command)}` failed with exit code {error.returncode}: {last}")
+        failed.output = output
+        raise failed from None
     except OSError as error:
         raise ToolError(f"`{quoted(command)}` cannot be started: {error.strerror or error}") from None
     return done.stdout

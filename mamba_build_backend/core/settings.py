@@ -11,6 +11,7 @@ import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from enum import Enum
 from functools import partial
 from typing import Any
 
@@ -24,7 +25,7 @@ PATHS = ("source", "cuda-home", "host-compiler", "sysroot", "cache-dir", "build-
 VARIANT_LABEL = r"[0-9a-z_.]+"
 """What a label is made of (PEP 825)."""
 
-COMPILER_CACHES = ("ccache", "sccache")
+_COMPILER_CACHES = ("ccache", "sccache")
 
 Value = Any
 """What a settings source may hold: a string, a list of strings, or a TOML scalar."""
@@ -176,6 +177,28 @@ def _setting(
     return field(default=default, metadata={"parse": parse, "doc": doc, "alias": alias, "shown": shown})
 
 
+class Place(str, Enum):
+    """Where the value of a setting came from."""
+
+    DEFAULT = "default"
+    ALIAS = "alias"
+    """A variable of torch's, CUDA's or the compilers', such as ``CUDA_HOME``: weaker than any setting."""
+    PROJECT = "project"
+    ENVIRONMENT = "environment"
+    OPTION = "option"
+
+
+@dataclass(frozen=True)
+class SettingOrigin:
+    """The same, and in words."""
+
+    place: Place
+    words: str
+
+
+_UNSET = SettingOrigin(Place.DEFAULT, "default")
+
+
 @dataclass(frozen=True)
 class Settings:
     """What the user asked for. Every field is one setting; ``origins`` says where a value that was set came from."""
@@ -230,7 +253,7 @@ class Settings:
     )
     cache: str = _setting(
         "auto",
-        _choice("auto", *COMPILER_CACHES, "off"),
+        _choice("auto", *_COMPILER_CACHES, "off"),
         "a compiler cache in front of the compilers: `ccache` or `sccache`, which must be on PATH; `auto` takes ccache where it works, else sccache if there is one architecture; `off` none",
     )
     compress: str = _setting(
@@ -262,11 +285,19 @@ class Settings:
     keep_build_dir: bool = _setting(False, _flag, "keep that folder, to look at it")
     verbose: bool = _setting(False, _flag, "print the compilers' whole output")
 
-    origins: tuple[tuple[str, str], ...] = ()
+    origins: tuple[tuple[str, SettingOrigin], ...] = ()
 
     def origin(self, key: str) -> str:
-        """Where the value of ``key`` came from: ``default``, or for instance ``-C arch``."""
-        return dict(self.origins).get(key, "default")
+        """Where the value of ``key`` came from, for a person: ``default``, or for instance ``-C (config settings)``."""
+        return dict(self.origins).get(key, _UNSET).words
+
+    def place(self, key: str) -> Place:
+        """Where the value of ``key`` came from, for decisions."""
+        return dict(self.origins).get(key, _UNSET).place
+
+    def is_set(self, key: str) -> bool:
+        """Whether somebody chose the value of ``key``, were it the default's."""
+        return self.place(key) is not Place.DEFAULT
 
 
 def known_keys() -> dict[str, Any]:
@@ -279,9 +310,9 @@ def load_settings(
 ) -> Settings:
     """Merge the three places. Raises SettingsError for an unknown key or a value that cannot be read, naming the place."""
     keys = known_keys()
-    places: list[tuple[str, dict[str, Value]]] = []
+    places: list[tuple[SettingOrigin, dict[str, Value]]] = []
     project = {str(k): v for k, v in (table or {}).items()}
-    places.append((f"[tool.{TABLE}] in pyproject.toml", project))
+    places.append((SettingOrigin(Place.PROJECT, f"[tool.{TABLE}] in pyproject.toml"), project))
     env_names = {name: key for key in keys for name in as_environment({key: ""})}
     from_env: dict[str, Value] = {}
     for name, value in environ.items():
@@ -289,35 +320,38 @@ def load_settings(
             if name not in env_names:
                 raise _unknown(name, list(env_names), "the environment", lambda hint: f"export {hint}=…")
             from_env[env_names[name]] = value
-    places.append(("the environment", from_env))
-    places.append(("-C (config settings)", {str(k): v for k, v in (config_settings or {}).items()}))
+    places.append((SettingOrigin(Place.ENVIRONMENT, "the environment"), from_env))
+    options = {str(k): v for k, v in (config_settings or {}).items()}
+    places.append((SettingOrigin(Place.OPTION, "-C (config settings)"), options))
 
     values: dict[str, Value] = {}
-    origins: dict[str, str] = {}
+    origins: dict[str, SettingOrigin] = {}
     for key, item in keys.items():
         alias = item.metadata["alias"]
         if alias and environ.get(alias):
-            _take(values, origins, key, environ[alias], alias)
+            _take(values, origins, key, environ[alias], SettingOrigin(Place.ALIAS, alias))
     for place, given in places:
         for key, raw in given.items():
             if key not in keys:
-                raise _unknown(key, list(keys), place, partial(_spell, place))
+                raise _unknown(key, list(keys), place.words, partial(_spell, place.place))
             _take(values, origins, key, raw, place)
     return Settings(**values, origins=tuple(sorted(origins.items())))
 
 
-def _take(values: dict[str, Value], origins: dict[str, str], key: str, raw: Value, place: str) -> None:
+def _take(
+    values: dict[str, Value], origins: dict[str, SettingOrigin], key: str, raw: Value, place: SettingOrigin
+) -> None:
     item = known_keys()[key]
     try:
         values[item.name] = item.metadata["parse"](key, raw)
     except SettingsError as error:
         problem = error.problems[0]
-        raise SettingsError(f"{problem.found} (from {place})", problem.needed, problem.fix) from None
+        raise SettingsError(f"{problem.found} (from {place.words})", problem.needed, problem.fix) from None
     origins[key] = place
 
 
-def _spell(place: str, hint: str) -> str:
-    return f"{hint} = …   under [tool.{TABLE}]" if place.startswith("[tool") else f"-C {hint}=…"
+def _spell(place: Place, hint: str) -> str:
+    return f"{hint} = …   under [tool.{TABLE}]" if place is Place.PROJECT else f"-C {hint}=…"
 
 
 def _unknown(key: str, keys: list[str], place: str, spell: Callable[[str], str]) -> SettingsError:

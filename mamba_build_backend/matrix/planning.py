@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from ..core._compat import version
 from ..core.errors import Problem, SettingsError
-from ..core.facts import Facts
+from ..core.facts import Facts, ToolkitLayout
 from ..core.settings import Settings, load_settings
 from ..plan import BuildPlan, decide
 from ..tables import Tables, TorchRow, is_newer
@@ -145,7 +145,7 @@ def _cell_facts(facts: Facts, cell: Cell) -> Facts:
         python_prefix="",
         python_library=None,
     )
-    toolkits = tuple(item for item in facts.toolkits if item.layout != "pypi")
+    toolkits = tuple(item for item in facts.toolkits if item.layout is not ToolkitLayout.PYPI)
     return replace(facts, machine=machine, torches=(), toolkits=toolkits)
 
 

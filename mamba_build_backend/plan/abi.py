@@ -20,7 +20,7 @@ def decide_abi(
 ) -> Choice[Abi]:
     """The setting's; what stands in the way of a stable one is a problem."""
     if settings.abi == "torch":
-        why = "setting abi" if settings.origin("abi") != "default" else "the default; abi=stable serves later ones too"
+        why = "setting abi" if settings.is_set("abi") else "the default; abi=stable serves later ones too"
         return Choice(TORCH_ABI, why)
     if not (row.stable or row.is_own):
         ported = [item for item in tables.versions_of(row.name) if item.stable]

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ..core._compat import utils
 from ..core.errors import Problem
-from ..core.facts import Facts
+from ..core.facts import CacheProgram, Facts, SourceKind
 from ..core.settings import Settings
 from ..tables import Alike, Tables, admits, minor
 from .abi import decide_abi
@@ -23,7 +23,7 @@ from .source import decide_source
 from .sysroot import decide_effective_floor, decide_floor, decide_sysroot, is_portable
 from .toolkit import decide_toolkit
 from .torch import decide_pins, decide_torch
-from .types import Abi, BuildPlan, Notebook, OnePass, TorchTarget
+from .types import Abi, BuildPlan, Install, Notebook, OnePass, Tool, TorchTarget
 from .upstream import check_upstream, decide_upstream
 
 
@@ -33,13 +33,13 @@ def decide(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     # Where upstream cannot be imported without, a wheel of it alone would be of use to nobody: the index has old versions of
     # causal-conv1d without their CUDA sources.
     wanted = settings.with_causal_conv1d
-    if settings.origin("with-causal-conv1d") == "default":
+    if not settings.is_set("with-causal-conv1d"):
         wanted = plan.upstream.value.partner_required and bool(plan.partner.value)
     plan = _with_companion(plan, settings, facts, tables) if wanted else plan
     plan = replace(plan, notes=(*plan.notes, *_other_owners(plan)))
     # A login node that downloads an sdist for another machine needs no nvcc, and no torch of 2 GB either.
     if facts.frontend in ("pip download", "pip lock") and plan.carries_metadata:
-        return replace(plan.without_machine(), only_metadata=True, requirements=())
+        return replace(plan.without_machine(), only_metadata=True, installs=())
     return plan
 
 
@@ -76,7 +76,7 @@ def _with_companion(plan: BuildPlan, settings: Settings, facts: Facts, tables: T
         problem = Problem("companion", found, why, (*ways, "-C with-causal-conv1d=false"))
         return replace(plan, problems=plan.problems or (problem,))
     # An archive, a tree or a repository is one project's source: the other's comes from where it always does.
-    alone = facts.source_kind in ("archive", "tree", "repository")
+    alone = facts.source_kind in (SourceKind.ARCHIVE, SourceKind.TREE, SourceKind.REPOSITORY)
     other = replace(
         settings,
         upstream="causal-conv1d",
@@ -88,7 +88,7 @@ def _with_companion(plan: BuildPlan, settings: Settings, facts: Facts, tables: T
         plan,
         companion=replace(companion, notes=(), problems=()),
         pins=replace(plan.pins, value=tuple(pin for pin in plan.pins.value if not pin.startswith("causal-conv1d"))),
-        requirements=both(plan.requirements, companion.requirements),
+        installs=both(plan.installs, companion.installs),
         notes=both(plan.notes, companion.notes),
         problems=both(plan.problems, companion.problems),
     )
@@ -101,17 +101,17 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     torch, target = decide_torch(settings, facts, tables, book)
     upstream = decide_upstream(settings, facts, tables, target, dotted_python(facts.machine), book)
     source = decide_source(settings, facts, upstream.value, book)
-    toolkit, nvcc_requirements = decide_toolkit(settings, facts, tables, upstream.value, torch.value, target, book)
+    toolkit, nvcc_installs = decide_toolkit(settings, facts, tables, upstream.value, torch.value, target, book)
     # Without a toolkit yet: the one that will be installed is torch's own release.
     cuda = toolkit.value.version if toolkit.value else target.cuda
     check_upstream(upstream.value, target, dotted_python(facts.machine), tables, book)
     compiler = decide_compiler(settings, facts, tables, cuda, target, book)
-    sysroot, sysroot_requirements = decide_sysroot(settings, facts, tables, cuda, compiler.value, book)
+    sysroot, sysroot_installs = decide_sysroot(settings, facts, tables, cuda, compiler.value, book)
     front_ends = decide_front_ends(settings, facts, tables, upstream.value, cuda, toolkit.value, book)
     compiler_cache = decide_compiler_cache(settings, facts, front_ends.value, book)
     single = one_pass(upstream.value.project.one_pass, front_ends.value)
     # It runs nvcc's steps itself.
-    sccache = compiler_cache.value is not None and compiler_cache.value.name == "sccache"
+    sccache = compiler_cache.value is not None and compiler_cache.value.name is CacheProgram.SCCACHE
     if sccache:
         front_ends, single = replace(front_ends, value=apart(front_ends.value)), OnePass()
     check_gpus(settings, facts, tables, cuda, toolkit.value, target, front_ends.value, book)
@@ -124,11 +124,11 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     pins = decide_pins(upstream.value, torch.value, target, abi.value, tables, book)
     partner = decide_partner(upstream.value, torch.value, target, dotted_python(facts.machine), tables, book)
     note_machine(facts, book)
-    missing = [*nvcc_requirements, *sysroot_requirements]
+    installs = [*nvcc_installs, *sysroot_installs]
     if torch.value is None and not any(item.code.startswith("torch-") for item in book.problems):
-        missing.append(target.requirement)
+        installs.append(Install(Tool.TORCH, (target.requirement,)))
     if settings.arch == "native" and not facts.gpus_asked:
-        missing.append("nvidia-ml-py")
+        installs.append(Install(Tool.GPU_QUERY, ("nvidia-ml-py",)))
     return BuildPlan(
         distribution=utils.canonicalize_name(settings.distribution_name) if settings.distribution_name else "",
         local_version=_local_version(settings, target, abi.value),
@@ -155,7 +155,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         pins=pins,
         partner=partner,
         environment=tuple((item.variable, item.kept) for item in facts.polluted),
-        requirements=tuple(missing),
+        installs=tuple(installs),
         portable=is_portable(settings, sysroot.value),
         repair=settings.repair,
         strip=settings.strip,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..core._compat import version
-from ..core.facts import Compiler, Facts
-from ..core.settings import Settings
+from ..core.facts import Compiler, CompilerKind, Facts, Origin
+from ..core.settings import Place, Settings
 from ..tables import Cuda, Tables, TorchRow, is_newer, minor
 from .remedies import install_compiler
 from .types import Choice, Notebook, Rejected, TorchTarget
@@ -61,12 +63,12 @@ def decide_compiler(
 ) -> Choice[Compiler | None]:
     """The first g++ that nvcc and torch both take, and whose libstdc++ can be linked in part."""
     limits = Limits(tables, cuda, target)
-    forced = settings.host_compiler != "auto" and settings.origin("host-compiler") != "CXX"
+    forced = settings.host_compiler != "auto" and settings.place("host-compiler") is not Place.ALIAS
     rejected: list[Rejected] = []
     best: Compiler | None = None
     for item in facts.compilers:
         why = _misfit(item, facts, limits)
-        if forced and item.found_in != "setting host-compiler":
+        if forced and item.origin is not Origin.SETTING:
             why = why or "setting host-compiler names another"
         elif best is not None:
             why = why or f"{best.path} was found first"
@@ -75,16 +77,13 @@ def decide_compiler(
         else:
             best = item
     if best is not None:
-        return Choice(best, f"{best.found_in}: {limits}", tuple(rejected))
+        return Choice(best, f"{best.found_in}: {limits}", tuple(rejected), forced=forced)
     _problem(facts, tables, limits, tuple(rejected), book)
     return Choice(None, "none fits", tuple(rejected))
 
 
-_NO_STATIC = "its libstdc++.a is not installed, and a portable link needs it"
-
-
 def _name(item: Compiler) -> str:
-    return f"{'g++' if item.kind == 'gcc' else item.kind} {item.version or '?'} ({item.path})"
+    return f"{'g++' if item.kind is CompilerKind.GCC else item.kind} {item.version or '?'} ({item.path})"
 
 
 def _misfit(item: Compiler, facts: Facts, limits: Limits) -> str:
@@ -92,14 +91,22 @@ def _misfit(item: Compiler, facts: Facts, limits: Limits) -> str:
         return item.problem
     if not item.target.startswith(facts.machine.arch):
         return f"it compiles for {item.target}"
-    return limits.misfit(item.version) or ("" if item.libstdcxx_static else _NO_STATIC)
+    return limits.misfit(item.version) or _without_static(item)
+
+
+def _without_static(item: Compiler) -> str:
+    return "" if item.libstdcxx_static else "its libstdc++.a is not installed, and a portable link needs it"
+
+
+def _lacks_static_alone(item: Compiler, facts: Facts, limits: Limits) -> bool:
+    return bool(_misfit(item, facts, limits)) and not _misfit(replace(item, libstdcxx_static="there"), facts, limits)
 
 
 def _problem(facts: Facts, tables: Tables, limits: Limits, rejected: tuple[Rejected, ...], book: Notebook) -> None:
     seen = "; ".join(f"{item.what}: {item.why}" for item in rejected) or "no g++ on PATH, in conda or in /opt/rh"
     row = tables.distribution_row(facts.machine.distribution)
     fixes = []
-    if any(item.why == _NO_STATIC for item in rejected) and row is not None and row.static:
+    if row is not None and row.static and any(_lacks_static_alone(item, facts, limits) for item in facts.compilers):
         fixes.append(row.static)
     most = limits.most if limits.most is not None else limits.likely_most
     fixes += install_compiler(limits.least, most, limits.banned(), facts.machine, tables)

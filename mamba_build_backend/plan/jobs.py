@@ -124,7 +124,7 @@ def nvcc_flags(
     if settings.lineinfo:
         flags.append("-lineinfo")
     compress = tables.cuda_row(cuda).compress if cuda else "no"
-    asked = settings.origin("compress") != "default"
+    asked = settings.is_set("compress")
     if settings.compress != "default" and (compress == "yes" or (compress == "asked" and asked)):
         flags.append(f"--compress-mode={settings.compress}")
     return tuple(flags)

@@ -10,7 +10,8 @@ from typing import Any
 
 from ..core.facts import CompilerCache, Facts, to_json
 from ..tables import minor
-from . import NO_PLACE, BuildPlan, Choice, Rejected
+from .platform import NO_PLACE
+from .types import BuildPlan, Choice, GivenPath, Rejected, SourceOrigin, Tool
 
 SCHEMA = 1
 SCHEMA_FILE = Path(__file__).parent.parent / "schemas" / f"doctor-{SCHEMA}.json"
@@ -82,7 +83,7 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
         if part is not plan:
             why = f"{row.title} cannot be imported without" if row.partner_required else "setting with-causal-conv1d"
             yield Line("with", part.upstream.value.title, f"{why}: in the same wheel")
-        yield _line("source", part.source.value, part.source)
+        yield _line("source", _source(part.source.value), part.source)
         if part.patches.value or verbose:
             # Those that are for other versions are the `patches` command's to list.
             yield Line("patches", ", ".join(item.file for item in part.patches.value) or "none", part.patches.because)
@@ -94,12 +95,11 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
     stable = f"stable: torch {tied.torch_min} and newer, Python {tied.python_min} and newer, CUDA {plan.target.cuda.partition('.')[0]}"
     if tied.is_stable or verbose:
         yield _line("ABI", stable if tied.is_stable else "this torch minor version and this Python", plan.abi)
-    nvcc = [item.partition("==")[2] for item in plan.requirements if item.startswith("nvidia-cuda-nvcc")]
+    nvcc, zig = plan.installs_tool(Tool.NVCC), plan.installs_tool(Tool.SYSROOT)
     own = f"{toolkit.version} in {toolkit.home}" if toolkit else ""
-    yield _line("CUDA", own or (f"{nvcc[0]} from the package index" if nvcc else "none"), plan.toolkit)
+    yield _line("CUDA", own or (f"{nvcc.version} from the package index" if nvcc else "none"), plan.toolkit)
     name = f"g++ {compiler.version} ({compiler.path})" if compiler else "none"
     yield _line("compiler", name, plan.compiler)
-    zig = any(item.startswith("ziglang") for item in plan.requirements)
     shown = f"{sysroot.provider} ({sysroot.path})" if sysroot else "zig" if zig else "none"
     yield _line("sysroot", shown, plan.sysroot)
     floor = plan.floor
@@ -136,6 +136,10 @@ def _machine_lines(facts: Facts) -> Iterator[Line]:
     if facts.gpus or facts.driver:
         names = ", ".join(f"{gpu.name} ({gpu.capability})" for gpu in facts.gpus) or "none that could be asked"
         yield Line("GPU", f"{names}, driver {facts.driver or 'unknown'}")
+
+
+def _source(origin: SourceOrigin) -> str:
+    return origin.path if isinstance(origin, GivenPath) else origin.kind
 
 
 def _program(cache: CompilerCache | None) -> str:

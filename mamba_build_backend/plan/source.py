@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from ..core.facts import Facts
+from ..core.facts import Facts, SourceKind
 from ..core.settings import Settings
 from ..tables import ProjectVersion
-from .types import Choice, Notebook
+from .types import Choice, EmbeddedArchive, GitTag, GivenPath, IndexArchive, Notebook, OwnTree, SourceOrigin
 
 
-def decide_source(settings: Settings, facts: Facts, row: ProjectVersion, book: Notebook) -> Choice[str]:
-    """``self``, ``embedded``, ``index``, ``git``, or a path."""
+def decide_source(settings: Settings, facts: Facts, row: ProjectVersion, book: Notebook) -> Choice[SourceOrigin]:
+    """The project's own tree, an archive, upstream's repository, or what the setting names."""
     if row.is_own:
-        return Choice("self", "setting upstream: the project's own tree")
+        return Choice(OwnTree(), "setting upstream: the project's own tree")
     if settings.source not in ("auto", "index", "git"):
         return _path(settings, facts, row, book)
     if settings.source == "auto" and row.archive_name in facts.embedded:
-        return Choice("embedded", "this sdist carries it")
+        return Choice(EmbeddedArchive(row.archive_name), "this sdist carries it")
     if settings.source == "git" and not row.git_commit:
         book.problem(
             "source-git",
@@ -31,25 +31,27 @@ def decide_source(settings: Settings, facts: Facts, row: ProjectVersion, book: N
             "-C source=auto",
         )
     if row.index_sha256 and (settings.source != "git" or not row.git_commit):
-        return Choice("index", "the package index, or the cache if it was fetched before")
+        return Choice(IndexArchive(row.index_file), "the package index, or the cache if it was fetched before")
     why = "setting source" if settings.source == "git" else "the package index's archive holds no CUDA sources"
-    return Choice("git", f"tag {row.git_tag}, commit {row.git_commit[:10]}: {why}")
+    git = GitTag(row.project.repository, row.git_tag, row.git_commit)
+    return Choice(git, f"tag {row.git_tag}, commit {row.git_commit[:10]}: {why}")
 
 
-def _path(settings: Settings, facts: Facts, row: ProjectVersion, book: Notebook) -> Choice[str]:
+def _path(settings: Settings, facts: Facts, row: ProjectVersion, book: Notebook) -> Choice[SourceOrigin]:
     """The path that the setting names; of a folder of archives the one that is this row's."""
     auto = "-C source=auto   (the package index, or upstream's repository)"
-    if facts.source_kind == "folder":
+    if facts.source_kind is SourceKind.FOLDER:
         for name in (row.archive_name, row.mirror_name):
             if name in facts.source_files:
-                return Choice(f"{settings.source.rstrip('/')}/{name}", "in the folder that setting source names")
+                found = GivenPath(f"{settings.source.rstrip('/')}/{name}")
+                return Choice(found, "in the folder that setting source names")
         book.problem(
             "source",
             f"source: {settings.source} holds neither {row.archive_name} nor {row.mirror_name} nor a setup.py",
             f"the source of {row.title} is an archive, a tree or a git repository, or a folder that holds one",
             auto,
         )
-    if facts.source_kind == "missing":
+    if facts.source_kind is SourceKind.MISSING:
         web = "://" in settings.source
         book.problem(
             "source",
@@ -62,4 +64,4 @@ def _path(settings: Settings, facts: Facts, row: ProjectVersion, book: Notebook)
             ),
             auto,
         )
-    return Choice(settings.source, "setting source")
+    return Choice(GivenPath(settings.source), "setting source")

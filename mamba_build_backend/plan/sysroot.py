@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from ..core._compat import version
-from ..core.facts import Compiler, Facts, Sysroot, Torch
+from ..core.facts import Compiler, Facts, Origin, Sysroot, SysrootProvider, Torch
 from ..core.settings import Settings
 from ..symbols.floors import Asked, larger, newest
 from ..tables import Cuda, Floor, Tables, minor
-from .types import Abi, Choice, Notebook, Rejected, TorchTarget
+from .types import Abi, Choice, Install, Notebook, Rejected, Tool, TorchTarget
 
 ZIG_REQUIREMENT = "ziglang==0.13.0.post1"
+_ZIG = Install(Tool.SYSROOT, (ZIG_REQUIREMENT,))
 
 
 def decide_sysroot(
     settings: Settings, facts: Facts, tables: Tables, cuda: str, compiler: Compiler | None, book: Notebook
-) -> tuple[Choice[Sysroot | None], list[str]]:
+) -> tuple[Choice[Sysroot | None], list[Install]]:
     """A sysroot whose glibc is at or under the promise, and what else is to be installed."""
     target = version.Version(settings.glibc)
-    host = Sysroot("host", "/", "this machine", facts.machine.libc_version)
+    host = Sysroot(SysrootProvider.HOST, "/", "this machine", facts.machine.libc_version, origin=Origin.SYSTEM)
     if facts.machine.libc != "glibc":
         return Choice(None, "there is no glibc here"), []
     clash = _clash(tables.cuda_row(cuda), host.glibc) if cuda else ""
@@ -40,7 +41,8 @@ def decide_sysroot(
         compiler is not None
         and "-conda" in compiler.target  # whether found in the environment, or named by its activation in CXX
         and any(
-            item.provider == "conda" and item.glibc and version.Version(item.glibc) <= target for item in facts.sysroots
+            item.provider is SysrootProvider.CONDA and item.glibc and version.Version(item.glibc) <= target
+            for item in facts.sysroots
         )
     )
     if settings.sysroot == "auto" and version.Version(host.glibc) <= target and not conda:
@@ -52,14 +54,14 @@ def decide_sysroot(
         name = f"{item.provider} ({item.path})"
         if item.problem:
             rejected.append(Rejected(name, item.problem))
-        elif provider not in ("auto", item.provider):
+        elif provider not in ("auto", item.provider.value):
             rejected.append(Rejected(name, f"setting sysroot is {settings.sysroot}"))
         elif item.glibc and version.Version(item.glibc) > target:
             rejected.append(Rejected(name, f"it is glibc {item.glibc}, newer than {settings.glibc}"))
         else:
             return Choice(item, item.found_in, tuple(rejected)), []
     if provider in ("auto", "zig"):
-        return Choice(None, "zig's glibc headers and stubs, from the package index", tuple(rejected)), [ZIG_REQUIREMENT]
+        return Choice(None, "zig's glibc headers and stubs, from the package index", tuple(rejected)), [_ZIG]
     book.problem(
         "no-sysroot",
         "; ".join(f"{item.what}: {item.why}" for item in rejected),
@@ -80,7 +82,7 @@ def _clash(row: Cuda, glibc: str) -> str:
 def is_portable(settings: Settings, sysroot: Sysroot | None) -> bool:
     """Whether the compilers are wrapped: not where this machine's own system is linked against on purpose."""
     on_purpose = settings.sysroot == "host" or not settings.repair
-    return not (on_purpose and sysroot is not None and sysroot.provider == "host")
+    return not (on_purpose and sysroot is not None and sysroot.provider is SysrootProvider.HOST)
 
 
 def decide_floor(settings: Settings, tables: Tables, torch: Torch | None, target: TorchTarget, abi: Abi) -> Floor:

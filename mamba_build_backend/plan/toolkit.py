@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ..core._compat import version
-from ..core.facts import Facts, Toolkit, Torch
-from ..core.settings import Settings
+from ..core.facts import Facts, Origin, Toolkit, Torch
+from ..core.settings import Place, Settings
 from ..tables import ProjectVersion, Tables, is_newer, minor
 from .remedies import install_toolkit, other_torch, torch_for
-from .types import Choice, Notebook, Rejected, TorchTarget
+from .types import Choice, Install, Notebook, Rejected, Tool, TorchTarget
 
 PYPI_NVCC = (
     "nvidia-cuda-nvcc",
@@ -34,18 +34,18 @@ def decide_toolkit(
     torch: Torch | None,
     target: TorchTarget,
     book: Notebook,
-) -> tuple[Choice[Toolkit | None], list[str]]:
+) -> tuple[Choice[Toolkit | None], list[Install]]:
     """The toolkit whose major version is torch's and whose minor version is nearest, and what else is to be installed."""
     cuda = target.cuda
     if not cuda:
         return Choice(None, "there is no CUDA torch to choose for"), []
     need = version.Version(cuda)
-    forced = settings.cuda_home != "auto" and settings.origin("cuda-home") != "CUDA_HOME"
+    forced = settings.cuda_home != "auto" and settings.place("cuda-home") is not Place.ALIAS
     rejected: list[Rejected] = []
     fitting: list[Toolkit] = []
     for item in facts.toolkits:
         why = _misfit(item, cuda, row, torch)
-        if not why and forced and settings.cuda_home != "pypi" and item.found_in != "setting cuda-home":
+        if not why and forced and settings.cuda_home != "pypi" and item.origin is not Origin.SETTING:
             why = "setting cuda-home names another"
         if why:
             rejected.append(Rejected(_name(item), why))
@@ -65,11 +65,12 @@ def decide_toolkit(
         _note(best, cuda, torch, tables, book)
         exact = version.Version(best.version).minor == need.minor
         reason = f"exactly torch's CUDA {cuda}" if exact else f"the nearest to torch's CUDA {cuda}"
-        return Choice(best, f"{best.found_in}: {reason}", tuple(rejected)), []
+        return Choice(best, f"{best.found_in}: {reason}", tuple(rejected), forced=forced), []
     if need.major >= 13 and (not forced or settings.cuda_home == "pypi"):
         because = f"no toolkit of CUDA {need.major} on this machine: from the package index"
         pin = f"=={need.major}.{need.minor}.*"
-        return Choice(None, because, tuple(rejected)), [name + pin for name in PYPI_NVCC]
+        nvcc = Install(Tool.NVCC, tuple(name + pin for name in PYPI_NVCC), pin.removeprefix("=="))
+        return Choice(None, because, tuple(rejected)), [nvcc]
     _problem(settings, facts, tables, target, tuple(rejected), book)
     return Choice(None, "none fits", tuple(rejected)), []
 

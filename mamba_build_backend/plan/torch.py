@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from ..core._compat import requirements, specifiers, utils, version
-from ..core.facts import Facts, Torch
+from ..core.facts import Facts, Origin, Torch
 from ..core.settings import Settings
 from ..tables import ProjectVersion, Tables, TorchRow, is_newer, minor
 from .remedies import dotted_python, other_torch
@@ -69,7 +69,7 @@ def decide_torch(
 
 def _wanted(settings: Settings, facts: Facts, book: Notebook) -> requirements.Requirement | None:
     """The setting as a requirement; None where it says nothing, or names a folder."""
-    if settings.torch == "auto" or any(item.found_in == "setting torch" for item in facts.torches):
+    if settings.torch == "auto" or any(item.origin is Origin.SETTING for item in facts.torches):
         return None
     wanted: requirements.Requirement | None = None
     try:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, Optional, TypeVar
+from typing import Any, ClassVar, Generic, Optional, TypeVar, Union
 
 from ..core.errors import PlanError, Problem
-from ..core.facts import Compiler, CompilerCache, Sysroot, Toolkit, Torch
+from ..core.facts import Compiler, CompilerCache, Sysroot, Toolkit, Torch, Word
 from ..tables import Alike, Floor, FrontEnd, PatchRow, ProjectVersion
 
 T = TypeVar("T")
@@ -26,7 +27,74 @@ class Choice(Generic[T]):
 
     value: T
     because: str
+    """For a person: nothing is decided by these words."""
     rejected: tuple[Rejected, ...] = ()
+    forced: bool = False
+    """Whether the user asked for just this one."""
+
+
+class Tool(Word):
+    """What a build environment may have to install beside the usual tools."""
+
+    TORCH = "torch"
+    NVCC = "nvcc"
+    SYSROOT = "sysroot"
+    GPU_QUERY = "gpu-query"
+    """What asks the driver for its GPUs."""
+
+
+@dataclass(frozen=True)
+class Install:
+    """A tool that the build environment has to install."""
+
+    tool: Tool
+    requirements: tuple[str, ...]
+    version: str = ""
+    """Specifiers of its version, where a report names it."""
+
+
+@dataclass(frozen=True)
+class OwnTree:
+    """The source of a project that builds itself."""
+
+    kind: ClassVar[str] = "self"
+
+
+@dataclass(frozen=True)
+class EmbeddedArchive:
+    """The archive that this sdist carries."""
+
+    file: str
+    kind: ClassVar[str] = "embedded"
+
+
+@dataclass(frozen=True)
+class IndexArchive:
+    """The archive of the package index, or of the cache, if it was fetched before."""
+
+    file: str
+    kind: ClassVar[str] = "index"
+
+
+@dataclass(frozen=True)
+class GitTag:
+    """A tag of upstream's repository, known by its commit."""
+
+    repository: str
+    tag: str
+    commit: str
+    kind: ClassVar[str] = "git"
+
+
+@dataclass(frozen=True)
+class GivenPath:
+    """What a setting names: an archive, a tree, or a repository."""
+
+    path: str
+    kind: ClassVar[str] = "path"
+
+
+SourceOrigin = Union[OwnTree, EmbeddedArchive, IndexArchive, GitTag, GivenPath]
 
 
 @dataclass(frozen=True)
@@ -102,7 +170,7 @@ class BuildPlan:
     variant: str
     """The variant label of the wheel (draft); empty for a plain wheel."""
     upstream: Choice[ProjectVersion]
-    source: Choice[str]
+    source: Choice[SourceOrigin]
     allow_unverified: bool
     """Whether a source may be something else than what upstream released."""
     patches: Choice[tuple[PatchRow, ...]]
@@ -130,7 +198,7 @@ class BuildPlan:
     """The causal-conv1d that goes with this mamba-ssm and this torch; empty where there is none."""
     environment: tuple[tuple[str, str | None], ...]
     """Variables that the build changes, or (None) drops."""
-    requirements: tuple[str, ...]
+    installs: tuple[Install, ...]
     """What the build environment still has to install."""
     portable: bool
     """Whether compilers see the sysroot and the libstdc++ recipe; if not, this machine as it is."""
@@ -160,21 +228,67 @@ class BuildPlan:
         return f"torch>={abi.torch_min}" if abi.is_stable else self.target.requirement
 
     @property
+    def requirements(self) -> tuple[str, ...]:
+        """What the build environment still has to install, as requirements."""
+        return tuple(text for item in self.installs for text in item.requirements)
+
+    @property
     def carries_metadata(self) -> bool:
         """Whether all sources are archives of the index, whose metadata are there; others need their setup.py run."""
         return all(
-            part.source.value in ("embedded", "index") and bool(part.upstream.value.index_sha256) for part in self.parts
+            isinstance(part.source.value, (EmbeddedArchive, IndexArchive)) and bool(part.upstream.value.index_sha256)
+            for part in self.parts
         )
 
-    def check(self) -> None:
-        """Raise PlanError with all problems, if there are any."""
+    def installs_tool(self, tool: Tool) -> Install | None:
+        """How the build environment gets this tool; None where it has it, or needs none."""
+        return next((item for item in self.installs if item.tool is tool), None)
+
+    def raise_problems(self) -> None:
+        """Raise PlanError with all problems, if there are any; what is still to be installed is none."""
         if self.problems:
             raise PlanError(self.problems)
+
+    def check(self) -> ReadyPlan:
+        """The plan as one that can be carried out now. Raises PlanError with all that stands in its way."""
+        self.raise_problems()
+        torch, toolkit = self.torch.value, self.toolkit.value
+        compiler, sysroot = self.compiler.value, self.sysroot.value
+        if self.installs or torch is None or toolkit is None or compiler is None or sysroot is None:
+            raise PlanError((not_installed(self.requirements),))
+        return ReadyPlan(self, torch, toolkit, compiler, sysroot)
 
     def without_machine(self) -> BuildPlan:
         """The plan with the problems of its sources alone: for what needs no compiler, no GPU and no torch."""
         kept = tuple(item for item in self.problems if item.code.startswith(("upstream", "source", "companion")))
         return replace(self, problems=kept)
+
+
+@dataclass(frozen=True)
+class ReadyPlan:
+    """A plan that can be carried out: what it needs of the machine is there."""
+
+    plan: BuildPlan
+    torch: Torch
+    toolkit: Toolkit
+    compiler: Compiler
+    sysroot: Sysroot
+
+    @property
+    def parts(self) -> tuple[ReadyPlan, ...]:
+        """The plans of all that goes into the wheel, this one first; they share the tools."""
+        return tuple(replace(self, plan=part) for part in self.plan.parts)
+
+
+def not_installed(requirements: Sequence[str]) -> Problem:
+    """The problem of an environment that lacks these."""
+    quoted = " ".join(f"'{item}'" for item in requirements)
+    return Problem(
+        "not-installed",
+        f"this environment lacks {', '.join(requirements)}",
+        "an isolated build installs them by itself",
+        ("python -m pip install .   (without --no-build-isolation)", f"python -m pip install {quoted}"),
+    )
 
 
 class Notebook:

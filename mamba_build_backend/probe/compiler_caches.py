@@ -7,17 +7,17 @@ import shutil
 from collections.abc import Mapping
 
 from ..core.errors import ToolError
-from ..core.facts import CompilerCache
+from ..core.facts import CacheProgram, CompilerCache
 from ..core.process import capture
-from ..core.settings import COMPILER_CACHES, Settings
+from ..core.settings import Settings
 
 
 def probe_compiler_caches(settings: Settings, environ: Mapping[str, str]) -> tuple[CompilerCache, ...]:
     """Ask each of them for its version; none where the setting says that none is wanted."""
-    names = COMPILER_CACHES if settings.cache == "auto" else (settings.cache,)
     found = []
-    for name in names:
-        path = shutil.which(name, path=environ.get("PATH")) if name in COMPILER_CACHES else None
+    for name in CacheProgram:
+        wanted = settings.cache in ("auto", name.value)
+        path = shutil.which(name.value, path=environ.get("PATH")) if wanted else None
         if path is None:
             continue
         try:

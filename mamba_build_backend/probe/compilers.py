@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ..core.errors import ToolError
-from ..core.facts import Compiler
+from ..core.facts import Compiler, CompilerKind, Origin
 from ..core.process import capture
-from ..core.settings import Settings
+from ..core.settings import Place, Settings
 from ..tables import is_version
 from .paths import conda_prefixes, on_path
 
@@ -28,22 +28,21 @@ def probe_compilers(settings: Settings, environ: Mapping[str, str], *, root: Pat
     """
     seen: set[str] = set()
     candidates = []
-    for path, where in _candidates(settings, environ, root):
+    for path, origin, where in _candidates(settings, environ, root):
         real = os.path.realpath(path)
         if real not in seen:
             seen.add(real)
-            candidates.append((path, where))
+            candidates.append((path, origin, where))
     with ThreadPoolExecutor() as pool:
-        return tuple(pool.map(lambda item: read_compiler(item[0], item[1], environ), candidates))
+        return tuple(pool.map(lambda item: read_compiler(item[0], item[2], environ, item[1]), candidates))
 
 
 def _is_disguised(path: str | Path) -> bool:
     return os.path.basename(os.path.realpath(path)) in _DISGUISED
 
 
-def _candidates(settings: Settings, environ: Mapping[str, str], root: Path) -> Iterable[tuple[Path, str]]:
+def _candidates(settings: Settings, environ: Mapping[str, str], root: Path) -> Iterable[tuple[Path, Origin, str]]:
     if settings.host_compiler != "auto":
-        origin = settings.origin("host-compiler")
         # CXX may carry a launcher or flags ("ccache g++", "g++ -pthread"): its last word that is no flag is the compiler.
         words = [word for word in settings.host_compiler.split() if not word.startswith("-")]
         name = settings.host_compiler if os.path.exists(settings.host_compiler) else (words or [""])[-1]
@@ -52,20 +51,25 @@ def _candidates(settings: Settings, environ: Mapping[str, str], root: Path) -> I
             name = os.path.basename(path)
             others = [str(item) for item in on_path(environ) if not _is_disguised(os.path.join(item, name))]
             path = shutil.which(name, path=os.pathsep.join(others)) or path
-        yield Path(path or name), "CXX" if origin == "CXX" else "setting host-compiler"
-    folders = [(folder, "PATH") for folder in on_path(environ)]
-    folders[:0] = [(prefix / "bin", where) for prefix, where in conda_prefixes(environ)]
+        of_variable = settings.place("host-compiler") is Place.ALIAS
+        yield (
+            Path(path or name),
+            Origin.VARIABLE if of_variable else Origin.SETTING,
+            "CXX" if of_variable else "setting host-compiler",
+        )
+    folders = [(folder, Origin.PATH, "PATH") for folder in on_path(environ)]
+    folders[:0] = [(prefix / "bin", Origin.CONDA, where) for prefix, where in conda_prefixes(environ)]
     # devtoolset-11 of CentOS 7, gcc-toolset-13 of RHEL 8 and 9: installed, but on PATH only after `scl enable`.
     toolsets = sorted((root / "opt/rh").glob("*toolset-[0-9]*/root/usr/bin"), key=_toolset_number, reverse=True)
-    folders += [(folder, "/opt/rh") for folder in toolsets]
-    for folder, where in folders:
+    folders += [(folder, Origin.SYSTEM, "/opt/rh") for folder in toolsets]
+    for folder, origin, where in folders:
         try:
             names = sorted(entry for entry in os.listdir(folder) if _NAMES.match(entry))
         except OSError:
             continue
         for entry in names:
             if os.access(folder / entry, os.X_OK) and not _is_disguised(folder / entry):
-                yield folder / entry, where
+                yield folder / entry, origin, where
 
 
 def _toolset_number(folder: Path) -> int:
@@ -73,7 +77,7 @@ def _toolset_number(folder: Path) -> int:
     return int(match[1]) if match else 0
 
 
-def read_compiler(path: Path, where: str, environ: Mapping[str, str]) -> Compiler:
+def read_compiler(path: Path, where: str, environ: Mapping[str, str], origin: Origin = Origin.UNKNOWN) -> Compiler:
     """Ask one compiler for its version, target, include folders and libstdc++."""
     clean = {**environ, "LC_ALL": "C"}
     for name in ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH"):
@@ -86,11 +90,11 @@ def read_compiler(path: Path, where: str, environ: Mapping[str, str]) -> Compile
         static = _file(path, "libstdc++.a", clean)
         shared = _file(path, "libstdc++.so.6", clean) or _file(path, "libstdc++.so", clean)
     except ToolError as error:
-        return Compiler(str(path), where, problem=error.problems[0].found)
+        return Compiler(str(path), where, problem=error.problems[0].found, origin=origin)
     cxx, gcc = _includes(search)
-    kind = "clang" if "clang" in banner else "gcc"
+    kind = CompilerKind.CLANG if "clang" in banner else CompilerKind.GCC
     problem = None
-    if kind == "clang":
+    if kind is CompilerKind.CLANG:
         # Its libstdc++ is some g++'s, which is there too and does the same work by the recipe that is tested.
         problem = "clang: the portable link is made with g++"
     elif not cxx:
@@ -109,6 +113,7 @@ def read_compiler(path: Path, where: str, environ: Mapping[str, str]) -> Compile
         os.path.realpath(shared) if shared else None,
         _symbol_version(os.path.realpath(shared)) if shared else "",
         problem,
+        origin,
     )
 
 

@@ -11,9 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..core.errors import ToolError
-from ..core.facts import Toolkit
+from ..core.facts import Origin, Toolkit, ToolkitLayout
 from ..core.process import capture
-from ..core.settings import Settings
+from ..core.settings import Place, Settings
 from .paths import conda_prefixes, on_path
 
 PARTS = {
@@ -42,46 +42,50 @@ def probe_toolkits(
     """Look for nvcc; ``sites`` are site-packages that may hold PyPI's ``nvidia/cu13``. ``root`` stands in for /."""
     seen: set[str] = set()
     found: list[Toolkit] = []
-    for home, where in _homes(settings, environ, sites, root):
+    for home, origin, where in _homes(settings, environ, sites, root):
         real = os.path.realpath(home)
         if real in seen:
             continue
         seen.add(real)
         if nvcc_of(home) is not None:
-            found.append(read_toolkit(home, where, environ))
-        elif where in ("setting cuda-home", "CUDA_HOME", "CUDA_PATH"):
-            found.append(Toolkit(str(home), where, problem=f"there is no {home / 'bin' / 'nvcc'}"))
+            found.append(read_toolkit(home, where, environ, origin))
+        elif origin in (Origin.SETTING, Origin.VARIABLE):
+            missing = f"there is no {home / 'bin' / 'nvcc'}"
+            found.append(Toolkit(str(home), where, problem=missing, origin=origin))
     return tuple(found)
 
 
 def _homes(
     settings: Settings, environ: Mapping[str, str], sites: Sequence[Path], root: Path
-) -> Iterable[tuple[Path, str]]:
+) -> Iterable[tuple[Path, Origin, str]]:
     if settings.cuda_home not in ("auto", "pypi"):
-        where = settings.origin("cuda-home")
-        yield Path(settings.cuda_home).expanduser(), where if where == "CUDA_HOME" else "setting cuda-home"
+        home = Path(settings.cuda_home).expanduser()
+        if settings.place("cuda-home") is Place.ALIAS:
+            yield home, Origin.VARIABLE, settings.origin("cuda-home")
+        else:
+            yield home, Origin.SETTING, "setting cuda-home"
     if settings.cuda_home != "pypi":
         for variable in ("CUDA_HOME", "CUDA_PATH"):
             if environ.get(variable):
-                yield Path(environ[variable]), variable
+                yield Path(environ[variable]), Origin.VARIABLE, variable
         for folder in on_path(environ):
             nvcc = folder / "nvcc"
             if nvcc.is_file():
-                yield home_of(nvcc, environ), "PATH"
-        yield from conda_prefixes(environ)
+                yield home_of(nvcc, environ), Origin.PATH, "PATH"
+        yield from ((prefix, Origin.CONDA, variable) for prefix, variable in conda_prefixes(environ))
         local = root / "usr/local"
         for home in [local / "cuda", *_newest_first(local.glob("cuda-*"))]:
-            yield home, "/usr/local"
-        yield root / "usr", "Debian's nvidia-cuda-toolkit"
+            yield home, Origin.SYSTEM, "/usr/local"
+        yield root / "usr", Origin.SYSTEM, "Debian's nvidia-cuda-toolkit"
         sdks = _newest_first((root / "opt/nvidia/hpc_sdk").glob("Linux_*/[0-9]*"))
         if environ.get("NVHPC_ROOT"):
             sdks.insert(0, Path(environ["NVHPC_ROOT"]))
         for sdk in sdks:
             for home in _newest_first(sdk.glob("cuda/[0-9]*")):
-                yield home, "the HPC SDK"
+                yield home, Origin.SYSTEM, "the HPC SDK"
     for site in [*(Path(entry) for entry in sys.path if entry), *sites]:
         for home in sorted(site.glob("nvidia/cu[0-9]*")):
-            yield home, "the package index's nvcc"
+            yield home, Origin.INDEX, "the package index's nvcc"
 
 
 def _newest_first(folders: Iterable[Path]) -> list[Path]:
@@ -105,7 +109,7 @@ def nvcc_of(home: Path) -> Path | None:
     return None
 
 
-def read_toolkit(home: Path, where: str, environ: Mapping[str, str]) -> Toolkit:
+def read_toolkit(home: Path, where: str, environ: Mapping[str, str], origin: Origin = Origin.UNKNOWN) -> Toolkit:
     """Ask the toolkit's nvcc for its version and its architectures, and see what of it is really there."""
     nvcc = nvcc_of(home)
     assert nvcc is not None
@@ -113,10 +117,11 @@ def read_toolkit(home: Path, where: str, environ: Mapping[str, str]) -> Toolkit:
     try:
         said = capture([nvcc, "--version"], env=environ)
     except ToolError as error:
-        return Toolkit(str(home), where, layout, problem=error.problems[0].found)
+        return Toolkit(str(home), where, layout, problem=error.problems[0].found, origin=origin)
     match = re.search(r"release (\d+\.\d+)", said)
     if not match:
-        return Toolkit(str(home), where, layout, problem=f"`{nvcc} --version` names no release")
+        unnamed = f"`{nvcc} --version` names no release"
+        return Toolkit(str(home), where, layout, problem=unnamed, origin=origin)
     try:
         archs = tuple(re.findall(r"sm_(\d+)\b", capture([nvcc, "--list-gpu-code"], env=environ)))
     except ToolError:  # nvcc before 11.2 has no such option; the table knows its architectures
@@ -133,32 +138,33 @@ def read_toolkit(home: Path, where: str, environ: Mapping[str, str]) -> Toolkit:
         tuple(map(str, includes)),
         tuple(map(str, libraries)),
         tuple(missing),
+        origin=origin,
     )
 
 
-def _layout(home: Path) -> str:
+def _layout(home: Path) -> ToolkitLayout:
     if home.parent.name == "nvidia" and home.name.startswith("cu"):
-        return "pypi"
+        return ToolkitLayout.PYPI
     if (home / "conda-meta").is_dir():
-        return "conda"
+        return ToolkitLayout.CONDA
     if (home / "lib" / "nvidia-cuda-toolkit" / "bin" / "nvcc").is_file():
-        return "debian"
+        return ToolkitLayout.DEBIAN
     if home.parent.name == "cuda" and (home.parent.parent / "math_libs").is_dir():
-        return "hpc-sdk"
-    return "home"
+        return ToolkitLayout.HPC_SDK
+    return ToolkitLayout.HOME
 
 
-def _folders(home: Path, layout: str) -> tuple[list[Path], list[Path]]:
+def _folders(home: Path, layout: ToolkitLayout) -> tuple[list[Path], list[Path]]:
     """The include and library folders that are there, in the order in which they are to be searched."""
     machine = platform.machine()
     target = TARGETS.get(machine, f"{machine}-linux")
-    tops = [home / "targets" / target, home] if layout == "conda" else [home, home / "targets" / target]
-    if layout == "hpc-sdk":
+    tops = [home / "targets" / target, home] if layout is ToolkitLayout.CONDA else [home, home / "targets" / target]
+    if layout is ToolkitLayout.HPC_SDK:
         maths = home.parent.parent / "math_libs" / home.name
         tops += [maths, maths / "targets" / target]
     includes = [top / "include" for top in tops]
     libraries = [top / name for top in tops for name in ("lib64", "lib")]
-    if layout == "debian":
+    if layout is ToolkitLayout.DEBIAN:
         libraries = [home / "lib" / f"{machine}-linux-gnu"]
     return _existing(includes), _existing(libraries)
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from ..core.errors import SettingsError
 from ..core.facts import SCHEMA, Facts, from_json, to_json
-from ..core.settings import Settings, known_keys, load_settings
+from ..core.settings import Place, Settings, known_keys, load_settings
 from ..tables import is_version
 
 _SECRET = re.compile(r"TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|_KEY$|^KEY_|APIKEY|AUTH", re.IGNORECASE)
@@ -82,13 +82,13 @@ def recording(settings: Settings, facts: Facts, private: Private) -> dict[str, A
     given: dict[str, str] = {}
     environ: dict[str, str] = {}
     for key, item in known_keys().items():
-        origin, alias = settings.origin(key), item.metadata["alias"]
+        place, alias = settings.place(key), item.metadata["alias"]
         value = getattr(settings, item.name)
-        if origin == "default" or value is None:
+        if place is Place.DEFAULT or value is None:
             continue
         text = str(value).lower() if isinstance(value, bool) else str(value)
         # A variable of torch or CUDA is weaker than a setting, so it is kept as what it was.
-        (environ if origin == alias else given)[alias if origin == alias else key] = text
+        (environ if place is Place.ALIAS else given)[alias if place is Place.ALIAS else key] = text
     body = {"settings": given, "environ": environ, "facts": to_json(facts)}
     return {"schema": SCHEMA, **without_names(json.loads(json.dumps(body)), private)}
 

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..core.facts import SourceKind
 from ..core.settings import Settings
 
 
-def probe_source(settings: Settings) -> tuple[str, tuple[str, ...]]:
-    """Its kind, and of a folder of archives and repositories their names.
-
-    The kind is ``tree``, ``archive``, ``repository``, ``folder``, ``missing``, or empty where the setting is no path.
-    """
+def probe_source(settings: Settings) -> tuple[SourceKind, tuple[str, ...]]:
+    """Its kind, and of a folder of archives and repositories their names."""
     if settings.source in ("auto", "index", "git"):
-        return "", ()
+        return SourceKind.NONE, ()
     path = Path(settings.source).expanduser().absolute()
     try:
         if path.is_file():
-            return "archive", ()
+            return SourceKind.ARCHIVE, ()
         if not path.is_dir():
-            return "missing", ()
+            return SourceKind.MISSING, ()
         if (path / "setup.py").is_file():
-            return "tree", ()
+            return SourceKind.TREE, ()
         if is_repository(path):
-            return "repository", ()
-        return "folder", tuple(sorted(item.name for item in path.iterdir() if item.is_file() or is_repository(item)))
+            return SourceKind.REPOSITORY, ()
+        return SourceKind.FOLDER, tuple(
+            sorted(item.name for item in path.iterdir() if item.is_file() or is_repository(item))
+        )
     except OSError:
-        return "missing", ()
+        return SourceKind.MISSING, ()
 
 
 def is_repository(path: Path) -> bool:

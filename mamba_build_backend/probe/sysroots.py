@@ -9,11 +9,9 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..core.facts import Sysroot
+from ..core.facts import Origin, Sysroot, SysrootProvider
 from ..core.settings import Settings
 from .paths import conda_prefixes
-
-CACHED = "the cache"
 
 ZIG_VERSION = "0.13.0"
 """zig 0.15's headers are glibc 2.42's; they declare rsqrt and clash with CUDA's math_functions.h (0.13's don't)."""
@@ -23,13 +21,15 @@ def probe_sysroots(settings: Settings, environ: Mapping[str, str], cache: Path) 
     """Look for a path in the settings, conda's sysroot package, one that was made before, and zig."""
     found: list[Sysroot] = []
     if settings.sysroot not in ("auto", "conda", "zig", "host"):
-        found.append(read_sysroot(Path(settings.sysroot).expanduser(), "path", "setting sysroot"))
+        found.append(
+            read_sysroot(Path(settings.sysroot).expanduser(), SysrootProvider.PATH, "setting sysroot", Origin.SETTING)
+        )
     for prefix, where in conda_prefixes(environ):
         for path in sorted(prefix.glob("*-conda*-linux-gnu/sysroot")):
-            found.append(read_sysroot(path, "conda", where))
+            found.append(read_sysroot(path, SysrootProvider.CONDA, where, Origin.CONDA))
     made = zig_folder(cache, settings.glibc, platform.machine())
     if made.is_dir():
-        found.append(Sysroot("zig", str(made), CACHED))
+        found.append(Sysroot(SysrootProvider.ZIG, str(made), "the cache", origin=Origin.CACHE))
     with suppress(ImportError, ValueError):
         spec = find_spec("ziglang")
         if spec is not None and spec.origin:
@@ -42,17 +42,18 @@ def zig_folder(cache: Path, glibc: str, arch: str) -> Path:
     return cache / "sysroots" / f"zig-{ZIG_VERSION}-{arch}-glibc-{glibc}"
 
 
-def read_sysroot(path: Path, provider: str, where: str) -> Sysroot:
+def read_sysroot(path: Path, provider: SysrootProvider, where: str, origin: Origin = Origin.UNKNOWN) -> Sysroot:
     """Read the glibc version that a sysroot's headers declare."""
     header = path / "usr" / "include" / "features.h"
     try:
         text = header.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return Sysroot(provider, str(path), where, problem=f"there is no {header}")
+        return Sysroot(provider, str(path), where, problem=f"there is no {header}", origin=origin)
     match = re.search(r"#\s*define\s+__GLIBC_MINOR__\s+(\d+)", text)
     if not match:
-        return Sysroot(provider, str(path), where, problem=f"{header} declares no __GLIBC_MINOR__")
-    return Sysroot(provider, str(path), where, f"2.{match[1]}")
+        undeclared = f"{header} declares no __GLIBC_MINOR__"
+        return Sysroot(provider, str(path), where, problem=undeclared, origin=origin)
+    return Sysroot(provider, str(path), where, f"2.{match[1]}", origin=origin)
 
 
 def _zig(package: Path) -> Sysroot:
@@ -60,7 +61,6 @@ def _zig(package: Path) -> Sysroot:
     for info in package.parent.glob("ziglang-*.dist-info"):
         version = info.name[len("ziglang-") : -len(".dist-info")]
     if not version.startswith(f"{ZIG_VERSION}.") and version != ZIG_VERSION:
-        return Sysroot(
-            "zig", str(package), "ziglang", problem=f"ziglang {version}: its glibc headers are not {ZIG_VERSION}'s"
-        )
-    return Sysroot("zig", str(package), f"ziglang {version}")
+        other = f"ziglang {version}: its glibc headers are not {ZIG_VERSION}'s"
+        return Sysroot(SysrootProvider.ZIG, str(package), "ziglang", problem=other, origin=Origin.INDEX)
+    return Sysroot(SysrootProvider.ZIG, str(package), f"ziglang {version}", origin=Origin.INDEX)

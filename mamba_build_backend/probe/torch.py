@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from ..core.facts import Package, Torch
+from ..core.facts import Origin, Package, Torch
 from ..core.settings import Settings
 from ..symbols.quick_reader import newest_needs
 from ..tables import is_version
@@ -44,15 +44,15 @@ def probe_torches(settings: Settings, environ: Mapping[str, str], frontend: Fron
     """Look for torch where the settings say, on this process's path, and in the environment that is built for."""
     seen: set[str] = set()
     found: list[Torch] = []
-    for folder, where in _sites(settings, environ, frontend):
+    for folder, origin, where in _sites(settings, environ, frontend):
         real = os.path.realpath(folder)
         if real in seen:
             continue
         seen.add(real)
         if (Path(folder) / "torch" / "version.py").is_file():
-            found.append(read_torch(Path(folder), where))
-        elif where == "setting torch":
-            found.append(Torch(str(folder), where, problem="there is no torch in this folder"))
+            found.append(read_torch(Path(folder), where, origin))
+        elif origin is Origin.SETTING:
+            found.append(Torch(str(folder), where, problem="there is no torch in this folder", origin=origin))
     return tuple(found)
 
 
@@ -65,42 +65,44 @@ def torch_path(settings: Settings) -> Path | None:
     return path.parent if (path / "version.py").is_file() and path.name == "torch" else path
 
 
-def _sites(settings: Settings, environ: Mapping[str, str], frontend: Frontend) -> Iterable[tuple[str, str]]:
+def _sites(settings: Settings, environ: Mapping[str, str], frontend: Frontend) -> Iterable[tuple[str, Origin, str]]:
     path = torch_path(settings)
     if path is not None:
         # An environment's root is a natural thing to give: look for its site-packages.
         inner = path / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
-        yield str(inner if inner.is_dir() else path), "setting torch"
+        yield str(inner if inner.is_dir() else path), Origin.SETTING, "setting torch"
         return
     for entry in sys.path:
         if entry and os.path.isdir(entry):
-            yield entry, "this Python's path"
+            yield entry, Origin.PYTHON, "this Python's path"
     # Under pip's isolation the path is the build environment's, but the prefix is still the target environment's.
     for key in ("purelib", "platlib"):
-        yield sysconfig.get_path(key), f"the environment {sys.prefix}"
+        yield sysconfig.get_path(key), Origin.ENVIRONMENT, f"the environment {sys.prefix}"
     python = f"python{sys.version_info.major}.{sys.version_info.minor}"
     for prefix in frontend.environments:
         for name in ("site-packages", "dist-packages"):  # the latter in images of Debian's and Ubuntu's Python
             where = f"the environment that {frontend.name} works for ({prefix})"
-            yield os.path.join(prefix, "lib", python, name), where
+            yield os.path.join(prefix, "lib", python, name), Origin.CALLER, where
     for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
         if prefix := environ.get(variable, ""):
-            yield os.path.join(prefix, "lib", python, "site-packages"), f"{variable} ({prefix})"
+            yield os.path.join(prefix, "lib", python, "site-packages"), Origin.VARIABLE, f"{variable} ({prefix})"
     with suppress(Exception):
-        yield site.getusersitepackages(), "the user's site-packages"
+        yield site.getusersitepackages(), Origin.USER, "the user's site-packages"
 
 
-def read_torch(folder: Path, where: str) -> Torch:
+def read_torch(folder: Path, where: str, origin: Origin = Origin.UNKNOWN) -> Torch:
     """Read one installation; what cannot be read becomes its ``problem``."""
     try:
         values = _version_file((folder / "torch" / "version.py").read_text(encoding="utf-8"))
     except (OSError, SyntaxError, ValueError) as error:
-        return Torch(str(folder), where, problem=f"torch/version.py cannot be read: {error}")
+        return Torch(str(folder), where, problem=f"torch/version.py cannot be read: {error}", origin=origin)
     version = values.get("__version__") or ""
     if not is_version(version):
-        return Torch(str(folder), where, problem=f"torch/version.py names no version that can be read ({version!r})")
+        unread = f"torch/version.py names no version that can be read ({version!r})"
+        return Torch(str(folder), where, problem=unread, origin=origin)
     libc10 = folder / "torch" / "lib" / "libc10.so"
-    abi, problem = None, None
+    abi: bool | None = None
+    problem: str | None = None
     try:
         abi = _cxx11_abi(libc10)
     except (OSError, ValueError):
@@ -124,6 +126,7 @@ def read_torch(folder: Path, where: str) -> Torch:
         cuda_headers=parts_beside(folder),
         packages=installed_beside(folder),
         problem=problem,
+        origin=origin,
     )
 
 

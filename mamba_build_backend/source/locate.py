@@ -12,6 +12,7 @@ from ..core.errors import SourceError
 from ..core.files import sha256
 from ..core.process import Echo
 from ..plan import BuildPlan
+from ..plan.types import EmbeddedArchive, GitTag, IndexArchive, OwnTree
 from ..probe.source import is_repository
 from ..tables import ProjectVersion, load_tables
 from . import archives, git, index
@@ -39,7 +40,7 @@ def embedded_archives(project: Path) -> tuple[str, ...]:
 def needs_fetch(plan: BuildPlan, cache: Path | None) -> bool:
     """Whether building would ask the package index; without a cache, for everything that is not embedded."""
     return any(
-        part.source.value == "index"
+        isinstance(part.source.value, IndexArchive)
         and (cache is None or not index.cached_archive(part.upstream.value, cache).is_file())
         for part in plan.parts
     )
@@ -51,15 +52,15 @@ def find(plan: BuildPlan, project: Path, cache: Path, environ: Mapping[str, str]
     Raises SourceError where it cannot be had, or is not what upstream released and that was not allowed.
     """
     row, source = plan.upstream.value, plan.source.value
-    if source == "self":
+    if isinstance(source, OwnTree):
         return Source(project, "self")
-    if source == "index":
+    if isinstance(source, IndexArchive):
         return Source(index.obtain(row, cache, environ, echo), row.index_sha256)
-    if source == "embedded":
-        return _given(project / EMBEDDED / row.archive_name, plan, scratch)
-    if source == "git":
-        return Source(git.export(row, row.project.repository, cache, environ, echo, scratch), row.git_commit)
-    path = Path(source).expanduser().absolute()
+    if isinstance(source, EmbeddedArchive):
+        return _given(project / EMBEDDED / source.file, plan, scratch)
+    if isinstance(source, GitTag):
+        return Source(git.export(row, source.repository, cache, environ, echo, scratch), row.git_commit)
+    path = Path(source.path).expanduser().absolute()
     if path.is_dir() and row.git_commit and is_repository(path):
         checkout = (path / "setup.py").is_file()
         # A checkout may be a fork's, or of the very commit without its tag: then its files are what counts.

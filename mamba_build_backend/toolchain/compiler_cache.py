@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..core.errors import ToolError
-from ..core.facts import Compiler, CompilerCache
+from ..core.facts import CacheProgram, Compiler, CompilerCache
 from ..core.process import Echo, capture
 from ..core.shared_folder import stand_in
 from .shims import nvcc_steps
@@ -32,7 +32,7 @@ def apply_compiler_cache(
     with suppress(ToolError):
         parts.append(Path(capture([compiler.path, "-print-prog-name=cc1plus"], env=environ).strip()))
     parts = [path for path in (*parts, Path(compiler.path)) if path.is_file()]
-    if chosen.name == "ccache":
+    if chosen.name is CacheProgram.CCACHE:
         launcher = Launcher("ccache", (chosen.path,), _of_ccache(parts, work, environ))
     else:
         launcher = Launcher("sccache", (chosen.path,), _of_sccache(parts, compiler, environ))
@@ -41,14 +41,14 @@ def apply_compiler_cache(
         try:
             capture([chosen.path, "--start-server"], env=environ, timeout=30, merge=True)
         except ToolError as error:
-            if "in use" not in error.problems[0].found:
+            if "in use" not in error.output:  # sccache's own words
                 raise
     # One whose folder cannot be written, say, would fail each compile.
     trial = work / "trial.cpp"
     trial.write_text("int trial;\n", encoding="ascii")
     command: list[str | os.PathLike[str]] = [chosen.path, compiler.path, "-c", trial, "-o", trial.with_suffix(".o")]
     capture(command, env={**environ, **launcher.variables, "TMPDIR": str(work / "tmp")}, timeout=60)
-    if chosen.name == "ccache":
+    if chosen.name is CacheProgram.CCACHE:
         Path(launcher.variables["CCACHE_STATSLOG"]).unlink(missing_ok=True)
     return launcher
 

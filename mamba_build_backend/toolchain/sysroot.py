@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import ToolError
-from ..core.facts import Sysroot
+from ..core.facts import Origin, Sysroot, SysrootProvider
 from ..core.process import Echo, capture
 from ..core.storage import prepared
-from ..probe.sysroots import CACHED, zig_folder
+from ..probe.sysroots import zig_folder
 
 # zig keeps one copy of what several targets share; a target's headers are the union, the most special last.
 _HEADERS = {
@@ -54,7 +54,7 @@ def apply_sysroot(
 ) -> Root:
     """Make the chosen sysroot ready to compile against."""
     path, defines = Path(chosen.path), tuple[str, ...]()
-    if chosen.provider == "zig":
+    if chosen.provider is SysrootProvider.ZIG:
         path = prepared_zig(chosen, glibc, target, cache, environ, echo)
         defines = (f"-D__GLIBC_MINOR__={glibc.partition('.')[2]}",)
     # Debian's roots keep a part in folders named after the target; Red Hat's and conda's have lib64.
@@ -69,7 +69,7 @@ def _folders(root: Path, parts: list[str]) -> tuple[Path, ...]:
 
 def prepared_zig(chosen: Sysroot, glibc: str, target: str, cache: Path, environ: Mapping[str, str], echo: Echo) -> Path:
     """The sysroot that zig's package makes, from the cache or made now (about 7 s)."""
-    if chosen.found_in == CACHED:
+    if chosen.origin is Origin.CACHE:
         return Path(chosen.path)
     arch = target.partition("-")[0]
 

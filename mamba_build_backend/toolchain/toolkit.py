@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from ..core.facts import Toolkit
+from ..core.facts import Toolkit, ToolkitLayout
 from ..core.files import emptied
 from ..probe.cuda import RUNTIME, TARGETS
 from .shims.compiler import PYTHON
@@ -43,7 +43,7 @@ def apply_toolkit(toolkit: Toolkit, torch_site: Path, work: Path, *, dpkg: Path 
     # A build folder that stays may hold links into an environment that was an earlier build's alone.
     view = emptied(work / "toolchain" / "cuda")
     home = Path(toolkit.home)
-    if toolkit.layout == "home" and not toolkit.missing:
+    if toolkit.layout is ToolkitLayout.HOME and not toolkit.missing:
         _link_entries(home, view)
     else:
         _gather(toolkit, torch_site, view, dpkg)
@@ -91,7 +91,7 @@ def _gather(toolkit: Toolkit, torch_site: Path, view: Path, dpkg: Path) -> None:
     if (home / "nvvm").is_dir():
         _link(home / "nvvm", view / "nvvm")
     # The first one wins: the toolkit's own headers before torch's copies of the same.
-    if toolkit.layout == "debian":
+    if toolkit.layout is ToolkitLayout.DEBIAN:
         _link_debian_headers(Path(toolkit.includes[0]), view / "include", dpkg)
     else:
         for folder in map(Path, toolkit.includes):
@@ -108,9 +108,9 @@ def _gather(toolkit: Toolkit, torch_site: Path, view: Path, dpkg: Path) -> None:
     _link(view / "lib64", target / "lib")
 
 
-def _programs(home: Path, layout: str) -> Iterator[Path]:
+def _programs(home: Path, layout: ToolkitLayout) -> Iterator[Path]:
     folders = [home / "bin"]
-    if layout == "debian":
+    if layout is ToolkitLayout.DEBIAN:
         folders.insert(0, home / "lib" / "nvidia-cuda-toolkit" / "bin")
     for folder in folders:
         for pattern in _PROGRAMS:

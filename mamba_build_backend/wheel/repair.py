@@ -20,6 +20,7 @@ from ..core.files import emptied
 from ..core.process import stream
 from ..core.work import BuildContext
 from ..plan import BuildPlan
+from ..plan.types import ReadyPlan
 from ..tables import minor
 from . import sbom, variants
 from .build_record import RECORD_NAME
@@ -63,20 +64,20 @@ def unpack_raw(raw: Sequence[Path], stage: Path) -> list[Path]:
     return sorted(stage.rglob("*.so"))
 
 
-def stage_wheel(plan: BuildPlan, stage: Path, content: Content) -> None:
+def stage_wheel(ready: ReadyPlan, stage: Path, content: Content) -> None:
     """Replace upstream's .dist-info by ours, and add the guard and ``mamba_ssm_portable``."""
     olds = sorted(stage.glob("*.dist-info"))
     tags = _tags(olds[0])
-    if plan.abi.value.is_stable:
+    if (abi := ready.plan.abi.value).is_stable:
         platform = tags[0].rpartition("-")[2]
-        tags = [f"{plan.abi.value.python_tag}-{platform}"]
+        tags = [f"{abi.python_tag}-{platform}"]
     entry_points = next((path.read_bytes() for path in stage.glob("*.dist-info/entry_points.txt")), None)
     for old in olds:
         shutil.rmtree(old)
     info = write_dist_info(stage, content, tags)
     if entry_points is not None:
         (info / "entry_points.txt").write_bytes(entry_points)
-    add_payload(plan, [stage], content.metadata)
+    add_payload(ready, [stage], content.metadata)
 
 
 def write_dist_info(parent: Path, content: Content, tags: list[str]) -> Path:
@@ -105,15 +106,15 @@ def editable_wheel(trees: Sequence[Path], content: Content, machine: Machine, co
     return pack(stage, context)
 
 
-def add_payload(plan: BuildPlan, trees: Sequence[Path], metadata: str) -> None:
+def add_payload(ready: ReadyPlan, trees: Sequence[Path], metadata: str) -> None:
     """Add the package that checks an installation, ``mamba_ssm_portable`` for mamba-ssm, and make upstream's packages ask it.
 
     ``trees`` are the folder of the wheel, or those of the parts of an editable build. A project's own needs none of it.
     """
-    row, torch = plan.upstream.value, plan.torch.value
+    plan, torch = ready.plan, ready.torch
+    row = plan.upstream.value
     if not row.project.packages:
         return
-    assert torch is not None
     name = f"{row.project.packages[0]}_portable"
     target = trees[0] / name
     shutil.copytree(

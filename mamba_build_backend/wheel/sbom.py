@@ -22,6 +22,7 @@ from urllib.parse import quote, urlsplit
 
 from .._version import __version__
 from ..core._compat import utils
+from ..core.facts import SysrootProvider
 from ..plan import BuildPlan
 from ..tables import ProjectVersion, ThirdParty
 from .third_party import materials
@@ -203,7 +204,7 @@ def _toolchain(plan: BuildPlan) -> list[Component]:
         found.append(_component("toolchain/g++", "g++", compiler.version, "", target, kind="application"))
     if plan.portable and sysroot:
         # zig's serves any glibc, and is made for the promised one.
-        glibc = plan.floor.glibc if sysroot.provider == "zig" else sysroot.glibc
+        glibc = plan.floor.glibc if sysroot.provider is SysrootProvider.ZIG else sysroot.glibc
         what = f"headers, link stubs and start files, from {sysroot.provider}"
         found.append(_component("toolchain/glibc", "glibc", glibc, "", what))
     return found

@@ -70,7 +70,7 @@ def test_pip_download_asks_a_released_sdist_for_its_metadata_alone(tmp_path):
     assert asked.only_metadata
     assert asked.problems == ()
     assert build_requires.requires_for_wheel(asked, tmp_path) == [metadata.METADATA_WRITER]
-    build_requires.check_ready(asked, tmp_path, compiles=False)
+    build_requires.check_sources(asked, tmp_path)
 
 
 def test_pip_download_of_an_old_version_whose_setup_has_to_be_run_asks_for_all(tmp_path):

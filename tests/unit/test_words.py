@@ -1,0 +1,175 @@
+"""Every sentence that a user sees may be reworded: no decision hangs on one.
+
+The packages that decide are loaded a second time with each of their sentences replaced by another, and plan for every recorded
+machine, whose own words are replaced too. What is decided has to be the same.
+"""
+
+import ast
+import importlib.util
+import json
+import re
+import sys
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+
+import pytest
+from support import ROOT
+
+from mamba_build_backend import plan, tables
+from mamba_build_backend.compile import known_failures
+from mamba_build_backend.core import settings as core_settings
+from mamba_build_backend.core.facts import Facts
+from mamba_build_backend.core.settings import load_settings
+from mamba_build_backend.probe import recording
+
+RECORDED = sorted((ROOT / "tests/facts").glob("*.json"))
+WORDS = (
+    "because",
+    "why",
+    "what",
+    "found",
+    "needed",
+    "fix",
+    "found_in",
+    "words",
+    "notes",
+    "because",
+    "problem",
+    "cause",
+)
+"""Names of the fields that are for a person."""
+
+
+class Reworded(ast.NodeTransformer):
+    """Replaces what is a sentence (two words and more), in plain and in formatted strings, and leaves docstrings alone."""
+
+    def visit_Constant(self, node):
+        if isinstance(node.value, str) and re.search(r"[a-z]{2,}[ ,:]+[a-z(]", node.value):
+            words = re.sub(r"[A-Za-z]", "x", node.value)
+            # Braces and formats of str.format stay what they are.
+            return ast.copy_location(ast.Constant(_with_braces(node.value, words)), node)
+        return node
+
+    def visit_Expr(self, node):
+        return node if isinstance(node.value, ast.Constant) else self.generic_visit(node)
+
+
+def _with_braces(text, reworded):
+    kept = [match.span() for match in re.finditer(r"\{[^{}]*\}", text)]
+    return "".join(
+        text[index] if any(start <= index < end for start, end in kept) else letter
+        for index, letter in enumerate(reworded)
+    )
+
+
+class Loader(SourceFileLoader):
+    def source_to_code(self, data, path, *, _optimize=-1):
+        tree = Reworded().visit(ast.parse(data))
+        return compile(ast.fix_missing_locations(tree), path, "exec", dont_inherit=True, optimize=_optimize)
+
+
+@pytest.fixture(scope="module")
+def reworded_plan():
+    """The package ``plan``, with other sentences."""
+    before = {name: module for name, module in sys.modules.items() if name.startswith("mamba_build_backend.plan")}
+    for name in before:
+        del sys.modules[name]
+    folder = ROOT / "mamba_build_backend" / "plan"
+
+    class Finder:
+        def find_spec(self, name, _path=None, _target=None):
+            if not name.startswith("mamba_build_backend.plan"):
+                return None
+            inside = name.split(".")[2:]
+            file = folder.joinpath(*inside[:-1], f"{inside[-1]}.py") if inside else folder / "__init__.py"
+            locations = None if inside else [str(folder)]
+            return importlib.util.spec_from_file_location(
+                name, file, loader=Loader(name, str(file)), submodule_search_locations=locations
+            )
+
+    finder = Finder()
+    sys.meta_path.insert(0, finder)
+    try:
+        yield importlib.import_module("mamba_build_backend.plan")
+    finally:
+        sys.meta_path.remove(finder)
+        for name in [name for name in sys.modules if name.startswith("mamba_build_backend.plan")]:
+            del sys.modules[name]
+        sys.modules.update(before)
+
+
+def decided(value):
+    """What of a plan is decided, and not said."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {item.name: decided(getattr(value, item.name)) for item in fields(value) if item.name not in WORDS}
+    if isinstance(value, tuple):
+        return tuple(decided(item) for item in value)
+    return value.value if isinstance(value, Enum) else value
+
+
+def in_other_words(value, name=""):
+    """Facts whose own words are others; a problem stays one."""
+    if isinstance(value, dict):
+        return {key: in_other_words(item, key) for key, item in value.items()}
+    if isinstance(value, list):
+        return [in_other_words(item, name) for item in value]
+    return f"xx {value[::-1]}" if name in ("found_in", "problem", "cores_limit") and value else value
+
+
+def facts_of(path):
+    chosen, facts = recording.load(path, {})
+    data = json.loads(json.dumps(recording.to_json(facts)))
+    return chosen, facts, recording.from_json(in_other_words(data))
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
+def test_other_words_make_no_other_plan(path, reworded_plan):
+    chosen, facts, others = facts_of(path)
+    if facts.frontend:
+        pytest.xfail("who calls the hooks still decides something")
+    one = plan.decide(chosen, facts, tables.load_tables())
+    other = reworded_plan.decide(chosen, others, tables.load_tables())
+    assert type(one) is not type(other), "the plan of the second package"
+    assert decided(one) == decided(other)
+
+
+def test_the_words_are_really_others(reworded_plan):
+    chosen, facts, others = facts_of(ROOT / "tests/facts/no-gxx.json")
+    (one,) = plan.decide(chosen, facts, tables.load_tables()).problems
+    (other,) = reworded_plan.decide(chosen, others, tables.load_tables()).problems
+    assert one.code == other.code
+    assert not set(re.findall(r"[a-z]{4,}", one.needed)) & set(re.findall(r"[a-z]{4,}", other.needed))
+    assert one.found != other.found
+
+
+def test_where_a_setting_came_from_is_no_word(monkeypatch):
+    """The place is what decides: a variable of torch's is weaker than a setting, whatever they are called in a report."""
+    given = load_settings({}, {"CUDA_HOME": "/usr/local/cuda"}, None)
+    assert given.place("cuda-home") is core_settings.Place.ALIAS
+    assert load_settings({"cuda-home": "/x"}, {}, None).place("cuda-home") is core_settings.Place.OPTION
+
+
+def test_what_a_build_of_ours_is_told_hangs_on_a_key_and_not_on_words():
+    for failure in known_failures.load_failures():
+        for fix in failure.fixes:
+            if not fix.elsewhere:
+                assert "upstream's own build" not in fix.text, failure.id
+
+
+def test_facts_say_where_each_candidate_was_found():
+    for path in RECORDED:
+        facts = recording.load(path, {})[1]
+        assert isinstance(facts, Facts)
+        for item in (*facts.torches, *facts.toolkits, *facts.compilers, *facts.sysroots):
+            assert item.origin.value != "unknown", (path.name, item.found_in)
+
+
+def test_the_folder_of_the_plan_has_no_comparison_with_a_sentence():
+    """`==`, `!=`, `in` and startswith with a text of several words."""
+    for path in sorted(Path(plan.__file__).parent.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            parts = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
+            texts = [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+            assert not [text for text in texts if " " in text.strip()], f"{path.name}:{node.lineno}"
