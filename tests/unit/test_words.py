@@ -13,6 +13,7 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import ROOT
@@ -65,7 +66,7 @@ def _with_braces(text, reworded):
 
 
 class Loader(SourceFileLoader):
-    def source_to_code(self, data, path, *, _optimize=-1):
+    def source_to_code(self, data, path, *, _optimize=-1):  # type: ignore[override]
         tree = Reworded().visit(ast.parse(data))
         return compile(ast.fix_missing_locations(tree), path, "exec", dont_inherit=True, optimize=_optimize)
 
@@ -162,7 +163,8 @@ def test_facts_say_where_each_candidate_was_found():
     for path in RECORDED:
         facts = recording.load(path, {})[1]
         assert isinstance(facts, Facts)
-        for item in (*facts.torches, *facts.toolkits, *facts.compilers, *facts.sysroots):
+        items: list[Any] = [*facts.torches, *facts.toolkits, *facts.compilers, *facts.sysroots]
+        for item in items:
             assert item.origin.value != "unknown", (path.name, item.found_in)
 
 
@@ -170,6 +172,7 @@ def test_the_folder_of_the_plan_has_no_comparison_with_a_sentence():
     """`==`, `!=`, `in` and startswith with a text of several words."""
     for path in sorted(Path(plan.__file__).parent.glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            parts = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
-            texts = [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
-            assert not [text for text in texts if " " in text.strip()], f"{path.name}:{node.lineno}"
+            if isinstance(node, ast.Compare):
+                parts = [node.left, *node.comparators]
+                texts = [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+                assert not [text for text in texts if " " in text.strip()], f"{path.name}:{node.lineno}"
