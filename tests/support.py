@@ -18,11 +18,15 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from mamba_build_backend.core.facts import Sysroot, SysrootProvider
+from mamba_build_backend.plan.types import BuildPlan, ReadyPlan
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ROOT / "tests" / "packages"
@@ -108,6 +112,12 @@ def zip_of(path, files, top="mamba-v1.0"):
         for name, data in files.items():
             archive.writestr(f"{top}/{name}", data)
     return path
+
+
+def ready(plan: BuildPlan) -> ReadyPlan:
+    """A plan as if the tools that it would install were there; what the machine lacks fails here."""
+    sysroot = plan.sysroot.value or Sysroot(SysrootProvider.ZIG, "/zig", "the package index")
+    return replace(plan, installs=(), sysroot=replace(plan.sysroot, value=sysroot)).check()
 
 
 def record_row(name: str, data: bytes) -> str:

@@ -15,7 +15,7 @@ import pytest
 from support import PACKAGES, ROOT, only_wheel, pip_wheel, record_of, run
 
 from mamba_build_backend.audit import check as audit
-from mamba_build_backend.core.facts import Sysroot
+from mamba_build_backend.core.facts import Sysroot, SysrootProvider
 from mamba_build_backend.toolchain.sysroot import prepared_zig
 
 TRIPLE = f"{platform.machine()}-conda-linux-gnu"
@@ -25,7 +25,9 @@ TRIPLE = f"{platform.machine()}-conda-linux-gnu"
 def conda(tmp_path, gxx, zig_package, cache, clean_env):
     """The prefix of such an environment."""
     prefix = tmp_path / "miniforge" / "envs" / "train"
-    made = prepared_zig(Sysroot("zig", str(zig_package), "ziglang"), "2.17", TRIPLE, cache, clean_env, print)
+    made = prepared_zig(
+        Sysroot(SysrootProvider.ZIG, str(zig_package), "ziglang"), "2.17", TRIPLE, cache, clean_env, print
+    )
     root = prefix / TRIPLE / "sysroot" / "usr"
     shutil.copytree(made / "usr" / "include", root / "include")
     shutil.copytree(made / "usr" / "lib", root / "lib64", symlinks=True)

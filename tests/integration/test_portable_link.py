@@ -13,7 +13,7 @@ import pytest
 from support import PACKAGES, ROOT, lacking, packed_wheel, run
 
 from mamba_build_backend.audit import check as audit
-from mamba_build_backend.core.facts import Sysroot
+from mamba_build_backend.core.facts import Sysroot, SysrootProvider
 from mamba_build_backend.probe.compilers import read_compiler
 from mamba_build_backend.probe.sysroots import read_sysroot
 from mamba_build_backend.symbols.elf import Providers, read_needs
@@ -32,7 +32,7 @@ def compiler(gxx):
 
 @pytest.fixture(scope="session")
 def root(compiler, zig_package, cache):
-    chosen = Sysroot("zig", str(zig_package), "ziglang 0.13.0.post1")
+    chosen = Sysroot(SysrootProvider.ZIG, str(zig_package), "ziglang 0.13.0.post1")
     return sysroot.apply_sysroot(chosen, "2.17", compiler.target, cache, os.environ, print)
 
 
@@ -92,7 +92,7 @@ def test_for_aarch64_the_same_code_makes_the_same_promise(zig_package, cache, tm
         lacking("an aarch64 compiler and emulator (apt-get install g++-aarch64-linux-gnu qemu-user)")
     cross = read_compiler(Path(program), "test", os.environ)
     assert (cross.problem, cross.target) == (None, "aarch64-linux-gnu")
-    chosen = Sysroot("zig", str(zig_package), "ziglang 0.13.0.post1")
+    chosen = Sysroot(SysrootProvider.ZIG, str(zig_package), "ziglang 0.13.0.post1")
     root = sysroot.apply_sysroot(chosen, "2.17", cross.target, cache, os.environ, print)
     _, cxx = portable(cross, root, tmp_path, runtime)
     library = compiled(cxx, tmp_path, "-shared", "-fPIC", f"-D_GLIBCXX_USE_CXX11_ABI={abi}", "-pthread")
@@ -209,7 +209,7 @@ def test_a_folder_that_is_no_sysroot_is_said(tmp_path):
 
 
 def test_the_sysroot_is_made_once(compiler, zig_package, tmp_path):
-    chosen, said = Sysroot("zig", str(zig_package), "ziglang 0.13.0.post1"), []
+    chosen, said = Sysroot(SysrootProvider.ZIG, str(zig_package), "ziglang 0.13.0.post1"), []
     start = time.monotonic()
     for _ in range(2):
         sysroot.apply_sysroot(chosen, "2.17", compiler.target, tmp_path, os.environ, said.append)

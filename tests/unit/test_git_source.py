@@ -14,6 +14,7 @@ from mamba_build_backend import plan
 from mamba_build_backend.core import facts, settings
 from mamba_build_backend.core.errors import SourceError
 from mamba_build_backend.plan import Choice
+from mamba_build_backend.plan.types import GivenPath
 from mamba_build_backend.probe.source import is_repository
 from mamba_build_backend.source import archives, git, locate
 from mamba_build_backend.tables import Project, ProjectVersion, load_tables
@@ -114,7 +115,7 @@ def find(row, source, tmp_path, **more):
     """What a plan for this row makes of the setting source."""
     data = json.loads((ROOT / "tests/facts/debian12-torch2.11-cuda13.0.json").read_text())
     made = plan.decide(settings.Settings(**more), facts.from_json(data["facts"]), load_tables())
-    made = replace(made, upstream=Choice(row, "test"), source=Choice(str(source), "test"))
+    made = replace(made, upstream=Choice(row, "test"), source=Choice(GivenPath(str(source)), "test"))
     (tmp_path / "scratch").mkdir(exist_ok=True)
     return locate.find(made, tmp_path, tmp_path / "cache", ENV, print, tmp_path / "scratch")
 

@@ -14,6 +14,7 @@ from support import ROOT
 from mamba_build_backend import build_requires, plan, tables
 from mamba_build_backend.core.errors import SourceError
 from mamba_build_backend.core.work import BuildContext
+from mamba_build_backend.plan.types import GivenPath
 from mamba_build_backend.probe import recording
 from mamba_build_backend.source import patching, prepare
 from mamba_build_backend.tables import PATCHES, PatchRow, Project, ProjectVersion
@@ -97,7 +98,7 @@ def test_a_fork_that_the_patch_does_not_fit_is_refused_and_left_as_it_is(series,
     (tree / "csrc/a.cu").write_text("")
     chosen, found = recording.load(ROOT / "tests/facts/debian12-torch2.11-cuda13.0.json", {"allow-unverified": "true"})
     made = plan.decide(chosen, found, LOADED)
-    made = replace(made, source=plan.Choice(str(tree), "test"), patches=plan.Choice((row,), "test"))
+    made = replace(made, source=plan.Choice(GivenPath(str(tree)), "test"), patches=plan.Choice((row,), "test"))
     (tmp_path / "work").mkdir()
     before = {path: path.read_bytes() for path in tree.rglob("*") if path.is_file()}
     shop = BuildContext(tmp_path / "work", tmp_path / "log", os.environ, print)

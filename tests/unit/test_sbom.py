@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
-from support import ROOT
+from support import ROOT, ready
 
 from mamba_build_backend import __version__, plan, tables
 from mamba_build_backend.core import facts
@@ -77,7 +77,7 @@ def staged(plan_, folder, **given):
     raw = stage / "raw-1.dist-info"
     raw.mkdir(parents=True)
     (raw / "WHEEL").write_text("Wheel-Version: 1.0\nTag: cp311-cp311-linux_x86_64\n")
-    repair.stage_wheel(plan_, stage, content(plan_, folder / "sources", **given))
+    repair.stage_wheel(ready(plan_), stage, content(plan_, folder / "sources", **given))
     (info,) = stage.glob("*.dist-info")
     return info
 
@@ -176,7 +176,7 @@ def test_it_names_the_wheel_its_source_what_is_compiled_in_and_what_is_not(tmp_p
 
 
 def test_the_toolchain_stands_in_its_formulation(tmp_path):
-    zig = plan.Choice(facts.Sysroot("zig", "/home/u/zig", "the cache"), "test")
+    zig = plan.Choice(facts.Sysroot(facts.SysrootProvider.ZIG, "/home/u/zig", "the cache"), "test")
     (formula,) = json.loads(written(staged(replace(made(), sysroot=zig), tmp_path)))["formulation"]
     assert [(item["type"], item["name"], item["version"]) for item in formula["components"]] == [
         ("application", "nvcc", "13.0"),

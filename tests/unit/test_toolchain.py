@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mamba_build_backend.core.errors import ToolError
-from mamba_build_backend.core.facts import Toolkit
+from mamba_build_backend.core.facts import Toolkit, ToolkitLayout
 from mamba_build_backend.core.shared_folder import stand_in
 from mamba_build_backend.symbols.elf import DynamicSymbol
 from mamba_build_backend.tables import Floor, load_tables
@@ -54,7 +54,9 @@ def test_the_index_nvcc_and_torchs_headers_become_one_folder(tmp_path):
                  torch / "include/cuda_runtime.h", torch / "include/crt/host_config.h", torch / "lib/libcudart.so.13"):  # fmt: skip
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(str(path))
-    found = Toolkit(str(build), "test", "pypi", "13.0", includes=(str(build / "include"),), missing=("cuda_runtime.h",))
+    found = Toolkit(
+        str(build), "test", ToolkitLayout.PYPI, "13.0", includes=(str(build / "include"),), missing=("cuda_runtime.h",)
+    )
     view = toolkit.apply_toolkit(found, tmp_path / "site", tmp_path / "work")
     assert (view / "bin/nvcc").read_text() == str(build / "bin/nvcc")
     assert (view / "nvvm/bin/cicc").exists()

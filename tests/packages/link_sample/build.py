@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mamba_build_backend.facts import Sysroot, to_json
+from mamba_build_backend.core.facts import Sysroot, SysrootProvider, to_json
 from mamba_build_backend.probe.compilers import read_compiler
 from mamba_build_backend.tables import load_tables
 from mamba_build_backend.toolchain import libstdcxx, sysroot, wrappers
@@ -30,7 +30,7 @@ def main() -> None:
     for program in sys.argv[2:]:
         compiler = read_compiler(Path(program), "test", os.environ)
         assert compiler.problem is None, compiler.problem
-        chosen = Sysroot("zig", str(zig), "ziglang 0.13.0.post1")
+        chosen = Sysroot(SysrootProvider.ZIG, str(zig), "ziglang 0.13.0.post1")
         root = sysroot.apply_sysroot(chosen, "2.17", compiler.target, out / "cache", os.environ, print)
         folder = out / Path(program).name
         for name, (glibc, abi) in ABIS.items():
