@@ -83,7 +83,7 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
         if part is not plan:
             why = f"{row.title} cannot be imported without" if row.partner_required else "setting with-causal-conv1d"
             yield Line("with", part.upstream.value.title, f"{why}: in the same wheel")
-        yield _line("source", _source(part.source.value), part.source)
+        yield _line("source", source_text(part.source.value), part.source)
         if part.patches.value or verbose:
             # Those that are for other versions are the `patches` command's to list.
             yield Line("patches", ", ".join(item.file for item in part.patches.value) or "none", part.patches.because)
@@ -138,7 +138,8 @@ def _machine_lines(facts: Facts) -> Iterator[Line]:
         yield Line("GPU", f"{names}, driver {facts.driver or 'unknown'}")
 
 
-def _source(origin: SourceOrigin) -> str:
+def source_text(origin: SourceOrigin) -> str:
+    """Where a source comes from, in a word, or its path."""
     return origin.path if isinstance(origin, GivenPath) else origin.kind
 
 

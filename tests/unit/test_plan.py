@@ -10,6 +10,7 @@ from support import ROOT
 from mamba_build_backend import plan, tables
 from mamba_build_backend.core import facts, settings
 from mamba_build_backend.plan import report
+from mamba_build_backend.plan.report import source_text
 from mamba_build_backend.probe import recording
 
 RECORDED = sorted((Path(__file__).parent.parent / "facts").glob("*.json"))
@@ -41,9 +42,9 @@ def test_recorded_machine_gets_its_plan(path):
         "partner": made.partner.value,
         "environment": dict(made.environment),
         "upstream": made.upstream.value.version,
-        "source": made.source.value,
+        "source": source_text(made.source.value),
         "companion": made.companion and made.companion.upstream.value.title,
-        "companion_source": made.companion and made.companion.source.value,
+        "companion_source": made.companion and source_text(made.companion.source.value),
         "codes": [code for item in made.front_ends.value for code in item.codes],
     }
     loose = {"problems", "says", "notes", "rejected"}
