@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields, is_dataclass
+from enum import Enum
 from typing import Any
 
 
@@ -14,7 +15,7 @@ def sourced(default: Any, key: str = "") -> Any:
 
 
 def load(kind: Any, data: Any, where: str) -> Any:
-    """``data`` as ``kind``: a dataclass, ``tuple[X, ...]``, ``tuple[X, Y]``, ``Optional[X]``, str, int or bool.
+    """``data`` as ``kind``: a dataclass, ``tuple[X, ...]``, ``tuple[X, Y]``, ``Optional[X]``, an enumeration of words, str, int or bool.
 
     ``where`` names the place in errors. Raises ValueError for a missing field, an unknown one or a value of another type.
     """
@@ -43,6 +44,11 @@ class _Loader:
         if origin is typing.Union:  # Optional[…], the only union here
             inner = next(item for item in arguments if item is not type(None))
             return None if data is None else self.load(inner, data, where)
+        if issubclass(kind, Enum):
+            words = [item.value for item in kind]
+            if data not in words:
+                raise ValueError(f"{where}: {data!r} is none of {', '.join(map(repr, words))}")
+            return kind(data)
         if not isinstance(data, kind) or (kind is int and isinstance(data, bool)):
             raise ValueError(f"{where}: {data!r} is not of type {kind.__name__}")
         return data
