@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ..core._compat import version
 from ..core.facts import Machine
 from ..tables import Tables, TorchRow, minor
 
@@ -20,7 +19,7 @@ def install_toolkit(cuda: str, machine: Machine, tables: Tables) -> Iterator[str
         if machine.distribution in row.distributions:
             yield "apt-get install nvidia-cuda-toolkit   (the distribution's own is this release)"
         yield f"apt-get install {row.apt}   (from NVIDIA's repository for your distribution)"
-    if version.Version(cuda).major >= 13:
+    if row.index_nvcc:
         yield "-C cuda-home=pypi   (nvcc from the package index; the build does so by itself where none is found)"
     yield "-C cuda-home=/path/to/cuda   (one that is already here)"
 

@@ -9,9 +9,6 @@ from ..symbols.floors import Asked, larger, newest
 from ..tables import Cuda, Floor, Tables, minor
 from .types import Abi, Choice, Install, Notebook, Rejected, Tool, TorchTarget
 
-ZIG_REQUIREMENT = "ziglang==0.13.0.post1"
-_ZIG = Install(Tool.SYSROOT, (ZIG_REQUIREMENT,))
-
 
 def decide_sysroot(
     settings: Settings, facts: Facts, tables: Tables, cuda: str, compiler: Compiler | None, book: Notebook
@@ -61,7 +58,9 @@ def decide_sysroot(
         else:
             return Choice(item, item.found_in, tuple(rejected)), []
     if provider in ("auto", "zig"):
-        return Choice(None, "zig's glibc headers and stubs, from the package index", tuple(rejected)), [_ZIG]
+        return Choice(None, "zig's glibc headers and stubs, from the package index", tuple(rejected)), [
+            Install(Tool.SYSROOT, (tables.zig.requirement,))
+        ]
     book.problem(
         "no-sysroot",
         "; ".join(f"{item.what}: {item.why}" for item in rejected),

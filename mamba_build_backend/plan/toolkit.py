@@ -16,7 +16,7 @@ PYPI_NVCC = (
     "nvidia-cuda-cccl",
     "nvidia-cuda-runtime",  # nvcc asks for any release of it, and its headers must be nvcc's own (CCCL refuses others)
 )
-"""The packages that make a whole nvcc, from CUDA 13 on; those of CUDA 11 and 12 hold ptxas and libnvvm alone."""
+"""The packages that make a whole nvcc, of the releases that the table says so of."""
 
 MATHS = ("cublas_v2.h", "cusparse.h", "cusolverDn.h")
 """Headers that only some sources include."""
@@ -66,7 +66,7 @@ def decide_toolkit(
         exact = version.Version(best.version).minor == need.minor
         reason = f"exactly torch's CUDA {cuda}" if exact else f"the nearest to torch's CUDA {cuda}"
         return Choice(best, f"{best.found_in}: {reason}", tuple(rejected), forced=forced), []
-    if need.major >= 13 and (not forced or settings.cuda_home == "pypi"):
+    if tables.cuda_row(cuda).index_nvcc and (not forced or settings.cuda_home == "pypi"):
         because = f"no toolkit of CUDA {need.major} on this machine: from the package index"
         pin = f"=={need.major}.{need.minor}.*"
         nvcc = Install(Tool.NVCC, tuple(name + pin for name in PYPI_NVCC), pin.removeprefix("=="))
@@ -132,9 +132,9 @@ def _problem(
         seen = "setting cuda-home: the package index has a whole nvcc from CUDA 13 on"
     fixes = list(install_toolkit(cuda, machine, tables))
     fixes += _torch_for_what_is_here(facts, tables, target)
-    if major < 13:
+    if not tables.cuda_row(cuda).index_nvcc:
         note = "for CUDA {cuda}, nvcc comes from the package index by itself"
-        fixes += list(torch_for(lambda build: version.Version(build).major >= 13, machine, tables, note=note))
+        fixes += list(torch_for(lambda build: tables.cuda_row(build).index_nvcc, machine, tables, note=note))
     book.problem(
         "no-toolkit",
         f"no CUDA toolkit fits torch {target.version} ({seen})",

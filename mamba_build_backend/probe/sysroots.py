@@ -11,10 +11,8 @@ from pathlib import Path
 
 from ..core.facts import Origin, Sysroot, SysrootProvider
 from ..core.settings import Settings
+from ..tables import load_tables
 from .paths import conda_prefixes
-
-ZIG_VERSION = "0.13.0"
-"""zig 0.15's headers are glibc 2.42's; they declare rsqrt and clash with CUDA's math_functions.h (0.13's don't)."""
 
 
 def probe_sysroots(settings: Settings, environ: Mapping[str, str], cache: Path) -> tuple[Sysroot, ...]:
@@ -39,7 +37,7 @@ def probe_sysroots(settings: Settings, environ: Mapping[str, str], cache: Path) 
 
 def zig_folder(cache: Path, glibc: str, arch: str) -> Path:
     """Where the sysroot that zig makes is kept."""
-    return cache / "sysroots" / f"zig-{ZIG_VERSION}-{arch}-glibc-{glibc}"
+    return cache / "sysroots" / f"zig-{load_tables().zig.version}-{arch}-glibc-{glibc}"
 
 
 def read_sysroot(path: Path, provider: SysrootProvider, where: str, origin: Origin = Origin.UNKNOWN) -> Sysroot:
@@ -57,10 +55,10 @@ def read_sysroot(path: Path, provider: SysrootProvider, where: str, origin: Orig
 
 
 def _zig(package: Path) -> Sysroot:
-    version = ""
+    version, wanted = "", load_tables().zig.version
     for info in package.parent.glob("ziglang-*.dist-info"):
         version = info.name[len("ziglang-") : -len(".dist-info")]
-    if not version.startswith(f"{ZIG_VERSION}.") and version != ZIG_VERSION:
-        other = f"ziglang {version}: its glibc headers are not {ZIG_VERSION}'s"
+    if not version.startswith(f"{wanted}.") and version != wanted:
+        other = f"ziglang {version}: its glibc headers are not {wanted}'s"
         return Sysroot(SysrootProvider.ZIG, str(package), "ziglang", problem=other, origin=Origin.INDEX)
     return Sysroot(SysrootProvider.ZIG, str(package), f"ziglang {version}", origin=Origin.INDEX)

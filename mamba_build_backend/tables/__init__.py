@@ -19,6 +19,7 @@ from .rows import (
     Floor,
     FrontEnd,
     TorchRow,
+    Zig,
     admits,
     in_order,
     is_newer,
@@ -70,6 +71,7 @@ class Tables:
     distributions: tuple[Distribution, ...]
     floors: tuple[Floor, ...]
     cxx11_glibc: str
+    zig: Zig
 
     def versions_of(self, project: str) -> list[ProjectVersion]:
         """The versions of a project, the oldest first; none of an unknown one."""
@@ -110,6 +112,7 @@ def load_tables() -> Tables:
         distributions=_typed(Distribution, "distributions", "distribution"),
         floors=_typed(Floor, "manylinux"),
         cxx11_glibc=_read("manylinux")["cxx11-abi"]["glibc"],
+        zig=load_row(Zig, _read("manylinux")["zig"], "tables/manylinux.toml: zig"),
     )
 
 

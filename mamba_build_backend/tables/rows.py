@@ -50,6 +50,8 @@ class Cuda:
     """A command; empty where no channel is known to have this release."""
     distributions: tuple[str, ...] = ()
     """Distributions whose own nvidia-cuda-toolkit this is, named as os-release(5) does."""
+    index_nvcc: bool = sourced(default=False)
+    """Whether the package index has a whole nvcc of this release."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,16 @@ class Distribution:
     glibc: str
     static: str = ""
     """The command that installs libstdc++.a for the system's g++, where that is a package of its own."""
+
+
+@dataclass(frozen=True)
+class Zig:
+    """The release of zig whose package makes sysroots."""
+
+    SOURCES: ClassVar[tuple[str, ...]] = ("source",)
+
+    version: str
+    requirement: str
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from ..core.facts import Origin, Sysroot, SysrootProvider
 from ..core.process import Echo, capture
 from ..core.storage import prepared
 from ..probe.sysroots import zig_folder
+from ..tables import load_tables
 
 # zig keeps one copy of what several targets share; a target's headers are the union, the most special last.
 _HEADERS = {
@@ -88,7 +89,7 @@ def _copy_headers(zig: Path, arch: str, include: Path) -> None:
             raise ToolError(
                 f"{source} is missing",
                 "the ziglang package is incomplete",
-                "python -m pip install --force-reinstall ziglang==0.13.0.post1",
+                f"python -m pip install --force-reinstall {load_tables().zig.requirement}",
             )
         shutil.copytree(source, include, dirs_exist_ok=True, copy_function=shutil.copyfile)
     for name in _TOO_NEW:
