@@ -241,7 +241,9 @@ def build_sdist(job: Job, directory: str) -> str:
         carried = [] if job.is_own else made
         archives = [(part.plan.upstream.value.archive_name, part.source.path) for part in carried]
         pkg_info = (_pkg_info(made[0]) if job.is_own else metadata.released_pkg_info(made[0].tree)) if made else None
-        draft = write_sdist(job.project, job.table, job.plan, pkg_info, archives, context.folder, job.environ)
+        draft = write_sdist(
+            job.project, job.table, job.plan, pkg_info, archives, context.folder, job.environ, context.echo
+        )
         return hand_over(draft, Path(directory)).name
 
 

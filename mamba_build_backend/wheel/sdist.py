@@ -6,7 +6,7 @@ import gzip
 import io
 import os
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from email.message import Message
 from email.parser import HeaderParser
 from pathlib import Path
@@ -14,14 +14,13 @@ from typing import Any
 
 from ..core._compat import utils
 from ..core.errors import SettingsError
+from ..core.process import Echo
 from ..core.timestamp import source_date_epoch
 from ..plan import BuildPlan
 from ..source.archives import source_files
 from ..source.locate import EMBEDDED
 from .metadata import distribution_name, rfc822
-
-_SKIPPED_FOLDERS = ("__pycache__", "build", "dist", "node_modules", EMBEDDED)
-_SKIPPED_FILES = (".pyc", ".whl", ".so", ".o", ".tar.gz")
+from .project_files import project_files
 
 
 def write_sdist(
@@ -32,6 +31,7 @@ def write_sdist(
     archives: Sequence[tuple[str, Path]],
     folder: Path,
     environ: Mapping[str, str],
+    echo: Echo,
 ) -> Path:
     """Write ``<name>-<version>.tar.gz`` into ``folder`` and return its path.
 
@@ -52,9 +52,12 @@ def write_sdist(
     base = f"{utils.canonicalize_name(name).replace('-', '_')}-{version}"
     path = folder / f"{base}.tar.gz"
     stamp = source_date_epoch(environ)
+    files = project_files(project, environ)
+    for note in files.notes:
+        echo(f"note: {note}")
     with path.open("wb") as raw, gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=stamp) as packed:
         with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
-            for file in sorted(project_files(project)):
+            for file in files.paths:
                 _add(
                     tar,
                     f"{base}/{file.relative_to(project).as_posix()}",
@@ -78,25 +81,6 @@ def _packed(tree: Path, name: str, stamp: int) -> bytes:
                 inside = f"{name.removesuffix('.tar.gz')}/{path.relative_to(tree).as_posix()}"
                 _add(tar, inside, path.read_bytes(), stamp, executable=os.access(path, os.X_OK))
     return out.getvalue()
-
-
-def project_files(project: Path) -> Iterator[Path]:
-    """The files of the project: no hidden ones at the top, no build results, no virtual environments."""
-    for folder, folders, files in os.walk(project):
-        here = Path(folder)
-        top = here == project
-        folders[:] = sorted(
-            name
-            for name in folders
-            if name not in _SKIPPED_FOLDERS
-            and not name.startswith(".")
-            and not name.endswith(".egg-info")
-            and not (top and name == "site" and (project / "mkdocs.yml").is_file())
-            and not (here / name / "pyvenv.cfg").exists()
-        )
-        for name in files:
-            if not name.endswith(_SKIPPED_FILES) and not (top and (name.startswith(".") or name == "PKG-INFO")):
-                yield here / name
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes, stamp: int, *, executable: bool = False) -> None:

@@ -1,0 +1,121 @@
+"""The files of a project that go into its sdist: those that git tracks or, outside of git, those that no build left there.
+
+Tracked means in git's index: ``git add`` is enough, and a file that nobody added is named in a note. It is what setuptools-scm
+and flit do. hatchling and scikit-build-core also take new files that .gitignore does not name, and with them whatever lies
+about in a work tree.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..core.errors import ToolError
+from ..core.process import capture
+from ..source.locate import EMBEDDED
+
+_SKIPPED_FOLDERS = ("__pycache__", "build", "dist", "node_modules", EMBEDDED)
+_SKIPPED_FILES = (".pyc", ".whl", ".so", ".o", ".tar.gz")
+_REDIRECTS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
+"""Variables that git sets for its hooks, and that lead away from the project's folder."""
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class ProjectFiles:
+    """Regular files, sorted, and sentences on what was left out."""
+
+    paths: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
+
+
+def project_files(project: Path, environ: Mapping[str, str]) -> ProjectFiles:
+    """The project's files; never hidden ones at the top, nor the PKG-INFO and the archives that an sdist gets anew."""
+    try:
+        tracked = _tracked(project, environ)
+    except ToolError as error:
+        note = f"git cannot list the project's files, and all that no build left there are taken: {error.problems[0].found}"
+        return ProjectFiles(tuple(sorted(_walked(project))), (note,))
+    if tracked is None:
+        return ProjectFiles(tuple(sorted(_walked(project))))
+    return _checked(project, [name for name in tracked if _belongs(name)], _new_files(project, environ))
+
+
+def _belongs(name: str) -> bool:
+    return not name.startswith((".", f"{EMBEDDED}/")) and name != "PKG-INFO"
+
+
+def _tracked(project: Path, environ: Mapping[str, str]) -> list[str] | None:
+    """Names in git's index, those of submodules too; None where the project is under no version control.
+
+    A folder within somebody else's repository, such as an sdist that was unpacked there, is not tracked by that one. Raises
+    ToolError where git refuses, as it does in a folder of another user.
+    """
+    if not any((folder / ".git").exists() for folder in (project, *project.resolve().parents)):
+        return None
+    names = _ls_files(project, environ, "--cached", "--recurse-submodules")
+    return names if "pyproject.toml" in names else None
+
+
+def _new_files(project: Path, environ: Mapping[str, str]) -> list[str]:
+    names = _ls_files(project, environ, "--others", "--exclude-standard", "--directory", "--no-empty-directory")
+    return [name for name in names if _belongs(name)]
+
+
+def _ls_files(project: Path, environ: Mapping[str, str], *options: str) -> list[str]:
+    program = shutil.which("git", path=environ.get("PATH"))
+    if program is None:
+        raise ToolError("there is no git on PATH")
+    env = {key: value for key, value in environ.items() if key not in _REDIRECTS}
+    # git writes names outside ASCII, and those with a line end, as C strings: no locale can damage them.
+    command = [program, "-C", project, "-c", "core.quotePath=true", "ls-files", *options]
+    lines = capture(command, env={**env, "LC_ALL": "C"}, timeout=60).splitlines()
+    return [os.fsdecode(ast.literal_eval(f"b{line}")) if line.startswith('"') else line for line in lines]
+
+
+def _checked(project: Path, names: list[str], new: list[str]) -> ProjectFiles:
+    """Those of the tracked names that are files here; a file that was deleted and is still in the index is left out."""
+    root = project.resolve()
+    paths, notes = [], []
+    for name in sorted(set(names)):
+        path = project / name
+        inside = root in path.resolve().parents
+        if path.is_file() and inside:
+            paths.append(path)
+        elif path.is_symlink():
+            where = "to a folder" if path.is_dir() and inside else "out of the project" if path.exists() else "nowhere"
+            notes.append(f"{name} is a link that leads {where}, and the sdist is without it")
+        elif path.is_dir():
+            notes.append(
+                f"the submodule {name} is not checked out, and the sdist is without it (git submodule update --init {name})"
+            )
+    if new:
+        more = f" and {len(new) - _SHOWN} more" if len(new) > _SHOWN else ""
+        listed = ", ".join(new[:_SHOWN])
+        notes.append(f"git does not track {listed}{more}, and the sdist is without (git add puts them in)")
+    return ProjectFiles(tuple(paths), tuple(notes))
+
+
+def _walked(project: Path) -> Iterator[Path]:
+    """Outside of git: no build results, no virtual environments, no links that lead nowhere."""
+    for folder, folders, files in os.walk(project):
+        parent = Path(folder)
+        top = parent == project
+        folders[:] = sorted(
+            name
+            for name in folders
+            if name not in _SKIPPED_FOLDERS
+            and not name.startswith(".")
+            and not name.endswith(".egg-info")
+            and not (top and name == "site" and (project / "mkdocs.yml").is_file())
+            and not (parent / name / "pyvenv.cfg").exists()
+        )
+        for name in files:
+            if name.endswith(_SKIPPED_FILES) or (top and (name.startswith(".") or name == "PKG-INFO")):
+                continue
+            if (parent / name).is_file():
+                yield parent / name

@@ -1,0 +1,188 @@
+"""Which files an sdist holds: what git tracks, or what lies there where there is no git; and never a traceback."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+from support import ROOT
+
+from mamba_build_backend.wheel.project_files import project_files
+
+ENV = {
+    "PATH": os.environ["PATH"],
+    "HOME": "/nonexistent",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_AUTHOR_NAME": "a",
+    "GIT_AUTHOR_EMAIL": "a@example.org",
+    "GIT_COMMITTER_NAME": "a",
+    "GIT_COMMITTER_EMAIL": "a@example.org",
+}
+
+
+def git(folder, *arguments):
+    subprocess.run(["git", "-C", folder, *arguments], env=ENV, check=True, capture_output=True)
+
+
+def write(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(os.fsencode(name))
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A project in git, with one commit."""
+    folder = tmp_path / "project"
+    write(folder, "pyproject.toml", "setup.py", "src/a.cu", ".gitignore", "build/tool.py", "lib/prebuilt.so")
+    git(folder, "init", "-q")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "all")
+    return folder
+
+
+def names(folder, env=ENV):
+    listed = project_files(folder, env)
+    return {path.relative_to(folder).as_posix() for path in listed.paths}, " / ".join(listed.notes)
+
+
+ALL = {"pyproject.toml", "setup.py", "src/a.cu", "build/tool.py", "lib/prebuilt.so"}
+
+PATTERNS = (
+    r"(CHANGELOG|CONTRIBUTING|README)\.md|LICENSE|mkdocs\.yml|pyproject\.toml",
+    r"mamba_build_backend/([a-z_0-9]+/)*[a-z_0-9]+\.(py|toml)|mamba_build_backend/py\.typed",
+    r"mamba_build_backend/payload/licenses/[a-z0-9-]+\.txt",
+    r"mamba_build_backend/projects/[a-z0-9_/.-]+\.(toml|md|txt|py|cu|cuh|h)",
+    r"mamba_build_backend/schemas/[a-z]+-\d\.json",
+    r"mamba_build_backend/stable/include/[A-Za-z0-9_/]+\.(h|cuh)",
+    r"patches/series\.toml|patches/[a-z0-9-]+/\d{4}-[a-z0-9.-]+\.patch",
+    r"docs/([a-z]+/)?[a-z-]+\.(md|css|svg)",
+    r"benchmarks/[a-z_]+\.(md|py)|benchmarks/README\.md",
+    r"manylinux/(README\.md|Snakefile|Dockerfile|build-and-prove|check-root|[a-z]+\.(py|toml)|profiles/[a-z]+/config\.yaml)",
+    r"tests/.+\.(py|ini|json|toml|txt|md|cu|cpp|cuh|h|cc)",
+)
+
+
+def test_the_sdist_of_this_project_holds_files_of_these_kinds_and_no_other():
+    held, _ = names(ROOT, dict(os.environ))
+    assert [name for name in sorted(held) if not any(re.fullmatch(pattern, name) for pattern in PATTERNS)] == []
+    for pattern in PATTERNS:
+        if "projects/" not in pattern:
+            assert any(re.fullmatch(pattern, name) for name in held), pattern
+    if (ROOT / ".git").exists():
+        lines = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        assert held == {name for name in lines.splitlines() if not name.startswith(".") and (ROOT / name).is_file()}
+
+
+def test_what_git_tracks_is_in_whatever_its_name_and_what_is_new_is_named(project):
+    write(project, "scratch/secret.txt", "src/b.cu")
+    held, notes = names(project)
+    assert held == ALL
+    assert notes == "git does not track scratch/, src/b.cu, and the sdist is without (git add puts them in)"
+    git(project, "add", "src/b.cu")
+    assert names(project)[0] == {*ALL, "src/b.cu"}, "no commit is needed"
+
+
+def test_an_ignored_file_is_neither_in_nor_named(project):
+    (project / ".gitignore").write_text("*.log\n")
+    write(project, "a.log")
+    assert names(project) == (ALL, "")
+
+
+def test_a_file_that_was_deleted_and_is_still_tracked_is_left_out(project):
+    (project / "setup.py").unlink()
+    assert names(project) == (ALL - {"setup.py"}, "")
+
+
+@pytest.mark.parametrize("name", ["src/Zustandsräume.cu", "src/a\nb.cu", 'src/"quoted".cu', "src/a b\t.cu"])
+def test_names_of_every_kind_are_taken(project, name):
+    write(project, name)
+    git(project, "add", "-A")
+    assert names(project) == ({*ALL, name}, "")
+    assert names(project, {**ENV, "LC_ALL": "C", "LANG": "C"})[0] == {*ALL, name}
+
+
+def test_a_name_that_is_no_text_is_taken(project):
+    name = os.fsdecode(b"src/\xff.cu")
+    write(project, name)
+    git(project, "add", "-A")
+    assert names(project)[0] == {*ALL, name}
+
+
+def test_links_are_followed_within_the_project_alone(project, tmp_path):
+    write(tmp_path, "outside/private.txt")
+    (project / "same.cu").symlink_to("src/a.cu")
+    (project / "private.txt").symlink_to(tmp_path / "outside/private.txt")
+    (project / "folder").symlink_to("src")
+    (project / "gone").symlink_to("nothing")
+    git(project, "add", "-A")
+    held, notes = names(project)
+    assert held == {*ALL, "same.cu"}
+    for line in (
+        "folder is a link that leads to a folder",
+        "gone is a link that leads nowhere",
+        "private.txt is a link that leads out",
+    ):
+        assert line in notes
+
+
+def test_a_submodule_is_in_if_it_is_checked_out_and_else_named(project, tmp_path):
+    inner = tmp_path / "inner"
+    write(inner, "kernel.cu")
+    git(inner, "init", "-q")
+    git(inner, "add", "-A")
+    git(inner, "commit", "-qm", "all")
+    git(project, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(inner), "third_party/inner")
+    held, notes = names(project)
+    assert held == {*ALL, "third_party/inner/kernel.cu"}
+    assert notes == ""
+    git(project, "submodule", "--quiet", "deinit", "-f", "third_party/inner")
+    held, notes = names(project)
+    assert held == ALL
+    assert "the submodule third_party/inner is not checked out" in notes
+    assert "git submodule update --init third_party/inner" in notes
+
+
+@pytest.mark.parametrize("ignored", [True, False])
+def test_an_unpacked_sdist_in_somebody_elses_repository_is_taken_whole(project, ignored):
+    inner = project / "unpacked"
+    write(inner, "pyproject.toml", "setup.py", "PKG-INFO", "build/left.py", "src/a.cu", "src/a.so")
+    if ignored:
+        (project / ".gitignore").write_text("/unpacked/\n")
+    assert names(inner) == ({"pyproject.toml", "setup.py", "src/a.cu"}, "")
+
+
+def test_a_project_in_a_folder_of_a_repository_is_listed_for_itself(project):
+    write(project, "python/pyproject.toml", "python/a.py")
+    git(project, "add", "-A")
+    assert names(project / "python") == ({"pyproject.toml", "a.py"}, "")
+
+
+def test_without_git_all_that_no_build_left_is_taken(project, tmp_path):
+    shutil.rmtree(project / ".git")
+    write(project, "venv/pyvenv.cfg", "dist/a.whl", "src/b.cu")
+    (project / "gone").symlink_to("nothing")
+    assert names(project) == ({"pyproject.toml", "setup.py", "src/a.cu", "src/b.cu"}, "")
+
+
+def test_a_repository_without_a_git_program_is_told(project, tmp_path):
+    (tmp_path / "empty").mkdir()
+    held, notes = names(project, {"PATH": str(tmp_path / "empty")})
+    assert held == {"pyproject.toml", "setup.py", "src/a.cu"}
+    assert "there is no git on PATH" in notes
+
+
+def test_a_git_that_refuses_is_told(project, tmp_path):
+    """As in a container, where the folder belongs to another user."""
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin/git"
+    program.write_text("#!/bin/sh\necho fatal: detected dubious ownership in repository >&2\nexit 128\n")
+    program.chmod(0o755)
+    held, notes = names(project, {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"})
+    assert held == {"pyproject.toml", "setup.py", "src/a.cu"}
+    assert "dubious ownership" in notes
+
+
+def test_a_git_hooks_variables_lead_nowhere_else(project, tmp_path):
+    assert names(project, {**ENV, "GIT_DIR": str(tmp_path), "GIT_WORK_TREE": "/"}) == (ALL, "")
