@@ -13,7 +13,6 @@ from .plan import BuildPlan
 from .plan.types import ReadyPlan, not_installed
 from .source.index import FETCHER
 from .source.locate import needs_fetch
-from .source.patching import PATCHER
 from .wheel.metadata import METADATA_WRITER
 
 _COMPILE = {
@@ -33,9 +32,8 @@ def requires_for_wheel(plan: BuildPlan, cache: Path | None) -> list[str]:
 
 
 def _compile_tools(plan: BuildPlan) -> dict[str, str]:
-    patcher = {"patch_ng": PATCHER} if any(part.patches.value for part in plan.parts) else {}
     proof = {"abi3info": ABI_TABLE} if plan.abi.value.is_stable else {}
-    return {"setuptools": f"setuptools>=64,{plan.target.setuptools}", **_COMPILE, **patcher, **proof}
+    return {"setuptools": f"setuptools>=64,{plan.target.setuptools}", **_COMPILE, **proof}
 
 
 def requires_for_sdist(plan: BuildPlan, cache: Path | None) -> list[str]:
@@ -72,14 +70,16 @@ def _check_installed(plan: BuildPlan, cache: Path, tools: Mapping[str, str]) -> 
         raise PlanError((not_installed(missing),))
 
 
-def check_patcher() -> None:
-    """Raise PlanError if there is nothing to apply patches with, or nothing to fetch the sources with that they are for."""
-    wanted = {"patch_ng": PATCHER, "unearth": FETCHER}
+def check_sources() -> None:
+    """Raise PlanError if there is nothing to fetch the sources with that patches are tried on."""
+    wanted = {"unearth": FETCHER}
     missing = [requirement for module, requirement in wanted.items() if find_spec(module) is None]
     if missing:
         found = f"this environment lacks {', '.join(missing)}"
         ways = ("python -m pip install " + " ".join(f"'{item}'" for item in missing),)
-        raise PlanError((Problem("not-installed", found, "sources are fetched and patches applied with them", ways),))
+        raise PlanError(
+            (Problem("not-installed", found, "the sources that patches are tried on are fetched with them", ways),)
+        )
 
 
 def check_fetcher(plan: BuildPlan, cache: Path) -> None:

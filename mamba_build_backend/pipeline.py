@@ -249,7 +249,7 @@ def build_sdist(job: Job, directory: str) -> str:
 
 def check_patches(job: Job) -> list[dict[str, str]]:
     """Try every patch on the source of every version that it is for; ``problem`` is empty where it fits."""
-    build_requires.check_patcher()
+    build_requires.check_sources()
     tables = load_tables()
     out = []
     with _context(job) as context:
@@ -263,7 +263,7 @@ def check_patches(job: Job) -> list[dict[str, str]]:
                 folder.mkdir(parents=True)
                 try:
                     part = prepare.prepare_one(one.plan, one.project, one.cache, replace(context, folder=folder))
-                    patching.apply_patches([patch], part.tree, row.title, job.environ)
+                    patching.apply_patches([patch], part.tree, row.title)
                     problem = ""
                 except SourceError as error:
                     problem = error.problems[0].found

@@ -64,7 +64,7 @@ def prepare_one(
         context.echo(f"note: {source.path} is not {row.title} as released; the wheel's record will say so")
     for item in patches:
         context.echo(f"patching with {item.file}: {item.why}")
-    patching.apply_patches(patches, tree, row.title, context.environ)
+    patching.apply_patches(patches, tree, row.title)
     stamp.write_text("\n".join(content), encoding="utf-8")
     return Part(plan, context, tree, source)
 

@@ -72,7 +72,7 @@ def _ls_files(project: Path, environ: Mapping[str, str], *options: str) -> list[
         raise ToolError("there is no git on PATH")
     env = {key: value for key, value in environ.items() if key not in _REDIRECTS}
     # git writes names outside ASCII, and those with a line end, as C strings: no locale can damage them.
-    command = [program, "-C", project, "-c", "core.quotePath=true", "ls-files", *options]
+    command: list[str | Path] = [program, "-C", project, "-c", "core.quotePath=true", "ls-files", *options]
     lines = capture(command, env={**env, "LC_ALL": "C"}, timeout=60).splitlines()
     return [os.fsdecode(ast.literal_eval(f"b{line}")) if line.startswith('"') else line for line in lines]
 

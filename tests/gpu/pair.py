@@ -33,7 +33,6 @@ TOOLS = [
     "ninja",
     "pyelftools",
     "platformdirs",
-    "patch-ng",
     "packaging",
     "pyproject-metadata",
 ]

@@ -204,7 +204,7 @@ def test_the_first_hooks_need_nothing_that_they_ask_for():
     """An isolated environment holds what pyproject.toml names, and not yet what the plan asks to be installed."""
     code = (
         "import sys\n"
-        "for name in ('elftools', 'wheel', 'auditwheel', 'unearth', 'patch_ng', 'pyproject_metadata'): sys.modules[name] = None\n"
+        "for name in ('elftools', 'wheel', 'auditwheel', 'unearth', 'pyproject_metadata'): sys.modules[name] = None\n"
         "import mamba_build_backend as b\n"
         "b.get_requires_for_build_wheel(); b.get_requires_for_build_sdist()"
     )

@@ -49,7 +49,7 @@ def series(tmp_path, monkeypatch):
 
 
 def apply(row, tree):
-    patching.apply_patches([row], tree, "mamba-ssm 1.0", os.environ)
+    patching.apply_patches([row], tree, "mamba-ssm 1.0")
 
 
 def test_a_patch_that_fits_is_applied_and_leaves_nothing_else(series):
@@ -109,6 +109,47 @@ def test_a_fork_that_the_patch_does_not_fit_is_refused_and_left_as_it_is(series,
     assert not (tmp_path / "work/source/.content").exists(), "the next build does not take it for done"
 
 
+def test_a_link_out_of_the_tree_is_not_followed(series, tmp_path):
+    row, tree = series
+    (tree / "csrc/a.cuh").rename(tmp_path / "somebody.cuh")
+    (tree / "csrc/a.cuh").symlink_to(tmp_path / "somebody.cuh")
+    with pytest.raises(SourceError, match=r"there is no csrc/a\.cuh"):
+        apply(row, tree)
+    assert (tmp_path / "somebody.cuh").read_text() == BEFORE
+
+
+def test_of_several_files_none_is_changed_where_one_does_not_fit(series, tmp_path):
+    row, tree = series
+    (tmp_path / "patches/0001-a.patch").write_text(PATCH + PATCH.replace("a.cuh", "b.cuh"))
+    (tree / "csrc/b.cuh").write_text(BEFORE.replace("line 15\n", "another 15\n"))
+    with pytest.raises(SourceError, match=r"hunk 2, line 15 of csrc/b\.cuh"):
+        apply(row, tree)
+    assert (tree / "csrc/a.cuh").read_text() == BEFORE
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda text: text[: text.index(" line 16")], "line 12 is not what the hunk's head announces"),
+        (lambda text: text.replace("@@ -14,3", "@@ -14,4"), "is not what the hunk's head announces"),
+        (lambda text: text.replace("b/csrc", "b/src"), "only changes within a file"),
+        (lambda text: text.replace("a/csrc", "a/../csrc"), "names no file within the tree"),
+        (lambda text: text.replace("--- a/csrc/a.cuh", "--- /dev/null"), "only changes within a file"),
+        (lambda text: text + text, "names a file twice"),
+        (lambda _: "", "it changes no line"),
+        (lambda text: text.partition("\n@@")[2], "is a hunk of no file"),
+    ],
+    ids=["cut", "count", "renamed", "outside", "new file", "twice", "empty", "no hunk"],
+)
+def test_a_patch_that_is_damaged_is_told(series, tmp_path, damage, told):
+    row, tree = series
+    (tmp_path / "patches/0001-a.patch").write_text(damage(PATCH))
+    with pytest.raises(SourceError, match="cannot be read") as caught:
+        apply(row, tree)
+    assert told in str(caught.value)
+    assert (tree / "csrc/a.cuh").read_text() == BEFORE
+
+
 def test_a_file_that_is_not_there_is_told(series):
     row, tree = series
     (tree / "csrc/a.cuh").unlink()
@@ -164,13 +205,14 @@ def test_a_patch_concerns_versions_that_are_known_and_quotes_no_more_than_it_mus
         assert len(kept) <= 6, "three lines of context before and after"
 
 
-def test_the_patcher_is_asked_for_only_where_a_patch_is_planned(tmp_path):
-    def asked(name):
-        chosen, found = recording.load(ROOT / "tests" / "facts" / f"{name}.json", {})
-        return build_requires.requires_for_wheel(plan.decide(chosen, found, LOADED), tmp_path)
-
-    assert patching.PATCHER in asked("cuda13-mamba-2.2.4")
-    assert patching.PATCHER not in asked("debian12-torch2.11-cuda13.0")
+def test_a_patch_asks_for_no_tool(tmp_path):
+    """It is applied where neither patch nor git is installed, as in a slim container."""
+    chosen, found = recording.load(ROOT / "tests" / "facts" / "cuda13-mamba-2.2.4.json", {})
+    planned = plan.decide(chosen, found, LOADED)
+    assert planned.patches.value
+    unpatched = replace(planned, patches=plan.Choice((), "test"))
+    asked = build_requires.requires_for_wheel(planned, tmp_path)
+    assert asked == build_requires.requires_for_wheel(unpatched, tmp_path)
 
 
 def command(*arguments):
