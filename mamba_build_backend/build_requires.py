@@ -70,7 +70,7 @@ def _check_installed(plan: BuildPlan, cache: Path, tools: Mapping[str, str]) -> 
         raise PlanError((not_installed(missing),))
 
 
-def check_sources() -> None:
+def check_patch_sources() -> None:
     """Raise PlanError if there is nothing to fetch the sources with that patches are tried on."""
     wanted = {"unearth": FETCHER}
     missing = [requirement for module, requirement in wanted.items() if find_spec(module) is None]

@@ -249,7 +249,7 @@ def build_sdist(job: Job, directory: str) -> str:
 
 def check_patches(job: Job) -> list[dict[str, str]]:
     """Try every patch on the source of every version that it is for; ``problem`` is empty where it fits."""
-    build_requires.check_sources()
+    build_requires.check_patch_sources()
     tables = load_tables()
     out = []
     with _context(job) as context:
