@@ -30,45 +30,50 @@ def get_requires_for_build_wheel(config_settings: ConfigSettings = None) -> list
     """Name what the build environment still needs: compile tools, and torch, nvcc or a sysroot where there is none."""
     from . import pipeline
     from .core import error_boundary
+    from .job import Kind, Step, hook_job
 
     with error_boundary.user_errors():
-        return pipeline.wheel_requirements(pipeline.here(config_settings))
+        return pipeline.wheel_requirements(hook_job(config_settings, Kind.WHEEL, Step.FIRST))
 
 
 def get_requires_for_build_editable(config_settings: ConfigSettings = None) -> list[str]:
     """Name what an editable build still needs; it links against this machine, so no sysroot."""
     from . import pipeline
     from .core import error_boundary
+    from .job import Kind, Step, hook_job
 
     with error_boundary.user_errors():
-        return pipeline.wheel_requirements(pipeline.here(config_settings, editable=True))
+        return pipeline.wheel_requirements(hook_job(config_settings, Kind.EDITABLE, Step.FIRST))
 
 
 def get_requires_for_build_sdist(config_settings: ConfigSettings = None) -> list[str]:
     """Name what fetches upstream's source, if it is not here yet."""
     from . import pipeline
     from .core import error_boundary
+    from .job import Kind, Step, hook_job
 
     with error_boundary.user_errors():
-        return pipeline.sdist_requirements(pipeline.here(config_settings))
+        return pipeline.sdist_requirements(hook_job(config_settings, Kind.SDIST, Step.FIRST))
 
 
 def prepare_metadata_for_build_wheel(metadata_directory: str, config_settings: ConfigSettings = None) -> str:
     """Write the .dist-info that the wheel will have; return its folder's name."""
     from . import pipeline
     from .core import error_boundary
+    from .job import Kind, Step, hook_job
 
     with error_boundary.user_errors():
-        return pipeline.write_metadata(pipeline.here(config_settings), metadata_directory)
+        return pipeline.write_metadata(hook_job(config_settings, Kind.WHEEL, Step.NEXT), metadata_directory)
 
 
 def prepare_metadata_for_build_editable(metadata_directory: str, config_settings: ConfigSettings = None) -> str:
     """Write the .dist-info that the editable wheel will have; return its folder's name."""
     from . import pipeline
     from .core import error_boundary
+    from .job import Kind, Step, hook_job
 
     with error_boundary.user_errors():
-        return pipeline.write_metadata(pipeline.here(config_settings, editable=True), metadata_directory)
+        return pipeline.write_metadata(hook_job(config_settings, Kind.EDITABLE, Step.NEXT), metadata_directory)
 
 
 def build_wheel(
@@ -77,9 +82,12 @@ def build_wheel(
     """Build, repair and audit the wheel; return its file name."""
     from . import pipeline
     from .core import error_boundary
+    from .job import Kind, Step, hook_job
 
     with error_boundary.user_errors():
-        return pipeline.build_wheel(pipeline.here(config_settings), wheel_directory)
+        return pipeline.build_wheel(
+            hook_job(config_settings, Kind.WHEEL, Step.LAST), wheel_directory, metadata_directory
+        )
 
 
 def build_editable(
@@ -88,15 +96,19 @@ def build_editable(
     """Compile into the build folder and write a wheel that points to it; return its file name."""
     from . import pipeline
     from .core import error_boundary
+    from .job import Kind, Step, hook_job
 
     with error_boundary.user_errors():
-        return pipeline.build_editable(pipeline.here(config_settings, editable=True), wheel_directory)
+        return pipeline.build_editable(
+            hook_job(config_settings, Kind.EDITABLE, Step.LAST), wheel_directory, metadata_directory
+        )
 
 
 def build_sdist(sdist_directory: str, config_settings: ConfigSettings = None) -> str:
     """Write an sdist that carries the verified upstream source; return its file name."""
     from . import pipeline
     from .core import error_boundary
+    from .job import Kind, Step, hook_job
 
     with error_boundary.user_errors():
-        return pipeline.build_sdist(pipeline.here(config_settings), sdist_directory)
+        return pipeline.build_sdist(hook_job(config_settings, Kind.SDIST, Step.LAST), sdist_directory)

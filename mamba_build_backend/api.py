@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Union
 
-from . import pipeline
 from .audit.types import Report
 from .cli import drive
 from .core.errors import BackendError
 from .core.facts import Facts
 from .core.own_copy import check_carries
 from .core.settings import Settings, as_text, load_settings
+from .job import make_job
 from .plan import BuildPlan, decide, report
 from .probe import recording
 from .tables import load_tables
@@ -81,7 +81,7 @@ def doctor(project: StrPath = ".", settings: Given = None, environ: Mapping[str,
     ``project`` is the folder of a project with this backend. Raises SettingsError for settings that cannot be read; what
     the machine lacks is in ``plan.problems``.
     """
-    job = pipeline.make_job(Path(project).absolute(), _plain(settings), environ)
+    job = make_job(Path(project).absolute(), _plain(settings), environ)
     return Doctor(job.facts, job.plan)
 
 

@@ -8,11 +8,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from .audit.types import ABI_TABLE
+from .core import pyproject
 from .core.errors import PlanError, Problem
-from .plan import BuildPlan
+from .core.facts import Facts, SysrootProvider
+from .core.settings import Settings
+from .plan import BuildPlan, decide
 from .plan.types import ReadyPlan, not_installed
 from .source.index import FETCHER
 from .source.locate import needs_fetch
+from .tables import load_tables
 from .wheel.metadata import METADATA_WRITER
 
 _COMPILE = {
@@ -39,6 +43,19 @@ def _compile_tools(plan: BuildPlan) -> dict[str, str]:
 def requires_for_sdist(plan: BuildPlan, cache: Path | None) -> list[str]:
     """Build requirements of an sdist: a writer of its metadata, and a fetcher where the source is not here yet."""
     return [METADATA_WRITER, *([FETCHER] if needs_fetch(plan, cache) else [])]
+
+
+def isolated_requirements(project: Path, settings: Settings, facts: Facts) -> list[str]:
+    """All that an isolated build of a wheel installs: what pyproject.toml asks for, and what this machine lacks.
+
+    Neither this user's cache nor this Python's own ziglang counts: the list is for another user and an isolated build. Raises
+    PlanError for a plan that cannot work.
+    """
+    lasting = tuple(item for item in facts.sysroots if item.provider is not SysrootProvider.ZIG)
+    plan = decide(settings, replace(facts, sysroots=lasting), load_tables())
+    plan.raise_problems()
+    static = pyproject.load(project).get("build-system", {}).get("requires", [])
+    return list(dict.fromkeys([*static, *requires_for_wheel(plan, None)]))
 
 
 def check_ready(plan: BuildPlan, cache: Path) -> ReadyPlan:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from .audit.chart import in_units, shares
 from .audit.types import Report
 from .compile.progress import clock
+from .core.files import sha256
+from .symbols.floors import highest
 
 _LEAST = 0.01
 """The share under which a row is not worth a line."""
@@ -31,6 +34,14 @@ class Stopwatch:
     def seconds(self) -> float:
         """All laps together."""
         return sum(self.laps.values())
+
+
+def summary(watch: Stopwatch, report: Report, wheel: Path) -> list[str]:
+    """The lines that end a build of a wheel: the table, then its name, size, SHA-256 and what it needs of a system."""
+    needs = highest([item.floor for item in report.extensions])
+    size = f"{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB, sha256 {sha256(wheel)}"
+    floor = f"GLIBC {needs.glibc or '-'}, GLIBCXX {needs.glibcxx or '-'}, CXXABI {needs.cxxabi or '-'}"
+    return [*(f"  {line}" for line in table(watch.laps, report)), f"{size}, needs {floor}; {watch.seconds:.0f} s"]
 
 
 def table(laps: dict[str, float], report: Report) -> list[str]:

@@ -13,15 +13,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from .. import pipeline
 from ..audit.types import Report
 from ..compile.progress import PULSE
 from ..core._compat import utils
-from ..core.error_boundary import EXIT_FILE
+from ..core.error_boundary import EXIT_FILE, PREFIX
 from ..core.errors import BackendError, BuildFailedError, PlanError, SettingsError, ToolError
 from ..core.files import hand_over, sha256
 from ..core.process import say, stream
 from ..core.settings import Settings, as_environment
+from ..job import make_jobs
 from ..plan import BuildPlan
 from ..probe.machine import probe_machine
 from ..probe.torch import probe_torches, read_torch
@@ -73,12 +73,12 @@ def build(
     All are planned from the same facts before the first compiler starts. Returns names, sizes, hashes and times; a wheel
     that is done stays where it is, whatever becomes of the next.
     """
-    jobs = pipeline.make_jobs(project, wanted, environ)
+    jobs = make_jobs(project, wanted, environ)
     raise_together(job.plan for job in jobs)
     built = []
     for number, (job, settings) in enumerate(zip(jobs, wanted), 1):
         if len(jobs) > 1:
-            say(f"mamba-build-backend: wheel {number} of {len(jobs)}: {job.plan.title}")
+            say(f"{PREFIX}wheel {number} of {len(jobs)}: {job.plan.title}")
         # What was decided for all is said outright: the hook of the second one must not choose another causal-conv1d, and
         # uv's build environment does not know which environment it builds for.
         decided = {"upstream-version": job.plan.upstream.value.version} if len(jobs) > 1 else {}
@@ -113,8 +113,8 @@ def _build_one(
         wheels = sorted(Path(folder).glob("*.whl"))
         if status != 0 or len(wheels) != 1:
             raise _FrontendError(int(left.read_text()) if left.is_file() else BuildFailedError.exit_code)
-        # pip's hook leaves the label to us, uv's does not.
-        final = hand_over(wheels[0], out, variants.variant_name(variants.plain_name(wheels[0].name), variant))
+        # A hook's wheel has no label: pip refuses such a name.
+        final = hand_over(wheels[0], out, variants.variant_name(wheels[0].name, variant))
     return {
         "wheel": str(final),
         "size": final.stat().st_size,

@@ -73,7 +73,7 @@ def project_folder(options: argparse.Namespace) -> Path:
 
 def plan_for(options: argparse.Namespace) -> tuple[Settings, Facts, BuildPlan]:
     """The plan for this machine, or for the one in a file."""
-    from .. import pipeline
+    from ..job import make_job
     from ..plan import decide
     from ..probe import recording
     from ..tables import load_tables
@@ -82,7 +82,7 @@ def plan_for(options: argparse.Namespace) -> tuple[Settings, Facts, BuildPlan]:
         settings, facts = recording.load(options.facts, read_settings(options))
         check_carries(settings.upstream)
         return settings, facts, decide(settings, facts, load_tables())
-    job = pipeline.make_job(project_folder(options), read_settings(options), os.environ)
+    job = make_job(project_folder(options), read_settings(options), os.environ)
     return job.settings, job.facts, job.plan
 
 

@@ -69,11 +69,13 @@ def add_patches(commands: Commands) -> None:
 
 
 def _patches(options: argparse.Namespace) -> int:
-    from .. import pipeline
     from ..plan import report
 
     if options.action == "check":
-        tried = pipeline.check_patches(pipeline.make_job(project_folder(options), read_settings(options), os.environ))
+        from ..job import make_job
+        from .patch_check import check_patches
+
+        tried = check_patches(make_job(project_folder(options), read_settings(options), os.environ))
         failed = [item for item in tried if item["problem"]]
         if options.json:
             print_json({"schema": report.SCHEMA, "ok": not failed, "tried": tried})
@@ -102,10 +104,10 @@ def add_requires(commands: Commands) -> None:
 
 
 def _requires(options: argparse.Namespace) -> int:
-    from .. import pipeline
+    from .. import build_requires
 
     settings, facts, _ = plan_for(options)
-    found = pipeline.build_requirements(project_folder(options), settings, facts)
+    found = build_requires.isolated_requirements(project_folder(options), settings, facts)
     if options.json:
         print_json({"schema": 1, "requires": found})
     else:

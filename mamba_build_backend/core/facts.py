@@ -249,6 +249,8 @@ class Facts:
     """Version of NVIDIA's kernel driver; empty where there is none."""
     gpus_asked: bool = True
     """Whether the driver could be asked for GPUs: through nvidia-ml-py or nvidia-smi."""
+    amd_driver: bool = False
+    """Whether the kernel's driver for AMD's GPUs is loaded."""
     polluted: tuple[Polluted, ...] = ()
     embedded: tuple[str, ...] = ()
     """The upstream archives that this source tree carries, as sdists do: their file names."""

@@ -3,43 +3,76 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..core.facts import Facts
 from ..core.settings import Settings
 from . import compiler_caches, compilers, cuda, environment, frontend, gpus, machine, source, sysroots, torch
+from .handover import ALL, Earlier, Family, Look, read_marks
+
+__all__ = ["Family", "Look", "look", "probe_all"]
 
 
 def probe_all(settings: Settings, environ: Mapping[str, str], cache: Path, *, embedded: tuple[str, ...] = ()) -> Facts:
-    """Look at everything that the plan may want to choose from.
+    """Look at everything that the plan may want to choose from."""
+    return look(settings, environ, cache, embedded=embedded).facts
+
+
+def look(
+    settings: Settings,
+    environ: Mapping[str, str],
+    cache: Path,
+    *,
+    embedded: tuple[str, ...] = (),
+    earlier: Earlier | None = None,
+) -> Look:
+    """Look at what an ``earlier`` hook of this install has not seen, or has seen otherwise; without one, at everything.
 
     Most of the time goes into waiting for programs, and a slow driver or a compiler on a network disk would hold up all the
     others, so they are asked side by side.
     """
-    source_kind, source_files = source.probe_source(settings)
     caller = frontend.probe_frontend()
-    torches = torch.probe_torches(settings, environ, caller)
-    sites = [Path(item.site) for item in torches]
+    stale = ALL if earlier is None else earlier.stale(read_marks(settings, environ, caller, earlier.facts))
+    source_kind, source_files = source.probe_source(settings)
+    found: dict[str, Any] = {
+        "amd_driver": gpus.has_amd_driver(),
+        "polluted": environment.probe_environment(environ),
+        "embedded": embedded,
+        "source_kind": source_kind,
+        "source_files": source_files,
+        "frontend": caller.command,
+    }
+    if earlier is None or Family.TORCHES in stale:
+        found["torches"] = torch.probe_torches(settings, environ, caller)
+    else:
+        found["torches"] = earlier.facts.torches
+    sites = [Path(item.site) for item in found["torches"]]
     with ThreadPoolExecutor() as pool:
-        driver = pool.submit(gpus.probe_gpus, environ)
-        toolkits = pool.submit(cuda.probe_toolkits, settings, environ, sites)
-        caches = pool.submit(compiler_caches.probe_compiler_caches, settings, environ)
-        found = pool.submit(compilers.probe_compilers, settings, environ)
-        return Facts(
-            machine=machine.probe_machine(work=Path(settings.build_dir or tempfile.gettempdir()).absolute()),
-            torches=torches,
-            toolkits=toolkits.result(),
-            compilers=found.result(),
-            sysroots=sysroots.probe_sysroots(settings, environ, cache),
-            compiler_caches=caches.result(),
-            gpus=driver.result().gpus,
-            driver=driver.result().driver,
-            gpus_asked=driver.result().asked,
-            polluted=environment.probe_environment(environ),
-            embedded=embedded,
-            source_kind=source_kind,
-            source_files=source_files,
-            frontend=caller.command,
-        )
+        probes: dict[Family, Callable[[], dict[str, Any]]] = {
+            Family.GPUS: lambda: _driver(environ),
+            Family.TOOLKITS: lambda: {"toolkits": cuda.probe_toolkits(settings, environ, sites)},
+            Family.COMPILER_CACHES: lambda: {
+                "compiler_caches": compiler_caches.probe_compiler_caches(settings, environ)
+            },
+            Family.COMPILERS: lambda: {"compilers": compilers.probe_compilers(settings, environ)},
+            Family.SYSROOTS: lambda: {"sysroots": sysroots.probe_sysroots(settings, environ, cache)},
+        }
+        asked = [pool.submit(probe) for family, probe in probes.items() if family in stale]
+        if earlier is None:
+            work = Path(settings.build_dir or tempfile.gettempdir()).absolute()
+            known = Facts(machine.probe_machine(work=work))
+        else:
+            known = earlier.facts
+        for answer in asked:
+            found.update(answer.result())
+    facts = replace(known, **found)
+    return Look(facts, read_marks(settings, environ, caller, facts), stale)
+
+
+def _driver(environ: Mapping[str, str]) -> dict[str, Any]:
+    answer = gpus.probe_gpus(environ)
+    return {"gpus": answer.gpus, "driver": answer.driver, "gpus_asked": answer.asked}

@@ -18,6 +18,33 @@ PROC = Path("/proc")
 # Of uv's commands, those that work in a project's environment; the others take the active one.
 _PROJECT = ("sync", "run", "add", "remove", "lock", "export", "tree")
 _COMMANDS = (*_PROJECT, "pip", "build", "tool", "install", "wheel", "download", "lock")
+_WITH_VALUE = {
+    "uv": (
+        "--allow-insecure-host",
+        "--cache-dir",
+        "--color",
+        "--config-file",
+        "--directory",
+        "--project",
+        "--python-preference",
+    ),
+    "pip": (
+        "--cache-dir",
+        "--cert",
+        "--client-cert",
+        "--exists-action",
+        "--keyring-provider",
+        "--log",
+        "--proxy",
+        "--python",
+        "--retries",
+        "--timeout",
+        "--trusted-host",
+        "--use-deprecated",
+        "--use-feature",
+    ),
+}
+"""Options before a command whose value is the next word (uv 0.9, pip 25)."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +112,23 @@ def _module(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
 
 
 def _words(name: str, arguments: Sequence[str]) -> list[str]:
-    """The command without options: ``uv pip install``, ``pip download``; build has no commands."""
-    found = [name]
+    """The command without options: ``uv pip install``, ``pip download``; build has no commands.
+
+    An option that is not known to take a value is taken for one without: a wrong guess costs a hint and no more.
+    """
+    words, value = [name], False
     for word in arguments if name != "build" else ():
-        if word in _COMMANDS:
-            found.append(word)
+        if value:
+            value = False
+        elif word.startswith("-"):
+            value = word in _WITH_VALUE[name]
+        elif word in _COMMANDS:
+            words.append(word)
             if word != "pip":
                 break
-    return found
+        else:
+            break
+    return words
 
 
 def _of_uv(words: Sequence[str], process: _Process) -> Iterator[str]:

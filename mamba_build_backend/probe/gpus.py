@@ -33,6 +33,11 @@ def probe_gpus(environ: Mapping[str, str], *, root: Path = Path("/")) -> Answer:
     return _by_nvml() or _by_nvidia_smi(environ) or Answer((), driver, asked=not driver)
 
 
+def has_amd_driver(*, root: Path = Path("/")) -> bool:
+    """Whether the kernel's driver for AMD's GPUs (amdkfd) is loaded: for one sentence to whoever has such a machine."""
+    return (root / "dev/kfd").exists()
+
+
 def _by_nvml() -> Answer | None:
     try:
         import pynvml

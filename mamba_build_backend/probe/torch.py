@@ -44,7 +44,7 @@ def probe_torches(settings: Settings, environ: Mapping[str, str], frontend: Fron
     """Look for torch where the settings say, on this process's path, and in the environment that is built for."""
     seen: set[str] = set()
     found: list[Torch] = []
-    for folder, origin, where in _sites(settings, environ, frontend):
+    for folder, origin, where in site_folders(settings, environ, frontend):
         real = os.path.realpath(folder)
         if real in seen:
             continue
@@ -65,7 +65,15 @@ def torch_path(settings: Settings) -> Path | None:
     return path.parent if (path / "version.py").is_file() and path.name == "torch" else path
 
 
-def _sites(settings: Settings, environ: Mapping[str, str], frontend: Frontend) -> Iterable[tuple[str, Origin, str]]:
+def site_folders(
+    settings: Settings, environ: Mapping[str, str], frontend: Frontend
+) -> Iterable[tuple[str, Origin, str]]:
+    """The folders that may hold torch, in order, and where each is found.
+
+    What the calling frontend was asked for is a hint: it comes after all that this process can tell of its own
+    environment. It comes before conda's active environment and the user's site-packages, since those are there whatever
+    the frontend works for.
+    """
     path = torch_path(settings)
     if path is not None:
         # An environment's root is a natural thing to give: look for its site-packages.
@@ -79,13 +87,14 @@ def _sites(settings: Settings, environ: Mapping[str, str], frontend: Frontend) -
     for key in ("purelib", "platlib"):
         yield sysconfig.get_path(key), Origin.ENVIRONMENT, f"the environment {sys.prefix}"
     python = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    if active := environ.get("VIRTUAL_ENV", ""):
+        yield os.path.join(active, "lib", python, "site-packages"), Origin.VARIABLE, f"VIRTUAL_ENV ({active})"
     for prefix in frontend.environments:
         for name in ("site-packages", "dist-packages"):  # the latter in images of Debian's and Ubuntu's Python
             where = f"the environment that {frontend.name} works for ({prefix})"
             yield os.path.join(prefix, "lib", python, name), Origin.CALLER, where
-    for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
-        if prefix := environ.get(variable, ""):
-            yield os.path.join(prefix, "lib", python, "site-packages"), Origin.VARIABLE, f"{variable} ({prefix})"
+    if conda := environ.get("CONDA_PREFIX", ""):
+        yield os.path.join(conda, "lib", python, "site-packages"), Origin.VARIABLE, f"CONDA_PREFIX ({conda})"
     with suppress(Exception):
         yield site.getusersitepackages(), Origin.USER, "the user's site-packages"
 

@@ -12,13 +12,13 @@ from dataclasses import replace
 import pytest
 from support import ROOT, copy_tiny, only_wheel, packed_wheel, pip_wheel, record_of, run
 
-from mamba_build_backend import pipeline
 from mamba_build_backend.audit import abi as audit_abi
 from mamba_build_backend.audit import check as audit
 from mamba_build_backend.audit.types import Promise
 from mamba_build_backend.compile import stable_abi
 from mamba_build_backend.core.work import BuildContext
 from mamba_build_backend.core.work_folder import work_folder
+from mamba_build_backend.job import make_job
 from mamba_build_backend.plan import decide
 from mamba_build_backend.source import prepare
 from mamba_build_backend.symbols.elf import read_needs
@@ -35,7 +35,7 @@ BINDINGS = {
 def trees(cache, tmp_path_factory):
     """The sources of the versions that the tables call ported: the index's, or with MAMBA_BUILD_SOURCE=MIRRORS the tags'."""
     environ = {**os.environ, "MAMBA_BUILD_CACHE_DIR": str(cache)}
-    job = pipeline.make_job(ROOT, {"abi": "stable"}, environ)
+    job = make_job(ROOT, {"abi": "stable"}, environ)
     tables, found = load_tables(), {}
     with work_folder(job.settings) as folder:
         shop = BuildContext(folder, folder / "log", environ, lambda _line: None)

@@ -39,6 +39,9 @@ def venv(folder):
         (["uv", "--no-cache", "build", "--wheel"], "uv build"),
         (["/root/.local/bin/uv", "sync", "-v"], "uv sync"),
         (["uv", "--directory", "x", "run", "python", "build"], "uv run"),
+        (["uv", "--directory", "build", "pip", "install", "."], "uv pip install"),
+        (["uv", "-v", "--cache-dir=build", "--color", "never", "pip", "--no-cache", "sync", "r.txt"], "uv pip sync"),
+        (["uv", "--unknown-option", "value", "build"], "uv"),
     ],
 )
 def test_the_command_of_uv_is_known_without_its_options(above, arguments, command):
@@ -50,6 +53,8 @@ def test_the_command_of_uv_is_known_without_its_options(above, arguments, comman
     [
         (["/v/bin/python", "-m", "pip", "download", "x.tar.gz"], "pip download"),
         (["/v/bin/python3.11", "/v/bin/pip3", "install", "."], "pip install"),
+        (["/v/bin/python", "/v/bin/pip", "--log", "wheel", "download", "x"], "pip download"),
+        (["/v/bin/python", "-m", "pip", "--cache-dir", "download", "install", "."], "pip install"),
         (["python", "-I", "-m", "build", "--wheel", "."], "build"),
         (["/v/bin/python", "/v/bin/pyproject-build"], "build"),
         (["/v/bin/python", "train.py"], ""),

@@ -1,0 +1,208 @@
+"""Facts that one hook hands over to the next, so that an install looks at the machine once.
+
+pip, uv and build call each hook in a process of its own. The first one (``get_requires_…``) always looks, and leaves its
+facts in a file of the user's cache folder; the next ones take them, and the hook that builds takes the file away. The file
+belongs to one install: its name is a digest of the kind of build, the project, the settings, all variables, this backend's
+files, this Python, and the process that calls the hooks. Between hooks the frontend installs what the first one asked for.
+That shows as entries of site-packages, conda environments and programs, which a few calls of stat(2) read: a family of
+facts whose mark differs is looked at again, and nothing else.
+
+The plan is a pure function of settings, facts and tables; so the same facts give the same plan, and no plan is stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+import sysconfig
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from ..core.facts import Facts, from_json, to_json
+from ..core.own_copy import PACKAGE
+from ..core.private_store import PrivateStore
+from ..core.settings import Settings
+from .frontend import PROC, Frontend
+from .paths import conda_prefixes
+from .torch import NEIGHBOURS, site_folders
+
+_SCHEMA = 1
+_VALID = 3600.0
+"""Seconds for which facts are handed over: long enough for a frontend to install torch, short enough to forget."""
+
+
+class Family(Enum):
+    """Facts that are looked at together."""
+
+    MACHINE = "machine"
+    TORCHES = "torches"
+    TOOLKITS = "toolkits"
+    COMPILERS = "compilers"
+    SYSROOTS = "sysroots"
+    COMPILER_CACHES = "compiler caches"
+    GPUS = "GPUs"
+
+
+ALL = frozenset(Family)
+
+Marks = Mapping[Family, str]
+"""For each family, a digest of the files whose change would change its facts."""
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What an earlier hook of this install found."""
+
+    facts: Facts
+    marks: Marks
+
+    def stale(self, marks: Marks) -> frozenset[Family]:
+        """The families that have to be looked at again."""
+        return frozenset(family for family in Family if marks.get(family) != self.marks.get(family))
+
+
+@dataclass(frozen=True)
+class Look:
+    """Facts, and which of them were looked at now; the others are an earlier hook's."""
+
+    facts: Facts
+    marks: Marks
+    fresh: frozenset[Family]
+
+    @property
+    def text(self) -> str:
+        """In one line."""
+        if self.fresh == ALL:
+            return "looked at this machine"
+        again = ", ".join(family.value for family in Family if family in self.fresh)
+        return f"the facts are those of an earlier hook; looked again at: {again or 'nothing'}"
+
+
+@dataclass(frozen=True)
+class Handover:
+    """The file between the hooks of one install."""
+
+    store: PrivateStore
+    name: str
+
+    def take(self) -> Earlier | None:
+        """What an earlier hook left; None if it left nothing that can be read and trusted."""
+        data = self.store.read(self.name, _VALID)
+        try:
+            content = json.loads(data) if data is not None else None
+            if not isinstance(content, dict) or content["schema"] != _SCHEMA:
+                return None
+            return Earlier(from_json(content["facts"]), {item: str(content["marks"][item.name]) for item in Family})
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return None
+
+    def leave(self, facts: Facts, marks: Marks) -> None:
+        """Write facts down for the next hook, and remove what builds that were given up have left."""
+        self.store.sweep(_VALID)
+        content = {
+            "schema": _SCHEMA,
+            "marks": {item.name: mark for item, mark in marks.items()},
+            # Variables may hold secrets, and each hook reads them itself.
+            "facts": {**to_json(facts), "polluted": ()},
+        }
+        self.store.write(self.name, json.dumps(content).encode())
+
+    def remove(self) -> None:
+        """Take the file away: the install needs it no more."""
+        self.store.remove(self.name)
+
+
+def handover(
+    kind: str, project: Path, settings: Settings, environ: Mapping[str, str], cache: Path, *, proc: Path = PROC
+) -> Handover | None:
+    """The file of this install; None where the process that calls the hooks cannot be told from others."""
+    caller = _caller(os.getppid(), proc)
+    if caller is None:
+        return None
+    parts = [
+        kind,
+        os.path.realpath(project),
+        repr(settings),
+        sorted(environ.items()),
+        _backend(),
+        [sys.executable, sys.prefix, sys.version],
+        caller,
+    ]
+    name = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return Handover(PrivateStore(cache / f"hooks-{os.getuid()}"), name)
+
+
+def _caller(pid: int, proc: Path) -> list[str] | None:
+    """What no other process has: pid and start time (in clock ticks, proc(5)), in this boot and this PID namespace."""
+    try:
+        # The name of the program, in brackets, may hold blanks and brackets itself.
+        fields = (proc / str(pid) / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        boot = (proc / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return [str(pid), fields[19], boot, os.readlink(proc / "self/ns/pid")]
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def _backend() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*")):
+        if path.suffix in (".py", ".toml"):
+            digest.update(str(path.relative_to(PACKAGE)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def read_marks(settings: Settings, environ: Mapping[str, str], frontend: Frontend, facts: Facts) -> Marks:
+    """The marks of what can change while a frontend runs: packages, conda environments, and the files of ``facts``."""
+    sites = [*sys.path, *(sysconfig.get_path(key) for key in ("purelib", "platlib"))]
+    sites += [folder for folder, *_ in site_folders(settings, environ, frontend)]
+    packages = _packages(dict.fromkeys(os.path.realpath(site) for site in sites if site))
+    conda = [_status(prefix / "conda-meta") for prefix, _ in conda_prefixes(environ)]
+    torches = [conda, packages["torch"], [_status(Path(item.site, "torch", "version.py")) for item in facts.torches]]
+    marks = {
+        Family.MACHINE: "",
+        Family.TORCHES: torches,
+        # Toolkits are also looked for beside torch.
+        Family.TOOLKITS: [torches, [_status(Path(item.home, "bin", "nvcc")) for item in facts.toolkits]],
+        Family.COMPILERS: [conda, [_status(Path(item.path)) for item in facts.compilers]],
+        Family.SYSROOTS: [conda, packages["zig"], [_status(Path(item.path)) for item in facts.sysroots]],
+        Family.COMPILER_CACHES: [_status(Path(item.path)) for item in facts.compiler_caches],
+        Family.GPUS: packages["nvml"],
+    }
+    return {family: hashlib.sha256(json.dumps(mark).encode()).hexdigest() for family, mark in marks.items()}
+
+
+_BESIDE_TORCH = ("torch", *NEIGHBOURS)
+
+
+def _packages(sites: Iterable[str]) -> dict[str, list[object]]:
+    """The entries of site-packages that torch, zig and NVML are found by: those of metadata with their status."""
+    found: dict[str, list[object]] = {"torch": [], "zig": [], "nvml": []}
+    for site in sites:
+        try:
+            names = sorted(os.listdir(site))
+        except OSError:
+            continue
+        for name in names:
+            package = re.sub(r"[_.]+", "-", re.split(r"-\d|\.py$", name)[0]).lower()
+            # A package's own folder changes when somebody imports it: Python writes __pycache__ there.
+            entry = [site, name, _status(Path(site, name)) if name.endswith("-info") else None]
+            if package in ("pynvml", "nvidia-ml-py"):
+                found["nvml"].append(entry)
+            elif package == "ziglang":
+                found["zig"].append(entry)
+            elif package in _BESIDE_TORCH or package.startswith("nvidia"):
+                found["torch"].append(entry)
+    return found
+
+
+def _status(path: Path) -> list[int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return [status.st_mtime_ns, status.st_size, status.st_ino]

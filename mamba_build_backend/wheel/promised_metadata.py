@@ -1,0 +1,47 @@
+"""What the metadata hook wrote, compared with what the wheel will hold: PEP 517 asks that the two agree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import zip_longest
+from pathlib import Path
+
+from ..core.errors import BuildFailedError
+
+_HOOK = "the metadata hook"
+
+
+def check_promised(directory: Path, text: str, licenses: Mapping[str, Path]) -> None:
+    """Raise BuildFailedError if METADATA or the licences differ from those in ``directory``, naming the first difference.
+
+    ``directory`` is the .dist-info that the hook wrote, as PEP 517 has it, or the folder that it was written into.
+    """
+    info = directory
+    if not (info / "METADATA").is_file():
+        info = next(iter(sorted(directory.glob("*.dist-info"))), directory)
+    if found := _difference(info, text, licenses):
+        raise BuildFailedError(
+            found,
+            f"a frontend that gives metadata_directory ({info}) relies on it",
+            "run the same command again   (nothing that the build reads may change between its steps)",
+        )
+
+
+def _difference(info: Path, text: str, licenses: Mapping[str, Path]) -> str:
+    try:
+        promised = (info / "METADATA").read_bytes().decode("utf-8")
+        files = {path.relative_to(info / "licenses").as_posix(): path for path in (info / "licenses").rglob("*")}
+        names = {name for name, path in files.items() if path.is_file()}
+        if promised != text:
+            lines = zip_longest(promised.split("\n"), text.split("\n"), fillvalue="")
+            old, new = next((pair for pair in lines if pair[0] != pair[1]), ("", ""))
+            return f"METADATA of the wheel would say {new!r} where {_HOOK} wrote {old!r}"
+        if names != set(licenses):
+            name = min(names ^ set(licenses))
+            return f"the licence file {name} is {'missing now' if name in names else 'new'} since {_HOOK} ran"
+        for name, path in licenses.items():
+            if path.read_bytes() != files[name].read_bytes():
+                return f"the licence file {name} differs from the one that {_HOOK} wrote"
+    except (OSError, UnicodeDecodeError) as error:
+        return f"the METADATA that {_HOOK} wrote cannot be read: {error}"
+    return ""
