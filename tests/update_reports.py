@@ -1,6 +1,6 @@
 """Write what is made from code and tables anew: look at the diff before you commit it.
 
-The reports of all recorded machines, the JSON Schema of ``doctor --json``, and in docs/ settings.md, troubleshooting.md and
+The reports of all recorded machines, the lists of a vendored copy's files, the JSON Schema of ``doctor --json``, and in docs/ settings.md, troubleshooting.md and
 compatibility.md.
 """
 
@@ -19,9 +19,11 @@ from doctor_schema import doctor_schema  # noqa: E402
 
 from mamba_build_backend import plan, tables  # noqa: E402
 from mamba_build_backend.compile import known_failures  # noqa: E402
+from mamba_build_backend.core.projects import SELF, project_names  # noqa: E402
 from mamba_build_backend.core.settings import as_environment, known_keys, settings_table  # noqa: E402
 from mamba_build_backend.plan import report  # noqa: E402
 from mamba_build_backend.probe import recording  # noqa: E402
+from mamba_build_backend.vendoring import manifest  # noqa: E402
 
 SETTINGS = """\
 # Settings
@@ -119,6 +121,10 @@ builds are in its folder `logs`.""",
     "build-dir": """\
 A folder that is named stays, and a second build in it compiles only what changed. A temporary one is made where `TMPDIR` says. About
 1 GB is needed.""",
+    "metadata-only": """\
+For those who fetch or lock an sdist on another machine than the one that builds: see [Without internet](cluster.md#without-internet).
+Building a wheel is then an error in one sentence. A source whose setup.py has to be run for its metadata, such as one from git, is
+one too.""",
     "keep-build-dir": "It is for a temporary folder: its sources, objects, wrappers, and the log.",
     "verbose": "Otherwise there is one line per file, and the whole output is in the log.",
 }
@@ -236,8 +242,15 @@ def address(name: str) -> str:
     return f"[{name}](https://github.com/{repository}/issues/{number})" if number else f"<{name}>"
 
 
+VENDORED = ROOT / "tests" / "vendored"
+"""The files of each copy that `vendor` makes, one a line."""
+
+
 def main() -> None:
     """Write them all."""
+    for upstream in (SELF, *project_names()):
+        names = "".join(f"{name}\n" for name in manifest.content(upstream))
+        (VENDORED / f"{upstream}.txt").write_text(names, encoding="utf-8")
     for path in sorted((ROOT / "tests" / "facts").glob("*.json")):
         settings, facts = recording.load(path, {})
         made = plan.decide(settings, facts, tables.load_tables())

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.facts import Facts
 from ..plan import BuildPlan
-from ..plan.report import READY, WIDTH, plan_lines, plan_text
+from ..plan.report import METADATA_READY, READY, WIDTH, plan_lines, plan_text
 
 
 def show_plan(facts: Facts, plan: BuildPlan, *, verbose: bool) -> None:
@@ -44,7 +44,7 @@ def show_plan(facts: Facts, plan: BuildPlan, *, verbose: bool) -> None:
             console.print(text(command, style="green"), soft_wrap=True)
     if not plan.problems:
         console.print()
-        console.print(text(READY, style="green"), soft_wrap=True)
+        console.print(text(METADATA_READY if plan.only_metadata else READY, style="green"), soft_wrap=True)
 
 
 def _rich() -> tuple[Any, Any, Any] | None:

@@ -275,7 +275,7 @@ class Settings:
     variant: str | None = _setting(
         None,
         _variant,
-        "a draft (PEP 817, PEP 825): a variant label in the file name, and what it stands for in `variant.json`; `auto` gives `-cu13`; uv reads it with `--preview-features wheel-variants`, pip refuses the name",
+        "a draft (PEP 817, PEP 825): `variant.json` in the wheel, and its label in the name of a wheel that `python -m mamba_build_backend build` makes; `auto` gives `-cu13`; uv reads it with `--preview-features wheel-variants`, pip refuses the name",
         shown="none",
     )
     cache_dir: str | None = _setting(
@@ -283,6 +283,11 @@ class Settings:
     )
     build_dir: str | None = _setting(None, _optional, "where the work happens", shown="a temporary folder")
     keep_build_dir: bool = _setting(False, _flag, "keep that folder, to look at it")
+    metadata_only: bool = _setting(
+        False,
+        _flag,
+        "give metadata and no wheel, for `pip download`, `pip lock` and `uv lock`: it needs neither torch nor a compiler",
+    )
     verbose: bool = _setting(False, _flag, "print the compilers' whole output")
 
     origins: tuple[tuple[str, SettingOrigin], ...] = ()

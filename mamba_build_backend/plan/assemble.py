@@ -16,8 +16,9 @@ from .compiler import decide_compiler
 from .compiler_cache import apart, decide_compiler_cache
 from .gpus import check_gpus, decide_front_ends, one_pass
 from .jobs import SMALLEST, decide_jobs, decide_split, nvcc_flags
+from .metadata_only import metadata_alone, offering_metadata
 from .patches import decide_patches
-from .platform import check_platform, note_machine
+from .platform import NO_PLACE, check_platform, note_machine
 from .remedies import dotted_python
 from .source import decide_source
 from .sysroot import decide_effective_floor, decide_floor, decide_sysroot, is_portable
@@ -37,10 +38,7 @@ def decide(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         wanted = plan.upstream.value.partner_required and bool(plan.partner.value)
     plan = _with_companion(plan, settings, facts, tables) if wanted else plan
     plan = replace(plan, notes=(*plan.notes, *_other_owners(plan)))
-    # A login node that downloads an sdist for another machine needs no nvcc, and no torch of 2 GB either.
-    if facts.frontend in ("pip download", "pip lock") and plan.carries_metadata:
-        return replace(plan.without_machine(), only_metadata=True, installs=())
-    return plan
+    return metadata_alone(plan) if settings.metadata_only else offering_metadata(plan, facts)
 
 
 def decide_together(wanted: Sequence[Settings], facts: Facts, tables: Tables) -> list[BuildPlan]:
@@ -97,8 +95,8 @@ def _with_companion(plan: BuildPlan, settings: Settings, facts: Facts, tables: T
 def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     book = Notebook()
     check_platform(facts, book)
-    platform = tuple(book.problems)
     torch, target = decide_torch(settings, facts, tables, book)
+    no_place = tuple(item for item in book.problems if item.code in NO_PLACE)
     upstream = decide_upstream(settings, facts, tables, target, dotted_python(facts.machine), book)
     source = decide_source(settings, facts, upstream.value, book)
     toolkit, nvcc_installs = decide_toolkit(settings, facts, tables, upstream.value, torch.value, target, book)
@@ -123,7 +121,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     abi = decide_abi(settings, upstream.value, facts.machine, target, tables, book)
     pins = decide_pins(upstream.value, torch.value, target, abi.value, tables, book)
     partner = decide_partner(upstream.value, torch.value, target, dotted_python(facts.machine), tables, book)
-    note_machine(facts, book)
+    note_machine(settings, facts, book)
     installs = [*nvcc_installs, *sysroot_installs]
     if torch.value is None and not any(item.code.startswith("torch-") for item in book.problems):
         installs.append(Install(Tool.TORCH, (target.requirement,)))
@@ -160,8 +158,8 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         repair=settings.repair,
         strip=settings.strip,
         notes=tuple(book.notes),
-        # On a Mac nobody wants to hear of a missing g++ too.
-        problems=platform or tuple(book.problems),
+        # On a Mac, or beside a torch for AMD's GPUs, nobody wants to hear of a missing nvcc too.
+        problems=no_place or tuple(book.problems),
     )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from ..core.facts import Facts, Polluted
+from ..core.settings import Settings
 from .jobs import LITTLE_DISK
+from .remedies import build_for_rocm
 from .types import Notebook
 
 ARCHITECTURES = ("x86_64", "aarch64")
-NO_PLACE = ("platform", "libc", "arch", "python")
-"""Codes of the problems that a machine has by itself: no toolkit or compiler would mend them."""
+NO_PLACE = ("platform", "libc", "arch", "python", "torch-rocm")
+"""Codes of the problems that no toolkit or compiler would mend: nothing else is said beside them."""
 
 
 def check_platform(facts: Facts, book: Notebook) -> None:
@@ -45,8 +47,12 @@ def check_platform(facts: Facts, book: Notebook) -> None:
         )
 
 
-def note_machine(facts: Facts, book: Notebook) -> None:
-    """What the build changes in its environment, and a disk that is nearly full."""
+def note_machine(settings: Settings, facts: Facts, book: Notebook) -> None:
+    """What the build changes in its environment, GPUs that it is not for, and a disk that is nearly full."""
+    nvidia = facts.gpus or facts.driver or any(item.cuda for item in facts.torches)
+    if facts.amd_driver and not nvidia:
+        way = build_for_rocm(settings.upstream)
+        book.note(f"this machine has an AMD GPU, and this backend builds for NVIDIA GPUs only. For AMD: {way}")
     if facts.polluted:
         named = "; ".join(_shortened(item) for item in facts.polluted)
         book.note(f"cleaned out of the build, for they lead to other folders than the sysroot's: {named}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from ..core.facts import Machine
+from ..core.projects import SELF
 from ..tables import Tables, TorchRow, minor
 
 
@@ -53,6 +54,14 @@ def torch_for(
             if ways:
                 yield ways[0]
                 return
+
+
+def build_for_rocm(upstream: str) -> str:
+    """The way of a project's own build, which knows AMD's GPUs."""
+    if upstream == SELF:
+        return 'build-backend = "setuptools.build_meta"   (under [build-system] in pyproject.toml: the project\'s own build)'
+    command = f"python -m pip install --no-build-isolation --no-binary {upstream} {upstream}"
+    return f"{command}   (upstream's own build for ROCm; see AMD cards in its README)"
 
 
 def dotted_python(machine: Machine) -> str:

@@ -51,10 +51,11 @@ def plan_text(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> str:
         first, *commands = problem.lines()
         out += ["", *_wrapped("problem: ", first, ""), *commands]
     if not plan.problems:
-        out += ["", READY]
+        out += ["", METADATA_READY if plan.only_metadata else READY]
     return "\n".join(out) + "\n"
 
 
+METADATA_READY = "The metadata can be had, and no wheel is built:  python -m pip download . -C metadata-only=true"
 READY = "The build can start:  python -m pip install .   or   python -m mamba_build_backend build -w dist"
 
 

@@ -9,7 +9,7 @@ from ..core._compat import requirements, specifiers, utils, version
 from ..core.facts import Facts, Origin, Torch
 from ..core.settings import Settings
 from ..tables import ProjectVersion, Tables, TorchRow, is_newer, minor
-from .remedies import dotted_python, other_torch
+from .remedies import build_for_rocm, dotted_python, other_torch
 from .types import Abi, Choice, Notebook, Rejected, TorchTarget
 
 
@@ -43,7 +43,8 @@ def decide_torch(
         )
     if blockers:
         why = f"the one that is here cannot be used: {blockers[0][1]}"
-        return Choice(None, why, tuple(rejected)), _problem(*blockers[0], facts, tables, book)
+        problem = _rocm if blockers[0][0].hip else _problem
+        return Choice(None, why, tuple(rejected)), problem(settings, *blockers[0], facts, tables, book)
     python = dotted_python(facts.machine)
     if wanted is not None:
         row = _row_of(wanted, tables)
@@ -99,12 +100,25 @@ def _misfit(item: Torch, python_tag: str) -> str:
     return "" if item.cuda else "it has no CUDA"
 
 
-def _problem(item: Torch, why: str, facts: Facts, tables: Tables, book: Notebook) -> TorchTarget:
+def _rocm(settings: Settings, item: Torch, why: str, _: Facts, tables: Tables, book: Notebook) -> TorchTarget:
+    """A torch for AMD's GPUs. Whoever has one wants it: no command replaces it."""
+    book.problem(
+        "torch-rocm",
+        f"torch {item.version} in {item.site}: {why}",
+        "this backend builds for NVIDIA GPUs only, and leaves that torch as it is",
+        build_for_rocm(settings.upstream),
+        "-C torch=/path/to/site-packages   (of another environment, with a torch for CUDA, if an NVIDIA GPU is meant)",
+    )
+    row = tables.torch_row(minor(item.version)) if item.version else tables.torch[-1]
+    return _target(f"torch=={row.version}.*", item.version or row.version, row.cuda, row)
+
+
+def _problem(_: Settings, item: Torch, why: str, facts: Facts, tables: Tables, book: Notebook) -> TorchTarget:
     """The torch that is here cannot be built for: what would be one of the same version, and what else.
 
     The rest of the plan is for the first way out, so that what it needs is said in the same breath.
     """
-    code = "torch-rocm" if item.hip else "torch-cpu" if not item.cuda and not item.problem else "torch-broken"
+    code = "torch-cpu" if not item.cuda and not item.problem else "torch-broken"
     python = dotted_python(facts.machine)
     newest = _newest(tables, python)
     row = tables.torch_row(minor(item.version)) if item.version else newest

@@ -207,7 +207,7 @@ class BuildPlan:
     companion: Optional[BuildPlan] = None
     """The plan of the causal-conv1d that goes into the same wheel."""
     only_metadata: bool = False
-    """Whether nothing will be compiled: `pip download` asks an sdist for its metadata alone."""
+    """Whether nothing will be compiled: the setting ``metadata-only``."""
     notes: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
 

@@ -59,7 +59,7 @@ def test_an_offline_wheelhouse_is_filled_by_what_requires_prints_and_builds_with
     only_wheel(tmp_path / "dist")
 
 
-def test_pip_download_of_the_sdist_needs_neither_torch_nor_compiler(env, tmp_path):
+def test_pip_download_of_the_sdist_with_metadata_only_needs_neither_torch_nor_compiler(env, tmp_path):
     """What a login node does for a node without network."""
     if subprocess.run([sys.executable, "-c", "import unearth"], check=False).returncode:
         lacking("unearth")
@@ -74,7 +74,9 @@ def test_pip_download_of_the_sdist_needs_neither_torch_nor_compiler(env, tmp_pat
     run(sys.executable, "-m", "venv", tmp_path / "bare", env=env, cwd=tmp_path)
     bare = {**env, "PATH": "/nowhere"}
     command = [tmp_path / "bare/bin/python", "-m", "pip", "download", "-v", "--no-deps", "-d", tmp_path / "got"]
-    done = run(*command, project / name, env=bare, cwd=tmp_path)
+    refused = run(*command, project / name, env=bare, cwd=tmp_path, check=False)
+    assert "-C metadata-only=true   (to fetch or lock an sdist" in refused.stdout + refused.stderr
+    done = run(*command, "-C", "metadata-only=true", project / name, env=bare, cwd=tmp_path)
     said = done.stdout + done.stderr
     assert (tmp_path / "got" / name).is_file()
     assert "Successfully installed" in said

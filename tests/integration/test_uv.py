@@ -85,9 +85,13 @@ def test_a_list_of_settings_is_one_setting(tiny, uv, env, python, tmp_path):
 def test_a_variant_is_a_wheel_that_uv_installs_where_the_driver_runs_its_cuda(tiny, uv, env, python, tmp_path):
     """The drafts of PEP 817 and 825; no driver is here, so uv is told of one, as its provider allows."""
     active = activated(env, python)
-    uv("build", "--wheel", "-C", "variant=auto", "-C", "repair=false", "-o", tmp_path / "dist", cwd=tiny, **active)
+    uv("build", "--wheel", "-C", "variant=auto", "-C", "repair=false", "-o", tmp_path / "plain", cwd=tiny, **active)
+    plain = only_wheel(tmp_path / "plain")
+    assert plain.name.endswith("-linux_x86_64.whl"), "a hook gives a wheel the name that every frontend takes"
+    major = record_of(plain)["plan"]["target"]["cuda"].split(".")[0]
+    options = ["-C", "variant=auto", "-C", "repair=false", "--no-isolation", "-w", tmp_path / "dist"]
+    run(sys.executable, "-m", "mamba_build_backend", "build", *options, env=env, cwd=tiny)
     wheel = only_wheel(tmp_path / "dist")
-    major = record_of(wheel)["plan"]["target"]["cuda"].split(".")[0]
     assert wheel.name.endswith(f"-linux_x86_64-cu{major}.whl")
     install = ["pip", "install", "--preview-features", "wheel-variants", "--no-deps", "--target", tmp_path / "t", wheel]
     driver = "NV_VARIANT_PROVIDER_FORCE_CUDA_DRIVER_VERSION"

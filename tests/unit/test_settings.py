@@ -108,7 +108,7 @@ def test_every_setting_is_documented():
 
 
 def test_uv_builds_again_when_a_setting_changes_that_decides_what_a_wheel_holds():
-    of_the_way = {"cache-dir", "build-dir", "keep-build-dir", "verbose", "jobs", "memory"}
+    of_the_way = {"cache-dir", "build-dir", "keep-build-dir", "verbose", "jobs", "memory", "metadata-only"}
     names = as_environment({key: "" for key in known_keys() if key not in of_the_way})
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     keys = {item["env"] for item in project["tool"]["uv"]["cache-keys"] if "env" in item}

@@ -1,0 +1,37 @@
+"""Plans of those who fetch or lock an sdist and build no wheel, such as a login node for its compute nodes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..core.errors import Problem
+from ..core.facts import Facts
+from .types import BuildPlan
+
+_FETCHING = ("pip download", "pip lock", "uv lock")
+"""Commands that want metadata and build no wheel. Who types one of them is told of the setting; nothing is decided by it."""
+
+_WAY = "-C metadata-only=true   (to fetch or lock an sdist: it needs neither torch nor a compiler, and builds no wheel)"
+
+
+def metadata_alone(plan: BuildPlan) -> BuildPlan:
+    """The plan with the setting ``metadata-only``: nothing is compiled, so what the machine lacks is no problem."""
+    if plan.carries_metadata:
+        return replace(plan.without_machine(), only_metadata=True, installs=())
+    problem = Problem(
+        "metadata-only",
+        f"metadata-only is set, and the source of {plan.title} carries no metadata",
+        "its setup.py has to be run for them, with torch",
+        ("-C metadata-only=false",),
+    )
+    return replace(plan, problems=(*plan.problems, problem))
+
+
+def offering_metadata(plan: BuildPlan, facts: Facts) -> BuildPlan:
+    """The plan, with word of the setting for those who only fetch or lock, where it would serve them."""
+    if facts.frontend not in _FETCHING or not plan.carries_metadata:
+        return plan
+    if not plan.problems:
+        return replace(plan, notes=(*plan.notes, f"{facts.frontend} builds no wheel: {_WAY}"))
+    *others, last = plan.problems
+    return replace(plan, problems=(*others, replace(last, fix=(*last.fix, _WAY))))
