@@ -458,6 +458,14 @@ def test_a_backend_without_a_series_has_no_patches(tmp_path, clean_env):
 
 
 @pytest.mark.parametrize("upstream", ["self", "mamba-ssm", "causal-conv1d"])
+def test_a_copy_holds_exactly_these_files(upstream):
+    listed = (ROOT / "tests" / "vendored" / f"{upstream}.txt").read_text().splitlines()
+    assert list(manifest.content(upstream)) == listed, (
+        "python tests/update_reports.py writes them anew: does a build need it?"
+    )
+
+
+@pytest.mark.parametrize("upstream", ["self", "mamba-ssm", "causal-conv1d"])
 def test_a_copy_carries_neither_matrix_nor_vendoring_nor_schemas_and_the_payload_only_where_wheels_take_it(upstream):
     names = set(manifest.content(upstream))
     folders = {name.partition("/")[0] for name in names if "/" in name}
