@@ -1,7 +1,8 @@
-"""Runs the checks and the tests: ``python tests/run.py`` for all, ``python tests/run.py fast`` for those of seconds.
+"""Runs the checks and the tests: ``python tests/run.py`` for all, ``python tests/run.py fast`` for those of a minute.
 
-Makes a virtual environment for them once and keeps it in the user's cache folder; standard library only. Extra arguments
-go to pytest.
+``fast`` checks style, types, imports and the site, and runs the unit tests, in an environment without torch. ``all`` does that
+first, and then runs the integration and the end-to-end tests in an environment with torch. ``integration`` and ``e2e`` run one
+tier. Environments are made once and kept in the user's cache folder. Standard library only. Extra arguments go to pytest.
 """
 
 from __future__ import annotations
@@ -13,53 +14,84 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TORCH = "torch==2.11.0"
 ROOM = 12e9  # bytes: an environment with the newest torch (5.4 GB), the archives it is unpacked from, the builds
+NOTHING_SELECTED = 5  # pytest's exit code
+TIERS = {"fast": ("fast",), "integration": ("integration",), "e2e": ("e2e",), "all": ("fast", "integration", "e2e")}
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("tier", nargs="?", choices=("fast", "all"), default="all")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tier", nargs="?", choices=TIERS, default="all")
     options, rest = parser.parse_known_args()
-    python = environment(with_torch=options.tier == "all")
-    env = {**os.environ, "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
-    # Nothing that a developer has set may decide a test.
-    for name in [
-        name for name in env if name.startswith("MAMBA_") or name in ("VIRTUAL_ENV", "PYTHONPATH", "CONDA_PREFIX")
-    ]:
-        del env[name]
-    if options.tier == "all" and (free := shutil.disk_usage(tempfile.gettempdir()).free) < ROOM:
+    if options.tier != "fast" and (free := shutil.disk_usage(tempfile.gettempdir()).free) < ROOM:
         print(
             f"there are {free / 1e9:.0f} GB free below {tempfile.gettempdir()}, and the end-to-end tests, each with a "
             f"torch of its own in turn, need {ROOM / 1e9:.0f} GB: make room, or set TMPDIR to a larger disk",
             file=sys.stderr,
         )
         return 1
-    env["NO_MKDOCS_2_WARNING"] = "1"
+    rest += [] if options.tier == "fast" else ["--no-skips"]
+    for tier in TIERS[options.tier]:
+        start = time.monotonic()
+        python = environment(with_torch=tier != "fast")
+        made = time.monotonic()
+        status = checks(python) if tier == "fast" else 0
+        status = status or tests(tier, python, rest)
+        print(f"{tier}: {time.monotonic() - made:.0f} s, and {made - start:.0f} s for its environment", file=sys.stderr)
+        if status:
+            return status
+    return 0
+
+
+def checks(python: Path) -> int:
+    """Style, types, the order of imports, the site; each on a core of its own. The first exit status that is not 0."""
     with tempfile.TemporaryDirectory(prefix="mamba-docs-") as site:
         commands = [
             [python, "-m", "ruff", "check", "."],
             [python, "-m", "ruff", "format", "--check", "."],
             [python, "-m", "mypy"],
             [python, "-m", "mypy", "--config-file", "tests/mypy.ini"],
+            [python.parent / "lint-imports", "--no-logo", "--no-cache"],
             [python, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", site],
-            [
-                python,
-                "-m",
-                "pytest",
-                *(["-m", "unit", "-n", "auto"] if options.tier == "fast" else ["--no-skips"]),
-                *rest,
-            ],
+            # What a test imports while it is collected, torch for one, would end every run that has none.
+            [python, "-m", "pytest", "--collect-only", "-qq", "tests/integration", "tests/e2e"],
         ]
-        for command in commands:
-            print("+", *command, flush=True)
-            status = subprocess.run(command, cwd=ROOT, env=env, check=False).returncode
-            if status:
-                return status
-    return 0
+
+        def run(command: list[object]) -> int:
+            done = subprocess.run(
+                command, cwd=ROOT, env=variables(python), check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                text=True,
+            )  # fmt: skip
+            words = "" if done.returncode == 0 and "--collect-only" in command else done.stdout
+            print("+", *command, f"\n{words}".rstrip(), flush=True)
+            return done.returncode
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return next((status for status in list(pool.map(run, commands)) if status), 0)
+
+
+def tests(tier: str, python: Path, rest: list[str]) -> int:
+    """The tests of a tier. Builds of e2e use all cores themselves; the other tests share the cores."""
+    parallel = [] if tier == "e2e" else ["-n", "auto", "--dist", "loadgroup"]
+    command = [python, "-m", "pytest", f"tests/{'unit' if tier == 'fast' else tier}", *parallel, *rest]
+    print("+", *command, flush=True)
+    status = subprocess.run(command, cwd=ROOT, env=variables(python), check=False).returncode
+    return 0 if rest and status == NOTHING_SELECTED else status
+
+
+def variables(python: Path) -> dict[str, str]:
+    """The variables of the tests' processes: nothing that a developer has set may decide a test."""
+    env = {**os.environ, "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}", "NO_MKDOCS_2_WARNING": "1"}
+    for name in list(env):
+        if name.startswith("MAMBA_") or name in ("VIRTUAL_ENV", "PYTHONPATH", "CONDA_PREFIX"):
+            del env[name]
+    return env
 
 
 def environment(*, with_torch: bool) -> Path:

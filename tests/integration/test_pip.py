@@ -11,7 +11,6 @@ from support import environment_with_torch, lacking, only_wheel, pip_wheel, reco
 
 CONSTRAINT = "PIP_BUILD_CONSTRAINT"
 """Since pip 25.3; before it PIP_CONSTRAINT held for build tools too."""
-MINOR = ".".join(version("torch").split(".")[:2])
 
 
 def test_a_constraint_file_holds_for_the_build_tools_too(tiny, env, tmp_path):
@@ -89,7 +88,9 @@ def test_a_drop_in_is_named_alike_in_file_and_metadata_and_satisfies_who_require
     options = ["-C", "distribution-name=Upstream_Name", "-C", "local-version=auto"]
     pip_wheel(tiny, tmp_path / "dist", env, *options)
     wheel = only_wheel(tmp_path / "dist")
-    label = f"cu{version('torch').split('+cu')[-1][:2] if '+cu' in version('torch') else '13'}torch{MINOR}cxx11abiTRUE"
+    torch = version("torch")
+    minor = ".".join(torch.split(".")[:2])
+    label = f"cu{torch.split('+cu')[-1][:2] if '+cu' in torch else '13'}torch{minor}cxx11abiTRUE"
     assert wheel.name.startswith(f"upstream_name-1.2.3+{label}-cp3")
     assert "manylinux" in wheel.name
     python = environment_with_torch(tmp_path / "venv", torch_site)
