@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,7 @@ class Block:
         return [re.split(r"\s{2,}#|\s#\s", line[2:])[0].strip() for line in lines if line.startswith("$ ")]
 
 
+@functools.cache
 def blocks(page: Path | str) -> list[Block]:
     path = ROOT / page
     text = path.read_text(encoding="utf-8")

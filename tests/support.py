@@ -30,6 +30,18 @@ from mamba_build_backend.plan.types import BuildPlan, ReadyPlan
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ROOT / "tests" / "packages"
+RECORDED = sorted((ROOT / "tests" / "facts").glob("*.json"))
+"""The recorded machines: facts and settings of each, and what must come of them."""
+
+
+@functools.cache
+def planned_for(machine: Path) -> tuple[Any, Any]:
+    """The facts of a recorded machine, and its plan. Made once for a process: both are frozen."""
+    from mamba_build_backend import plan, tables
+    from mamba_build_backend.probe import recording
+
+    settings, facts = recording.load(machine, {})
+    return facts, plan.decide(settings, facts, tables.load_tables())
 
 
 def interruptible() -> None:

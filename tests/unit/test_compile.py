@@ -81,7 +81,7 @@ def test_shorter_files_give_way_to_the_longest(longest, given, added, tmp_path):
         capture_output=True,
         text=True,
     )
-    assert int(done.stdout) == os.nice(0) + added
+    assert int(done.stdout) == min(os.nice(0) + added, 19)  # Linux ends there
 
 
 @pytest.mark.parametrize("name", ["x_fp32.cu", "x_bf16.cu"])

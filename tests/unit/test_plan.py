@@ -1,24 +1,23 @@
 """The plan, on machines that were written down: tests/facts/*.json holds facts, settings and what must come of them."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from support import ROOT
+from support import RECORDED, ROOT, planned_for
 
 from mamba_build_backend import plan, tables
 from mamba_build_backend.core import facts, settings
-from mamba_build_backend.plan import report
 from mamba_build_backend.plan.report import source_text
 from mamba_build_backend.probe import recording
 
-RECORDED = sorted((Path(__file__).parent.parent / "facts").glob("*.json"))
-
 
 def planned(path):
-    chosen, found = recording.load(path, {})
-    return json.loads(path.read_text())["expect"], found, plan.decide(chosen, found, tables.load_tables())
+    return (json.loads(path.read_text())["expect"], *planned_for(path))
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
@@ -64,20 +63,38 @@ def test_recorded_machine_gets_its_plan(path):
         assert any(sentence in why for why in reasons), reasons
 
 
-@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
-def test_every_problem_says_what_to_do(path):
-    _, _, made = planned(path)
-    for problem in made.problems:
-        assert problem.found
-        assert problem.needed
-        assert problem.fix
+TYPED = re.compile(
+    r"(apt|apt-get|conda|dnf|git|pacman|python|uv|yum|zypper) "
+    r"|-C [a-z0-9-]+="
+    r"|install NVIDIA's driver \d"  # each system has its own way to it
+    r"|use (a |such a )?\w"  # another machine, image, Python or torch: no command makes one
+)
+"""How a fix begins: with a program, a setting, or what to use instead."""
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
-def test_the_same_facts_give_the_same_report(path):
-    texts = {report.plan_text(found, made, verbose=True) for _, found, made in (planned(path), planned(path))}
+def test_every_fix_begins_with_what_is_typed(path):
+    for problem in planned(path)[2].problems:
+        assert problem.fix, problem.code
+        for line in problem.fix:
+            assert TYPED.match(line), line
+
+
+def test_reports_do_not_depend_on_the_order_of_hashes():
+    """Two processes with other seeds print the same for all machines: sets and dictionaries of strings have no say."""
+    program = (
+        "import sys; sys.path[:0] = ['.', 'tests']\nfrom support import RECORDED, planned_for\n"
+        "from mamba_build_backend.plan import report\n"
+        "for path in RECORDED[::4]: print(report.plan_text(*planned_for(path), verbose=True))"
+    )
+    texts = {
+        subprocess.run(
+            [sys.executable, "-c", program], cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": seed}, check=True,
+            capture_output=True,
+        ).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
     assert len(texts) == 1
-    json.dumps(report.plan_json(*planned(path)[1:]))
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
@@ -194,8 +211,6 @@ def test_compilers_are_as_many_as_cores_and_memory_hold(cores, given, arch, jobs
     if split > 1:
         assert made.nvcc_flags[made.nvcc_flags.index("--split-compile") + 1] == str(split)
     assert any("asks for 16 compilers at once, and 6 will run" in note for note in made.notes) == noted
-    budget = made.jobs.value * made.threads * (2.2e9 if split > 1 else 1.2e9) + 0.7e9
-    assert budget <= float(given.get("memory", "187G")[:-1]) * 1024**3
 
 
 @pytest.mark.parametrize(
