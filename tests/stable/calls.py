@@ -1,6 +1,6 @@
-"""Calls of both bindings, wrong ones above all, and what upstream's own binding answers to each: ``answers.json``.
+"""Calls of both bindings, wrong ones above all, and what upstream's own binding answers to each: ``answers.txt``.
 
-    python tests/stable/calls.py record FOLDER    from wheels with abi=torch, unpacked in FOLDER: writes answers.json
+    python tests/stable/calls.py record FOLDER    from wheels with abi=torch, unpacked in FOLDER: writes answers.txt
     python tests/stable/calls.py check FOLDER     compares the modules in FOLDER with it; exit code 1 where one differs
 
 The tensors are fake ones on a CUDA device, so no GPU is needed, and a GPU that is there is hidden: a call that passes every
@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-import json
 import os
 import sys
 import warnings
-from pathlib import Path
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 warnings.simplefilter("ignore")
 
 import torch  # noqa: E402
+from answers import ANSWERS, Answer, parse, render  # noqa: E402
 from torch._subclasses import FakeTensorMode  # noqa: E402
 
 if "CUDART" in os.environ:
@@ -28,7 +27,6 @@ if "CUDART" in os.environ:
     ctypes.CDLL(os.environ["CUDART"], ctypes.RTLD_GLOBAL)
     torch.version.cuda = "13.0"
 
-ANSWERS = Path(__file__).with_name("answers.json")
 HALF, BFLOAT, FLOAT, DOUBLE = torch.float16, torch.bfloat16, torch.float32, torch.float64
 NOT_TENSORS = (None, 1, 0.5, "x", [], object)
 
@@ -41,30 +39,25 @@ def main() -> int:
     if command == "record":
         # A fake tensor has no data for data_ptr<int>(): said by upstream's binding alone, and of fake tensors alone.
         kept = {
-            case: said for case, said in given.items() if not (said and said[1].startswith("The tensor has a non-zero"))
+            case: answer
+            for case, answer in given.items()
+            if not (answer and answer[1].startswith("The tensor has a non-zero"))
         }
-        texts = sorted({json.dumps(said) for said in kept.values()})
-        data = {"torch": torch.__version__, "answers": [json.loads(text) for text in texts], "cases": {}}
-        data["cases"] = {case: texts.index(json.dumps(said)) for case, said in kept.items()}
-        ANSWERS.write_text(json.dumps(data, indent=0) + "\n", encoding="utf-8")
+        ANSWERS.write_text(render(torch.__version__, kept), encoding="utf-8")
         return 0
-    data = json.loads(ANSWERS.read_text(encoding="utf-8"))
-    wrong = {
-        case: (data["answers"][number], given.get(case, "not called"))
-        for case, number in data["cases"].items()
-        if data["answers"][number] != given.get(case, "not called")
-    }
-    for case, (expected, said) in list(wrong.items())[:20]:
-        print(f"{case}\n    upstream {expected}\n    here     {said}")
-    print(f"{len(data['cases'])} compared, {len(wrong)} differ")
+    upstream = parse(ANSWERS.read_text(encoding="utf-8"))
+    wrong = [case for case, answer in upstream.items() if given.get(case, "not called") != answer]
+    for case in wrong[:20]:
+        print(f"{case}\n    upstream {upstream[case]}\n    here     {given.get(case, 'not called')}")
+    print(f"{len(upstream)} compared, {len(wrong)} differ")
     return 1 if wrong else 0
 
 
-def all_answers() -> dict[str, list[str] | None]:
+def all_answers() -> dict[str, Answer]:
     import causal_conv1d_cuda
     import selective_scan_cuda
 
-    said: dict[str, list[str] | None] = {}
+    said: dict[str, Answer] = {}
     with FakeTensorMode():
         for module, make in ((selective_scan_cuda, scan_calls), (causal_conv1d_cuda, conv_calls)):
             for case, function, arguments, keywords in make():
@@ -72,12 +65,12 @@ def all_answers() -> dict[str, list[str] | None]:
     return said
 
 
-def answer(function, arguments, keywords) -> list[str] | None:
+def answer(function, arguments, keywords) -> Answer:
     try:
         function(*arguments, **keywords)
     except Exception as error:
         text = str(error)
-        return None if "CUDA error" in text or "NVIDIA driver" in text else [type(error).__name__, text]
+        return None if "CUDA error" in text or "NVIDIA driver" in text else (type(error).__name__, text)
     return None
 
 
