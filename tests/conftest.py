@@ -14,6 +14,9 @@ from support import ROOT, kept_folder, lacking
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
+        "--objects", metavar="FOLDER", help="where ccache keeps objects (default: a folder that later runs find again)"
+    )
+    parser.addoption(
         "--no-skips", action="store_true", help="a test that is skipped fails: the run is meant to be whole"
     )
 
@@ -30,13 +33,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A user's compiler cache stays out of the tests; the end-to-end ones have one of their own, which saves minutes."""
+    """A user's compiler cache stays out of the tests. They share one of their own: what one has compiled, no other compiles."""
     for name in [name for name in os.environ if name.startswith(("CCACHE_", "SCCACHE_"))]:
         del os.environ[name]
-    if item.get_closest_marker("e2e"):
-        os.environ.update(CCACHE_DIR=str(kept_folder() / "ccache"), CCACHE_MAXSIZE="2G")
-    else:
+    if item.get_closest_marker("unit") or item.get_closest_marker("cold"):
         os.environ["CCACHE_DISABLE"] = "1"
+    else:
+        folder = item.config.getoption("--objects") or str(kept_folder() / "objects")
+        os.environ.update(CCACHE_DIR=folder, CCACHE_MAXSIZE="2G")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -142,8 +142,8 @@ def old_torch(env):
     python = folder / "bin" / "python"
     if not (folder / "complete").exists():
         run(python_of_version("3.9"), "-m", "venv", "--clear", folder, env=env, cwd=ROOT)
-        run(python, "-m", "pip", "install", "-q", "--upgrade", "pip", env=env, cwd=ROOT)
-        run(python, "-m", "pip", "install", "-q", "torch==2.0.0", "numpy<2", env=env, cwd=ROOT)
+        install = [uv_program(), "pip", "install", "-q", "--python", python]
+        run(*install, "pip>=25", "torch==2.0.0", "numpy<2", "setuptools<82", env=env, cwd=ROOT)
         (folder / "complete").touch()
     return python
 

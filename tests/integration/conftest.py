@@ -1,4 +1,4 @@
-"""One cache for all tests of this tier, so that the sysroot is made once, and helpers to drive frontends."""
+"""One cache for all tests and processes of this tier, so that the sysroot is made once, and helpers to drive frontends."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from support import copy_tiny, lacking
+from support import copy_tiny, lacking, shared_folder
 
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
+    folder = shared_folder(tmp_path_factory) / "cache"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture

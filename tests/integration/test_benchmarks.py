@@ -3,7 +3,10 @@
 import json
 import sys
 
+import pytest
 from support import PACKAGES, ROOT, nvcc_home, run
+
+pytestmark = pytest.mark.cold  # What a build takes is measured.
 
 
 def test_a_build_is_measured_beside_the_projects_own(env, tmp_path, torch_site, gxx):

@@ -14,15 +14,17 @@ from pathlib import Path
 import pytest
 from support import copy_tiny, interruptible, only_wheel, run
 
+pytestmark = pytest.mark.cold  # It is the compilers at work that are stopped here.
+
 STAGES = {
-    "sources": "parts.prepare",
+    "sources": "source.prepare.prepare",
     "a sysroot is made": "toolchain.sysroot._make_stubs",
     "toolchain": "toolchain.libstdcxx.apply_libstdcxx",
-    "record": "record.build_record",
-    "packing": "repair._as_given",
-    "auditwheel": "repair.repair_wheel",
-    "audit": "audit.audit_wheel",
-    "handing over": "storage.shutil.copyfile",
+    "record": "wheel.build_record.build_record",
+    "packing": "wheel.repair._as_given",
+    "auditwheel": "wheel.repair.repair_wheel",
+    "audit": "audit.check.audit_wheel",
+    "handing over": "core.storage.shutil.copyfile",
 }
 """What is called there. Up to the toolchain nothing is compiled; behind it, the extension is there."""
 

@@ -12,6 +12,8 @@ from support import copy_tiny, lacking, nvcc_home, only_wheel, pip_wheel, run
 
 from mamba_build_backend.core.files import sha256
 
+pytestmark = pytest.mark.cold  # nvcc must start, or there is nothing to see.
+
 SLOW = """\
 #!/bin/sh
 case " $* " in *" -c "*) {before} ;; esac

@@ -8,9 +8,12 @@ import sys
 import time
 import zipfile
 
+import pytest
 from support import copy_tiny, only_wheel, pip_wheel, record_of, run
 
 from mamba_build_backend.core.files import sha256
+
+pytestmark = pytest.mark.cold  # Each build compiles: the cache would give the same bytes anyway.
 
 # As upstream's kernels: nothing in it is defined for other files, so that nvcc has to make up a name for this one.
 HIDDEN = """\

@@ -24,6 +24,8 @@ from mamba_build_backend.source import prepare
 from mamba_build_backend.symbols.elf import read_needs
 from mamba_build_backend.tables import load_tables
 
+# One process compiles the bindings and the wheel that these tests look at.
+pytestmark = pytest.mark.xdist_group("stable")
 HERE = ROOT / "tests" / "stable"
 BINDINGS = {
     "mamba-ssm": ("selective_scan_cuda", "csrc/selective_scan", "selective_scan.cpp", "scan_launchers.cpp"),
