@@ -22,6 +22,7 @@ from dataclasses import replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -69,6 +70,30 @@ def run(*command: object, env: dict[str, str], cwd: Path, check: bool = True) ->
     if check and done.returncode != 0:
         pytest.fail(f"{command} exited with {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
     return done
+
+
+def typed(
+    *arguments: object, env: Mapping[str, str] | None = None, cwd: Path = ROOT, text: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """A command of the backend as ``python -m mamba_build_backend`` runs it, in this process: the same without half a second."""
+    from mamba_build_backend.cli import main
+    from mamba_build_backend.core import error_boundary
+
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    here, streams = os.getcwd(), (sys.stdin, sys.stdout, sys.stderr)
+    with mock.patch.dict(os.environ, os.environ if env is None else env, clear=True):
+        try:
+            os.chdir(cwd)
+            sys.stdin, sys.stdout, sys.stderr = io.TextIOWrapper(io.BytesIO(text.encode("utf-8"))), out, err
+            with error_boundary.user_errors():
+                status = main.main([str(argument) for argument in arguments])
+        except SystemExit as stopped:
+            status = stopped.code
+        finally:
+            sys.stdin, sys.stdout, sys.stderr = streams
+            os.chdir(here)
+    texts = [stream.buffer.getvalue().decode("utf-8") for stream in (out, err)]
+    return subprocess.CompletedProcess(arguments, status, *texts)
 
 
 def pip_wheel(

@@ -2,11 +2,9 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import pytest
-from support import ROOT
+from support import ROOT, typed
 
 from mamba_build_backend.compile import known_failures
 
@@ -20,10 +18,7 @@ def expected(path):
 
 
 def command(*arguments, text=None):
-    return subprocess.run(
-        [sys.executable, "-m", "mamba_build_backend", "explain", *map(str, arguments)],
-        cwd=ROOT, input=text, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    return typed("explain", *arguments, text=text or "")
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)

@@ -1,11 +1,10 @@
 """``python -m mamba_build_backend matrix``: the file, its cells, what each would be, and why some cannot."""
 
 import json
-import subprocess
 import sys
 
 import pytest
-from support import ROOT
+from support import ROOT, typed
 
 from mamba_build_backend import plan, tables
 from mamba_build_backend.core import facts, settings
@@ -42,10 +41,7 @@ def reasons(folder, **axes):
 
 
 def command(*arguments, env, cwd=ROOT):
-    return subprocess.run(
-        [sys.executable, "-m", "mamba_build_backend", *map(str, arguments)],
-        cwd=cwd, env={**env, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    return typed(*arguments, env=env, cwd=cwd)
 
 
 # The file.

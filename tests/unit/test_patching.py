@@ -5,11 +5,10 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
-from support import ROOT
+from support import ROOT, typed
 
 from mamba_build_backend import build_requires, plan, tables
 from mamba_build_backend.core.errors import SourceError
@@ -216,10 +215,7 @@ def test_a_patch_asks_for_no_tool(tmp_path):
 
 
 def command(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "mamba_build_backend", "patches", *arguments],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    return typed("patches", *arguments)
 
 
 def test_the_command_lists_what_applies_and_why_the_rest_does_not():

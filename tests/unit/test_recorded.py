@@ -1,11 +1,9 @@
 """A machine as a file: saved without names, planned for elsewhere."""
 
 import json
-import subprocess
-import sys
 
 import pytest
-from support import ROOT
+from support import ROOT, typed
 
 from mamba_build_backend.core.errors import SettingsError
 from mamba_build_backend.core.facts import from_json
@@ -19,10 +17,7 @@ ALICE = recording.Private("/home/alice", "alice", ("gpu07.cluster.example.org", 
 
 
 def doctor(*arguments, env=None):
-    return subprocess.run(
-        [sys.executable, "-m", "mamba_build_backend", "doctor", *map(str, arguments)],
-        cwd=ROOT, env=env, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    return typed("doctor", *arguments, env=env)
 
 
 def facts_of(path):
