@@ -8,8 +8,14 @@ import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
+import hypothesis
 import pytest
 from support import ROOT, kept_folder, lacking
+
+# The same examples in every run; --hypothesis-profile=long looks for new ones.
+hypothesis.settings.register_profile("gate", derandomize=True, deadline=None, database=None, max_examples=40)
+hypothesis.settings.register_profile("long", deadline=None, database=None, max_examples=5000)
+hypothesis.settings.load_profile("gate")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
