@@ -126,7 +126,7 @@ def test_a_key_that_is_no_setting_is_a_sentence(key):
 # Versions.
 
 TORCHES = [row.version for row in TABLES.torch]
-GOOD = dict(TABLES.upstream_defaults)
+GOOD = {project.name: project.good for project in TABLES.projects if project.good}
 
 
 @functools.cache
@@ -139,7 +139,7 @@ def upstream_for(torch, name="mamba-ssm"):
 @given(st.sampled_from(TORCHES), st.sampled_from(sorted(GOOD)))
 def test_the_newest_good_version_that_goes_with_the_torch_is_chosen(torch, name):
     chosen = upstream_for(torch, name)
-    rows = {row.version: row for row in TABLES.upstream if row.name == name}
+    rows = {row.version: row for row in TABLES.versions_of(name)}
     fitting = [rows[good] for good in GOOD[name] if Version(rows[good].torch_min or "0") <= Version(torch)]
     assert chosen == (fitting or [rows[GOOD[name][-1]]])[0]
 
