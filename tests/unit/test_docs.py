@@ -33,7 +33,7 @@ COMMANDS = sorted(
 
 def test_each_command_of_the_program_is_documented():
     """And so the list of what is checked below is not empty where the pattern no longer matches."""
-    (actions,) = (action for action in _parser()._actions if action.choices)
+    (actions,) = (action for action in make_parser()._actions if action.choices)
     assert set(actions.choices) <= {command.split()[1] for _, command in COMMANDS}
 
 
