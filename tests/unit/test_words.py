@@ -53,6 +53,16 @@ class Reworded(ast.NodeTransformer):
             return ast.copy_location(ast.Constant(_with_braces(node.value, words)), node)
         return node
 
+    def visit_JoinedStr(self, node):
+        parts = [part for part in node.values if isinstance(part, ast.Constant)]
+        sentence = any(re.search(r"[A-Za-z].* | .*[A-Za-z]", part.value) for part in parts)
+        for part in parts if sentence else ():
+            part.value = re.sub(r"[A-Za-z]", "x", part.value)
+        for part in node.values:
+            if isinstance(part, ast.FormattedValue):
+                self.visit(part.value)
+        return node
+
     def visit_Expr(self, node):
         return node if isinstance(node.value, ast.Constant) else self.generic_visit(node)
 
