@@ -1,4 +1,4 @@
-"""A PEP 517 and PEP 660 backend that turns mamba-ssm's and causal-conv1d's own builds into portable wheels.
+"""A PEP 517 and PEP 660 backend that turns the builds of CUDA extensions for torch (``projects/``) into portable wheels.
 
 The hooks below are all that a frontend (pip, build, uv) calls; each is a call into :mod:`mamba_build_backend.pipeline`,
 inside one error boundary: errors that are the user's to mend become lines on stderr and an exit code, bugs keep their

@@ -106,7 +106,7 @@ def build(
     isolated: bool = True,
     environ: Mapping[str, str] = os.environ,
 ) -> list[BuiltWheel]:
-    """Build a wheel for each of the targets, such as ``mamba-ssm==2.3.0``, into ``out``, from one plan.
+    """Build a wheel for each of the targets, such as ``NAME==2.3.0``, into ``out``, from one plan.
 
     Without a target, what the project's settings name. All problems are raised before the first compiler starts: PlanError,
     SettingsError, SourceError; BuildFailedError and AuditError after it. A wheel that is done stays where it is.

@@ -99,7 +99,7 @@ def make_job(project: Path, config_settings: ConfigSettings | None, environ: Map
 def make_jobs(project: Path, wanted: Sequence[ConfigSettings | None], environ: Mapping[str, str]) -> list[Job]:
     """A job for each of several settings, from one look at the machine.
 
-    A causal-conv1d beside a mamba-ssm, and without a version of its own, is the one that goes with it.
+    A project that another one calls, without a version of its own beside it, is the one that goes with it.
     """
     settings, table = read_settings(project, wanted, environ)
     cache = cache_root(settings[0])

@@ -139,13 +139,10 @@ def settings_page() -> str:
         rows[rows.index(row)] = row.replace(f"| `{key}` |", f"| [`{key}`](#{key}) |", 1)
     out += ["\n".join(rows), ""]
     for key, item in known_keys().items():
-        default = (
-            item.metadata["shown"]
-            or f"`{str(item.default).lower() if isinstance(item.default, bool) else item.default}`"
-        )
+        default = item.shown_default
         (variable,) = as_environment({key: ""})
-        alias = f"; where nothing is set, `{item.metadata['alias']}`" if item.metadata["alias"] else ""
-        doc = item.metadata["doc"]
+        alias = f"; where nothing is set, `{item.alias}`" if item.alias else ""
+        doc = item.doc
         # nvcc is written so at the beginning of a sentence too.
         first = doc[0] if doc.startswith("nvcc") else doc[0].upper()
         out += [f"## {key}\n", f"{first}{doc[1:]}.\n"]

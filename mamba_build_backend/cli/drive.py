@@ -20,6 +20,7 @@ from ..core.error_boundary import EXIT_FILE, PREFIX
 from ..core.errors import BackendError, BuildFailedError, PlanError, SettingsError, ToolError
 from ..core.files import hand_over, sha256
 from ..core.process import say, stream
+from ..core.projects import default_project, partners
 from ..core.settings import Settings, as_environment
 from ..job import make_jobs
 from ..plan import BuildPlan
@@ -40,7 +41,7 @@ class _FrontendError(BuildFailedError):
 
 
 def with_targets(settings: Mapping[str, str], targets: Sequence[str]) -> list[dict[str, str]]:
-    """The settings for each project that was named, as ``causal-conv1d==1.6.1``; mamba-ssm first. Raises SettingsError."""
+    """The settings for each project that was named, as ``NAME==1.6.1``; one that is another's partner after that one. Raises SettingsError."""
     out: list[dict[str, str]] = []
     for text in targets:
         match = re.fullmatch(r"([A-Za-z0-9._-]+)(?:==([^=<>!~;,\s]+))?", text)
@@ -48,7 +49,7 @@ def with_targets(settings: Mapping[str, str], targets: Sequence[str]) -> list[di
             raise SettingsError(
                 f"{text!r} names no project and version",
                 "one version is built",
-                "python -m mamba_build_backend build causal-conv1d==1.6.1",
+                f"python -m mamba_build_backend build {default_project()}==VERSION",
             )
         name = utils.canonicalize_name(match[1]).removesuffix("-portable")
         given = {"upstream": name, **({"upstream-version": match[2]} if match[2] else {})}
@@ -62,7 +63,7 @@ def with_targets(settings: Mapping[str, str], targets: Sequence[str]) -> list[di
                 f"python -m mamba_build_backend build {text}",
             )
         out.append({**settings, **given})
-    return sorted(out, key=lambda item: item["upstream"] != "mamba-ssm") or [dict(settings)]
+    return sorted(out, key=lambda item: item["upstream"] in partners()) or [dict(settings)]
 
 
 def build(
@@ -79,7 +80,7 @@ def build(
     for number, (job, settings) in enumerate(zip(jobs, wanted), 1):
         if len(jobs) > 1:
             say(f"{PREFIX}wheel {number} of {len(jobs)}: {job.plan.title}")
-        # What was decided for all is said outright: the hook of the second one must not choose another causal-conv1d, and
+        # What was decided for all is said outright: the hook of the second one must not choose another partner, and
         # uv's build environment does not know which environment it builds for.
         decided = {"upstream-version": job.plan.upstream.value.version} if len(jobs) > 1 else {}
         if job.plan.torch.value is not None:

@@ -42,7 +42,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The parser of all commands that this copy of the backend carries."""
     parser = argparse.ArgumentParser(
         prog="python -m mamba_build_backend",
-        description="Build portable wheels of mamba-ssm. Exit codes: 0 fine, 1 unknown to explain or not up to date for vendor --check, 2 settings, 3 plan, 4 source, 5 build, 6 audit, 7 disk, 8 a tool, 130 interrupted.",
+        description="Build portable wheels of CUDA extensions for torch. Exit codes: 0 fine, 1 unknown to explain or not up to date for vendor --check, 2 settings, 3 plan, 4 source, 5 build, 6 audit, 7 disk, 8 a tool, 130 interrupted.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

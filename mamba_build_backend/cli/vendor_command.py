@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..core.projects import SELF, project_names
 from .options import Commands, print_json
 
 
@@ -16,7 +17,7 @@ def add_vendor(commands: Commands) -> None:
     vendor.add_argument("dest", type=Path, metavar="DEST", help="the project's folder")
     vendor.add_argument(
         "--upstream",
-        choices=["self", "causal-conv1d", "mamba-ssm"],
+        choices=[SELF, *sorted(project_names())],
         help="what the project builds (default: what its pyproject.toml says, else self)",
     )
     how = vendor.add_mutually_exclusive_group()

@@ -9,20 +9,22 @@ import sys
 from pathlib import Path
 
 from ..core.errors import AuditError
+from ..core.projects import SELF, project_names
 from .options import Commands, add_common, print_json, project_folder, read_settings
 
 
 def add_build(commands: Commands) -> None:
     """The parser of ``build``."""
     build = commands.add_parser(
-        "build", help="build wheels, in isolation, for the torch of this environment: mamba-ssm, causal-conv1d or both"
+        "build",
+        help="build wheels, in isolation, for the torch of this environment: one project, or several from one plan",
     )
     build.add_argument(
         "targets",
         nargs="*",
         metavar="PROJECT[==VERSION]",
-        help="mamba-ssm, causal-conv1d, or both from one plan; without a version, the newest known good one, and of "
-        "causal-conv1d the one that goes with the mamba-ssm beside it (default: the setting upstream)",
+        help=f"{' or '.join(project_names()) or SELF}, or several from one plan; without a version, the newest known good one, and of "
+        "a project that another one calls the one that goes with it (default: the setting upstream)",
     )
     add_common(build)
     build.add_argument("-w", "--wheel-dir", default="dist", metavar="DIR", help="where the wheel goes (default: dist)")

@@ -134,7 +134,7 @@ def _refuse_downloads() -> None:
     def refuse(_self: Any, url: Any, *_: Any, **__: Any) -> Any:
         address = str(getattr(url, "full_url", url))
         print(f"mamba-build-backend: refused: setup.py wants to download {address}", file=sys.stderr)
-        # What a web server says of a file that it has not: causal-conv1d's setup.py compiles after no other error.
+        # What a web server says of a file that it has not: some setup.py compiles after no other error.
         raise urllib.error.HTTPError(address, 404, "a build from source takes no prebuilt wheel", Message(), None)
 
     setattr(urllib.request.OpenerDirector, "open", refuse)  # noqa: B010 - a method of another signature

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from .errors import SettingsError
+from .projects import default_project, partners
 
 TABLE = "mamba-build-backend"
 ENV_PREFIX = "MAMBA_BUILD_"
@@ -171,10 +172,43 @@ def parse_archs(key: str, raw: Value) -> str:
     return ";".join(out)
 
 
+@dataclass(frozen=True)
+class Key:
+    """A setting as users write it, and as the tables of settings show it."""
+
+    name: str
+    attribute: str
+    """The field of :class:`Settings` that holds its value; ``companions`` holds those of all ``with-NAME``."""
+    default: Value
+    parse: Callable[[str, Value], Value]
+    doc: str
+    alias: str = ""
+    """A variable of torch or CUDA that is honoured where nothing else is said."""
+    shown: str = ""
+    """The default in words, where its value says too little."""
+    companion: str = ""
+    """The project that ``with-NAME`` is about."""
+
+    def value(self, settings: Settings) -> Value:
+        """What the settings say of it."""
+        held = getattr(settings, self.attribute)
+        return self.companion in held if self.companion else held
+
+    @property
+    def shown_default(self) -> str:
+        """The default, as Markdown."""
+        return self.shown or f"`{str(self.default).lower() if isinstance(self.default, bool) else self.default}`"
+
+
 def _setting(
     default: Value, parse: Callable[[str, Value], Value], doc: str, *, alias: str = "", shown: str = ""
 ) -> Any:
-    return field(default=default, metadata={"parse": parse, "doc": doc, "alias": alias, "shown": shown})
+    metadata = {"parse": parse, "doc": doc, "alias": alias, "shown": shown}
+    return (
+        field(default_factory=default, metadata=metadata)
+        if callable(default)
+        else field(default=default, metadata=metadata)
+    )
 
 
 class Place(str, Enum):
@@ -204,7 +238,7 @@ class Settings:
     """What the user asked for. Every field is one setting; ``origins`` says where a value that was set came from."""
 
     upstream: str = _setting(
-        "mamba-ssm",
+        default_project,
         as_text,
         "which project to build: a folder of `mamba_build_backend/projects/`, or `self` for the project that vendors the backend",
     )
@@ -217,12 +251,8 @@ class Settings:
     allow_unverified: bool = _setting(
         False, _flag, "take a source that is not as upstream released it, such as a fork; the wheel's record says so"
     )
-    with_causal_conv1d: bool = _setting(
-        False,
-        _flag,
-        "put the matched causal-conv1d into the same wheel",
-        shown="`false`; `true` for mamba-ssm before 1.2, which cannot be imported without",
-    )
+    companions: tuple[str, ...] = ()
+    """The projects whose ``with-NAME`` is on: a key for each that some project's ``[partner]`` names."""
     torch: str = _setting(
         "auto", as_text, "`auto`, a requirement (`torch==2.11.*`), or the path of a site-packages that holds torch"
     )
@@ -264,7 +294,7 @@ class Settings:
     strip: bool = _setting(True, _flag, "drop symbols that nobody links against")
     lineinfo: bool = _setting(False, _flag, "keep source lines in the kernels, for profilers")
     distribution_name: str | None = _setting(
-        None, _optional, "the wheel's name; `mamba-ssm` makes it a drop-in", shown="the project's"
+        None, _optional, "the wheel's name; upstream's own makes it a drop-in", shown="the project's"
     )
     local_version: str | None = _setting(
         None,
@@ -305,9 +335,27 @@ class Settings:
         return self.place(key) is not Place.DEFAULT
 
 
-def known_keys() -> dict[str, Any]:
-    """All settings, key to dataclass field, in the order in which they are documented."""
-    return {item.name.replace("_", "-"): item for item in fields(Settings) if item.name != "origins"}
+def known_keys() -> dict[str, Key]:
+    """All settings by key, in the order in which they are documented."""
+    keys: list[Key] = []
+    for item in fields(Settings):
+        if item.name == "companions":
+            keys += [_companion_key(name, str(table["default"])) for name, table in partners().items()]
+        elif item.name != "origins":
+            keys.append(Key(item.name.replace("_", "-"), item.name, getattr(Settings(), item.name), **item.metadata))
+    return {key.name: key for key in keys}
+
+
+def companion_key(project: str) -> str:
+    """The key of the setting that puts a project into another one's wheel."""
+    return f"with-{project}"
+
+
+def _companion_key(project: str, shown: str) -> Key:
+    doc = f"put the matched {project} into the same wheel"
+    return Key(
+        companion_key(project), "companions", default=False, parse=_flag, doc=doc, shown=shown, companion=project
+    )
 
 
 def load_settings(
@@ -331,28 +379,30 @@ def load_settings(
 
     values: dict[str, Value] = {}
     origins: dict[str, SettingOrigin] = {}
-    for key, item in keys.items():
-        alias = item.metadata["alias"]
-        if alias and environ.get(alias):
-            _take(values, origins, key, environ[alias], SettingOrigin(Place.ALIAS, alias))
+    for item in keys.values():
+        if item.alias and environ.get(item.alias):
+            _take(values, origins, item, environ[item.alias], SettingOrigin(Place.ALIAS, item.alias))
     for place, given in places:
         for key, raw in given.items():
             if key not in keys:
                 raise _unknown(key, list(keys), place.words, partial(_spell, place.place))
-            _take(values, origins, key, raw, place)
+            _take(values, origins, keys[key], raw, place)
     return Settings(**values, origins=tuple(sorted(origins.items())))
 
 
 def _take(
-    values: dict[str, Value], origins: dict[str, SettingOrigin], key: str, raw: Value, place: SettingOrigin
+    values: dict[str, Value], origins: dict[str, SettingOrigin], key: Key, raw: Value, place: SettingOrigin
 ) -> None:
-    item = known_keys()[key]
     try:
-        values[item.name] = item.metadata["parse"](key, raw)
+        value = key.parse(key.name, raw)
     except SettingsError as error:
         problem = error.problems[0]
         raise SettingsError(f"{problem.found} (from {place.words})", problem.needed, problem.fix) from None
-    origins[key] = place
+    if key.companion:
+        others = tuple(name for name in values.get(key.attribute, ()) if name != key.companion)
+        value = (*others, key.companion) if value else others
+    values[key.attribute] = value
+    origins[key.name] = place
 
 
 def _spell(place: Place, hint: str) -> str:
@@ -376,11 +426,7 @@ def as_environment(settings: Mapping[str, str]) -> dict[str, str]:
 def settings_table() -> str:
     """The README's table of settings, as Markdown."""
     rows = ["| key | default | meaning |", "|---|---|---|"]
-    for key, item in known_keys().items():
-        default = (
-            item.metadata["shown"]
-            or f"`{str(item.default).lower() if isinstance(item.default, bool) else item.default}`"
-        )
-        alias = f"; where unset, `{item.metadata['alias']}` is honoured" if item.metadata["alias"] else ""
-        rows.append(f"| `{key}` | {default} | {item.metadata['doc']}{alias} |")
+    for key in known_keys().values():
+        alias = f"; where unset, `{key.alias}` is honoured" if key.alias else ""
+        rows.append(f"| `{key.name}` | {key.shown_default} | {key.doc}{alias} |")
     return "\n".join(rows) + "\n"

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..core._compat import tomllib, utils
 from ..core.errors import SettingsError
+from ..core.projects import default_project
 from ..core.pyproject import load as load_pyproject
 from ..core.settings import PATHS, TABLE, as_text, known_keys
 from ..tables import is_version
@@ -24,7 +25,13 @@ _TABLES = ("axes", "settings", "exclude", "include", "environments")
 _TAKEN = {"upstream": "upstream", "upstream-version": "upstream", "torch": "torch"}
 """Settings that are an axis here."""
 
-_EXAMPLES = {"upstream": "mamba-ssm==2.3.0", "python": "3.11", "torch": "2.11", "cuda": "13.0", "cxx11abi": "TRUE"}
+_EXAMPLES = {
+    "upstream": f"{default_project()}==2.3.0",
+    "python": "3.11",
+    "torch": "2.11",
+    "cuda": "13.0",
+    "cxx11abi": "TRUE",
+}
 
 
 def load_matrix(path: Path, home: Path) -> Matrix:
@@ -38,7 +45,7 @@ def load_matrix(path: Path, home: Path) -> Matrix:
         raise SettingsError(
             f"{where} has neither [axes] nor [[include]]",
             "they say what to build",
-            '[axes]   with upstream = ["mamba-ssm"], python = ["3.11"] and torch = ["2.11"] below it',
+            f'[axes]   with upstream = ["{default_project()}"], python = ["3.11"] and torch = ["2.11"] below it',
         )
     environments = _environments(_table(data, "environments", where), base)
     matrix = Matrix(
@@ -170,7 +177,7 @@ def _upstream(text: str, where: str, base: Path) -> str:
         raise SettingsError(
             f"{where}: {text!r} names no project and version",
             "one version is built, and a project that vendors the backend is named by its folder",
-            'upstream = ["mamba-ssm==2.3.0", "./my-extension"]',
+            f'upstream = ["{default_project()}==2.3.0", "./my-extension"]',
         )
     name = utils.canonicalize_name(match[1]).removesuffix("-portable")
     return f"{name}=={match[2]}" if match[2] else name
@@ -188,7 +195,7 @@ def _settings(table: Any, where: str, base: Path) -> tuple[tuple[str, str], ...]
                 f"{where} has {key!r}", f"it is what the axis {_TAKEN[key]} says", f"{_TAKEN[key]} = […]   under [axes]"
             )
         try:
-            keys[key].metadata["parse"](key, raw)
+            keys[key].parse(key, raw)
         except SettingsError as error:
             problem = error.problems[0]
             ways = tuple(re.sub(rf"^-C {key}=(.*)$", rf'{key} = "\1"   under {where}', way) for way in problem.fix)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from ..core._compat import utils
+from ..core._compat import requirements, utils
 from ..core.errors import Problem
 from ..core.facts import CacheProgram, Facts, SourceKind
-from ..core.settings import Settings
+from ..core.settings import Settings, companion_key
 from ..tables import Alike, Tables, admits, minor
 from .abi import decide_abi
 from .companion import both, decide_partner, newest_with_partner
@@ -31,53 +31,64 @@ from .upstream import check_upstream, decide_upstream
 def decide(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     """Make the plan for this machine. Never raises for what was found: problems are part of the plan."""
     plan = _decide_one(settings, facts, tables)
-    # Where upstream cannot be imported without, a wheel of it alone would be of use to nobody: the index has old versions of
-    # causal-conv1d without their CUDA sources.
-    wanted = settings.with_causal_conv1d
-    if not settings.is_set("with-causal-conv1d"):
-        wanted = plan.upstream.value.partner_required and bool(plan.partner.value)
-    plan = _with_companion(plan, settings, facts, tables) if wanted else plan
+    row = plan.upstream.value
+    own = row.project.partner.name if row.project.partner else ""
+    wanted = settings.companions
+    # Where a project cannot be imported without its partner, a wheel of it alone would be of use to nobody: the index has old
+    # versions of some partners without their CUDA sources.
+    if own and row.partner_required and plan.partner.value and not settings.is_set(companion_key(own)):
+        wanted = (*wanted, own)
+    for name in wanted:
+        plan = _with_companion(plan, name, settings, facts, tables)
     plan = replace(plan, notes=(*plan.notes, *_other_owners(plan)))
     return metadata_alone(plan) if settings.metadata_only else offering_metadata(plan, facts)
 
 
 def decide_together(wanted: Sequence[Settings], facts: Facts, tables: Tables) -> list[BuildPlan]:
-    """A plan for each of the settings, in their order; a causal-conv1d without a version is the mamba-ssm's beside it."""
+    """A plan for each of the settings, in their order; a partner without a version is the one that goes with a project before it."""
     plans: list[BuildPlan] = []
     for settings in wanted:
-        mamba = plans[0] if plans and plans[0].upstream.value.partner else None
-        if mamba is None or settings.upstream != "causal-conv1d":
+        caller = next((item for item in plans if _calls(item, settings.upstream)), None)
+        if caller is None:
             plans.append(decide(settings, facts, tables))
             continue
-        release = settings.upstream_version or mamba.partner.value
+        release = settings.upstream_version or caller.partner.value
         plan = decide(replace(settings, upstream_version=release or None), facts, tables)
-        row, fits = plan.upstream.value, mamba.upstream.value.partner_fits
+        row, fits = plan.upstream.value, caller.upstream.value.partner_fits
         if not admits(fits, row.version):
-            older = newest_with_partner(mamba.upstream.value, mamba.target, dotted_python(facts.machine), tables)
-            chosen = mamba.upstream.value.version if mamba.partner.value else older
-            way = f"python -m mamba_build_backend build mamba-ssm=={chosen} causal-conv1d   (the one that goes with it)"
-            found = f"{mamba.upstream.value.title} and {row.title} do not go together"
-            problem = Problem("companion", found, f"the former calls the binding of causal-conv1d {fits}", (way,))
+            older = newest_with_partner(caller.upstream.value, caller.target, dotted_python(facts.machine), tables)
+            chosen = caller.upstream.value.version if caller.partner.value else older
+            both_named = f"{caller.upstream.value.name}=={chosen} {row.name}"
+            way = f"python -m mamba_build_backend build {both_named}   (the one that goes with it)"
+            found = f"{caller.upstream.value.title} and {row.title} do not go together"
+            problem = Problem("companion", found, f"the former calls the binding of {row.name} {fits}", (way,))
             plan = replace(plan, problems=(*plan.problems, problem))
         plans.append(plan)
     return plans
 
 
-def _with_companion(plan: BuildPlan, settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
-    """The plan with causal-conv1d's beside it; what the two have in common was decided alike, from the same facts."""
-    if not plan.partner.value:
-        row = plan.upstream.value
-        found = f"with-causal-conv1d: {row.title} goes with no causal-conv1d here"
-        why = plan.partner.because if row.partner else "it is mamba-ssm that goes with one"
+def _calls(plan: BuildPlan, name: str) -> bool:
+    row = plan.upstream.value
+    return bool(row.partner) and row.project.partner is not None and row.project.partner.name == name
+
+
+def _with_companion(plan: BuildPlan, name: str, settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
+    """The plan with that of the project ``name`` beside it; what the two have in common was decided alike, from the same facts."""
+    row = plan.upstream.value
+    if not plan.partner.value or not _calls(plan, name):
+        key = companion_key(name)
+        found = f"{key}: {row.title} goes with no {name} here"
+        callers = [item.name for item in tables.projects if item.partner and item.partner.name == name]
+        why = plan.partner.because if _calls(plan, name) else f"it is {' and '.join(callers)} that goes with one"
         older = newest_with_partner(row, plan.target, dotted_python(facts.machine), tables)
         ways = [f"-C upstream-version={older}   (the newest that one goes with here)"] if older else []
-        problem = Problem("companion", found, why, (*ways, "-C with-causal-conv1d=false"))
+        problem = Problem("companion", found, why, (*ways, f"-C {key}=false"))
         return replace(plan, problems=plan.problems or (problem,))
     # An archive, a tree or a repository is one project's source: the other's comes from where it always does.
     alone = facts.source_kind in (SourceKind.ARCHIVE, SourceKind.TREE, SourceKind.REPOSITORY)
     other = replace(
         settings,
-        upstream="causal-conv1d",
+        upstream=name,
         upstream_version=plan.partner.value,
         source="auto" if alone else settings.source,
     )
@@ -85,7 +96,9 @@ def _with_companion(plan: BuildPlan, settings: Settings, facts: Facts, tables: T
     return replace(
         plan,
         companion=replace(companion, notes=(), problems=()),
-        pins=replace(plan.pins, value=tuple(pin for pin in plan.pins.value if not pin.startswith("causal-conv1d"))),
+        pins=replace(
+            plan.pins, value=tuple(pin for pin in plan.pins.value if requirements.Requirement(pin).name != name)
+        ),
         installs=both(plan.installs, companion.installs),
         notes=both(plan.notes, companion.notes),
         problems=both(plan.problems, companion.problems),
@@ -94,7 +107,7 @@ def _with_companion(plan: BuildPlan, settings: Settings, facts: Facts, tables: T
 
 def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     book = Notebook()
-    check_platform(facts, book)
+    check_platform(facts, settings.upstream, book)
     torch, target = decide_torch(settings, facts, tables, book)
     no_place = tuple(item for item in book.problems if item.code in NO_PLACE)
     upstream = decide_upstream(settings, facts, tables, target, dotted_python(facts.machine), book)

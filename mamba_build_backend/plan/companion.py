@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from ..core._compat import version
 from ..core.facts import Torch
-from ..tables import ProjectVersion, Tables, admits
+from ..tables import Partner, ProjectVersion, Tables, admits
 from .types import Choice, Notebook, Rejected, TorchTarget
 from .upstream import unmet
 
@@ -16,43 +16,43 @@ T = TypeVar("T")
 def decide_partner(
     row: ProjectVersion, torch: Torch | None, target: TorchTarget, python: str, tables: Tables, book: Notebook
 ) -> Choice[str]:
-    """The causal-conv1d that was the newest when this mamba-ssm was released, or the newest fitting one that goes here."""
-    if not row.partner:
+    """The partner that was the newest when this version was released, or the newest fitting one that goes with what is here."""
+    partner = row.project.partner
+    if partner is None or not row.partner:
         return Choice("", "no other project goes with it")
-    choice = _partner(row, target, python, tables)
+    choice = _partner(row, partner, target, python, tables)
     for package in torch.packages if torch else ():
-        if package.name == "causal-conv1d" and not admits(row.partner_fits, package.version):
-            way = f"install 'causal-conv1d=={choice.value}'" if choice.value else "uninstall causal-conv1d"
+        if package.name == partner.name and not admits(row.partner_fits, package.version):
+            way = f"install '{partner.name}=={choice.value}'" if choice.value else f"uninstall {partner.name}"
             book.note(
-                f"causal-conv1d {package.version} is installed, and {row.title} calls the binding of "
+                f"{partner.name} {package.version} is installed, and {row.title} calls the binding of "
                 f"{row.partner_fits}: python -m pip {way}"
             )
     if not choice.value:
         older = newest_with_partner(row, target, python, tables)
         way = f"; -C upstream-version={older} has one" if older else ""
         book.note(
-            f"{row.title} finds no causal-conv1d for torch {target.version} ({choice.because}): "
-            f"Mamba-1 runs without its fast path{way}"
+            f"{row.title} finds no {partner.name} for torch {target.version} ({choice.because}): {partner.missing}{way}"
         )
     return choice
 
 
 def newest_with_partner(row: ProjectVersion, target: TorchTarget, python: str, tables: Tables) -> str:
-    """The newest version of a project that a causal-conv1d goes with here; empty where none does."""
+    """The newest version of a project that its partner goes with here; empty where none does."""
+    partner = row.project.partner
     fitting = [
         item.version
-        for item in tables.versions
-        if item.name == row.name
+        for item in tables.versions_of(row.name)
+        if partner
         and item.partner
         and not unmet(item, target, python)
-        and _partner(item, target, python, tables).value
+        and _partner(item, partner, target, python, tables).value
     ]
     return fitting[-1] if fitting else ""
 
 
-def _partner(row: ProjectVersion, target: TorchTarget, python: str, tables: Tables) -> Choice[str]:
-    known = [item for item in tables.versions if item.name == "causal-conv1d"]
-    fitting = [item for item in known if admits(row.partner_fits, item.version)]
+def _partner(row: ProjectVersion, partner: Partner, target: TorchTarget, python: str, tables: Tables) -> Choice[str]:
+    fitting = [item for item in tables.versions_of(partner.name) if admits(row.partner_fits, item.version)]
     fitting.sort(key=lambda item: (item.version == row.partner, version.Version(item.version)))
     rejected: list[Rejected] = []
     for item in reversed(fitting):
@@ -62,7 +62,7 @@ def _partner(row: ProjectVersion, target: TorchTarget, python: str, tables: Tabl
         kind, least, _ = lacks[0]
         rejected.append(Rejected(item.title, f"it needs {kind} {least}: {item.needs_why}"))
     kind, least, _ = unmet(fitting[-1], target, python)[0]
-    return Choice("", f"causal-conv1d {row.partner_fits} needs {kind} {least}", tuple(rejected))
+    return Choice("", f"{partner.name} {row.partner_fits} needs {kind} {least}", tuple(rejected))
 
 
 def both(one: tuple[T, ...], other: tuple[T, ...]) -> tuple[T, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..core.facts import Facts, Polluted
+from ..core.projects import SELF
 from ..core.settings import Settings
 from .jobs import LITTLE_DISK
 from .remedies import build_for_rocm
@@ -13,15 +14,15 @@ NO_PLACE = ("platform", "libc", "arch", "python", "torch-rocm")
 """Codes of the problems that no toolkit or compiler would mend: nothing else is said beside them."""
 
 
-def check_platform(facts: Facts, book: Notebook) -> None:
-    """What no toolkit and no compiler would mend."""
+def check_platform(facts: Facts, upstream: str, book: Notebook) -> None:
+    """What no toolkit and no compiler would mend; ``upstream`` is the setting."""
     machine = facts.machine
     if machine.system != "Linux":
         name = {"Darwin": "macOS"}.get(machine.system, machine.system)
         book.problem(
             "platform",
             f"this is {name}",
-            "torch with CUDA, and so mamba-ssm's kernels, exist for Linux",
+            f"torch with CUDA, and so {'this project' if upstream == SELF else upstream}'s kernels, exist for Linux",
             "use a Linux machine with an NVIDIA GPU, a container there, or WSL 2",
         )
     elif machine.libc != "glibc":

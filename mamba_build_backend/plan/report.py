@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.facts import CompilerCache, Facts, to_json
+from ..core.settings import companion_key
 from ..tables import minor
 from .platform import NO_PLACE
 from .types import BuildPlan, Choice, GivenPath, Rejected, SourceOrigin, Tool
@@ -82,7 +83,11 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
     yield _line("upstream", row.title, plan.upstream)
     for part in plan.parts:
         if part is not plan:
-            why = f"{row.title} cannot be imported without" if row.partner_required else "setting with-causal-conv1d"
+            why = (
+                f"{row.title} cannot be imported without"
+                if row.partner_required
+                else f"setting {companion_key(part.upstream.value.name)}"
+            )
             yield Line("with", part.upstream.value.title, f"{why}: in the same wheel")
         yield _line("source", source_text(part.source.value), part.source)
         if part.patches.value or verbose:
@@ -115,8 +120,9 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
         yield _line("pins", ", ".join(plan.pins.value), plan.pins)
     if verbose:
         yield Line("nvcc flags", " ".join(plan.nvcc_flags))
-        if row.partner:
-            shown = f"causal-conv1d {plan.partner.value}" if plan.partner.value else "no causal-conv1d"
+        if row.partner and row.project.partner:
+            partner = row.project.partner.name
+            shown = f"{partner} {plan.partner.value}" if plan.partner.value else f"no {partner}"
             yield Line("goes with", shown, plan.partner.because)
         for package in torch.packages if torch else ():
             yield Line(

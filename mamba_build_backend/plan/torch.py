@@ -199,14 +199,15 @@ def decide_pins(
     ranges &= specifiers.SpecifierSet(row.transformers)
     if str(ranges):
         pins.append(f"transformers{ranges}")
-    if row.partner_fits:
+    partner = row.project.partner.name if row.project.partner else ""
+    if partner and row.partner_fits:
         # Upstream's own range admits versions whose binding takes other arguments: they fail at the first call.
-        pins.append(f"causal-conv1d{specifiers.SpecifierSet(row.partner_fits)}")
+        pins.append(f"{partner}{specifiers.SpecifierSet(row.partner_fits)}")
     installed = {package.name: package.version for package in torch.packages} if torch else {}
     for text in pins:
         pin = requirements.Requirement(text)
         found = installed.get(pin.name)
-        if found and pin.name != "causal-conv1d" and not pin.specifier.contains(found, prereleases=True):
+        if found and pin.name != partner and not pin.specifier.contains(found, prereleases=True):
             why = f"torch {minor(target.version)}" + (f" and {row.title}" if pin.name == "transformers" else "")
             book.note(f"{pin.name} {found} is installed, and {why} need {pin}: python -m pip install '{pin}'")
     for note in _neighbours(installed, target):

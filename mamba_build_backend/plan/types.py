@@ -195,7 +195,7 @@ class BuildPlan:
     pins: Choice[tuple[str, ...]]
     """Requirements that the wheel's metadata make narrower than upstream's."""
     partner: Choice[str]
-    """The causal-conv1d that goes with this mamba-ssm and this torch; empty where there is none."""
+    """The version of the project's partner that goes with it and with this torch; empty where there is none."""
     environment: tuple[tuple[str, str | None], ...]
     """Variables that the build changes, or (None) drops."""
     installs: tuple[Install, ...]
@@ -205,7 +205,7 @@ class BuildPlan:
     repair: bool
     strip: bool
     companion: Optional[BuildPlan] = None
-    """The plan of the causal-conv1d that goes into the same wheel."""
+    """The plan of the partner that goes into the same wheel."""
     only_metadata: bool = False
     """Whether nothing will be compiled: the setting ``metadata-only``."""
     notes: tuple[str, ...] = ()

@@ -82,8 +82,8 @@ def recording(settings: Settings, facts: Facts, private: Private) -> dict[str, A
     given: dict[str, str] = {}
     environ: dict[str, str] = {}
     for key, item in known_keys().items():
-        place, alias = settings.place(key), item.metadata["alias"]
-        value = getattr(settings, item.name)
+        place, alias = settings.place(key), item.alias
+        value = item.value(settings)
         if place is Place.DEFAULT or value is None:
             continue
         text = str(value).lower() if isinstance(value, bool) else str(value)

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..core.facts import Origin, Package, Torch
+from ..core.projects import project_names
 from ..core.settings import Settings
 from ..symbols.quick_reader import newest_needs
 from ..tables import is_version
@@ -25,16 +26,8 @@ from .frontend import Frontend
 _NEW_ABI = b"_ZN3c106detail14torchCheckFailEPKcS2_jRKNSt7__cxx1112basic_string"
 _OLD_ABI = b"_ZN3c106detail14torchCheckFailEPKcS2_jRKSs"
 
-NEIGHBOURS = (
-    "numpy",
-    "transformers",
-    "mkl",
-    "causal-conv1d",
-    "causal-conv1d-portable",
-    "mamba-ssm",
-    "mamba-ssm-portable",
-)
-"""Packages whose installed version, beside torch, decides whether a finished build will import."""
+NEIGHBOURS = ("numpy", "transformers", "mkl")
+"""Packages whose installed version, beside torch, decides whether a finished build will import; the known projects are others."""
 
 _NOBODY = Frontend()
 _LIBRARIES = ("libc10.so", "libc10_cuda.so", "libtorch_cpu.so", "libtorch_cuda.so", "libtorch_python.so")
@@ -140,13 +133,14 @@ def read_torch(folder: Path, where: str, origin: Origin = Origin.UNKNOWN) -> Tor
 
 
 def installed_beside(folder: Path) -> tuple[Package, ...]:
-    """The versions of NEIGHBOURS in a site-packages, by the names of their metadata folders."""
+    """The versions of NEIGHBOURS and of the known projects in a site-packages, by the names of their metadata folders."""
     found = {}
     with suppress(OSError):
         for entry in sorted(os.listdir(folder)):
             if match := re.fullmatch(r"([\w.]+)-([^-]+)(-py[\d.]+)?\.(dist|egg)-info", entry):
                 found[re.sub(r"[_.]+", "-", match[1]).lower()] = match[2]
-    return tuple(Package(name, found[name]) for name in NEIGHBOURS if is_version(found.get(name, "")))
+    projects = [name for project in sorted(project_names()) for name in (project, f"{project}-portable")]
+    return tuple(Package(name, found[name]) for name in (*NEIGHBOURS, *projects) if is_version(found.get(name, "")))
 
 
 def _version_file(text: str) -> dict[str, str | None]:

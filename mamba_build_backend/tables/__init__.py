@@ -10,7 +10,7 @@ from typing import Any
 from ..core._compat import specifiers, tomllib, version
 from ..core.projects import PROJECTS
 from ..core.typed import load_row
-from .projects import BadArch, PatchRow, Project, ProjectVersion, ThirdParty, load_projects
+from .projects import BadArch, Partner, PatchRow, Project, ProjectVersion, ThirdParty, load_projects
 from .rows import (
     Alike,
     BadPair,
@@ -37,6 +37,7 @@ __all__ = [
     "Distribution",
     "Floor",
     "FrontEnd",
+    "Partner",
     "PatchRow",
     "Project",
     "ProjectVersion",

@@ -6,7 +6,7 @@ the few functions that are newer. Those come in statically and hidden; exception
 library's, which a fully static libstdc++ would double.
 
 The archive must come right after the objects and before torch's libraries: GNU ld also takes archive members for symbols
-that *shared* libraries on its command line leave undefined. Placed last, it gave mamba-ssm 2.3.0 a member for
+that *shared* libraries on its command line leave undefined. Placed last, it gave an extension a member for
 libtorch_python.so's std::runtime_error(std::runtime_error&&), and with it a reference to glibc 2.32.
 ``wrappers.py`` sees to the place.
 """

@@ -104,7 +104,7 @@ def test_the_readme_holds_the_table_of_settings():
 
 
 def test_every_setting_is_documented():
-    assert all(item.metadata["doc"] for item in known_keys().values())
+    assert all(item.doc for item in known_keys().values())
 
 
 def test_uv_builds_again_when_a_setting_changes_that_decides_what_a_wheel_holds():
