@@ -118,7 +118,7 @@ def add_payload(ready: ReadyPlan, trees: Sequence[Path], metadata: str) -> None:
     name = f"{row.project.packages[0]}_portable"
     target = trees[0] / name
     shutil.copytree(
-        PAYLOAD / "mamba_ssm_portable", target, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True
+        PAYLOAD / "portable", target, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True
     )
     rows = [part.upstream.value for part in plan.parts]
     distribution, _, version = dist_info_name(metadata)[: -len(".dist-info")].partition("-")

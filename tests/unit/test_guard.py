@@ -8,7 +8,7 @@ import sys
 import pytest
 from support import ROOT
 
-PAYLOAD = ROOT / "mamba_build_backend" / "payload" / "mamba_ssm_portable"
+PAYLOAD = ROOT / "mamba_build_backend" / "payload" / "portable"
 BUILT_FOR = """
 DISTRIBUTION, VERSION = "mamba-ssm-portable", "2.3.2.post1"
 UPSTREAM, PACKAGES = "mamba-ssm 2.3.2.post1", ("mamba_ssm",)
