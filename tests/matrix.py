@@ -103,6 +103,7 @@ def check(wheel: Path, options: argparse.Namespace, *, seconds: int | None = Non
         record = json.loads(archive.read(name))
     plan = record["plan"]
     rows = [item["upstream"]["value"] for item in (plan, plan.get("companion")) if item]
+    rows = [{"version": row["version"], **row["project"]} for row in rows]
     row = rows[0]
     for key in ("torch", "nvcc"):
         used = plan["torch" if key == "torch" else "toolkit"]["value"]["version"]

@@ -156,7 +156,9 @@ def _promise(record: dict[str, Any]) -> Promise:
         code if code == "PTX" else _plain(code) for item in plan["front_ends"]["value"] for code in item["codes"]
     )
     parts = [plan, *([plan["companion"]] if plan.get("companion") else [])]
-    extensions = tuple(name for part in parts for name in part["upstream"]["value"]["extensions"])
+    rows = [part["upstream"]["value"] for part in parts]
+    # Older records have a project's extensions in its version's row.
+    extensions = tuple(name for row in rows for name in row.get("project", row)["extensions"])
     # A wheel that was not repaired is for its own machine, and promises nothing of others.
     floor = Floor(**record["floor"]["promised"]) if plan.get("repair", True) else None
     stable = plan.get("abi", {}).get("value", {}).get("name") == "stable"

@@ -11,8 +11,8 @@ from .types import Choice, Notebook, OnePass
 BASE_MEMORY = 700_000_000
 """Bytes of the build beside its compilers: setup.py with torch imported, the frontend, ninja."""
 COMPILE_MEMORY = 1_200_000_000
-"""Bytes that one nvcc may take per architecture that it works on at once. Seen at the peak with mamba-ssm 2.3.0 and nvcc 13.0:
-0.98 GB for a file of upstream's, 0.89 GB for the complex kernels of two block sizes; and g++ beside it."""
+"""Bytes that one nvcc may take per architecture that it works on at once. Seen at the peak with the largest files of a project, and nvcc 13.0:
+0.98 GB for a file of its, 0.89 GB for the complex kernels of two block sizes; and g++ beside it."""
 SPLIT_MEMORY = 1_000_000_000
 """Bytes that it takes besides with --split-compile=4: that file, 1.74 GB in place of 0.89."""
 _MANY_CORES = 8
@@ -23,7 +23,7 @@ _SPLIT = 4
 memory."""
 _SPLIT_FRONT_END = 2
 """The same in the front end alone, which takes no more memory for it: several architectures give the cores enough to do afterwards.
-selective_scan_bwd_launch<32, 16> for two types, cicc of nvcc 13.0, with 1, 2 and 4 threads: 15.9, 11.6, 11.5 s; 15.3, 16.3, 16.3 s
+One kernel for two types, cicc of nvcc 13.0, with 1, 2 and 4 threads: 15.9, 11.6, 11.5 s; 15.3, 16.3, 16.3 s
 of CPU."""
 _SPLITS_SINCE = "12.4"
 """Its nvcc has --split-compile (--help, read); 11.8's has not, those between were not asked."""
@@ -33,7 +33,7 @@ LITTLE_DISK = 2_000_000_000
 
 
 _HOST, _FRONT_END, _CODE = 83, 297, 148
-"""CPU seconds of all files of mamba-ssm 2.3.0 (nvcc 13.0, process accounting): g++'s part, one pass of the front end, and for each
+"""CPU seconds of all files of the default project (nvcc 13.0, process accounting): g++'s part, one pass of the front end, and for each
 architecture the assembler's and the compression."""
 
 

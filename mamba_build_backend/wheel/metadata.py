@@ -50,7 +50,7 @@ def released_pkg_info(tree: Path) -> str:
 def distribution_name(plan: BuildPlan, project: Mapping[str, object], upstream_name: str) -> str:
     """The wheel's name: the setting, else the project's, else upstream's.
 
-    ``mamba-ssm-portable`` is the name of a project for one upstream; of another it makes ``causal-conv1d-portable``.
+    ``mamba-ssm-portable`` is the name of a project for one upstream; of another ``NAME`` it makes ``NAME-portable``.
     """
     declared, row = str(project.get("name") or ""), plan.upstream.value
     if declared.endswith("-portable") and not row.is_own:

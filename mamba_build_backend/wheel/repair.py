@@ -18,6 +18,7 @@ from ..compile.run_setup_py import failed
 from ..core.facts import Machine
 from ..core.files import emptied
 from ..core.process import stream
+from ..core.projects import PROJECTS
 from ..core.work import BuildContext
 from ..plan import BuildPlan
 from ..plan.types import ReadyPlan
@@ -65,7 +66,7 @@ def unpack_raw(raw: Sequence[Path], stage: Path) -> list[Path]:
 
 
 def stage_wheel(ready: ReadyPlan, stage: Path, content: Content) -> None:
-    """Replace upstream's .dist-info by ours, and add the guard and ``mamba_ssm_portable``."""
+    """Replace upstream's .dist-info by ours, and add the guard and the package that checks an installation."""
     olds = sorted(stage.glob("*.dist-info"))
     tags = _tags(olds[0])
     if (abi := ready.plan.abi.value).is_stable:
@@ -107,7 +108,7 @@ def editable_wheel(trees: Sequence[Path], content: Content, machine: Machine, co
 
 
 def add_payload(ready: ReadyPlan, trees: Sequence[Path], metadata: str) -> None:
-    """Add the package that checks an installation, ``mamba_ssm_portable`` for mamba-ssm, and make upstream's packages ask it.
+    """Add the package that checks an installation, ``PACKAGE_portable``, and make upstream's packages ask it.
 
     ``trees`` are the folder of the wheel, or those of the parts of an editable build. A project's own needs none of it.
     """
@@ -117,10 +118,12 @@ def add_payload(ready: ReadyPlan, trees: Sequence[Path], metadata: str) -> None:
         return
     name = f"{row.project.packages[0]}_portable"
     target = trees[0] / name
-    shutil.copytree(
-        PAYLOAD / "portable", target, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True
-    )
+    shutil.copytree(PAYLOAD / "portable", target, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
     rows = [part.upstream.value for part in plan.parts]
+    checks = {f"_check_{item.project.packages[0]}": PROJECTS / item.name / "check.py" for item in rows}
+    checks = {module: path for module, path in checks.items() if path.is_file()}
+    for module, path in checks.items():
+        shutil.copyfile(path, target / f"{module}.py")
     distribution, _, version = dist_info_name(metadata)[: -len(".dist-info")].partition("-")
     packages = tuple(package for item in rows for package in item.project.packages)
     built_for = {
@@ -128,6 +131,7 @@ def add_payload(ready: ReadyPlan, trees: Sequence[Path], metadata: str) -> None:
         "VERSION": version,
         "UPSTREAM": plan.title,
         "PACKAGES": packages,
+        "CHECKS": tuple(checks),
         "ABI": plan.abi.value.name,
         "TORCH": plan.abi.value.torch_min or minor(torch.version),
         "CUDA": torch.cuda,
@@ -149,8 +153,8 @@ def add_payload(ready: ReadyPlan, trees: Sequence[Path], metadata: str) -> None:
 def insert_guard(source: str, portable: str) -> str:
     r"""Put the guard in front of a module's first import, after its docstring and ``from __future__`` lines.
 
-    >>> insert_guard('__version__ = "1"\nimport x\n', "mamba_ssm_portable").splitlines()[1][:35]
-    'import mamba_ssm_portable._guard  #'
+    >>> insert_guard('__version__ = "1"\nimport x\n', "name_portable").splitlines()[1][:34]
+    'import name_portable._guard  # noqa'
     """
     guard = (
         f"import {portable}._guard  # noqa: F401 - says which torch this was built for, before the binary is loaded\n"

@@ -1,6 +1,6 @@
-"""Added by mamba-ssm-portable, to a wheel of causal-conv1d as ``causal_conv1d_portable``: what this installation was built for, and whether it fits.
+"""Added by mamba-ssm-portable: what this installation was built for, and whether it fits.
 
-``python -m mamba_ssm_portable`` checks the installation and prints a table.
+``python -m`` with this package's name checks the installation and prints a table.
 """
 
 from __future__ import annotations

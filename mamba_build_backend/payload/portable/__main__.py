@@ -1,4 +1,4 @@
-"""``python -m mamba_ssm_portable`` (or ``causal_conv1d_portable``): does this installation work here? Exit code 0 if nothing failed."""
+"""``python -m`` with this package's name: does this installation work here? Exit code 0 if nothing failed."""
 
 from __future__ import annotations
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-DISTRIBUTION: str = "mamba-ssm-portable"
+DISTRIBUTION: str = "name-portable"
 VERSION: str = "0"
-UPSTREAM: str = "mamba-ssm 0"
-PACKAGES: tuple[str, ...] = ("mamba_ssm",)
+UPSTREAM: str = "name 0"
+PACKAGES: tuple[str, ...] = ("name",)
+CHECKS: tuple[str, ...] = ()
+"""Modules beside this one that compare kernels with a reference, one for each project that has such a check."""
 ABI: str = "torch"
 """``torch``: this minor version alone; ``stable``: this one and newer."""
 TORCH: str = "0.0"

@@ -1,4 +1,4 @@
-"""The checks behind ``python -m mamba_ssm_portable``, each a row: what was checked, how it went, what was found."""
+"""The checks behind ``python -m`` with this package's name, each a row: what was checked, how it went, what was found."""
 
 from __future__ import annotations
 
@@ -129,84 +129,26 @@ def _gpu() -> Iterator[Row]:
         yield Row("GPU", "unchecked", "no GPU that torch can use")
         yield Row("kernels", "unchecked", "they run on a GPU only")
         return
-    checks = {"mamba_ssm": _selective_scan, "causal_conv1d": _convolution}
     major, minor = torch.cuda.get_device_capability()
     yield Row("GPU", "ok", f"{torch.cuda.get_device_name()}, compute capability {major}.{minor}")
-    for package in _built_for.PACKAGES:
-        yield checks[package](torch)
+    if not _built_for.CHECKS:
+        yield Row("kernels", "unchecked", "nothing to compare their results with is known")
+    for name in _built_for.CHECKS:
+        yield _kernels(importlib.import_module(f"{__package__}.{name}"))
 
 
-def _selective_scan(torch: Any) -> Row:
-    """Run the selective scan, forward and backward, against upstream's own reference in plain torch."""
-    from mamba_ssm.ops.selective_scan_interface import selective_scan_fn, selective_scan_ref
-
-    names = ("out", "du", "ddelta", "dA", "dB", "dC", "dD")
-    # Tolerances of upstream's tests/ops/test_selective_scan.py, relative part.
-    tolerances = ((torch.float32, 6e-4), (torch.float16, 3e-3), (torch.bfloat16, 3e-2))
-    return _compare("selective scan", _scan, (selective_scan_fn, selective_scan_ref), names, tolerances)
-
-
-def _convolution(torch: Any) -> Row:
-    """The same for causal-conv1d."""
-    from causal_conv1d import causal_conv1d_fn
-    from causal_conv1d.causal_conv1d_interface import causal_conv1d_ref
-
-    # Tolerances of upstream's tests/test_causal_conv1d.py, relative part.
-    tolerances = ((torch.float32, 3e-4), (torch.float16, 3e-3), (torch.bfloat16, 1e-2))
-    names = ("out", "dx", "dweight", "dbias")
-    return _compare("causal conv1d", _conv, (causal_conv1d_fn, causal_conv1d_ref), names, tolerances)
-
-
-def _compare(what: str, run: Any, functions: Any, names: Any, tolerances: Any) -> Row:
+def _kernels(check: Any) -> Row:
+    """Compare what a project's kernels compute with a reference; ``check`` is the module that docs/add-a-project.md describes."""
     worst = []
     try:
-        for dtype, tolerance in tolerances:
-            ours, reference = (run(function, dtype) for function in functions)
-            for name, a, b in zip(names, ours, reference):
-                scale = b.float().abs().max().item() or 1.0
-                error = (a.float() - b.float()).abs().max().item() / scale
-                # Gradients sum over the sequence: upstream allows them several times the forward tolerance.
-                allowed = tolerance * (1 if name == "out" else 5)
-                worst.append(error / allowed)
-                if not error <= allowed:
-                    return Row(
-                        "kernels",
-                        "failed",
-                        f"{what}: {name} in {dtype} is off by {error:.1e} of its largest value; {allowed:.0e} is allowed",
-                    )
+        for name, ours, reference, allowed in check.results():
+            scale = reference.float().abs().max().item() or 1.0
+            error = (ours.float() - reference.float()).abs().max().item() / scale
+            worst.append(error / allowed)
+            if not error <= allowed:
+                found = f"{name} is off by {error:.1e} of its largest value; {allowed:.0e} is allowed"
+                return Row("kernels", "failed", f"{check.TITLE}: {found}")
     except RuntimeError as error:
-        return Row("kernels", "failed", f"{what}: {str(error).splitlines()[0]}")
-    return Row(
-        "kernels",
-        "ok",
-        f"{what}, forward and backward, fp32 fp16 bf16: as the reference ({max(worst):.0%} of what is allowed)",
-    )
-
-
-def _conv(convolve: Any, dtype: Any) -> list[Any]:
-    import torch
-
-    torch.manual_seed(0)
-    x = torch.randn(2, 64, 512, device="cuda", dtype=dtype).requires_grad_()
-    weight = torch.randn(64, 4, device="cuda", dtype=dtype).requires_grad_()
-    bias = torch.randn(64, device="cuda", dtype=dtype).requires_grad_()
-    out = convolve(x, weight, bias, activation="silu")
-    out.backward(torch.randn_like(out))
-    return [out.detach(), x.grad, weight.grad, bias.grad]
-
-
-def _scan(scan: Any, dtype: Any) -> list[Any]:
-    import torch
-
-    torch.manual_seed(0)
-    batch, dim, state, length = 2, 64, 16, 512
-    made = {"device": "cuda", "dtype": dtype}
-    u = torch.randn(batch, dim, length, **made).requires_grad_()
-    delta = (0.5 * torch.rand(batch, dim, length, **made)).requires_grad_()
-    A = (-0.5 * torch.rand(dim, state, device="cuda")).requires_grad_()
-    B = torch.randn(batch, state, length, **made).requires_grad_()
-    C = torch.randn(batch, state, length, **made).requires_grad_()
-    D = torch.randn(dim, device="cuda").requires_grad_()
-    out = scan(u, delta, A, B, C, D, z=None, delta_bias=None, delta_softplus=True)
-    out.backward(torch.randn_like(out))
-    return [out.detach(), *(x.grad for x in (u, delta, A, B, C, D))]
+        return Row("kernels", "failed", f"{check.TITLE}: {str(error).splitlines()[0]}")
+    found = f"{check.TITLE}, {check.COVERS}: as the reference ({max(worst):.0%} of what is allowed)"
+    return Row("kernels", "ok", found)

@@ -1,0 +1,145 @@
+"""Projects are data: no code names one, and settings, choices and neighbours come from their folders."""
+
+import json
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+
+import pytest
+from support import ROOT
+
+from mamba_build_backend.audit import check
+from mamba_build_backend.core import projects
+from mamba_build_backend.core.errors import SettingsError
+from mamba_build_backend.core.settings import Settings, as_environment, known_keys, load_settings
+from mamba_build_backend.plan import decide
+from mamba_build_backend.probe import recording
+from mamba_build_backend.probe.torch import installed_beside
+from mamba_build_backend.tables import load_tables
+from mamba_build_backend.wheel import build_record, repair
+
+BACKEND = ROOT / "mamba_build_backend"
+NAMES = re.compile(r"mamba[-_]ssm|causal[-_]conv1d|selective_scan|Mamba-\d", re.IGNORECASE)
+OURS = re.compile(r"mamba-ssm-portable")
+
+
+def code():
+    return [path for path in sorted(BACKEND.rglob("*.py")) if "projects" not in path.relative_to(BACKEND).parts[:1]]
+
+
+@pytest.mark.parametrize("path", code(), ids=lambda path: path.relative_to(BACKEND).as_posix())
+def test_no_code_names_a_project(path):
+    text = OURS.sub("", path.read_text(encoding="utf-8"))
+    assert [line for line in text.splitlines() if NAMES.search(line)] == []
+
+
+@pytest.fixture
+def beside(tmp_path, monkeypatch):
+    """The projects of this backend, and a third and a fourth: the one calls the other."""
+    folder = tmp_path / "projects"
+    shutil.copytree(projects.PROJECTS, folder)
+    for name, text in {
+        "third": '[partner]\nname = "fourth"\ndefault = "`false`"\nmissing = "x"\n',
+        "fourth": "",
+    }.items():
+        (folder / name).mkdir()
+        (folder / name / "project.toml").write_text(text)
+    monkeypatch.setattr(projects, "read_projects", lambda: read(folder))
+    return folder
+
+
+read = projects.read_projects
+
+
+def test_the_default_project_is_the_one_whose_file_says_so():
+    assert Settings().upstream == projects.default_project() == "mamba-ssm"
+    assert projects.project_names() == ("mamba-ssm", "causal-conv1d")
+
+
+def test_without_projects_the_one_that_holds_the_backend_is_built(tmp_path, monkeypatch):
+    monkeypatch.setattr(projects, "read_projects", lambda: read(tmp_path))
+    assert projects.default_project() == "self"
+    assert not [key for key in known_keys() if key.startswith("with-")]
+
+
+@pytest.mark.parametrize(
+    ("config", "environ", "table", "companions", "origin"),
+    [
+        ({}, {}, {}, (), "default"),
+        ({"with-causal-conv1d": "true"}, {}, {}, ("causal-conv1d",), "-C (config settings)"),
+        ({}, {"MAMBA_BUILD_WITH_CAUSAL_CONV1D": "1"}, {}, ("causal-conv1d",), "the environment"),
+        ({"with-causal-conv1d": "false"}, {}, {"with-causal-conv1d": True}, (), "-C (config settings)"),
+    ],
+)
+def test_a_partner_has_a_setting_that_puts_it_into_the_wheel(config, environ, table, companions, origin):
+    loaded = load_settings(config, environ, table)
+    assert (loaded.companions, loaded.origin("with-causal-conv1d")) == (companions, origin)
+
+
+def test_another_projects_partner_gets_a_setting_by_its_folder_alone(beside):
+    assert [key for key in known_keys() if key.startswith("with-")] == ["with-causal-conv1d", "with-fourth"]
+    loaded = load_settings({"with-fourth": "true"}, {"MAMBA_BUILD_WITH_CAUSAL_CONV1D": "true"}, {})
+    assert set(loaded.companions) == {"fourth", "causal-conv1d"}
+    assert as_environment({"with-fourth": "true"}) == {"MAMBA_BUILD_WITH_FOURTH": "true"}
+    with pytest.raises(SettingsError, match="did you mean 'with-fourth'"):
+        load_settings({"with-forth": "true"}, {}, {})
+
+
+def test_a_machines_file_keeps_which_partner_goes_along(tmp_path):
+    facts = recording.load(ROOT / "tests/facts/companion.json", {})[1]
+    path = tmp_path / "machine.json"
+    recording.save(path, load_settings({"with-causal-conv1d": "true"}, {}, {}), facts, {})
+    assert json.loads(path.read_text())["settings"] == {"with-causal-conv1d": "true"}
+    assert recording.load(path, {})[0].companions == ("causal-conv1d",)
+
+
+def test_every_known_project_is_looked_for_beside_torch(tmp_path):
+    for name in ("mamba_ssm-2.3.0", "causal_conv1d_portable-1.6.1", "numpy-2.1.0", "pandas-2.0"):
+        (tmp_path / f"{name}.dist-info").mkdir()
+    assert [item.name for item in installed_beside(tmp_path)] == ["numpy", "causal-conv1d-portable", "mamba-ssm"]
+
+
+def test_the_command_lists_the_projects(clean_env):
+    done = subprocess.run(
+        [sys.executable, "-m", "mamba_build_backend", "build", "--help"],
+        cwd=ROOT, env=clean_env, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "mamba-ssm or causal-conv1d" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("machine", "config", "packages"),
+    [
+        ("debian12-torch2.11-cuda13.0", {}, ["mamba_ssm"]),
+        ("debian12-torch2.11-cuda13.0", {"upstream": "causal-conv1d"}, ["causal_conv1d"]),
+        ("companion", {}, ["mamba_ssm", "causal_conv1d"]),
+    ],
+)
+def test_a_wheel_carries_the_numerical_check_of_each_of_its_projects(tmp_path, machine, config, packages):
+    settings, facts = recording.load(ROOT / f"tests/facts/{machine}.json", config)
+    plan = decide(settings, facts, load_tables())
+    repair.add_payload(plan, [tmp_path], "Name: x\nVersion: 1\n\n")
+    (portable,) = tmp_path.iterdir()
+    assert portable.name == f"{packages[0]}_portable"
+    assert sorted(path.name for path in portable.iterdir()) == sorted(
+        ["__init__.py", "__main__.py", "_built_for.py", "_check.py", "_guard.py"]
+        + [f"_check_{package}.py" for package in packages]
+    )
+    built_for = runpy.run_path(str(portable / "_built_for.py"))
+    assert built_for["PACKAGES"] == tuple(packages)
+    assert built_for["CHECKS"] == tuple(f"_check_{package}" for package in packages)
+    for module in built_for["CHECKS"]:
+        check = runpy.run_path(str(portable / f"{module}.py"))
+        assert check["TITLE"] and check["COVERS"] and callable(check["results"])
+
+
+@pytest.mark.parametrize("config", [{}, {"upstream": "causal-conv1d"}, {"with-causal-conv1d": "true"}])
+def test_the_audit_reads_from_the_record_which_extensions_were_promised(config):
+    settings, facts = recording.load(ROOT / "tests/facts/debian12-torch2.11-cuda13.0.json", config)
+    plan = decide(settings, facts, load_tables())
+    record = build_record.build_record(plan, [{} for _ in plan.parts], build_record.NO_FLOOR, "3.11.7")
+    promise = check.recorded_promise(json.loads(json.dumps(record)))
+    assert promise.extensions == tuple(name for part in plan.parts for name in part.upstream.value.project.extensions)
+    assert promise.extensions
