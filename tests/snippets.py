@@ -3,6 +3,7 @@
 ``<!-- run: here -->``  commands that compile nothing, run as they stand in this checkout (``exit=3``: with that exit code)
 ``<!-- run: tiny -->``  commands that build: run in a copy of a project of two files, in an environment that holds torch
 ``<!-- run: mamba -->`` commands that build or use mamba-ssm itself, which the end-to-end tests do; here each must be understood
+``<!-- run: project -->`` commands of docs/add-a-project.md, which tests/e2e/test_third_project.py runs in a copy of this checkout
 ``<!-- run: toml -->``  data: toml, yaml, python must be valid, and ``python`` is run too (``python mamba``: only compiled)
 ``<!-- run: text -->``  what a program prints, and other things that nobody types
 """

@@ -6,8 +6,10 @@ import runpy
 import shutil
 import subprocess
 import sys
+from dataclasses import fields, replace
 
 import pytest
+from snippets import blocks
 from support import ROOT
 
 from mamba_build_backend.audit import check
@@ -17,8 +19,9 @@ from mamba_build_backend.core.settings import Settings, as_environment, known_ke
 from mamba_build_backend.plan import decide
 from mamba_build_backend.probe import recording
 from mamba_build_backend.probe.torch import installed_beside
-from mamba_build_backend.tables import load_tables
-from mamba_build_backend.wheel import build_record, repair
+from mamba_build_backend.tables import Project, ProjectVersion, load_tables
+from mamba_build_backend.tables.projects import load_projects
+from mamba_build_backend.wheel import build_record, repair, third_party
 
 BACKEND = ROOT / "mamba_build_backend"
 NAMES = re.compile(r"mamba[-_]ssm|causal[-_]conv1d|selective_scan|Mamba-\d", re.IGNORECASE)
@@ -143,3 +146,33 @@ def test_the_audit_reads_from_the_record_which_extensions_were_promised(config):
     promise = check.recorded_promise(json.loads(json.dumps(record)))
     assert promise.extensions == tuple(name for part in plan.parts for name in part.upstream.value.project.extensions)
     assert promise.extensions
+
+
+PAGE = "docs/add-a-project.md"
+THIRD = ROOT / "tests/packages/projects/torch-linear-assignment"
+
+
+@pytest.mark.parametrize("name", ["project.toml", "versions.toml", "check.py"])
+def test_the_page_shows_the_third_projects_folder_as_it_is(name):
+    (text,) = [block.text for block in blocks(PAGE) if block.options == (name,)]
+    assert text == (THIRD / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("kind", "title"), [(Project, "project.toml"), (ProjectVersion, "versions.toml")])
+def test_the_page_explains_every_key_and_no_other(kind, title):
+    text = (ROOT / PAGE).read_text(encoding="utf-8").partition(f"## All keys of {title}")[2].partition("\n## ")[0]
+    cells = " ".join(re.findall(r"^\| (`[^|]+) \|", text, re.MULTILINE))
+    keys = {key.strip("[]") for key in re.findall(r"`([^`]+)`", cells)}
+    given = {"project", "name"} if kind is ProjectVersion else {"name"}
+    assert keys - {"source"} == {item.name.replace("_", "-") for item in fields(kind)} - given
+
+
+def test_the_third_project_is_read_and_planned_for_beside_the_others(tmp_path):
+    shutil.copytree(projects.PROJECTS, tmp_path / "projects")
+    shutil.copytree(THIRD, tmp_path / "projects" / THIRD.name)
+    known, versions = load_projects(tmp_path / "projects")
+    assert [item.name for item in known] == ["mamba-ssm", "causal-conv1d", "torch-linear-assignment"]
+    settings, facts = recording.load(ROOT / "tests/facts/debian12-torch2.11-cuda13.0.json", {"upstream": THIRD.name})
+    plan = decide(settings, facts, replace(load_tables(), projects=known, versions=versions))
+    assert (plan.title, plan.problems) == ("torch-linear-assignment 0.0.6", ())
+    assert third_party.license_expression(plan) == "Apache-2.0 AND BSD-3-Clause"

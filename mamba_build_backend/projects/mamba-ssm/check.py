@@ -1,0 +1,45 @@
+"""The selective scan, forward and backward, against upstream's own reference in plain torch.
+
+Every wheel of mamba-ssm carries this file and runs it on a GPU: ``results`` gives pairs of tensors to compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+TITLE = "selective scan"
+COVERS = "forward and backward, fp32 fp16 bf16"
+
+
+def results() -> Iterator[tuple[str, Any, Any, float]]:
+    """Names, results, references, and by which part of the largest value the two may differ."""
+    import torch
+    from mamba_ssm.ops.selective_scan_interface import selective_scan_fn, selective_scan_ref
+
+    # Tolerances of upstream's tests/ops/test_selective_scan.py, relative part. Gradients sum over the sequence: upstream allows
+    # them several times the forward tolerance.
+    for dtype, tolerance in ((torch.float32, 6e-4), (torch.float16, 3e-3), (torch.bfloat16, 3e-2)):
+        for name, ours, reference in zip(
+            ("out", "du", "ddelta", "dA", "dB", "dC", "dD"),
+            _scan(selective_scan_fn, dtype),
+            _scan(selective_scan_ref, dtype),
+        ):
+            yield f"{name} in {dtype}", ours, reference, tolerance * (1 if name == "out" else 5)
+
+
+def _scan(scan: Any, dtype: Any) -> list[Any]:
+    import torch
+
+    torch.manual_seed(0)
+    batch, dim, state, length = 2, 64, 16, 512
+    options = {"device": "cuda", "dtype": dtype}
+    u = torch.randn(batch, dim, length, **options).requires_grad_()
+    delta = (0.5 * torch.rand(batch, dim, length, **options)).requires_grad_()
+    A = (-0.5 * torch.rand(dim, state, device="cuda")).requires_grad_()
+    B = torch.randn(batch, state, length, **options).requires_grad_()
+    C = torch.randn(batch, state, length, **options).requires_grad_()
+    D = torch.randn(dim, device="cuda").requires_grad_()
+    out = scan(u, delta, A, B, C, D, z=None, delta_bias=None, delta_softplus=True)
+    out.backward(torch.randn_like(out))
+    return [out.detach(), *(x.grad for x in (u, delta, A, B, C, D))]
