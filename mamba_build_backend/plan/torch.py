@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ..core._compat import requirements, specifiers, utils, version
 from ..core.facts import Facts, Origin, Torch
 from ..core.settings import Settings
-from ..tables import ProjectVersion, Tables, TorchRow, is_newer, minor
+from ..tables import ProjectVersion, Tables, TorchRow, admits, is_newer, minor
 from .remedies import build_for_rocm, dotted_python, other_torch
 from .types import Abi, Choice, Notebook, Rejected, TorchTarget
 
@@ -210,15 +210,15 @@ def decide_pins(
         if found and pin.name != partner and not pin.specifier.contains(found, prereleases=True):
             why = f"torch {minor(target.version)}" + (f" and {row.title}" if pin.name == "transformers" else "")
             book.note(f"{pin.name} {found} is installed, and {why} need {pin}: python -m pip install '{pin}'")
-    for note in _neighbours(installed, target):
+    for note in _neighbours(installed, target, tables):
         book.note(note)
     return Choice(tuple(pins), f"what torch {minor(target.version)} and {row.title} are known to work with")
 
 
-def _neighbours(installed: dict[str, str], target: TorchTarget) -> Iterator[str]:
-    mkl = installed.get("mkl")
-    if mkl and version.Version(mkl) >= version.Version("2024.1") and version.Version(target.version).release < (2, 5):
-        yield (
-            f"mkl {mkl} is installed: torch {target.version} may not import with it (iJIT_NotifyEvent): "
-            "conda install 'mkl<2024.1'"
-        )
+def _neighbours(installed: dict[str, str], target: TorchTarget, tables: Tables) -> Iterator[str]:
+    for bad in tables.bad_neighbours:
+        release = installed.get(bad.package)
+        if release and admits(bad.versions, release) and admits(bad.torch, target.version):
+            yield (
+                f"{bad.package} {release} is installed: torch {target.version} may not import with it ({bad.why}): {bad.fix}"
+            )

@@ -13,6 +13,7 @@ from ..core.typed import load_row
 from .projects import BadArch, Partner, PatchRow, Project, ProjectVersion, ThirdParty, load_projects
 from .rows import (
     Alike,
+    BadNeighbour,
     BadPair,
     Cuda,
     Distribution,
@@ -32,6 +33,7 @@ __all__ = [
     "PATCHES",
     "Alike",
     "BadArch",
+    "BadNeighbour",
     "BadPair",
     "Cuda",
     "Distribution",
@@ -64,6 +66,7 @@ class Tables:
     cuda: tuple[Cuda, ...]
     bad_pairs: tuple[BadPair, ...]
     torch: tuple[TorchRow, ...]
+    bad_neighbours: tuple[BadNeighbour, ...]
     projects: tuple[Project, ...]
     """The default one first."""
     versions: tuple[ProjectVersion, ...]
@@ -107,6 +110,7 @@ def load_tables() -> Tables:
         cuda=in_order("cuda", [_checked_cuda(row) for row in _typed(Cuda, "cuda")]),
         bad_pairs=tuple(_checked_pair(row) for row in _typed(BadPair, "cuda", "bad-pair")),
         torch=in_order("torch", [_checked_torch(row) for row in _typed(TorchRow, "torch")]),
+        bad_neighbours=tuple(_checked_neighbour(row) for row in _typed(BadNeighbour, "torch", "bad-neighbour")),
         projects=projects,
         versions=versions,
         patches=tuple(_patch_row(row) for row in _series()),
@@ -141,6 +145,12 @@ def _checked_torch(row: TorchRow) -> TorchRow:
     if row.cuda not in row.builds:
         raise ValueError(f"tables/torch.toml: {row.version}: {row.cuda} is not among its builds")
     for ranges in (row.numpy, row.transformers):
+        specifiers.SpecifierSet(ranges)
+    return row
+
+
+def _checked_neighbour(row: BadNeighbour) -> BadNeighbour:
+    for ranges in (row.versions, row.torch):
         specifiers.SpecifierSet(ranges)
     return row
 

@@ -125,6 +125,19 @@ class Alike:
     """The template's first arguments, a tuple for each further file; the rest of them is in the first."""
 
 
+@dataclass(frozen=True)
+class BadNeighbour:
+    """A package beside torch that keeps it from being imported. ``versions`` (its own) and ``torch`` are specifiers."""
+
+    SOURCES: ClassVar[tuple[str, ...]] = ("source",)
+
+    package: str
+    versions: str
+    torch: str
+    why: str
+    fix: str
+
+
 def admits(ranges: str, release: str) -> bool:
     """Whether specifiers admit a release; empty ones admit all."""
     return bool(specifiers.SpecifierSet(ranges).contains(release, prereleases=True))

@@ -11,6 +11,7 @@ from mamba_build_backend.core._compat import specifiers, tomllib, version
 from mamba_build_backend.core.projects import PROJECTS, read_projects
 from mamba_build_backend.plan.abi import STABLE_ABI
 from mamba_build_backend.plan.remedies import other_torch
+from mamba_build_backend.probe.torch import NEIGHBOURS
 from mamba_build_backend.tables.projects import load_projects
 
 FOLDER = Path(tables.__file__).parent
@@ -104,6 +105,7 @@ def test_a_version_comes_from_the_index_where_its_archive_is_whole_and_else_from
         ("torch", 'builds = ["11.6", "11.7"]', 'builds = ["11.6"]', "is not among its builds"),
         ("torch", "numpy-source = ", "numpy-sauce = ", "has no 'numpy-source'"),
         ("torch", 'numpy = "<2"', 'numpy = "before 2"', "Invalid specifier"),
+        ("torch", 'torch = "<2.5"', 'torch = "before 2.5"', "Invalid specifier"),
         ("distributions", "install = ", "instal = ", "has no 'install'"),
     ],
 )
@@ -172,3 +174,7 @@ def test_stable_wheels_ask_for_no_torch_that_their_upstream_is_too_new_for():
     assert {row.name for row in rows} == {"mamba-ssm", "causal-conv1d"}
     oldest = version.Version(STABLE_ABI.torch_min)
     assert [row.title for row in rows if row.torch_min and version.Version(row.torch_min) > oldest] == []
+
+
+def test_each_neighbour_that_is_known_to_break_a_torch_is_looked_for():
+    assert {row.package for row in LOADED.bad_neighbours} <= set(NEIGHBOURS)

@@ -54,7 +54,8 @@ def _verdict(rows: list[Row]) -> str:
     if failed:
         return f"not working: {', '.join(failed)}"
     if unchecked:
-        return f"all that can be checked here is fine; unchecked without a GPU: {', '.join(unchecked)}"
+        why = " without a GPU" if "GPU" in unchecked else ""
+        return f"all that can be checked here is fine; unchecked{why}: {', '.join(unchecked)}"
     return "all systems go"
 
 
