@@ -472,7 +472,7 @@ def test_a_copy_carries_neither_matrix_nor_vendoring_nor_schemas_and_the_payload
     assert not {"matrix", "vendoring", "schemas"} & folders
     assert not {"cli/matrix_commands.py", "cli/vendor_command.py"} & names
     assert any(name.startswith("payload/licenses/") for name in names)
-    assert any(name.startswith("payload/mamba_ssm_portable/") for name in names) == (upstream != "self")
+    assert any(name.startswith("payload/portable/") for name in names) == (upstream != "self")
 
 
 def test_a_file_of_another_project_stays_behind():
@@ -650,6 +650,9 @@ def test_a_copy_that_is_set_to_an_upstream_whose_patches_it_lacks_says_so(typed,
     assert done.returncode == 2
     assert "was made for self; it carries nothing of mamba-ssm" in done.stderr
     assert "--upstream mamba-ssm" in done.stderr
-    planned = in_project(project, clean_env, "doctor", "--facts", ROOT / "tests/facts/cuda13-mamba-2.2.4.json")
+    machine = ("--facts", ROOT / "tests/facts/cuda13-mamba-2.2.4.json")
+    planned = in_project(project, clean_env, "doctor", *machine, "-C", "upstream=mamba-ssm")
     assert (planned.returncode, planned.stderr) == (2, done.stderr)
+    # What a copy without projects builds where nothing is said is the project that holds it.
+    assert "upstream   this project" in in_project(project, clean_env, "doctor", *machine).stdout
     assert "Traceback" not in done.stderr
