@@ -289,15 +289,20 @@ def _check_floors(
     return problems
 
 
+def _module(path: Path) -> str:
+    """``package.name`` of ``package/name.cpython-311-x86_64-linux-gnu.so``."""
+    return ".".join([*path.parent.parts, path.name.partition(".")[0]])
+
+
 def _check_content(extensions: Sequence[Extension], promise: Promise, *, portable: bool) -> list[Problem]:
     problems = []
-    modules = {Path(item.path).name.partition(".")[0] for item in extensions}
+    modules = {_module(Path(item.path)) for item in extensions}
     for name in promise.extensions:
         if name not in modules:
             problems.append(
                 Problem(
                     "no-extension",
-                    f"the wheel holds no {name}.*.so",
+                    f"the wheel holds no {name.replace('.', '/')}.*.so",
                     "it is what this wheel is for",
                     ("-C verbose=true   (see what upstream's build did)",),
                 )

@@ -13,6 +13,7 @@ from snippets import blocks
 from support import ROOT
 
 from mamba_build_backend.audit import check
+from mamba_build_backend.audit.types import Extension
 from mamba_build_backend.core import projects
 from mamba_build_backend.core.errors import SettingsError
 from mamba_build_backend.core.settings import Settings, as_environment, known_keys, load_settings
@@ -176,3 +177,19 @@ def test_the_third_project_is_read_and_planned_for_beside_the_others(tmp_path):
     plan = decide(settings, facts, replace(load_tables(), projects=known, versions=versions))
     assert (plan.title, plan.problems) == ("torch-linear-assignment 0.0.6", ())
     assert third_party.license_expression(plan) == "Apache-2.0 AND BSD-3-Clause"
+
+
+@pytest.mark.parametrize(
+    ("path", "missing"),
+    [
+        ("name/_ext.cpython-311-x86_64-linux-gnu.so", []),
+        ("name/_ext.abi3.so", []),
+        ("_ext.cpython-311-x86_64-linux-gnu.so", ["no-extension"]),
+        ("name/_extra.abi3.so", ["no-extension"]),
+    ],
+)
+def test_an_extension_may_be_a_module_of_a_package(path, missing):
+    extension = Extension(path, "x86_64", 1, build_record.NO_FLOOR, (), (), (), (), (), 0, None)
+    problems = check._check_content([extension], check.Promise(extensions=("name._ext",)), portable=False)
+    assert [problem.code for problem in problems] == missing
+    assert all("the wheel holds no name/_ext.*.so" in problem.found for problem in problems)
