@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 
 import pytest
 from snippets import blocks
-from support import ROOT
+from support import ROOT, ready
 
 from mamba_build_backend.audit import check
 from mamba_build_backend.audit.types import Extension
@@ -124,7 +124,7 @@ def test_the_command_lists_the_projects(clean_env):
 def test_a_wheel_carries_the_numerical_check_of_each_of_its_projects(tmp_path, machine, config, packages):
     settings, facts = recording.load(ROOT / f"tests/facts/{machine}.json", config)
     plan = decide(settings, facts, load_tables())
-    repair.add_payload(plan, [tmp_path], "Name: x\nVersion: 1\n\n")
+    repair.add_payload(ready(plan), [tmp_path], "Name: x\nVersion: 1\n\n")
     (portable,) = tmp_path.iterdir()
     assert portable.name == f"{packages[0]}_portable"
     assert sorted(path.name for path in portable.iterdir()) == sorted(
