@@ -98,7 +98,7 @@ TEXTS = {
 def test_every_setting_survives_the_environment(texts):
     """What one process passes to the next: the value as text in a variable, and the value again."""
     before = load_settings(texts, {}, None)
-    values = {key: getattr(before, known_keys()[key].name) for key in texts}
+    values = {key: known_keys()[key].value(before) for key in texts}
     carried = {
         key: str(value).lower() if isinstance(value, bool) else str(value)
         for key, value in values.items()
