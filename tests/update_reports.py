@@ -104,6 +104,9 @@ control group that this process is in.""",
     "compress": """\
 `size`, `speed` and `balance` are nvcc's own words; `none` leaves the code as it is, `default` leaves the choice to nvcc. `size` needs
 a driver that can unpack it, which every driver for CUDA 13 can: that is why it is only the default from 13 on.""",
+    "gpu-code": """\
+With `compact` PTX is sorted and shortened, and PTX for Turing is derived from that for 8.0. No Turing GPU has run such a wheel.
+[Faster and smaller](speed.md#what-is-done-to-upstreams-kernels) says what is rewritten, and what it saves.""",
     "strip": "Set `false` to look at the binary with a debugger.",
     "lineinfo": "Upstream sets it always. The wheel is larger with it, and no faster.",
     "distribution-name": """\

@@ -97,7 +97,6 @@ def _orders(plan: BuildPlan, tools: Toolchain, context: BuildContext, *, alone: 
         "seed": tools.seed,
         "one_pass": {"files": single.files, "flags": single.flags()},
         "lowered": single.orders(alone=alone),
-        "longest": [f"{item.name}*.cu" for item in plan.together[:1]],
         "alone": alone,
         "cache": tools.launcher.command if tools.launcher else (),
         "name": tools.launcher.folder_name if tools.launcher else "",
@@ -105,7 +104,6 @@ def _orders(plan: BuildPlan, tools: Toolchain, context: BuildContext, *, alone: 
     path = context.folder / "orders.json"
     path.write_text(json.dumps(orders, indent=1), encoding="utf-8")
     own = {
-        nvcc_steps.THREADS: str(1 if alone else plan.threads),
         compiler.ORDERS: str(path),
         compiler.PYTHON: sys.executable,
         compiler.COMPILE: str(compiler.__file__),

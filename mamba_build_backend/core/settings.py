@@ -27,6 +27,8 @@ VARIANT_LABEL = r"[0-9a-z_.]+"
 """What a label is made of (PEP 825)."""
 
 _COMPILER_CACHES = ("ccache", "sccache")
+NVCC, COMPACT = GPU_CODE = ("nvcc", "compact")
+"""Values of ``gpu-code``."""
 
 Value = Any
 """What a settings source may hold: a string, a list of strings, or a TOML scalar."""
@@ -290,6 +292,11 @@ class Settings:
         "size",
         _choice("size", "speed", "balance", "none", "default"),
         "nvcc's fatbin compression, where nvcc has the choice: from CUDA 13 on, and in 12.8 and 12.9 only if it is set",
+    )
+    gpu_code: str = _setting(
+        "nvcc",
+        _choice(*GPU_CODE),
+        "`nvcc`: NVIDIA's tools write all GPU code in the wheel; `compact`: the backend rewrites their PTX, which makes the wheel smaller and saves Turing's front end",
     )
     strip: bool = _setting(True, _flag, "drop symbols that nobody links against")
     lineinfo: bool = _setting(False, _flag, "keep source lines in the kernels, for profilers")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from ..core._compat import requirements, utils
 from ..core.errors import Problem
 from ..core.facts import CacheProgram, Facts, SourceKind
-from ..core.settings import Settings, companion_key
+from ..core.settings import COMPACT, Settings, companion_key
 from ..tables import Alike, Tables, admits, minor
 from .abi import decide_abi
 from .companion import both, decide_partner, newest_with_partner
@@ -120,7 +120,8 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     sysroot, sysroot_installs = decide_sysroot(settings, facts, tables, cuda, compiler.value, book)
     front_ends = decide_front_ends(settings, facts, tables, upstream.value, cuda, toolkit.value, book)
     compiler_cache = decide_compiler_cache(settings, facts, front_ends.value, book)
-    single = one_pass(upstream.value.project.one_pass, front_ends.value)
+    compact = settings.gpu_code == COMPACT
+    single = one_pass(upstream.value.project.one_pass, front_ends.value, compact=compact)
     # It runs nvcc's steps itself.
     sccache = compiler_cache.value is not None and compiler_cache.value.name is CacheProgram.SCCACHE
     if sccache:
@@ -161,6 +162,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         threads=threads,
         nvcc_flags=flags,
         one_pass=single,
+        compact=compact,
         together=_together(settings, upstream.value.project.alike, flags),
         compiler_cache=compiler_cache,
         pins=pins,

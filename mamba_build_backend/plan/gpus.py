@@ -116,17 +116,18 @@ def _own(archs: Sequence[str], known: set[str], cuda: str, book: Notebook) -> tu
     return tuple(out)
 
 
-def one_pass(files: tuple[str, ...], front_ends: tuple[FrontEnd, ...]) -> OnePass:
+def one_pass(files: tuple[str, ...], front_ends: tuple[FrontEnd, ...], *, compact: bool) -> OnePass:
     """For files that have nothing of GPUs after Ampere: the oldest front end from compute_80 on serves all later ones.
 
-    What it makes is written in Turing's instructions, too, rather than compiled a second time. Older ones stay apart: with those of
-    CUDA 12 and before it was not tried, and compute_60 on a later GPU selects Pascal's scheduling of threads (Volta tuning guide).
+    With ``compact``, the backend rewrites that front end's PTX for Turing rather than run a second one. Older ones stay apart: with
+    those of CUDA 12 and before it was not tried, and compute_60 on a later GPU selects Pascal's scheduling of threads (Volta tuning
+    guide).
     """
     numbers = {item: int(item.compute) for item in front_ends if item.compute.isdigit()}
     merged = sorted((item for item in numbers if numbers[item] >= AMPERE), key=lambda item: numbers[item])
     turing = [item for item in numbers if TURING <= numbers[item] < AMPERE]
     first, later = (merged[0], merged[1:]) if merged else (None, [])
-    lowered = tuple(item.compute for item in turing) if first and numbers[first] < HOPPER else ()
+    lowered = tuple(item.compute for item in turing) if compact and first and numbers[first] < HOPPER else ()
     if not files or not first or not (later or lowered):
         return OnePass()
     codes = dict.fromkeys(code for item in merged for code in item.codes)

@@ -189,6 +189,8 @@ class BuildPlan:
     nvcc_flags: tuple[str, ...]
     """The options that the build hands to nvcc in place of upstream's."""
     one_pass: OnePass
+    compact: bool
+    """Whether the backend rewrites the PTX that nvcc's front ends write; if not, all GPU code is as NVIDIA's tools write it."""
     together: tuple[Alike, ...]
     """Files that are compiled in another division than upstream's."""
     compiler_cache: Choice[CompilerCache | None]

@@ -19,10 +19,11 @@ def apply_toolchain(ready: ReadyPlan, work: Path, cache: Path, environ: Mapping[
     plan, compiler = ready.plan, ready.compiler
     # What a compiler that is killed leaves behind goes with the build folder.
     user, environ = environ, {**environ, "TMPDIR": str(emptied(work / "tmp"))}
-    home = toolkit.apply_toolkit(ready.toolkit, Path(ready.torch.site), work)
+    home = toolkit.apply_toolkit(ready.toolkit, Path(ready.torch.site), work, compact=plan.compact)
     tools, real = work / "toolchain", home / "bin" / "nvcc"
     seed = wrappers.knows_seed(real, environ)
-    front = wrappers.nvcc_wrapper(real, tools / "bin")
+    # ninja compiles a file again if its command is another one: with the other gpu-code it is.
+    front = wrappers.nvcc_wrapper(real, tools / ("compact" if plan.compact else "bin"))
     launcher = _launcher(ready, home, work, user, echo)
     if not plan.portable:
         own = Path(compiler.path)

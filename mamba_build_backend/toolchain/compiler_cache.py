@@ -18,7 +18,9 @@ from .shims import nvcc_steps
 from .shims.compiler import WORK
 from .types import Launcher, Toolchain
 
-_NVCC_PARTS = ("nvvm/bin/cicc.real", "bin/cicc", "bin/ptxas", "bin/cudafe++", "bin/fatbinary.real")
+_NVCC_PARTS = ("nvvm/bin/cicc", "bin/cicc", "bin/ptxas", "bin/cudafe++", "bin/fatbinary")
+_STAND_IN_FOR = ("nvvm/bin/cicc.real", "bin/fatbinary.real")
+"""NVIDIA's programs where ``nvcc_steps.py`` stands in for them, with ``gpu-code=compact``."""
 _UNSURE = "include_file_mtime,include_file_ctime"
 """ccache takes no header that is younger than a second, and all of ours were unpacked just now."""
 
@@ -28,7 +30,9 @@ def apply_compiler_cache(
 ) -> Launcher:
     """What is put before a compiler's command, and the variables that it needs. Raises ToolError for one that does not run."""
     # Programs that nvcc and g++ start are not looked at by a cache, and a package may be updated under a compiler that stays.
-    parts = [Path(nvcc_steps.__file__), *(cuda_home / part for part in _NVCC_PARTS)]
+    parts = [cuda_home / part for part in (*_NVCC_PARTS, *_STAND_IN_FOR)]
+    if any((cuda_home / part).is_file() for part in _STAND_IN_FOR):
+        parts.append(Path(nvcc_steps.__file__))
     with suppress(ToolError):
         parts.append(Path(capture([compiler.path, "-print-prog-name=cc1plus"], env=environ).strip()))
     parts = [path for path in (*parts, Path(compiler.path)) if path.is_file()]

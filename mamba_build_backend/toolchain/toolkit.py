@@ -1,11 +1,10 @@
 """One CUDA toolkit, as torch's build code expects it: bin, include, lib64, nvvm under one folder.
 
-It is a folder of links, in which two of nvcc's steps have something before them. A toolkit that is such a folder, and whole, has a link for
-each of its entries. Others are put together: PyPI's nvcc, spread
+It is a folder of links. A toolkit that is such a folder, and whole, has a link for each of its entries. Others are put together: PyPI's nvcc, spread
 over the site-packages of the build environment and of torch; conda's, whose headers lie under targets/; Debian's, whose
 headers lie in /usr/include among everybody's; the HPC SDK's, whose cuBLAS and cuSPARSE have a folder of their own; and
 one that lacks headers which NVIDIA's wheels beside torch hold. nvcc finds its parts beside the path that it was started
-by, so links are enough.
+by, so links are enough. Only for ``gpu-code=compact`` are cicc and fatbinary scripts, which start ``shims/nvcc_steps.py``.
 """
 
 from __future__ import annotations
@@ -38,8 +37,13 @@ _PROGRAMS = (
 """What nvcc starts, and what the audit asks; all else in conda's or the system's bin stays out of the build's PATH."""
 
 
-def apply_toolkit(toolkit: Toolkit, torch_site: Path, work: Path, *, dpkg: Path = Path("/var/lib/dpkg/info")) -> Path:
-    """The folder to be used as CUDA_HOME. ``dpkg`` is where Debian's lists of files lie."""
+def apply_toolkit(
+    toolkit: Toolkit, torch_site: Path, work: Path, *, compact: bool = False, dpkg: Path = Path("/var/lib/dpkg/info")
+) -> Path:
+    """Return the folder to use as CUDA_HOME.
+
+    ``compact``: whether cicc's and fatbinary's PTX is rewritten. ``dpkg``: the folder of Debian's lists of files.
+    """
     # A build folder that stays may hold links into an environment that was an earlier build's alone.
     view = emptied(work / "toolchain" / "cuda")
     home = Path(toolkit.home)
@@ -47,8 +51,9 @@ def apply_toolkit(toolkit: Toolkit, torch_site: Path, work: Path, *, dpkg: Path 
         _link_entries(home, view)
     else:
         _gather(toolkit, torch_site, view, dpkg)
-    _put_before(view / "bin" / "fatbinary")
-    _put_before_cicc(view / "nvvm")
+    if compact:
+        _put_before(view / "bin" / "fatbinary")
+        _put_before_cicc(view / "nvvm")
     return view
 
 

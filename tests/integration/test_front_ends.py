@@ -48,7 +48,7 @@ CODES = ["-gencode=arch=compute_80,code=[sm_80,sm_90,compute_80]", "-gencode=arc
 def compiled(tmp_path, gxx):
     """Compiles the source with these options and orders; returns the kernels of each image, its PTX, and the host's part."""
     home = nvcc_home()
-    view = apply_toolkit(Toolkit(str(home), "test"), tmp_path, tmp_path / "work")
+    view = apply_toolkit(Toolkit(str(home), "test"), tmp_path, tmp_path / "work", compact=True)
     (tmp_path / "kernels.cuh").write_text(HEADER)
 
     def compile_(source=SOURCE, order=None, options=()):
@@ -70,6 +70,41 @@ def compiled(tmp_path, gxx):
         return contents(tmp_path / "k.o")
 
     return compile_
+
+
+def fat_binary(path: Path) -> bytes:
+    with path.open("rb") as file:
+        section = ELFFile(file).get_section_by_name(".nv_fatbin")
+        return section.data()
+
+
+def ptx_texts(fat: bytes) -> list[str]:
+    """The modules of PTX in a fat binary that is not compressed."""
+    return [match[0].decode() for match in re.finditer(rb"\.version [^\0]*", fat)]
+
+
+def test_by_default_nvidias_tools_write_every_byte_of_gpu_code(tmp_path, gxx):
+    """What nvcc makes in the build's view of the toolkit is what the toolkit itself makes; with gpu-code=compact it is not."""
+    home = nvcc_home()
+    (tmp_path / "kernels.cuh").write_text(HEADER)
+    (tmp_path / "kernels_joined.cu").write_text(SOURCE)
+    (tmp_path / "orders.json").write_text(json.dumps({"lowered": LOWERED}))
+    env = {**os.environ, ORDERS: str(tmp_path / "orders.json"), PYTHON: sys.executable, STEPS: nvcc_steps.__file__}
+    toolkit = Toolkit(str(home), "test")
+    fat = {}
+    for name, view in (
+        ("plain", home),
+        ("default", apply_toolkit(toolkit, tmp_path, tmp_path / "default")),
+        ("compact", apply_toolkit(toolkit, tmp_path, tmp_path / "compact", compact=True)),
+    ):
+        command = [view / "bin/nvcc", *CODES, "-ccbin", gxx, "--compress-mode=none", "-frandom-seed=1"]
+        subprocess.run([*command, "-c", "kernels_joined.cu", "-o", "k.o"], cwd=tmp_path, env=env, check=True)
+        fat[name] = fat_binary(tmp_path / "k.o")
+    assert len(ptx_texts(fat["plain"])) == 1
+    assert fat["plain"].count(b"\x7fELF\x02\x01") == 3
+    assert fat["default"] == fat["plain"]
+    assert ptx_texts(fat["compact"]) == [nvcc_steps.compact(text) for text in ptx_texts(fat["plain"])]
+    assert ptx_texts(fat["compact"]) != ptx_texts(fat["plain"])
 
 
 def contents(path: Path):

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import random
 import signal
 import struct
@@ -21,16 +20,15 @@ from mamba_build_backend.compile.regroup_kernels import group
 from mamba_build_backend.core import settings
 from mamba_build_backend.probe import recording
 from mamba_build_backend.tables import Alike
-from mamba_build_backend.toolchain.shims import compiler, nvcc_steps
+from mamba_build_backend.toolchain.shims import nvcc_steps
 from mamba_build_backend.toolchain.shims.compiler import command
-from mamba_build_backend.toolchain.shims.nvcc_steps import compact, compact_files, framed, lower, lowered
+from mamba_build_backend.toolchain.shims.nvcc_steps import compact, compact_files, lower, lowered
 
 ORDERS = {
     "works": ["/b/work"],
     "seed": False,
     "one_pass": {"files": [], "flags": []},
     "cache": [],
-    "longest": [],
     "alone": False,
     "name": "",
 }
@@ -56,32 +54,6 @@ def test_where_memory_was_short_one_architecture_is_worked_on_at_a_time():
     given = ["--threads", "4", "--split-compile", "8", "-c", "/x/k.cu"]
     assert command("nvcc", given, ORDERS, HERE) == ["nvcc", *given]
     assert command("nvcc", given, {**ORDERS, "alone": True}, HERE) == ["nvcc", *given[2:]]
-
-
-@pytest.mark.parametrize(
-    ("longest", "given", "added"),
-    [
-        (["long*.cu"], ["-c", "/x/long_1.cu"], 0),
-        (["long*.cu"], ["-c", "/x/short.cu"], 5),
-        (["long*.cu"], ["-c", "/x/binding.cpp"], 5),
-        (["long*.cu"], ["--version"], 0),
-        ([], ["-c", "/x/short.cu"], 0),
-    ],
-)
-def test_shorter_files_give_way_to_the_longest(longest, given, added, tmp_path):
-    orders = tmp_path / "orders.json"
-    orders.write_text(json.dumps({**ORDERS, "longest": longest}))
-    nvcc = tmp_path / "nvcc"
-    nvcc.write_text(f"#!{sys.executable}\nimport os\nprint(os.nice(0))\n")
-    nvcc.chmod(0o755)
-    done = subprocess.run(
-        [sys.executable, compiler.__file__, nvcc, *given],
-        env={**os.environ, compiler.ORDERS: str(orders)},
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    assert int(done.stdout) == min(os.nice(0) + added, 19)  # Linux ends there
 
 
 @pytest.mark.parametrize("name", ["x_fp32.cu", "x_bf16.cu"])
@@ -197,27 +169,6 @@ def test_ptx_with_anything_else_among_its_kernels_stays_as_it_is(between):
 @pytest.mark.parametrize("text", ["", ".target sm_80\n", ENTRY.format("b")[:-3], ENTRY.format("b") * 2])
 def test_ptx_that_is_not_understood_stays_as_it_is(text):
     assert compact(text) == text
-
-
-FRAME = """asm(
-"fatbinData:\\n"
-".quad 0x0000000000000001,0x0000000000000002\\n"
-".text\\n");
-extern const unsigned long long fatbinData[2];
-"""
-
-
-def test_a_fat_binary_gets_the_frame_of_another():
-    made = framed(FRAME, bytes(range(40)))
-    assert made.splitlines()[2:5] == [
-        '".quad 0x0706050403020100,0x0f0e0d0c0b0a0908,0x1716151413121110,0x1f1e1d1c1b1a1918\\n"',
-        '".quad 0x2726252423222120\\n"',
-        '".text\\n");',
-    ]
-    assert "fatbinData[5];" in made
-    for other in ("", FRAME.replace("[2]", "[3]"), FRAME.replace(".quad", ".byte")):
-        with pytest.raises(ValueError, match="another frame"):
-            framed(other, bytes(8))
 
 
 KERNEL = """\
@@ -464,6 +415,35 @@ def test_a_front_end_that_is_killed_ends_as_killed(front_ends, tmp_path):
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
 
 
+def planned(chosen):
+    _, machine = recording.load(ROOT / "tests" / "facts" / "debian12-torch2.11-cuda13.0.json", {})
+    return plan.decide(settings.load_settings(chosen, {}, {}), machine, tables.load_tables())
+
+
+@pytest.mark.parametrize("upstream", ["mamba-ssm", "self"])
+def test_nothing_rewrites_ptx_unless_it_is_asked_for(upstream):
+    assert not planned({"upstream": upstream}).compact
+    assert planned({"upstream": upstream, "gpu-code": "compact"}).compact
+
+
+@pytest.mark.parametrize(
+    ("arch", "passes"),
+    [
+        ("all", []),  # what the table says of all files is so already
+        ("7.5;9.0", []),
+        ("9.0+PTX;8.0;10.0", [("80", "80 90 100 PTX")]),
+        ("9.0;7.5;8.6", [("86", "86 90"), ("75", "75")]),
+        ("7.5+PTX;8.0", []),
+        ("7.5;8.0", []),
+    ],
+)
+def test_one_front_end_serves_all_gpus_from_ampere_on_and_turing_has_its_own(arch, passes):
+    made = planned({"arch": arch}).one_pass
+    assert [(item.compute, " ".join(item.codes)) for item in made.front_ends] == passes
+    assert made.lowered == ()
+    assert made.orders() is None
+
+
 @pytest.mark.parametrize(
     ("arch", "passes", "lowered"),
     [
@@ -476,9 +456,8 @@ def test_a_front_end_that_is_killed_ends_as_killed(front_ends, tmp_path):
         ("7.5", [], ()),
     ],
 )
-def test_one_front_end_serves_all_gpus_from_ampere_on_and_turing_gets_what_it_makes(arch, passes, lowered):
-    _, machine = recording.load(ROOT / "tests" / "facts" / "debian12-torch2.11-cuda13.0.json", {})
-    made = plan.decide(settings.load_settings({"arch": arch}, {}, {}), machine, tables.load_tables()).one_pass
+def test_with_compact_one_front_end_serves_all_gpus_from_ampere_on_and_turing_gets_what_it_makes(arch, passes, lowered):
+    made = planned({"arch": arch, "gpu-code": "compact"}).one_pass
     # nvcc runs them in this order: what others are written from has to come first.
     assert [(item.compute, " ".join(item.codes)) for item in made.front_ends] == passes
     assert made.lowered == lowered

@@ -207,7 +207,11 @@ def test_compilers_are_as_many_as_cores_and_memory_hold(cores, given, arch, jobs
     made = plan.decide(settings.load_settings({"arch": arch, **given}, {}, {}), machine, tables.load_tables())
     assert (made.jobs.value, made.threads) == (jobs, threads)
     assert ("--split-compile" in made.nvcc_flags) == (split > 1)
-    assert made.one_pass.threads == (2 if threads > 1 and made.one_pass.lowered else 1)
+    assert made.one_pass.threads == 1
+    compact = settings.load_settings({"arch": arch, **given, "gpu-code": "compact"}, {}, {})
+    spared = plan.decide(compact, machine, tables.load_tables())
+    assert (spared.jobs, spared.threads, spared.nvcc_flags) == (made.jobs, made.threads, made.nvcc_flags)
+    assert spared.one_pass.threads == (2 if threads > 1 and spared.one_pass.lowered else 1)
     if split > 1:
         assert made.nvcc_flags[made.nvcc_flags.index("--split-compile") + 1] == str(split)
     assert any("asks for 16 compilers at once, and 6 will run" in note for note in made.notes) == noted

@@ -68,16 +68,32 @@ def test_the_index_nvcc_and_torchs_headers_become_one_folder(tmp_path):
     assert toolkit.apply_toolkit(found, tmp_path / "site", tmp_path / "work") == view
 
 
-def test_a_toolkit_that_is_one_folder_is_used_as_it_is_but_for_two_steps(tmp_path):
+@pytest.fixture
+def cuda(tmp_path):
+    """A toolkit whose programs say their names."""
     home = tmp_path / "cuda-13.0"
     programs = ("bin/nvcc", "bin/fatbinary", "nvvm/bin/cicc", "nvvm/libdevice/libdevice.10.bc")
     for name in (*programs, "include/cuda.h", "targets/x/lib/libcudart.so", "version.json"):
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text(f"#!/bin/sh\necho {name} $1\n")
         (home / name).chmod(0o755)
+    return home
+
+
+def test_nothing_stands_before_the_programs_of_a_toolkit(cuda, tmp_path):
+    view = toolkit.apply_toolkit(Toolkit(str(cuda), "test"), tmp_path, tmp_path / "work")
+    files = [path for path in cuda.rglob("*") if path.is_file()]
+    assert len(files) == 7
+    for path in files:
+        assert (view / path.relative_to(cuda)).samefile(path)
+    assert not [path for path in view.rglob("*") if path.is_file() and not path.is_symlink()]
+
+
+def test_with_compact_two_steps_of_nvcc_have_a_stand_in(cuda, tmp_path):
+    home = cuda
     orders = {PYTHON: sys.executable, STEPS: str(nvcc_steps.__file__)}
     for _ in range(2):  # as in a build folder that stays
-        view = toolkit.apply_toolkit(Toolkit(str(home), "test"), tmp_path, tmp_path / "work")
+        view = toolkit.apply_toolkit(Toolkit(str(home), "test"), tmp_path, tmp_path / "work", compact=True)
         real = {path.name for path in view.iterdir() if path.name != "bin"}
         assert real == {"include", "targets", "version.json", "nvvm"}
         assert (view / "nvvm/libdevice/libdevice.10.bc").samefile(home / "nvvm/libdevice/libdevice.10.bc")

@@ -13,7 +13,6 @@ import re
 import shlex
 import shutil
 import sys
-from contextlib import suppress
 from typing import Any
 
 ORDERS = "_MAMBA_BACKEND_ORDERS"
@@ -25,8 +24,6 @@ WORK, COPIES = "work", "sources"
 _GENCODE = ("-gencode", "--generate-code")
 _SHORT = {"--generate-dependencies-with-compile": "-MD", "-MMD": "-MD", "--dependency-output": "-MF"}
 """For ccache, which knows of a source what is in that list: -MMD leaves the system's headers out, a sysroot's and torch's among them."""
-_NICENESS = 5
-"""What the compilers of shorter files add to their niceness: with more of them than cores, the longest get three times the time."""
 _BEFORE_PATH = r"(-I|-isystem|-iquote|-L|-B|-ccbin=|--compiler-bindir=|)"
 
 
@@ -58,12 +55,6 @@ def command(compiler: str, arguments: list[str], orders: dict[str, Any], cwd: st
     if orders["cache"] and "-MF" in noted:
         return [*orders["cache"], compiler, *noted]
     return [compiler, *rest]
-
-
-def gives_way(arguments: list[str], orders: dict[str, Any]) -> bool:
-    """Whether this compiles a file that others of the build wait for less than for the ``longest``, patterns of file names."""
-    source = _source(arguments)
-    return bool(source and orders["longest"]) and not _is_of(source, orders["longest"])
 
 
 def _source(arguments: list[str]) -> str:
@@ -150,9 +141,6 @@ def main() -> None:
     if os.path.basename(sys.argv[1]) == "nvcc":
         # As words, they are in a cache's key.
         arguments = [*_taken("NVCC_PREPEND_FLAGS"), *arguments, *_taken("NVCC_APPEND_FLAGS")]
-    if gives_way(arguments, orders):
-        with suppress(OSError):  # a sandbox may forbid it
-            os.nice(_NICENESS)
     words = command(sys.argv[1], arguments, orders, os.getcwd())
     if orders["name"]:
         _copy(words, orders["name"])

@@ -1,7 +1,6 @@
-"""Stands in front of two of nvcc's steps: cicc, which makes PTX, and fatbinary, which compresses all that is made of it.
+"""For ``gpu-code=compact``: stand in for two of nvcc's steps, cicc, which writes PTX, and fatbinary, which compresses images.
 
-cicc: where the PTX for one architecture can be written from that for another, it is. fatbinary: PTX in words that compress well,
-several images at once.
+cicc: write the PTX for one architecture from that for another where possible. fatbinary: rewrite PTX so that it compresses well.
 
 Started as ``python nvcc_steps.py PROGRAM ARGUMENT…`` by scripts that bear their names; standard library only.
 """
@@ -13,21 +12,15 @@ import json
 import os
 import re
 import shutil
-import struct
 import subprocess  # noqa: TID251 - on its own, beside the backend
 import sys
-import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
 STEPS = "_MAMBA_BACKEND_STEPS"
 ORDERS = "_MAMBA_BACKEND_ORDERS"
-THREADS = "_MAMBA_BACKEND_THREADS"
-"""Variables: where this file is; the path of the orders, as ``compiler.py`` has them; how many images may be compressed at once."""
-_MAGIC, _HEADER = 0xBA55ED50, 16
-"""Of a fat binary: the number that it starts with; its 4 bytes, a version and the header's length of 2 each, the rest's of 8."""
+"""Variables: the path of this file; the path of the orders, as ``compiler.py`` has them."""
 _ENTRY = re.compile(r"(?:\.(?:visible|weak)\s+)?\.entry\s+([\w$]+)")
 _REGISTER = re.compile(r"%((?:p|rs?|rd|fd?)(?=[\d<]))")
 _UNMARKED = re.compile(r"(?<![%\w$.])((?:p|rs?|rd|fd?)\d+)\b")
@@ -229,59 +222,6 @@ def compact_files(arguments: list[str]) -> None:
                     file.truncate()
 
 
-def side_by_side(real: str, arguments: list[str], threads: int) -> None:
-    """What ``real`` makes of these arguments, its images compressed at the same time: each megabyte takes 0.4 s.
-
-    Raises ValueError, before anything is written, where this is not the one case that is known.
-    """
-    images = [word for word in arguments if word.startswith("--image3=")]
-    (embedded,) = (word for word in arguments if word.startswith("--embedded-fatbin="))
-    others = [word for word in arguments if word not in (*images, embedded)]
-    if "--compress-mode=size" not in others or any(word.startswith("--create") for word in others):
-        raise ValueError("another call")
-    with tempfile.TemporaryDirectory() as folder:
-
-        def one(number: int) -> bytes:
-            out = os.path.join(folder, str(number))
-            subprocess.run([real, *others, images[number], f"--create={out}"], check=True, capture_output=True)
-            with open(out, "rb") as file:
-                return file.read()
-
-        with ThreadPoolExecutor(threads) as pool:
-            parts = list(pool.map(one, range(len(images))))
-        heads = {part[:8] for part in parts}
-        for part in parts:
-            if struct.unpack_from("<IHHQ", part)[0::2] != (_MAGIC, _HEADER) or part[8:16] != struct.pack(
-                "<Q", len(part) - _HEADER
-            ):
-                raise ValueError("no fat binary as we know it")
-        data = b"".join(part[_HEADER:] for part in parts)
-        if len(heads) != 1 or len(data) % 8:
-            raise ValueError("no fat binaries that go together")
-        data = heads.pop() + struct.pack("<Q", len(data)) + data
-        # The C around the data, from a call that compresses nothing.
-        frame = os.path.join(folder, "frame.c")
-        plain = [word for word in others if not word.startswith("--compress")]
-        command = [real, *plain, "--compress-mode=none", images[-1], f"--embedded-fatbin={frame}"]
-        subprocess.run(command, check=True, capture_output=True)
-        with open(frame, encoding="ascii") as file:
-            text = framed(file.read(), data)
-    with open(embedded.partition("=")[2], "w", encoding="ascii") as file:
-        file.write(text)
-
-
-def framed(frame: str, data: bytes) -> str:
-    """The C file with this data in place of what it has. Raises ValueError where it is not as expected."""
-    found = re.fullmatch(
-        r'(.*"fatbinData:\\n"\n)((?:"\.quad [^"]*\\n"\n)+)("\.text\\n"\);.*fatbinData\[)(\d+)(\];.*)', frame, re.DOTALL
-    )
-    if not found or found[2].count("0x") != int(found[4]):
-        raise ValueError("another frame")
-    words = [f"0x{word:016x}" for word in struct.unpack(f"<{len(data) // 8}Q", data)]
-    lines = ['".quad ' + ",".join(words[place : place + 4]) + '\\n"\n' for place in range(0, len(words), 4)]
-    return "".join([found[1], *lines, found[3], str(len(words)), found[5]])
-
-
 def main(real: str, arguments: list[str]) -> None:
     """Do it, or become ``real``."""
     if os.path.basename(real).startswith("cicc"):
@@ -292,11 +232,6 @@ def main(real: str, arguments: list[str]) -> None:
                 sys.exit(status)
     else:
         compact_files(arguments)
-        threads = int(os.environ.get(THREADS) or 1)
-        if threads > 1:
-            with suppress(ValueError, OSError, subprocess.CalledProcessError, struct.error):
-                side_by_side(real, arguments, threads)
-                return
     os.execv(real, [real, *arguments])  # noqa: S606 - it takes this process's place
 
 
