@@ -5,7 +5,7 @@
     python benchmarks/front_ends.py /tmp/build --gpu 90 --low 80 --high 90 'selective_scan_*bf16*.cu'
 
 Compiles each file of that build's source tree twice, with the build's own flags: once by each front end. For a GPU older than one of
-them its PTX is rewritten, as a build does. Prints for each file how many kernels are the same in PTX, letter by letter but for the name
+them its PTX is rewritten, as a build with gpu-code=compact does. Prints for each file how many kernels are the same in PTX, letter by letter but for the name
 of an exact conversion, and how many in machine code, byte by byte; of both how many instructions and registers the kernels have in
 all, and the bytes that they spill.
 """
@@ -25,7 +25,7 @@ from elftools.elf.elffile import ELFFile
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mamba_build_backend.toolchain.shims.nvcc_steps import lowered
+from mamba_build_backend.toolchain.shims.ptx import retarget
 
 _INSTRUCTION = 16
 """Bytes, since Volta."""
@@ -66,7 +66,7 @@ def main() -> int:
                 subprocess.run([word for word in command if word != "-c"], cwd=ninja.parent, check=True)
                 text = ptx.read_text()
                 if int(options.gpu) < int(compute):
-                    ptx.write_text(lowered(text, options.gpu))
+                    ptx.write_text(retarget(text, options.gpu))
                 assemble = [cuda / "ptxas", "-v", f"-arch=sm_{options.gpu}", ptx, "-o", out]
                 said = subprocess.run(assemble, check=True, capture_output=True, text=True).stderr
                 return Code(text, out, said)

@@ -1,131 +1,108 @@
-"""Runs upstream's setup.py in a process of its own, with the plan's flags in place of upstream's.
+"""Run upstream's setup.py in a process of its own, with the plan's flags in place of upstream's.
 
-Started as ``python _setup_py_child.py SPEC.json``; standard library only, since the build environment's packages belong to upstream
-here. Rewriting what setup.py hands to ``CUDAExtension`` works for every version and every project, where patching the text
-of setup.py would have to be done for each.
+Started as ``python _setup_py_child.py BUILD-STEP.json``; standard library only, since the build environment's packages belong to
+upstream here. ``toolchain/shims/protocol.py`` describes the file. Rewriting what setup.py hands to ``CUDAExtension`` works for every
+version and every project, where patching the text of setup.py would have to be done for each.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import runpy
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from email.message import Message
-from typing import Any
+from typing import TYPE_CHECKING, Any, Optional
 
-_VALUED = (
-    "-gencode",
-    "--generate-code",
-    "-arch",
-    "--gpu-architecture",
-    "-code",
-    "--gpu-code",
-    "--threads",
-    "--split-compile",
-    "-split-compile",
-    "-t",
-    "-std",
-    "--std",
-    "-ccbin",
-    "--compiler-bindir",
-    "--compress-mode",
-    "-compress-mode",
-)
-_PLAIN = ("-lineinfo", "--generate-line-info", "--ptxas-options=-v", "-compress-all")
+if TYPE_CHECKING or __package__:
+    from ..toolchain.shims.nvcc_options import replace_upstreams
+    from ..toolchain.shims.protocol import KernelGroup, ProtocolError, SetupPy, StableExtension, read
+else:
+    # Python puts this file's folder first on sys.path. The shims' folder takes its place while their modules are imported, and then
+    # goes as well: upstream's imports must not find modules of the backend.
+    _FOLDER = os.path.dirname(os.path.abspath(__file__))
+    _SHIMS = os.path.join(os.path.dirname(_FOLDER), "toolchain", "shims")
+    sys.path[:] = [_SHIMS, *(entry for entry in sys.path if entry != _FOLDER)]
+    from nvcc_options import replace_upstreams
+    from protocol import KernelGroup, ProtocolError, SetupPy, StableExtension, read
+
+    del sys.path[0]
 
 
-def rewrite_nvcc(given: list[str], planned: list[str]) -> list[str]:
-    """Take upstream's choices of architectures, standard, threads and compression out of ``given``, and add the plan's.
-
-    >>> rewrite_nvcc(["-O3", "-gencode", "arch=compute_53,code=sm_53", "-std=c++17"], ["-std=c++20"])
-    ['-O3', '-std=c++20']
-    """
-    kept: list[str] = []
-    skip = False
-    for index, flag in enumerate(given):
-        if skip:
-            skip = False
-            continue
-        if flag in _VALUED:
-            skip = index + 1 < len(given)
-            continue
-        if flag in _PLAIN or any(flag.startswith(f"{name}=") for name in _VALUED):
-            continue
-        if flag in ("-Xfatbin", "--fatbin-options") and index + 1 < len(given) and "compress" in given[index + 1]:
-            skip = True
-            continue
-        kept.append(flag)
-    return [*kept, *planned]
+def rewrite_cxx(upstreams: Sequence[str], planned: Sequence[str]) -> list[str]:
+    """Replace upstream's options of the host compiler that the plan decides: the language standard alone."""
+    return [*(flag for flag in upstreams if not re.match(r"-?-std=", flag)), *planned]
 
 
-def rewrite_cxx(given: list[str], planned: list[str]) -> list[str]:
-    """The same for the host compiler: only the language standard is the plan's to choose."""
-    return [*(flag for flag in given if not re.match(r"-?-std=", flag)), *planned]
-
-
-def rewrite_arguments(given: Any, nvcc: list[str], cxx: list[str]) -> dict[str, list[str]]:
+def rewrite_arguments(upstreams: Any, nvcc: Sequence[str], cxx: Sequence[str]) -> dict[str, list[str]]:
     """Rewrite ``extra_compile_args``, which may be a list (for both compilers) or a dict."""
-    if isinstance(given, dict):
-        before = {key: [str(flag) for flag in flags] for key, flags in given.items()}
+    if isinstance(upstreams, dict):
+        before = {key: [str(flag) for flag in flags] for key, flags in upstreams.items()}
     else:
-        before = {"cxx": [str(flag) for flag in given or ()], "nvcc": [str(flag) for flag in given or ()]}
+        before = {key: [str(flag) for flag in upstreams or ()] for key in ("cxx", "nvcc")}
     return {
         **before,
         "cxx": rewrite_cxx(before.get("cxx", []), cxx),
-        "nvcc": rewrite_nvcc(before.get("nvcc", []), nvcc),
+        "nvcc": replace_upstreams(before.get("nvcc", []), nvcc),
     }
 
 
 def make_stable(
-    original: Any, stable: dict[str, Any] | None, name: str, sources: list[str], args: Any, kwargs: dict[str, Any]
+    original: Any,
+    stable: Optional[StableExtension],
+    name: str,
+    sources: list[str],
+    args: Any,
+    kwargs: dict[str, Any],
 ) -> Any:
     """``original(...)``; for the stable ABI with our headers before torch's, and linked against no library of torch's."""
     if stable is None:
         return original(name, sources, *args, **kwargs)
     own = list(kwargs.get("libraries") or ())
-    kwargs["include_dirs"] = [stable["include_dir"], *(kwargs.get("include_dirs") or ())]
-    kwargs["extra_link_args"] = [*(kwargs.get("extra_link_args") or ()), *stable["link_flags"]]
+    kwargs["include_dirs"] = [stable.include_dir, *(kwargs.get("include_dirs") or ())]
+    kwargs["extra_link_args"] = [*(kwargs.get("extra_link_args") or ()), *stable.link_flags]
     kwargs["py_limited_api"] = True
     extension = original(name, sources, *args, **kwargs)
-    extension.libraries = [*own, *stable["libraries"]]
+    extension.libraries = [*own, *stable.libraries]
     return extension
 
 
-def put_together(sources: list[str], groups: list[dict[str, Any]]) -> list[str]:
-    """``sources`` with the files of each group replaced by those that are made of them, where all of them are there.
+def regroup(sources: list[str], groups: Sequence[KernelGroup]) -> list[str]:
+    """Replace the files of each group by the generated ones, where all of the group's files are in ``sources`` and in one folder.
 
-    A group has ``files``; ``made``, the texts by name of what takes their place; and ``plain``, the same where ``header`` has not
-    the texts that are ``expected`` of it.
+    The generated files are written into that folder. ``compile/regroup_kernels.py`` is the other half.
     """
     for group in groups:
-        members = [source for source in sources if os.path.basename(source) in group["files"]]
+        members = [source for source in sources if os.path.basename(source) in group.files]
         folders = {os.path.dirname(source) for source in members}
-        if len(members) != len(group["files"]) or len(folders) != 1:
+        if len(members) != len(group.files) or len(folders) != 1:
             continue
         (folder,) = folders
-        try:
-            with open(os.path.join(folder, group["header"]), encoding="utf-8") as file:
-                header = file.read()
-        except OSError:
-            header = ""
-        known = all(text in header for text in group["expected"])
-        made = []
-        for name, text in group["made" if known else "plain"].items():
-            made.append(os.path.join(folder, name))
-            # One that is there already keeps its time, and ninja its object.
-            with open(made[-1], "a+", encoding="utf-8") as file:
+        generated = []
+        for item in group.regrouped if _has_expected_header(group, folder) else group.joined:
+            generated.append(os.path.join(folder, item.name))
+            # A file with this text keeps its time, and ninja its object.
+            with open(generated[-1], "a+", encoding="utf-8") as file:
                 file.seek(0)
-                if file.read() != text:
+                if file.read() != item.text:
                     file.truncate(0)
-                    file.write(text)
+                    file.write(item.text)
         place = sources.index(members[0])
         sources = [source for source in sources if source not in members]
-        sources[place:place] = made
+        sources[place:place] = generated
     return sources
+
+
+def _has_expected_header(group: KernelGroup, folder: str) -> bool:
+    try:
+        with open(os.path.join(folder, group.header), encoding="utf-8") as file:
+            header = file.read()
+    except OSError:
+        return False
+    return all(text in header for text in group.expected)
 
 
 def _refuse_downloads() -> None:
@@ -140,36 +117,40 @@ def _refuse_downloads() -> None:
     setattr(urllib.request.OpenerDirector, "open", refuse)  # noqa: B010 - a method of another signature
 
 
-def _patch_extensions(spec: dict[str, Any]) -> None:
+def _patch_extensions(step: SetupPy) -> None:
     from torch.utils import cpp_extension
 
     original = cpp_extension.CUDAExtension
 
     def planned_extension(name: str, sources: list[str], *args: Any, **kwargs: Any) -> Any:
-        sources = put_together([str(source) for source in sources], spec["together"])
+        sources = regroup([str(source) for source in sources], step.kernel_groups)
         kwargs["extra_compile_args"] = rewrite_arguments(
-            kwargs.get("extra_compile_args"), spec["nvcc_flags"], spec["cxx_flags"]
+            kwargs.get("extra_compile_args"), step.nvcc_flags, step.cxx_flags
         )
-        return make_stable(original, spec["stable"], name, sources, args, kwargs)
+        return make_stable(original, step.stable, name, sources, args, kwargs)
 
     cpp_extension.CUDAExtension = planned_extension
 
 
 def main() -> None:
-    """Read the spec, patch, run setup.py."""
-    with open(sys.argv[1], encoding="utf-8") as file:
-        spec: dict[str, Any] = json.load(file)
+    """Read the build step, patch, run setup.py."""
+    try:
+        step = read(sys.argv[1]).setup_py
+    except ProtocolError as error:
+        sys.exit(f"mamba-build-backend: {error}")
+    for name in ("nvcc_options", "protocol"):
+        sys.modules.pop(name, None)  # upstream may have modules of these names
     # torch alone comes first, through a link with a plain name; what torch imports comes last, so that it never hides
     # the build environment's setuptools.
-    sys.path[:0] = spec["path_first"]
-    sys.path += [entry for entry in spec["path_last"] if entry not in sys.path]
+    sys.path[:0] = step.path_first
+    sys.path += [entry for entry in step.path_last if entry not in sys.path]
     _refuse_downloads()
-    os.chdir(os.path.dirname(spec["setup"]))
+    os.chdir(os.path.dirname(step.script))
     sys.path.insert(0, os.getcwd())
-    if spec["nvcc_flags"]:
-        _patch_extensions(spec)
-    sys.argv = [spec["setup"], *spec["arguments"]]
-    runpy.run_path(spec["setup"], run_name="__main__")
+    if step.nvcc_flags:
+        _patch_extensions(step)
+    sys.argv = [step.script, *step.arguments]
+    runpy.run_path(step.script, run_name="__main__")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import sysconfig
@@ -10,13 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..core.errors import BackendError, BuildFailedError, StorageError
-from ..core.files import emptied, link_to
+from ..core.files import emptied
 from ..core.process import last_step, stream
 from ..core.work import BuildContext
 from ..plan import BuildPlan
-from ..toolchain.shims import compiler, nvcc_steps
+from ..plan.nvcc import APPEND, PREPEND, environment_flags
+from ..toolchain.shims import protocol
 from ..toolchain.types import Toolchain
-from . import regroup_kernels, stable_abi
+from . import build_step
 from .progress import Progress
 
 CHILD = Path(__file__).with_name("_setup_py_child.py")
@@ -59,57 +59,32 @@ def run_setup(plan: BuildPlan, tree: Path, arguments: list[str], context: BuildC
     """Run ``setup.py`` in a child and return its exit status; without ``tools``, for what needs no compiler."""
     if not (tree / "setup.py").is_file():
         raise BuildFailedError(f"{tree.name} has no setup.py", "the backend wraps projects that build with setuptools")
-    first, last = _torch_path(plan, context.folder)
-    standard = f"-std=c++{plan.target.cxx_standard}"
-    flags = stable_abi.flags(plan)
-    spec = {
-        "setup": str(tree / "setup.py"),
-        "arguments": arguments,
-        "path_first": first,
-        "path_last": last,
-        "nvcc_flags": [*plan.nvcc_flags, standard, *flags, "-ccbin", str(tools.cxx)] if tools else [],
-        "cxx_flags": [standard, *flags],
-        "stable": stable_abi.extension(context.folder) if flags else None,
-        "together": [regroup_kernels.group(item) for item in plan.together] if tools else [],
-    }
-    path = context.folder / "child.json"
-    path.write_text(json.dumps(spec, indent=1), encoding="utf-8")
+    setup_py = build_step.setup_py(plan, tree, arguments, context, tools)
+    path = context.folder / "build-step.json"
     env = build_environment(plan, tools, context.environ)
     command: list[str | os.PathLike[str]] = [sys.executable, CHILD, path]
     if tools is None:
+        protocol.write(protocol.BuildStep(setup_py, None), str(path))
         return stream(command, env=env, cwd=tree, log=context.log, echo=Progress(context.echo, verbose=context.verbose))
-    env.update(_orders(plan, tools, context), TMPDIR=str(context.whole / "tmp"))
-    status = _run(command, env, tree, context)
+    # The stand-in of nvcc gets their words; nvcc itself would take them a second time.
+    environment = environment_flags(env)
+    for name in (PREPEND, APPEND):
+        env.pop(name, None)
+    for note in environment.notes() if context.around is None else ():
+        context.echo(f"note: {note}")
+    env.update(build_step.variables(path, tools), TMPDIR=str(context.whole / "tmp"))
+
+    def run(*, alone: bool) -> int:
+        config = build_step.shim_config(plan, tools, context, environment, alone=alone)
+        protocol.write(protocol.BuildStep(setup_py, config), str(path))
+        return _run(command, {**env, "MAX_JOBS": "1"} if alone else env, tree, context)
+
+    status = run(alone=False)
     if status != 0 and max(plan.jobs.value, plan.threads) > 1 and _was_killed(context.log):
         # What is done is kept: ninja goes on where it was.
         context.echo("the system killed a compiler, most likely for want of memory: once more, one at a time")
-        status = _run(command, {**env, **_orders(plan, tools, context, alone=True), "MAX_JOBS": "1"}, tree, context)
+        status = run(alone=True)
     return status
-
-
-def _orders(plan: BuildPlan, tools: Toolchain, context: BuildContext, *, alone: bool = False) -> dict[str, str]:
-    """Variables for what stands in front of the compilers."""
-    # The folder may be known by a short name of its own (storage.py); what asks where it is gets the real one.
-    works = list(dict.fromkeys((str(context.whole), os.path.realpath(context.whole))))
-    single = plan.one_pass
-    orders = {
-        "works": works,
-        "seed": tools.seed,
-        "one_pass": {"files": single.files, "flags": single.flags()},
-        "lowered": single.orders(alone=alone),
-        "alone": alone,
-        "cache": tools.launcher.command if tools.launcher else (),
-        "name": tools.launcher.folder_name if tools.launcher else "",
-    }
-    path = context.folder / "orders.json"
-    path.write_text(json.dumps(orders, indent=1), encoding="utf-8")
-    own = {
-        compiler.ORDERS: str(path),
-        compiler.PYTHON: sys.executable,
-        compiler.COMPILE: str(compiler.__file__),
-        nvcc_steps.STEPS: str(nvcc_steps.__file__),
-    }
-    return {**own, **(tools.launcher.variables if tools.launcher else {})}
 
 
 def _run(command: list[str | os.PathLike[str]], env: dict[str, str], tree: Path, context: BuildContext) -> int:
@@ -129,18 +104,6 @@ def _was_killed(log: Path) -> bool:
     from .known_failures import explain
 
     return any(item.id == "killed-by-memory" for item in explain(last_step(log)).explanations)
-
-
-def _torch_path(plan: BuildPlan, work: Path) -> tuple[list[str], list[str]]:
-    """Entries for the front and the end of the child's path."""
-    if plan.torch.value is None:
-        return [], []
-    site = Path(plan.torch.value.site)
-    # torch writes its own path into build.ninja and compile lines; a link gives it one without blanks.
-    alone = work / "torch-alone"
-    alone.mkdir(exist_ok=True)
-    link_to(site / "torch", alone / "torch")
-    return [str(alone)], [str(site)]
 
 
 def build_environment(plan: BuildPlan, tools: Toolchain | None, environ: Mapping[str, str]) -> dict[str, str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from ..core.files import link_to
 from ..plan import BuildPlan
+from ..toolchain.shims.protocol import StableExtension
 
 INCLUDE = Path(__file__).parent.parent / "stable" / "include"
 """Headers with torch's names that take the place of its C++ ones."""
@@ -22,15 +22,15 @@ def flags(plan: BuildPlan) -> list[str]:
     return [f"-DTORCH_TARGET_VERSION=0x{major << 56 | minor << 48:016x}"]
 
 
-def extension(folder: Path) -> dict[str, Any]:
+def extension(folder: Path) -> StableExtension:
     """What ``_setup_py_child.py`` makes of upstream's ``CUDAExtension`` for a build with ``abi=stable``."""
     # Compile lines take no blanks in a path: the build folder has none.
     include = link_to(INCLUDE, folder / "stable")
     # torch's headers are templates with default visibility: what of them is compiled into two libraries must stay apart.
     exports = folder / "exports.map"
     exports.write_text("{ global: PyInit_*; local: *; };\n", encoding="ascii")
-    return {
-        "include_dir": str(include),
-        "libraries": ["cudart"],
-        "link_flags": [f"-Wl,--version-script={exports}", "-ldl"],
-    }
+    return StableExtension(
+        include_dir=str(include),
+        libraries=("cudart",),
+        link_flags=(f"-Wl,--version-script={exports}", "-ldl"),
+    )

@@ -149,17 +149,6 @@ class OnePass:
         """The options for nvcc that select the architectures of these files."""
         return [flag for item in self.front_ends for flag in item.flags()]
 
-    def orders(self, *, alone: bool = False) -> dict[str, Any] | None:
-        """What is written from what, as ``_nvcc_steps.lower`` reads it."""
-        if not self.lowered:
-            return None
-        return {
-            "files": self.files,
-            "source": f"compute_{self.front_ends[0].compute}",
-            "targets": [f"compute_{compute}" for compute in self.lowered],
-            "threads": 1 if alone else self.threads,
-        }
-
 
 @dataclass(frozen=True)
 class BuildPlan:

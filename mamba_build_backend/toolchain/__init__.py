@@ -10,7 +10,7 @@ from ..core.errors import ToolError
 from ..core.files import emptied
 from ..core.process import Echo
 from ..plan.types import ReadyPlan
-from . import compiler_cache, libstdcxx, sysroot, toolkit, wrappers
+from . import compiler_cache, libstdcxx, probe_options, sysroot, toolkit, wrappers
 from .types import Launcher, Toolchain
 
 
@@ -21,17 +21,18 @@ def apply_toolchain(ready: ReadyPlan, work: Path, cache: Path, environ: Mapping[
     user, environ = environ, {**environ, "TMPDIR": str(emptied(work / "tmp"))}
     home = toolkit.apply_toolkit(ready.toolkit, Path(ready.torch.site), work, compact=plan.compact)
     tools, real = work / "toolchain", home / "bin" / "nvcc"
-    seed = wrappers.knows_seed(real, environ)
+    seed = probe_options.takes_seed(real, environ)
+    source_path = probe_options.takes_source_path(real, environ)
     # ninja compiles a file again if its command is another one: with the other gpu-code it is.
     front = wrappers.nvcc_wrapper(real, tools / ("compact" if plan.compact else "bin"))
     launcher = _launcher(ready, home, work, user, echo)
     if not plan.portable:
         own = Path(compiler.path)
-        return Toolchain(wrappers.c_compiler(own), own, home, front, seed, launcher)
+        return Toolchain(wrappers.c_compiler(own), own, home, front, seed, source_path, launcher)
     root = sysroot.apply_sysroot(ready.sysroot, plan.floor.glibc, compiler.target, cache, environ, echo)
     runtime = libstdcxx.apply_libstdcxx(compiler, plan.floor, root, tools / "libstdc++", environ)
     cc, cxx = wrappers.apply_wrappers(compiler, root, runtime, tools, [(str(home), "cuda")])
-    return Toolchain(cc, cxx, home, front, seed, launcher)
+    return Toolchain(cc, cxx, home, front, seed, source_path, launcher)
 
 
 def _launcher(ready: ReadyPlan, home: Path, work: Path, environ: Mapping[str, str], echo: Echo) -> Launcher | None:

@@ -14,7 +14,7 @@ from ..core.errors import ToolError
 from ..core.facts import CacheProgram, Compiler, CompilerCache
 from ..core.process import Echo, capture
 from ..core.shared_folder import stand_in
-from .shims import nvcc_steps
+from .shims import nvcc_steps, ptx
 from .shims.compiler import WORK
 from .types import Launcher, Toolchain
 
@@ -32,7 +32,7 @@ def apply_compiler_cache(
     # Programs that nvcc and g++ start are not looked at by a cache, and a package may be updated under a compiler that stays.
     parts = [cuda_home / part for part in (*_NVCC_PARTS, *_STAND_IN_FOR)]
     if any((cuda_home / part).is_file() for part in _STAND_IN_FOR):
-        parts.append(Path(nvcc_steps.__file__))
+        parts += [Path(nvcc_steps.__file__), Path(ptx.__file__)]
     with suppress(ToolError):
         parts.append(Path(capture([compiler.path, "-print-prog-name=cc1plus"], env=environ).strip()))
     parts = [path for path in (*parts, Path(compiler.path)) if path.is_file()]

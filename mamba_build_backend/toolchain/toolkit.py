@@ -18,8 +18,7 @@ from pathlib import Path
 from ..core.facts import Toolkit, ToolkitLayout
 from ..core.files import emptied
 from ..probe.cuda import RUNTIME, TARGETS
-from .shims.compiler import PYTHON
-from .shims.nvcc_steps import STEPS
+from .shims.protocol import NVCC_STEPS_SHIM, PYTHON
 
 _PROGRAMS = (
     "nvcc*",
@@ -59,8 +58,8 @@ def apply_toolkit(
 
 _BEFORE = f"""\
 #!/bin/sh
-[ -n "${STEPS}" ] || exec "$0.real" "$@"
-exec "${PYTHON}" -I -S "${STEPS}" "$0.real" "$@"
+[ -n "${NVCC_STEPS_SHIM}" ] || exec "$0.real" "$@"
+exec "${PYTHON}" -I -S "${NVCC_STEPS_SHIM}" "$0.real" "$@"
 """
 
 

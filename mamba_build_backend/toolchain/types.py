@@ -28,7 +28,9 @@ class Toolchain:
     cxx: Path
     cuda_home: Path
     nvcc: Path
-    """What stands in front of nvcc."""
-    seed: bool
-    """Whether nvcc knows ``-frandom-seed``."""
+    """The script that starts nvcc by way of its stand-in."""
+    seed_option: bool
+    """Whether nvcc takes ``-frandom-seed``."""
+    source_path_option: bool
+    """Whether cudafe++ takes ``--orig_src_path_name``."""
     launcher: Launcher | None

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import shlex
 import sysconfig
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..core._compat import version
 from ..core.facts import Compiler
 from ..core.files import link_to
-from ..core.process import capture
 from .libstdcxx import Runtime
+from .shims import protocol
 from .sysroot import Root
 
 _C_NAMES = {"g": "gcc", "c": "cc"}
@@ -61,7 +61,9 @@ def apply_wrappers(
 
     def script(name: str, command: list[str]) -> Path:
         parts = {"command": command, "link": link, "group": group, "last": _OLD_LIBRARIES}
-        return _written(binaries / name, _SCRIPT.format(**{key: _quoted(words) for key, words in parts.items()}))
+        return _written(
+            binaries / name, _SCRIPT.format(**{key: _quoted(words) for key, words in parts.items()}, **_VARIABLES)
+        )
 
     cc = script("gcc", [str(c_compiler(Path(compiler.path))), *shared, *includes])
     return cc, script("g++", [compiler.path, *shared, *cxx_includes, *includes])
@@ -113,12 +115,18 @@ if [ $links = yes ]; then
     set -- {link} "$@" {last}
 fi
 # ninja's compiles ask for a list of dependencies, and so they can be cached; nvcc's own steps do not.
-if [ $noted$links = yesno ] && [ -n "$_MAMBA_BACKEND_ORDERS" ] && [ -z "$_MAMBA_BACKEND_LAUNCHED" ]; then
-    export _MAMBA_BACKEND_LAUNCHED=yes
-    exec "$_MAMBA_BACKEND_PYTHON" -I -S "$_MAMBA_BACKEND_COMPILE" "$0" "$@"
+if [ $noted$links = yesno ] && [ -n "${step_file}" ] && [ -z "${in_shim}" ]; then
+    export {in_shim}=yes
+    exec "${python}" -I -S "${shim}" "$0" "$@"
 fi
 exec {command} "$@"
 """
+_VARIABLES = {
+    "step_file": protocol.STEP_FILE,
+    "in_shim": protocol.IN_SHIM,
+    "python": protocol.PYTHON,
+    "shim": protocol.COMPILER_SHIM,
+}
 
 
 def _written(path: Path, text: str) -> Path:
@@ -127,9 +135,9 @@ def _written(path: Path, text: str) -> Path:
     return path
 
 
-_NVCC = """\
+_NVCC = f"""\
 #!/bin/sh
-exec "$_MAMBA_BACKEND_PYTHON" -I -S "$_MAMBA_BACKEND_COMPILE" {nvcc} "$@"
+exec "${protocol.PYTHON}" -I -S "${protocol.COMPILER_SHIM}" {{nvcc}} "$@"
 """
 
 
@@ -137,11 +145,6 @@ def nvcc_wrapper(nvcc: Path, folder: Path) -> Path:
     """Write an ``nvcc`` into ``folder`` that compiles by way of ``shims/compiler.py``."""
     folder.mkdir(parents=True, exist_ok=True)
     return _written(folder / "nvcc", _NVCC.format(nvcc=shlex.quote(str(nvcc))))
-
-
-def knows_seed(nvcc: Path, environ: Mapping[str, str]) -> bool:
-    """Whether this nvcc can be told ``-frandom-seed``: that of CUDA 13.0 can, those of 11.8 and 12.4 cannot."""
-    return "-frandom-seed" in capture([nvcc, "--help"], env=environ)
 
 
 def _host_headers(view: Path) -> list[Path]:

@@ -18,7 +18,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from mamba_build_backend.toolchain.shims.nvcc_steps import lowered
+from mamba_build_backend.toolchain.shims.ptx import retarget
 
 KERNEL = """\
 #include <cuda_bf16.h>
@@ -41,7 +41,7 @@ def main() -> int:
         subprocess.run(["nvcc", "-arch=compute_80", "-ptx", source, "-o", ptx], check=True)
         text = ptx.read_text()
         assert "cvt.rn.bf16.f32" in text
-        ptx.write_text(lowered(text, "75"))
+        ptx.write_text(retarget(text, "75"))
         assert "cvt.rn.bf16.f32" not in ptx.read_text()
         subprocess.run(["ptxas", f"-arch=sm_{major}{minor}", ptx, "-o", cubin], check=True)
         check(cuda.cuModuleLoadData(ctypes.byref(module), cubin.read_bytes()))

@@ -12,6 +12,7 @@ from support import copy_tiny, lacking, only_wheel, pip_wheel
 
 from mamba_build_backend.core.files import sha256
 from mamba_build_backend.toolchain.shims.compiler import command
+from mamba_build_backend.toolchain.shims.protocol import ShimConfig
 
 # What one run of the preprocessor for one architecture, the oldest, does not see.
 BY_ARCHITECTURE = """\
@@ -56,7 +57,9 @@ def built(folder, env, *options, arch="all"):
     shutil.rmtree(folder.parent / "dist", ignore_errors=True)
     said = pip_wheel(folder, folder.parent / "dist", env, "-C", f"arch={arch}", *options).stderr
     lines = [line.partition("mamba-build-backend: ")[2] for line in said.splitlines()]
-    return [line for line in lines if "cache" in line], sha256(only_wheel(folder.parent / "dist"))
+    return [line for line in lines if "cache" in line or "reaches nvcc" in line], sha256(
+        only_wheel(folder.parent / "dist")
+    )
 
 
 def test_ccache_knows_the_same_files_in_another_folder(project, env, ccache, torch_site, gxx):
@@ -84,7 +87,13 @@ def test_ccache_sees_what_changed_for_one_architecture_alone(project, env, ccach
     assert header[0] == ["ccache: 2 of 3 found in the cache"]
     assert len({before[1], edited[1], header[1]}) == 3
     # What nvcc takes from the environment is in the key, too.
-    assert built(other, {**env, "NVCC_APPEND_FLAGS": "-Xptxas -O1"})[0] == ["ccache: 1 of 3 found in the cache"]
+    appended = built(other, {**env, "NVCC_APPEND_FLAGS": "-Xptxas -O1"})
+    assert appended[0] == [
+        "note: NVCC_APPEND_FLAGS=-Xptxas -O1 reaches nvcc",
+        "ccache: 1 of 3 found in the cache",
+    ]
+    # So are the programs that rewrite its PTX, for the C++ file, too.
+    assert built(other, env, "-C", "gpu-code=compact")[0] == ["ccache: 0 of 3 found in the cache"]
     # Other architectures are other objects.
     assert built(other, env, arch="9.0")[0] == ["ccache: 1 of 3 found in the cache"]
 
@@ -95,15 +104,12 @@ def test_ccache_sees_what_changed_in_a_sysroot(env, ccache, tmp_path, gxx):
     header.parent.mkdir()
     (tmp_path / "a.cpp").write_text("#include <limits_of_it.h>\nint limit = LIMIT;\n")
     given = ["-MMD", "-MF", "a.d", "-isystem", str(header.parent), "-c", "a.cpp", "-o", "a.o"]
-    orders = {
-        "works": [], "seed": False, "one_pass": {"files": [], "flags": []}, "alone": False, "name": "",
-        "cache": [shutil.which("ccache")],
-    }  # fmt: skip
+    config = ShimConfig((), False, False, None, None, False, (shutil.which("ccache"),), "", (), ())
     own = {**env, "CCACHE_DEPEND": "1", "CCACHE_SLOPPINESS": "include_file_mtime,include_file_ctime"}
     seen = []
     for limit in (1, 2, 1):
         header.write_text(f"#define LIMIT {limit}\n")
-        subprocess.run(command(str(gxx), given, orders, str(tmp_path)), cwd=tmp_path, env=own, check=True)
+        subprocess.run(command(str(gxx), given, config, str(tmp_path)), cwd=tmp_path, env=own, check=True)
         seen.append(sha256(tmp_path / "a.o"))
     assert seen[0] == seen[2] != seen[1]
 

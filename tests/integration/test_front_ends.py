@@ -1,7 +1,6 @@
 """One of nvcc's front ends for several, with the real nvcc: the code that it makes, and the host's part."""
 
 import io
-import json
 import os
 import re
 import subprocess
@@ -14,8 +13,18 @@ from support import nvcc_home
 
 from mamba_build_backend.core.facts import Toolkit
 from mamba_build_backend.toolchain.shims import nvcc_steps
-from mamba_build_backend.toolchain.shims.compiler import ORDERS, PYTHON
-from mamba_build_backend.toolchain.shims.nvcc_steps import STEPS
+from mamba_build_backend.toolchain.shims.nvcc_options import VALUED
+from mamba_build_backend.toolchain.shims.protocol import (
+    NVCC_STEPS_SHIM,
+    PYTHON,
+    STEP_FILE,
+    BuildStep,
+    DerivedPtx,
+    SetupPy,
+    ShimConfig,
+    write,
+)
+from mamba_build_backend.toolchain.shims.ptx import compact
 from mamba_build_backend.toolchain.toolkit import apply_toolkit
 
 HEADER = """\
@@ -40,8 +49,16 @@ template void launch<4, __half>(__half *x);
 template void launch<4, __nv_bfloat16>(__nv_bfloat16 *x);
 template void all<float>(float *x);
 """
-LOWERED = {"files": ["kernels_joined*.cu"], "source": "compute_80", "targets": ["compute_75"], "threads": 2}
+DERIVED = DerivedPtx(("kernels_joined*.cu",), "compute_80", ("compute_75",), threads=2)
+SETUP_PY = SetupPy("setup.py", (), (), (), (), (), None, ())
 CODES = ["-gencode=arch=compute_80,code=[sm_80,sm_90,compute_80]", "-gencode=arch=compute_75,code=sm_75"]
+
+
+def variables(path, derived):
+    """The environment of nvcc's steps in a build."""
+    config = ShimConfig((), True, True, None, derived, False, (), "", (), ())
+    write(BuildStep(SETUP_PY, config), str(path))
+    return {STEP_FILE: str(path), PYTHON: sys.executable, NVCC_STEPS_SHIM: nvcc_steps.__file__}
 
 
 @pytest.fixture
@@ -53,10 +70,8 @@ def compiled(tmp_path, gxx):
 
     def compile_(source=SOURCE, order=None, options=()):
         (tmp_path / "kernels_joined.cu").write_text(source)
-        (tmp_path / "orders.json").write_text(json.dumps({"lowered": order}))
         (tmp_path / "tmp").mkdir(exist_ok=True)
-        env = {**os.environ, ORDERS: str(tmp_path / "orders.json"), "TMPDIR": str(tmp_path / "tmp")}
-        env.update({PYTHON: sys.executable, STEPS: str(nvcc_steps.__file__)})
+        env = {**os.environ, "TMPDIR": str(tmp_path / "tmp"), **variables(tmp_path / "step.json", order)}
         command = [view / "bin/nvcc", *CODES, *options, "-ccbin", gxx, "--compress-mode=none", "-frandom-seed=1"]
         done = subprocess.run(
             [*command, "-c", "kernels_joined.cu", "-o", "k.o"],
@@ -88,8 +103,7 @@ def test_by_default_nvidias_tools_write_every_byte_of_gpu_code(tmp_path, gxx):
     home = nvcc_home()
     (tmp_path / "kernels.cuh").write_text(HEADER)
     (tmp_path / "kernels_joined.cu").write_text(SOURCE)
-    (tmp_path / "orders.json").write_text(json.dumps({"lowered": LOWERED}))
-    env = {**os.environ, ORDERS: str(tmp_path / "orders.json"), PYTHON: sys.executable, STEPS: nvcc_steps.__file__}
+    env = {**os.environ, **variables(tmp_path / "step.json", DERIVED)}
     toolkit = Toolkit(str(home), "test")
     fat = {}
     for name, view in (
@@ -103,7 +117,7 @@ def test_by_default_nvidias_tools_write_every_byte_of_gpu_code(tmp_path, gxx):
     assert len(ptx_texts(fat["plain"])) == 1
     assert fat["plain"].count(b"\x7fELF\x02\x01") == 3
     assert fat["default"] == fat["plain"]
-    assert ptx_texts(fat["compact"]) == [nvcc_steps.compact(text) for text in ptx_texts(fat["plain"])]
+    assert ptx_texts(fat["compact"]) == [compact(text) for text in ptx_texts(fat["plain"])]
     assert ptx_texts(fat["compact"]) != ptx_texts(fat["plain"])
 
 
@@ -129,7 +143,7 @@ def contents(path: Path):
 @pytest.mark.parametrize("options", [(), ("--threads", "4"), ("--split-compile", "2")])
 def test_one_front_end_serves_turing_too(compiled, options):
     plain = compiled(options=options)
-    spared = compiled(order=LOWERED, options=options)
+    spared = compiled(order=DERIVED, options=options)
     assert [len(image) for image in plain[0]] == [5, 5, 5], "four kernels and a variable, for three GPUs"
     for mine, theirs in zip(spared[0], plain[0]):
         assert mine.keys() == theirs.keys()
@@ -157,12 +171,24 @@ template __global__ void newer<__nv_bfloat16>(__nv_bfloat16 *x);
 template void all""",
         1,
     )
-    assert compiled(source, LOWERED) == compiled(source)
+    assert compiled(source, DERIVED) == compiled(source)
 
 
 def test_an_error_is_told_once_and_by_nvcc(compiled):
     with pytest.raises(AssertionError, match="undeclared_name"):
         compiled(
             SOURCE.replace("int seen", "int undeclared") + "template void all<undeclared_name>(undeclared_name *);",
-            LOWERED,
+            DERIVED,
         )
+
+
+def test_the_table_of_options_has_all_that_take_a_value():
+    """nvcc's help names an option, its value if it takes one, and its short spelling: ``--threads <number>   (-t)``."""
+    said = subprocess.run([nvcc_home() / "bin/nvcc", "--help"], check=True, capture_output=True, text=True).stdout
+    rows = re.findall(r"^(--[\w-]+)( +[^\s(-][^(]*?)? +\(?(--?[\w-]+)\)? *$", said, re.MULTILINE)
+    assert len(rows) > 80
+    valued = {name for spelling, value, short in rows if value.strip() for name in (spelling, short)}
+    valued |= {"--dependency-output", "-MF"}  # of which the help does not say so
+    listed = {name for spelling, _, short in rows for name in (spelling, short)}
+    assert valued <= set(VALUED)
+    assert not listed - valued & set(VALUED)

@@ -76,7 +76,7 @@ def compiled(trees, gxx, torch_site, tmp_path_factory):
             command += [f"-DTORCH_EXTENSION_NAME={module}", f"-I{sysconfig.get_path('include')}"]
             command += [f"-I{include}" for include in includes]
             command += [tree / folder / binding, HERE / launchers, "-o", known[text], library]
-            command += stable_abi.extension(known[text].parent)["link_flags"]
+            command += stable_abi.extension(known[text].parent).link_flags
             done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
             assert done.returncode == 0, f"{title}\n{done.stderr[-4000:]}"
         out[title] = known[text]

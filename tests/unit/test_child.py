@@ -1,6 +1,5 @@
 """The child that runs setup.py: flag rewriting, and the refusal to download. A real child process, a real setup.py."""
 
-import json
 import subprocess
 import sys
 import textwrap
@@ -8,8 +7,10 @@ import textwrap
 import pytest
 from support import ROOT
 
-from mamba_build_backend.compile._setup_py_child import make_stable, rewrite_arguments, rewrite_cxx, rewrite_nvcc
+from mamba_build_backend.compile._setup_py_child import make_stable, rewrite_arguments, rewrite_cxx
 from mamba_build_backend.compile.progress import Progress
+from mamba_build_backend.toolchain.shims import protocol
+from mamba_build_backend.toolchain.shims.nvcc_options import replace_upstreams
 
 CHILD = ROOT / "mamba_build_backend" / "compile" / "_setup_py_child.py"
 
@@ -22,7 +23,7 @@ PLAN = ["-gencode=arch=compute_90,code=sm_90", "-std=c++20"]
 
 
 def test_upstream_choices_give_way_to_the_plan():
-    assert rewrite_nvcc(UPSTREAM, PLAN) == [
+    assert replace_upstreams(UPSTREAM, PLAN) == [
         "-O3",
         "-U__CUDA_NO_HALF_OPERATORS__",
         "--expt-relaxed-constexpr",
@@ -45,18 +46,24 @@ def test_upstream_choices_give_way_to_the_plan():
         ["-Xfatbin", "-compress-all"],
         ["--compress-mode=none"],
         ["-ccbin", "/usr/bin/g++"],
+        ["-t8"],
+        ["-arch", "sm_80"],
+        ["-arch=compute_80", "-code=sm_80,compute_80"],
+        ["--gpu-code", "sm_80"],
+        ["--split-compile-extended=4"],
+        ["-Xptxas", "-v"],
     ],
 )
 def test_every_spelling_is_known(spelling):
-    assert rewrite_nvcc(["-O3", *spelling, "-DX"], []) == ["-O3", "-DX"]
+    assert replace_upstreams(["-O3", *spelling, "-DX"], []) == ["-O3", "-DX"]
 
 
 def test_other_fatbin_options_stay():
-    assert rewrite_nvcc(["-Xfatbin", "-other"], []) == ["-Xfatbin", "-other"]
+    assert replace_upstreams(["-Xfatbin", "-other"], []) == ["-Xfatbin", "-other"]
 
 
 def test_a_flag_at_the_end_without_its_value_is_dropped():
-    assert rewrite_nvcc(["-O3", "-gencode"], []) == ["-O3"]
+    assert replace_upstreams(["-O3", "-gencode"], []) == ["-O3"]
 
 
 def test_the_host_compiler_keeps_all_but_the_standard():
@@ -72,16 +79,9 @@ def test_arguments_of_every_shape_become_a_dict(given):
 
 def run_child(tmp_path, setup):
     (tmp_path / "setup.py").write_text(setup)
-    spec = {
-        "setup": str(tmp_path / "setup.py"),
-        "arguments": ["hello"],
-        "path_first": [],
-        "path_last": [],
-        "nvcc_flags": [],
-        "cxx_flags": [],
-    }
-    (tmp_path / "spec.json").write_text(json.dumps(spec))
-    return subprocess.run([sys.executable, CHILD, tmp_path / "spec.json"], capture_output=True, text=True, check=False)
+    step = protocol.SetupPy(str(tmp_path / "setup.py"), ("hello",), (), (), (), (), None, ())
+    protocol.write(protocol.BuildStep(step, None), str(tmp_path / "step.json"))
+    return subprocess.run([sys.executable, CHILD, tmp_path / "step.json"], capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(
@@ -159,11 +159,7 @@ def test_for_the_stable_abi_our_headers_come_first_and_no_library_of_torchs_is_l
             self.name, self.sources, self.given = name, sources, given
             self.libraries = [*given.get("libraries", []), "c10", "torch", "torch_cpu", "cudart", "c10_cuda"]
 
-    stable = {
-        "include_dir": "/w/stable",
-        "libraries": ["cudart"],
-        "link_flags": ["-Wl,--version-script=/w/exports.map"],
-    }
+    stable = protocol.StableExtension("/w/stable", ("cudart",), ("-Wl,--version-script=/w/exports.map",))
     given = {"include_dirs": ["csrc"], "libraries": ["cublas"], "extra_link_args": ["-g"]}
     made = make_stable(Extension, stable, "ext", ["a.cpp"], (), dict(given))
     assert made.given["include_dirs"] == ["/w/stable", "csrc"]

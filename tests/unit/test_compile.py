@@ -1,6 +1,5 @@
 """What stands in front of nvcc, g++, cicc and fatbinary."""
 
-import json
 import math
 import random
 import signal
@@ -9,36 +8,56 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 from support import ROOT
 
 from mamba_build_backend import plan, tables
-from mamba_build_backend.compile._setup_py_child import put_together
+from mamba_build_backend.compile import build_step
+from mamba_build_backend.compile._setup_py_child import regroup
 from mamba_build_backend.compile.regroup_kernels import group
 from mamba_build_backend.core import settings
+from mamba_build_backend.core.work import BuildContext
+from mamba_build_backend.plan.nvcc import EnvironmentFlags
 from mamba_build_backend.probe import recording
 from mamba_build_backend.tables import Alike
 from mamba_build_backend.toolchain.shims import nvcc_steps
 from mamba_build_backend.toolchain.shims.compiler import command
-from mamba_build_backend.toolchain.shims.nvcc_steps import compact, compact_files, lower, lowered
+from mamba_build_backend.toolchain.shims.nvcc_steps import compact_files, derive
+from mamba_build_backend.toolchain.shims.protocol import (
+    STEP_FILE,
+    BuildStep,
+    DerivedPtx,
+    SetupPy,
+    SharedPasses,
+    ShimConfig,
+    write,
+)
+from mamba_build_backend.toolchain.shims.ptx import compact, retarget
+from mamba_build_backend.toolchain.types import Toolchain
 
-ORDERS = {
-    "works": ["/b/work"],
-    "seed": False,
-    "one_pass": {"files": [], "flags": []},
-    "cache": [],
-    "alone": False,
-    "name": "",
-}
+CONFIG = ShimConfig(
+    build_folders=("/b/work",),
+    source_path_option=True,
+    seed_option=False,
+    shared_passes=None,
+    derived_ptx=None,
+    one_architecture=False,
+    cache_command=(),
+    fixed_folder="",
+    nvcc_prepend=(),
+    nvcc_append=(),
+)
+SETUP_PY = SetupPy("/b/setup.py", (), (), (), (), (), None, ())
 HERE = "/b/work/source/tree/build/temp"
 SOURCE = "/b/work/source/tree/csrc/k.cu"
 
 
 def test_paths_in_the_build_folder_are_seen_from_where_the_compiler_runs():
     given = ["-I/b/work/torch-alone", "-I/b/worker", "-I/usr/include", "-c", SOURCE, "-o", f"{HERE}/k.o", "-DX=/b/work"]
-    words = command("/b/work/toolchain/cuda/bin/nvcc", given, ORDERS, HERE)
+    words = command("/b/work/toolchain/cuda/bin/nvcc", given, CONFIG, HERE)
     assert words == [
         *("../../../../toolchain/cuda/bin/nvcc", "-I../../../../torch-alone", "-I/b/worker", "-I/usr/include", "-c"),
         *("../../csrc/k.cu", "-o", "k.o", "-DX=/b/work", "-Xcudafe", "--orig_src_path_name=/source/tree/csrc/k.cu"),
@@ -46,21 +65,21 @@ def test_paths_in_the_build_folder_are_seen_from_where_the_compiler_runs():
 
 
 def test_what_compiles_nothing_goes_on_as_it_came():
-    assert command("nvcc", ["--version"], ORDERS, HERE) == ["nvcc", "--version"]
-    assert command("nvcc", ["-E", SOURCE], ORDERS, HERE) == ["nvcc", "-E", SOURCE]
+    assert command("nvcc", ["--version"], CONFIG, HERE) == ["nvcc", "--version"]
+    assert command("nvcc", ["-E", SOURCE], CONFIG, HERE) == ["nvcc", "-E", SOURCE]
 
 
 def test_where_memory_was_short_one_architecture_is_worked_on_at_a_time():
     given = ["--threads", "4", "--split-compile", "8", "-c", "/x/k.cu"]
-    assert command("nvcc", given, ORDERS, HERE) == ["nvcc", *given]
-    assert command("nvcc", given, {**ORDERS, "alone": True}, HERE) == ["nvcc", *given[2:]]
+    assert command("nvcc", given, CONFIG, HERE) == ["nvcc", *given]
+    assert command("nvcc", given, replace(CONFIG, one_architecture=True), HERE) == ["nvcc", *given[2:]]
 
 
 @pytest.mark.parametrize("name", ["x_fp32.cu", "x_bf16.cu"])
 def test_a_file_that_needs_one_front_end_gets_its_own_architectures(name):
-    one_pass = {"files": ["*_fp32.cu"], "flags": ["-gencode=arch=compute_75,code=sm_80"]}
+    shared = SharedPasses(("*_fp32.cu",), ("-gencode=arch=compute_75,code=sm_80",))
     given = ["-gencode", "arch=compute_80,code=sm_80", "-gencode=arch=compute_75,code=sm_75", "-O3", "-c", f"/x/{name}"]
-    words = command("nvcc", given, {**ORDERS, "one_pass": one_pass}, HERE)
+    words = command("nvcc", given, replace(CONFIG, shared_passes=shared), HERE)
     if name == "x_fp32.cu":
         assert words == ["nvcc", "-gencode=arch=compute_75,code=sm_80", "-O3", "-c", f"/x/{name}"]
     else:
@@ -68,17 +87,17 @@ def test_a_file_that_needs_one_front_end_gets_its_own_architectures(name):
 
 
 def test_a_cache_comes_first_where_dependencies_are_noted_and_nvcc_is_asked_for_them_briefly():
-    orders = {**ORDERS, "cache": ["/usr/bin/ccache"], "works": []}
+    config = replace(CONFIG, cache_command=("/usr/bin/ccache",), build_folders=())
     long = ["--generate-dependencies-with-compile", "--dependency-output", "k.o.d", "-c", "/x/k.cu"]
-    assert command("nvcc", long, orders, HERE) == ["/usr/bin/ccache", "nvcc", "-MD", "-MF", "k.o.d", "-c", "/x/k.cu"]
-    assert command("nvcc", ["-c", "/x/k.cu"], orders, HERE) == ["nvcc", "-c", "/x/k.cu"], "not safe without"
-    words = command("g++", ["-MMD", "-MF", "a.d", "-c", "/x/a.cpp"], orders, HERE)
+    assert command("nvcc", long, config, HERE) == ["/usr/bin/ccache", "nvcc", "-MD", "-MF", "k.o.d", "-c", "/x/k.cu"]
+    assert command("nvcc", ["-c", "/x/k.cu"], config, HERE) == ["nvcc", "-c", "/x/k.cu"], "not safe without"
+    words = command("g++", ["-MMD", "-MF", "a.d", "-c", "/x/a.cpp"], config, HERE)
     assert words == ["/usr/bin/ccache", "g++", "-MD", "-MF", "a.d", "-c", "/x/a.cpp"], "the system's headers, too"
 
 
 def test_with_a_name_for_the_build_folder_the_source_is_a_copy():
-    orders = {**ORDERS, "name": "/tmp/name", "cache": ["sccache"], "seed": True}
-    words = command("/nvcc", ["-MD", "-MF", f"{HERE}/k.d", "-c", SOURCE, "-ccbin", "/b/work/bin/g++"], orders, HERE)
+    config = replace(CONFIG, fixed_folder="/tmp/name", cache_command=("sccache",), seed_option=True)
+    words = command("/nvcc", ["-MD", "-MF", f"{HERE}/k.d", "-c", SOURCE, "-ccbin", "/b/work/bin/g++"], config, HERE)
     assert words == [
         *("sccache", "/nvcc", "-I/tmp/name/work/source/tree/csrc", "-MD", "-MF", "/tmp/name/work/source/tree/build/temp/k.d"),
         *("-c", "/tmp/name/sources/source/tree/csrc/k.cu", "-ccbin", "/tmp/name/work/bin/g++", "-Xcudafe"),
@@ -96,9 +115,9 @@ def test_files_that_are_alike_are_dealt_out_in_another_way(tmp_path):
     sources = [f"{tmp_path}/z.cpp", f"{tmp_path}/a.cu", f"{tmp_path}/b.cu", f"{tmp_path}/c.cu"]
     (tmp_path / "k.cuh").write_text(HEADER)
     # A file that is missing, or elsewhere: none is touched.
-    assert put_together(sources[1::2], groups) == sources[1::2]
-    assert put_together([*sources[:2], "/elsewhere/b.cu"], groups) == [*sources[:2], "/elsewhere/b.cu"]
-    dealt = put_together(sources, groups)
+    assert regroup(sources[1::2], groups) == sources[1::2]
+    assert regroup([*sources[:2], "/elsewhere/b.cu"], groups) == [*sources[:2], "/elsewhere/b.cu"]
+    dealt = regroup(sources, groups)
     assert dealt == [f"{tmp_path}/{name}" for name in ("z.cpp", "ab.cu", "ab_1.cu", "c.cu")]
     lines = [
         f"template void launch<{first}, {last}>(P &p);" for first in ("4, 2", "8, 2") for last in ("half", "float")
@@ -113,10 +132,10 @@ def test_files_that_are_alike_are_dealt_out_in_another_way(tmp_path):
     ]
     assert (tmp_path / "ab_1.cu").read_text().splitlines() == ['#include "k.cuh"', *lines]
     before = path.stat().st_mtime_ns
-    assert put_together(sources, groups) == dealt
+    assert regroup(sources, groups) == dealt
     assert path.stat().st_mtime_ns == before, "ninja would compile it again"
     path.write_text("of an earlier release")
-    put_together(sources, groups)
+    regroup(sources, groups)
     assert path.read_text() == text
 
 
@@ -125,7 +144,7 @@ def test_files_whose_header_is_another_one_only_become_one(tmp_path, header):
     if header is not None:
         (tmp_path / "k.cuh").write_text(header)
     groups = [group(ALIKE)]
-    assert put_together([f"{tmp_path}/b.cu", f"{tmp_path}/a.cu"], groups) == [f"{tmp_path}/ab.cu"]
+    assert regroup([f"{tmp_path}/b.cu", f"{tmp_path}/a.cu"], groups) == [f"{tmp_path}/ab.cu"]
     assert (tmp_path / "ab.cu").read_text() == '#include "a.cu"\n#include "b.cu"\n'
 
 
@@ -200,7 +219,7 @@ $L__BB0_2:
 
 
 def test_ptx_is_written_in_the_instructions_of_an_older_gpu():
-    text = lowered(KERNEL, "75")
+    text = retarget(KERNEL, "75")
     assert "\n.target sm_75\n" in text
     block = text[text.index("{\n.reg .pred") : text.index("\n\n\t// end")]
     assert block.splitlines()[3:] == [
@@ -217,7 +236,7 @@ def test_ptx_is_written_in_the_instructions_of_an_older_gpu():
     rest = text.replace(block, "\t{  cvt.rn.bf16.f32 %rs1, %f1;}")
     assert rest == KERNEL.replace("sm_80", "sm_75")
     # As nvcc may write it without the braces.
-    assert lowered(KERNEL.replace("{  cvt", "cvt").replace("%f1;}\n\n", "%f1;\n\n"), "75") == text
+    assert retarget(KERNEL.replace("{  cvt", "cvt").replace("%f1;}\n\n", "%f1;\n\n"), "75") == text
 
 
 def bits(number: float) -> int:
@@ -250,7 +269,7 @@ def run(block: str, word: int) -> int:
 
 
 def test_bfloat16_is_rounded_to_the_nearest_and_where_two_are_as_near_to_the_even():
-    text = lowered(KERNEL, "75")
+    text = retarget(KERNEL, "75")
     block = text[text.index("{\n.reg .pred") : text.index("\n\n\t// end")]
     source = random.Random(1)
     words = [source.getrandbits(32) for _ in range(20_000)]
@@ -306,13 +325,13 @@ def exact(high: int) -> Fraction:
 )
 def test_ptx_with_other_instructions_of_later_gpus_is_not(later):
     with pytest.raises(ValueError, match="not of Turing"):
-        lowered(KERNEL.replace("\tret;", f"\t{later}\n\tret;"), "75")
+        retarget(KERNEL.replace("\tret;", f"\t{later}\n\tret;"), "75")
 
 
 @pytest.mark.parametrize("target", ["", ".target sm_80, debug\n", ".target sm_80\n.target sm_80\n"])
 def test_a_module_of_another_make_is_not(target):
     with pytest.raises(ValueError, match="no module"):
-        lowered(KERNEL.replace(".target sm_80\n", target), "75")
+        retarget(KERNEL.replace(".target sm_80\n", target), "75")
 
 
 @pytest.mark.parametrize(("name", "short"), [("%f1", "f1"), ("%p1", "p1"), ("%rd12", "rd12"), ("%tid.x", "%tid.x")])
@@ -344,10 +363,8 @@ with open(given["--stub_file_name"], "w") as file:
 @pytest.fixture
 def front_ends(tmp_path, monkeypatch):
     """Calls cicc as nvcc does, each front end with files of its own; returns its status and PTX."""
-    order = {"files": ["k*.cu"], "source": "compute_80", "targets": ["compute_75"], "threads": 2}
-    (tmp_path / "orders.json").write_text(json.dumps({"lowered": order}))
-    monkeypatch.setenv("_MAMBA_BACKEND_ORDERS", str(tmp_path / "orders.json"))
-    monkeypatch.setattr(nvcc_steps, "_PATIENCE", 0.5)
+    order = DerivedPtx(("k*.cu",), "compute_80", ("compute_75",), threads=2)
+    monkeypatch.setattr(nvcc_steps, "_START_TIMEOUT", 0.5)
     real = tmp_path / "cicc"
     real.write_text(f"#!{sys.executable}\n{CICC}")
     real.chmod(0o755)
@@ -359,7 +376,7 @@ def front_ends(tmp_path, monkeypatch):
         arguments += ["--module_id_file_name", str(tmp_path / "k.module_id")]
         arguments += ["--stub_file_name", str(tmp_path / f"{arch}.stub.c"), "-o", str(out), str(preprocessed)]
         with suppress(ValueError):
-            return lower(str(real), arguments), out
+            return derive(str(real), arguments, order), out
         return "as it is", out
 
     return call
@@ -406,13 +423,19 @@ def test_a_front_end_runs_as_it_is_where_nothing_is_to_be_had_from_another(front
     assert front_ends("75", text, source)[0] in (None, "as it is")
 
 
-def test_a_front_end_that_is_killed_ends_as_killed(front_ends, tmp_path):
+def test_a_front_end_that_is_killed_ends_as_killed(tmp_path):
     """As the build gives a compiler that the system has killed a second try."""
-    (tmp_path / "cicc").write_text("#!/bin/sh\nkill -KILL $$\n")
+    cicc = tmp_path / "cicc"
+    cicc.write_text("#!/bin/sh\nkill -KILL $$\n")
+    cicc.chmod(0o755)
+    order = DerivedPtx(("k*.cu",), "compute_80", ("compute_75",), threads=2)
+    step = BuildStep(SETUP_PY, replace(CONFIG, derived_ptx=order))
+    write(step, str(tmp_path / "step.json"))
     arguments = ["--orig_src_file_name", "k_joined.cu", "-arch", "compute_80"]
     arguments += ["--module_id_file_name", str(tmp_path / "k.id")]
-    command = [sys.executable, nvcc_steps.__file__, str(tmp_path / "cicc"), *arguments]
-    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    command = [sys.executable, "-I", "-S", nvcc_steps.__file__, cicc, *arguments]
+    done = subprocess.run(command, env={STEP_FILE: str(tmp_path / "step.json")}, check=False)
+    assert done.returncode == -signal.SIGKILL
 
 
 def planned(chosen):
@@ -441,7 +464,6 @@ def test_one_front_end_serves_all_gpus_from_ampere_on_and_turing_has_its_own(arc
     made = planned({"arch": arch}).one_pass
     assert [(item.compute, " ".join(item.codes)) for item in made.front_ends] == passes
     assert made.lowered == ()
-    assert made.orders() is None
 
 
 @pytest.mark.parametrize(
@@ -462,7 +484,16 @@ def test_with_compact_one_front_end_serves_all_gpus_from_ampere_on_and_turing_ge
     assert [(item.compute, " ".join(item.codes)) for item in made.front_ends] == passes
     assert made.lowered == lowered
     assert bool(made.files) == bool(passes)
-    source = f"compute_{passes[0][0]}" if passes else ""
-    order = {"files": made.files, "source": source, "targets": ["compute_75"], "threads": 2} if lowered else None
-    assert made.orders() == order
-    assert made.orders(alone=True) == (order and {**order, "threads": 1})
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_what_is_derived_from_what_is_told_to_cicc(alone, tmp_path):
+    made = planned({"gpu-code": "compact"})
+    tools = Toolchain(tmp_path, tmp_path, tmp_path, tmp_path, seed_option=True, source_path_option=True, launcher=None)
+    context = BuildContext(tmp_path, tmp_path / "log", {}, print)
+    config = build_step.shim_config(made, tools, context, EnvironmentFlags(), alone=alone)
+    threads = 1 if alone else made.one_pass.threads
+    assert config.derived_ptx == DerivedPtx(made.one_pass.files, "compute_80", ("compute_75",), threads)
+    assert config.shared_passes == SharedPasses(made.one_pass.files, tuple(made.one_pass.flags()))
+    assert config.one_architecture == alone
+    assert build_step.shim_config(planned({}), tools, context, EnvironmentFlags(), alone=alone).derived_ptx is None

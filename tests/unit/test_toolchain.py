@@ -14,8 +14,7 @@ from mamba_build_backend.tables import Floor, load_tables
 from mamba_build_backend.toolchain import compiler_cache, toolkit
 from mamba_build_backend.toolchain.libstdcxx import select_symbols
 from mamba_build_backend.toolchain.shims import nvcc_steps
-from mamba_build_backend.toolchain.shims.compiler import PYTHON
-from mamba_build_backend.toolchain.shims.nvcc_steps import STEPS
+from mamba_build_backend.toolchain.shims.protocol import NVCC_STEPS_SHIM, PYTHON
 from mamba_build_backend.toolchain.types import Launcher, Toolchain
 
 
@@ -91,22 +90,24 @@ def test_nothing_stands_before_the_programs_of_a_toolkit(cuda, tmp_path):
 
 def test_with_compact_two_steps_of_nvcc_have_a_stand_in(cuda, tmp_path):
     home = cuda
-    orders = {PYTHON: sys.executable, STEPS: str(nvcc_steps.__file__)}
+    shims = {PYTHON: sys.executable, NVCC_STEPS_SHIM: str(nvcc_steps.__file__)}
     for _ in range(2):  # as in a build folder that stays
         view = toolkit.apply_toolkit(Toolkit(str(home), "test"), tmp_path, tmp_path / "work", compact=True)
         real = {path.name for path in view.iterdir() if path.name != "bin"}
         assert real == {"include", "targets", "version.json", "nvvm"}
         assert (view / "nvvm/libdevice/libdevice.10.bc").samefile(home / "nvvm/libdevice/libdevice.10.bc")
-        for env in ({}, orders):
-            command = [view / "nvvm/bin/cicc", "-arch"]
-            done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
-            assert done.stdout == "nvvm/bin/cicc -arch\n", "itself, where nothing was ordered"
+        command = [view / "nvvm/bin/cicc", "-arch"]
+        done = subprocess.run(command, env={}, capture_output=True, text=True, check=True)
+        assert done.stdout == "nvvm/bin/cicc -arch\n", "itself, outside a build"
+        done = subprocess.run(command, env=shims, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert done.stderr.startswith("mamba-build-backend: _MAMBA_BACKEND_STEP_FILE is not set")
         assert str(tmp_path) not in (view / "nvvm/bin/cicc").read_text(), "sccache looks at it"
         assert (view / "bin/nvcc").samefile(home / "bin/nvcc")
         ptx = tmp_path / "k.ptx"
         ptx.write_text(".target sm_80\n.visible .entry b()\n{\n}\n.visible .entry a()\n{\n}\n")
         command = [view / "bin/fatbinary", f"--image3=kind=ptx,sm=80,file={ptx}"]
-        done = subprocess.run(command, env=orders, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, env=shims, capture_output=True, text=True, check=True)
         assert done.stdout == f"bin/fatbinary --image3=kind=ptx,sm=80,file={ptx}\n"
         assert ptx.read_text() == ".target sm_80\n.visible .entry a()\n{\n}\n.visible .entry b()\n{\n}\n"
 
@@ -123,7 +124,9 @@ def test_tables_load_and_a_newer_version_is_planned_by_the_nearest_row():
 @pytest.mark.parametrize("asked", [False, True])
 def test_a_found_sccache_is_done_without_while_another_build_has_its_folder(asked, tmp_path):
     launcher = Launcher("sccache", ("/bin/false",), {}, asked=asked)
-    tools = Toolchain(tmp_path, tmp_path, tmp_path, tmp_path, seed=True, launcher=launcher)
+    tools = Toolchain(
+        tmp_path, tmp_path, tmp_path, tmp_path, seed_option=True, source_path_option=True, launcher=launcher
+    )
     label, said = f"test-{os.getpid()}", []
     with stand_in(f"mamba-build-cached-{label}"), ExitStack() as stack:
         used = compiler_cache.in_use(tools, label, tmp_path, {}, said.append)

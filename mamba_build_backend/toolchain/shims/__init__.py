@@ -1,1 +1,1 @@
-"""Stand in front of nvcc and g++, and of two of nvcc's steps; each is started as a file of its own."""
+"""Stand in for nvcc and g++, and for two of nvcc's steps; each is started as a file of its own (``protocol.py``)."""

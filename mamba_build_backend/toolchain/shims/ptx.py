@@ -1,32 +1,13 @@
-"""For ``gpu-code=compact``: stand in for two of nvcc's steps, cicc, which writes PTX, and fatbinary, which compresses images.
-
-cicc: write the PTX for one architecture from that for another where possible. fatbinary: rewrite PTX so that it compresses well.
-
-Started as ``python nvcc_steps.py PROGRAM ARGUMENT…`` by scripts that bear their names; standard library only.
-"""
+"""PTX as text: rewritten for its size, and for an older architecture, with ``gpu-code=compact``. No I/O, standard library only."""
 
 from __future__ import annotations
 
-import fnmatch
-import json
-import os
 import re
-import shutil
-import subprocess  # noqa: TID251 - on its own, beside the backend
-import sys
-import time
-from contextlib import suppress
-from typing import Any
 
-STEPS = "_MAMBA_BACKEND_STEPS"
-ORDERS = "_MAMBA_BACKEND_ORDERS"
-"""Variables: the path of this file; the path of the orders, as ``compiler.py`` has them."""
 _ENTRY = re.compile(r"(?:\.(?:visible|weak)\s+)?\.entry\s+([\w$]+)")
 _REGISTER = re.compile(r"%((?:p|rs?|rd|fd?)(?=[\d<]))")
 _UNMARKED = re.compile(r"(?<![%\w$.])((?:p|rs?|rd|fd?)\d+)\b")
 """Registers as cicc names them, and other things that have such a name."""
-_PATIENCE = 60.0
-"""Seconds in which the front end that others are written from has begun: nvcc starts it first, alone or beside the others."""
 _TARGET = re.compile(r"^\.target sm_\d+$", re.MULTILINE)
 _OPCODE = re.compile(r"(?:^|;)[ \t{]*(?:@!?%?\w+[ \t]+)?([a-z][\w.:]*)", re.MULTILINE)
 _ROUND = re.compile(r"^[ \t]*\{?[ \t]*cvt\.rn\.bf16\.f32[ \t]+(%rs\d+), (%f\d+);[ \t]*\}?$", re.MULTILINE)
@@ -52,10 +33,10 @@ _TURING = re.compile(
 """Instructions of Turing and before, without the words that make later ones of them (PTX ISA, "Target ISA Notes")."""
 
 
-def parsed(text: str) -> tuple[list[str], dict[str, list[str]], list[str]]:
-    """The lines of a module of PTX: what stands before its kernels, those of each kernel by name, and what is left.
+def parse_module(text: str) -> tuple[list[str], dict[str, list[str]], list[str]]:
+    """Split a PTX module into the lines before its kernels, those of each kernel by name, and those after the last.
 
-    Raises ValueError where anything but kernels lies among them.
+    Raises ValueError for a module with anything else between its kernels.
     """
     head: list[str] = []
     blocks: dict[str, list[str]] = {}
@@ -86,18 +67,18 @@ def parsed(text: str) -> tuple[list[str], dict[str, list[str]], list[str]]:
 
 
 def compact(text: str) -> str:
-    r"""The same module in words that compress well; as it is, where anything but kernels lies among the kernels.
+    r"""Rewrite a module so that it compresses well; return a module that is not understood as it is.
 
-    nvcc's compression looks back about 8 MB. Of a template for several types, the kernels for one type come after all those for
-    another, 10 MB and more away; by name, what is alike is neighbours. Two files of kernels on complex numbers: 2.34 MB
-    instead of 3.51 (nvcc 13.0). What their order is, is of no meaning (PTX ISA, "Kernel and Function Directives"). Names that hold
-    in one kernel alone, and tell which it is, are cut, and comments, indentation and what else is no word go: another tenth.
+    nvcc's compression looks back about 8 MB. cicc writes all kernels of a template for one type before those for the next, 10 MB and
+    more apart; sorted by name, similar kernels are neighbours. Two files of kernels on complex numbers: 2.34 MB in place of 3.51
+    (nvcc 13.0). Kernel order has no meaning (PTX ISA, "Kernel and Function Directives"). Names that are local to a kernel are
+    shortened, comments and blanks are removed, which saves another tenth.
 
     >>> compact(".target sm_80\n.visible .entry b()\n{\n}\n\n.visible .entry a()\n{\n\tmov.u32 %r1, 1; // it\n}\n")
     '.target sm_80\n.visible .entry a()\n{\nmov.u32 r1,1;\n}\n.visible .entry b()\n{\n}\n'
     """
     try:
-        head, blocks, rest = parsed(text)
+        head, blocks, rest = parse_module(text)
     except ValueError:
         return text
     parts = [_bare(head)]
@@ -120,13 +101,13 @@ def _bare(lines: list[str]) -> str:
     return "".join(kept)
 
 
-def lowered(ptx: str, arch: str) -> str:
-    r"""The module of PTX for an older architecture, ``75``, say: what it lacks is written in instructions that it has.
+def retarget(ptx: str, arch: str) -> str:
+    r"""Rewrite a module for an older architecture, such as ``75``, with instructions that it has.
 
-    Raises ValueError where that is more than the rounding to bfloat16. Which is here as torch rounds where there is no instruction
-    for it: to nearest even, and one NaN for all (c10/util/BFloat16.h, round_to_nearest_even).
+    One instruction is replaced, the rounding to bfloat16, by what torch does without it: round to nearest even, and one NaN for all
+    (c10/util/BFloat16.h, round_to_nearest_even). Raises ValueError for a module with any other instruction that Turing lacks.
 
-    >>> lowered(".target sm_80\nmov.u32 %r1, 1;\n", "75")
+    >>> retarget(".target sm_80\nmov.u32 %r1, 1;\n", "75")
     '.target sm_75\nmov.u32 %r1, 1;\n'
     """
     text, targets = _TARGET.subn(f".target sm_{arch}", ptx)
@@ -137,103 +118,3 @@ def lowered(ptx: str, arch: str) -> str:
     if later:
         raise ValueError(f"not of Turing, or not known: {later}")
     return text
-
-
-def lower(real: str, arguments: list[str]) -> int | None:
-    """cicc, where one front end's PTX is written from that of another; its exit status, or None where it has to run as it is.
-
-    ``orders["lowered"]`` has ``files``, patterns of their names; ``source``, the front end that runs; ``targets``, those that are
-    written from it; ``threads``, of its optimiser. Each front end of a file is a process, and nvcc tells all of them one name, of a
-    file for the module's number: beside it lies what the one has made.
-    """
-    order = _orders().get("lowered") or {}
-    given = dict(zip(arguments, arguments[1:]))
-    name = os.path.basename(given.get("--orig_src_file_name", "").strip('"'))
-    if not order or not any(fnmatch.fnmatch(name, pattern) for pattern in order["files"]):
-        return None
-    arch, shared = given.get("-arch", ""), f"{given['--module_id_file_name']}.shared"
-    if arch == order["source"]:
-        os.makedirs(shared, exist_ok=True)
-        _write(os.path.join(shared, "process"), str(os.getpid()))
-        split = order["threads"] > 1 and "-split-compile" not in arguments
-        threads = ["-split-compile", str(order["threads"])] if split else []
-        status = subprocess.run([real, *threads, *arguments], check=False).returncode
-        if status == 0:
-            for option, kept in (("-o", "ptx"), ("--stub_file_name", "stub")):
-                shutil.copyfile(given[option], os.path.join(shared, kept))
-            _write(os.path.join(shared, "stub.name"), os.path.basename(given["--stub_file_name"]))
-            _write(os.path.join(shared, "done"), "")
-        return status
-    if arch not in order["targets"] or not _wait(os.path.join(shared, "process"), until=time.monotonic() + _PATIENCE):
-        return None
-    if not _wait(os.path.join(shared, "done"), process=int(_read(os.path.join(shared, "process")))):
-        return None
-    module = lowered(_read(os.path.join(shared, "ptx")), arch.removeprefix("compute_"))
-    # The host's part of it names all kernels, and its own file.
-    stub = _read(os.path.join(shared, "stub"))
-    stub = stub.replace(_read(os.path.join(shared, "stub.name")), os.path.basename(given["--stub_file_name"]))
-    _write(given["-o"], module)
-    _write(given["--stub_file_name"], stub)
-    return 0
-
-
-def _wait(path: str, *, until: float = float("inf"), process: int = 0) -> bool:
-    """Whether the file is there in time, and while that process lives."""
-    while not os.path.exists(path):
-        if time.monotonic() > until:
-            return False
-        if process:
-            try:
-                os.kill(process, 0)
-            except OSError:
-                return os.path.exists(path)
-        time.sleep(0.05)
-    return True
-
-
-def _orders() -> dict[str, Any]:
-    with open(os.environ[ORDERS], encoding="utf-8") as file:
-        orders: dict[str, Any] = json.load(file)
-    return orders
-
-
-def _read(path: str) -> str:
-    with open(path, encoding="utf-8") as file:
-        return file.read()
-
-
-def _write(path: str, text: str) -> None:
-    # Whoever waits for it finds it whole.
-    with open(f"{path}.new", "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(f"{path}.new", path)
-
-
-def compact_files(arguments: list[str]) -> None:
-    """Rewrite the PTX files among the images."""
-    for word in arguments:
-        if match := re.match(r"--image3?=.*kind=ptx,.*file=([^,]+)", word):
-            with open(match[1], "r+", encoding="utf-8") as file:
-                text = file.read()
-                shorter = compact(text)
-                if shorter != text:
-                    file.seek(0)
-                    file.write(shorter)
-                    file.truncate()
-
-
-def main(real: str, arguments: list[str]) -> None:
-    """Do it, or become ``real``."""
-    if os.path.basename(real).startswith("cicc"):
-        with suppress(ValueError, OSError, KeyError):
-            if (status := lower(real, arguments)) is not None:
-                if status < 0:
-                    os.kill(os.getpid(), -status)  # as it ended itself, which nvcc reports
-                sys.exit(status)
-    else:
-        compact_files(arguments)
-    os.execv(real, [real, *arguments])  # noqa: S606 - it takes this process's place
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])

@@ -1,0 +1,95 @@
+"""What one run of upstream's setup.py and its compilers is told: from the plan to ``toolchain/shims/protocol.py``'s types."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..core.files import link_to
+from ..core.work import BuildContext
+from ..plan import BuildPlan
+from ..plan.nvcc import EnvironmentFlags
+from ..toolchain.shims import compiler, nvcc_steps, protocol
+from ..toolchain.types import Toolchain
+from . import regroup_kernels, stable_abi
+
+
+def setup_py(
+    plan: BuildPlan, tree: Path, arguments: Sequence[str], context: BuildContext, tools: Toolchain | None
+) -> protocol.SetupPy:
+    """What the child is told that runs setup.py; without ``tools`` nothing is compiled."""
+    first, last = _torch_path(plan, context.folder)
+    standard = f"-std=c++{plan.target.cxx_standard}"
+    flags = stable_abi.flags(plan)
+    return protocol.SetupPy(
+        script=str(tree / "setup.py"),
+        arguments=tuple(arguments),
+        path_first=first,
+        path_last=last,
+        nvcc_flags=(*plan.nvcc_flags, standard, *flags, "-ccbin", str(tools.cxx)) if tools else (),
+        cxx_flags=(standard, *flags),
+        stable=stable_abi.extension(context.folder) if flags else None,
+        kernel_groups=tuple(regroup_kernels.group(item) for item in plan.together) if tools else (),
+    )
+
+
+def shim_config(
+    plan: BuildPlan, tools: Toolchain, context: BuildContext, environment: EnvironmentFlags, *, alone: bool
+) -> protocol.ShimConfig:
+    """What the compilers' stand-ins are told. ``alone``: whether memory is for one compiler and one architecture at a time."""
+    # The folder may be known by a short name of its own (storage.py); what asks where it is gets the real one.
+    folders = dict.fromkeys((str(context.whole), os.path.realpath(context.whole)))
+    return protocol.ShimConfig(
+        build_folders=tuple(folders),
+        source_path_option=tools.source_path_option,
+        seed_option=tools.seed_option,
+        shared_passes=_shared_passes(plan),
+        derived_ptx=_derived_ptx(plan, alone=alone),
+        one_architecture=alone,
+        cache_command=tools.launcher.command if tools.launcher else (),
+        fixed_folder=tools.launcher.folder_name if tools.launcher else "",
+        nvcc_prepend=environment.prepend,
+        nvcc_append=environment.append,
+    )
+
+
+def _shared_passes(plan: BuildPlan) -> protocol.SharedPasses | None:
+    single = plan.one_pass
+    return protocol.SharedPasses(single.files, tuple(single.flags())) if single.files else None
+
+
+def _derived_ptx(plan: BuildPlan, *, alone: bool) -> protocol.DerivedPtx | None:
+    single = plan.one_pass
+    if not single.lowered:
+        return None
+    return protocol.DerivedPtx(
+        files=single.files,
+        source=f"compute_{single.front_ends[0].compute}",
+        targets=tuple(f"compute_{compute}" for compute in single.lowered),
+        threads=1 if alone else single.threads,
+    )
+
+
+def variables(path: Path, tools: Toolchain) -> dict[str, str]:
+    """Environment variables that lead the compilers' scripts to their stand-ins and these to the step's file."""
+    return {
+        protocol.STEP_FILE: str(path),
+        protocol.PYTHON: sys.executable,
+        protocol.COMPILER_SHIM: str(compiler.__file__),
+        protocol.NVCC_STEPS_SHIM: str(nvcc_steps.__file__),
+        **(tools.launcher.variables if tools.launcher else {}),
+    }
+
+
+def _torch_path(plan: BuildPlan, work: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Entries for the front and the end of the child's path."""
+    if plan.torch.value is None:
+        return (), ()
+    site = Path(plan.torch.value.site)
+    # torch writes its own path into build.ninja and compile lines; a link gives it one without blanks.
+    alone = work / "torch-alone"
+    alone.mkdir(exist_ok=True)
+    link_to(site / "torch", alone / "torch")
+    return (str(alone),), (str(site),)
