@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..core.files import link_to
 from ..plan import BuildPlan
-from ..toolchain.shims.protocol import StableExtension
+
+if TYPE_CHECKING:
+    from ..toolchain.shims.protocol import StableExtension
 
 INCLUDE = Path(__file__).parent.parent / "stable" / "include"
 """Headers with torch's names that take the place of its C++ ones."""
@@ -24,6 +27,9 @@ def flags(plan: BuildPlan) -> list[str]:
 
 def extension(folder: Path) -> StableExtension:
     """What ``_setup_py_child.py`` makes of upstream's ``CUDAExtension`` for a build with ``abi=stable``."""
+    # The toolchain reads ELF files, with a package that the metadata hooks run without.
+    from ..toolchain.shims.protocol import StableExtension
+
     # Compile lines take no blanks in a path: the build folder has none.
     include = link_to(INCLUDE, folder / "stable")
     # torch's headers are templates with default visibility: what of them is compiled into two libraries must stay apart.
