@@ -212,12 +212,12 @@ def _announce(job: Job, ready: ReadyPlan, echo: Echo) -> None:
         echo(f"note: {note}")
     if ready.torch.origin is Origin.CALLER:
         echo(f"note: torch is that of {ready.torch.found_in}: a hint; -C torch=/path/to/site-packages names another")
-    codes = " ".join(code for item in plan.front_ends.value for code in item.codes)
+    codes = " ".join(plan.gpu_code.value.codes)
     echo(
         f"compiling {plan.title} for torch {ready.torch.version}, CUDA {ready.toolkit.version}, "
         f"g++ {ready.compiler.version}, GPUs {codes}, {plan.jobs.value} jobs; glibc at most {plan.floor.glibc}"
     )
-    if saved := native_share(plan.front_ends.value, plan.one_pass):
+    if saved := native_share(plan.gpu_code.value):
         where = "" if job.facts.gpus else ", on a machine that has it"
         echo(f"-C arch=native compiles for one GPU alone{where}: about {saved:.0%} of this time")
 

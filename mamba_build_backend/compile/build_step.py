@@ -31,7 +31,7 @@ def setup_py(
         nvcc_flags=(*plan.nvcc_flags, standard, *flags, "-ccbin", str(tools.cxx)) if tools else (),
         cxx_flags=(standard, *flags),
         stable=stable_abi.extension(context.folder) if flags else None,
-        kernel_groups=tuple(regroup_kernels.group(item) for item in plan.together) if tools else (),
+        kernel_groups=tuple(regroup_kernels.group(item) for item in plan.regrouped) if tools else (),
     )
 
 
@@ -56,19 +56,19 @@ def shim_config(
 
 
 def _shared_passes(plan: BuildPlan) -> protocol.SharedPasses | None:
-    single = plan.one_pass
-    return protocol.SharedPasses(single.files, tuple(single.flags())) if single.files else None
+    shared = plan.gpu_code.value.shared
+    return protocol.SharedPasses(shared.files, shared.flags()) if shared.files else None
 
 
 def _derived_ptx(plan: BuildPlan, *, alone: bool) -> protocol.DerivedPtx | None:
-    single = plan.one_pass
-    if not single.lowered:
+    shared = plan.gpu_code.value.shared
+    if not shared.derived:
         return None
     return protocol.DerivedPtx(
-        files=single.files,
-        source=f"compute_{single.front_ends[0].compute}",
-        targets=tuple(f"compute_{compute}" for compute in single.lowered),
-        threads=1 if alone else single.threads,
+        files=shared.files,
+        source=f"compute_{shared.passes[0].compute}",
+        targets=tuple(f"compute_{compute}" for compute in shared.derived),
+        threads=1 if alone else plan.nvcc.front_end_threads,
     )
 
 

@@ -80,7 +80,7 @@ def run_setup(plan: BuildPlan, tree: Path, arguments: list[str], context: BuildC
         return _run(command, {**env, "MAX_JOBS": "1"} if alone else env, tree, context)
 
     status = run(alone=False)
-    if status != 0 and max(plan.jobs.value, plan.threads) > 1 and _was_killed(context.log):
+    if status != 0 and max(plan.jobs.value, plan.nvcc.threads) > 1 and _was_killed(context.log):
         # What is done is kept: ninja goes on where it was.
         context.echo("the system killed a compiler, most likely for want of memory: once more, one at a time")
         status = run(alone=True)

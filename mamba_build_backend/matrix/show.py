@@ -28,7 +28,7 @@ def reason(item: PlannedCell) -> str:
 
 def summary(plan: BuildPlan, item: PlannedCell) -> str:
     """What the wheel would be, in a line."""
-    codes = " ".join(code for front_end in plan.front_ends.value for code in front_end.codes)
+    codes = " ".join(plan.gpu_code.value.codes)
     compiler = plan.compiler.value
     parts = [
         f"{item.title}{f' with {plan.companion.title}' if plan.companion else ''}",
@@ -136,7 +136,7 @@ def _plan(plan: BuildPlan, item: PlannedCell) -> dict[str, Any]:
         "cxx11abi": plan.target.cxx11_abi,
         "nvcc": toolkit.version if toolkit else None,
         "gxx": compiler.version if compiler else None,
-        "gpus": [code for front_end in plan.front_ends.value for code in front_end.codes],
+        "gpus": list(plan.gpu_code.value.codes),
         "glibc": plan.floor.glibc,
         "patches": [patch.file for part in plan.parts for patch in part.patches.value],
         "jobs": plan.jobs.value,

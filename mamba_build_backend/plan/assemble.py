@@ -8,15 +8,16 @@ from dataclasses import replace
 from ..core._compat import requirements, utils
 from ..core.errors import Problem
 from ..core.facts import CacheProgram, Facts, SourceKind
-from ..core.settings import COMPACT, Settings, companion_key
+from ..core.settings import Settings, companion_key
 from ..tables import Alike, Tables, admits, minor
 from .abi import decide_abi
 from .companion import both, decide_partner, newest_with_partner
 from .compiler import decide_compiler
 from .compiler_cache import apart, decide_compiler_cache
-from .gpus import check_gpus, decide_front_ends, one_pass
-from .jobs import SMALLEST, decide_jobs, decide_split, nvcc_flags
+from .gpus import check_gpus
+from .jobs import decide_jobs, decide_split
 from .metadata_only import metadata_alone, offering_metadata
+from .nvcc import SMALLEST, decide_gpu_code, decide_options, decide_passes
 from .patches import decide_patches
 from .platform import NO_PLACE, check_platform, note_machine
 from .remedies import dotted_python
@@ -24,7 +25,7 @@ from .source import decide_source
 from .sysroot import decide_effective_floor, decide_floor, decide_sysroot, is_portable
 from .toolkit import decide_toolkit
 from .torch import decide_pins, decide_torch
-from .types import Abi, BuildPlan, Install, Notebook, OnePass, Tool, TorchTarget
+from .types import Abi, BuildPlan, Install, Notebook, NvccOptions, Tool, TorchTarget
 from .upstream import check_upstream, decide_upstream
 
 
@@ -118,20 +119,18 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     check_upstream(upstream.value, target, dotted_python(facts.machine), tables, book)
     compiler = decide_compiler(settings, facts, tables, cuda, target, book)
     sysroot, sysroot_installs = decide_sysroot(settings, facts, tables, cuda, compiler.value, book)
-    front_ends = decide_front_ends(settings, facts, tables, upstream.value, cuda, toolkit.value, book)
-    compiler_cache = decide_compiler_cache(settings, facts, front_ends.value, book)
-    compact = settings.gpu_code == COMPACT
-    single = one_pass(upstream.value.project.one_pass, front_ends.value, compact=compact)
+    passes = decide_passes(settings, facts, tables, upstream.value, cuda, toolkit.value, book)
+    compiler_cache = decide_compiler_cache(settings, facts, passes.value, book)
     # It runs nvcc's steps itself.
     sccache = compiler_cache.value is not None and compiler_cache.value.name is CacheProgram.SCCACHE
     if sccache:
-        front_ends, single = replace(front_ends, value=apart(front_ends.value)), OnePass()
-    check_gpus(settings, facts, tables, cuda, toolkit.value, target, front_ends.value, book)
+        passes = replace(passes, value=apart(passes.value))
+    gpu_code = decide_gpu_code(settings, upstream.value, passes, share=not sccache)
+    check_gpus(settings, facts, tables, cuda, toolkit.value, target, passes.value, book)
     files = upstream.value.project.compiled
-    jobs, threads = decide_jobs(settings, facts, () if sccache else front_ends.value, files, book)
+    jobs, threads = decide_jobs(settings, facts, () if sccache else gpu_code.value.codes, files, book)
     jobs, split = (jobs, 1) if sccache else decide_split(settings, facts, jobs, threads, files, cuda)
-    single = replace(single, threads=split if threads > 1 and single.lowered else 1)
-    flags = nvcc_flags(settings, tables, cuda, front_ends.value, threads, split)
+    nvcc = decide_options(settings, tables, cuda, threads, split)
     abi = decide_abi(settings, upstream.value, facts.machine, target, tables, book)
     pins = decide_pins(upstream.value, torch.value, target, abi.value, tables, book)
     partner = decide_partner(upstream.value, torch.value, target, dotted_python(facts.machine), tables, book)
@@ -157,13 +156,10 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         sysroot=sysroot,
         floor=decide_floor(settings, tables, torch.value, target, abi.value),
         effective_floor=decide_effective_floor(settings, tables, torch.value, target),
-        front_ends=front_ends,
+        gpu_code=gpu_code,
         jobs=jobs,
-        threads=threads,
-        nvcc_flags=flags,
-        one_pass=single,
-        compact=compact,
-        together=_together(settings, upstream.value.project.alike, flags),
+        nvcc=nvcc,
+        regrouped=_regrouped(settings, upstream.value.project.alike, nvcc),
         compiler_cache=compiler_cache,
         pins=pins,
         partner=partner,
@@ -178,9 +174,9 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     )
 
 
-def _together(settings: Settings, alike: tuple[Alike, ...], flags: tuple[str, ...]) -> tuple[Alike, ...]:
-    # What stays on this machine may be edited there, and then one file is compiled again. The older compression makes nothing of it.
-    return alike if settings.repair and SMALLEST in flags else ()
+def _regrouped(settings: Settings, alike: tuple[Alike, ...], nvcc: NvccOptions) -> tuple[Alike, ...]:
+    # Skip regrouping for local (unrepaired) builds, where incremental recompiles matter, and for compression that gains nothing by it.
+    return alike if settings.repair and nvcc.compress == SMALLEST else ()
 
 
 def _other_owners(plan: BuildPlan) -> Iterator[str]:

@@ -1,12 +1,13 @@
-"""How many compilers run at once, and with which flags."""
+"""How many compilers run at once, and with how many threads each."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 
 from ..core._compat import version
 from ..core.facts import Facts
 from ..core.settings import Settings
-from ..tables import FrontEnd, Tables
-from .types import Choice, Notebook, OnePass
+from .types import Choice, GpuCode, Notebook
 
 BASE_MEMORY = 700_000_000
 """Bytes of the build beside its compilers: setup.py with torch imported, the frontend, ninja."""
@@ -27,7 +28,6 @@ One kernel for two types, cicc of nvcc 13.0, with 1, 2 and 4 threads: 15.9, 11.6
 of CPU."""
 _SPLITS_SINCE = "12.4"
 """Its nvcc has --split-compile (--help, read); 11.8's has not, those between were not asked."""
-SMALLEST = "--compress-mode=size"
 LITTLE_DISK = 2_000_000_000
 """Bytes under which a build folder is short of room: unpacked sources, objects and nvcc's own temporaries."""
 
@@ -37,31 +37,31 @@ _HOST, _FRONT_END, _CODE = 83, 297, 148
 architecture the assembler's and the compression."""
 
 
-def native_share(front_ends: tuple[FrontEnd, ...], one_pass: OnePass) -> float | None:
+def native_share(gpu_code: GpuCode) -> float | None:
     """The part of the time that a build for one architecture takes; None where this is one."""
-    codes = _codes(front_ends)
+    codes = _sass(gpu_code.codes)
     if codes < 2:
         return None
-    passes = len(one_pass.front_ends) - len(one_pass.lowered) if one_pass.files else len(front_ends)
-    whole = _HOST + _FRONT_END * passes + _CODE * codes
+    whole = _HOST + _FRONT_END * gpu_code.runs + _CODE * codes
     return (_HOST + _FRONT_END + _CODE) / whole
 
 
-def _codes(front_ends: tuple[FrontEnd, ...]) -> int:
-    return sum(code != "PTX" for item in front_ends for code in item.codes)
+def _sass(codes: Iterable[str]) -> int:
+    return sum(code != "PTX" for code in codes)
 
 
 def decide_jobs(
-    settings: Settings, facts: Facts, front_ends: tuple[FrontEnd, ...], files: int, book: Notebook
+    settings: Settings, facts: Facts, codes: Sequence[str], files: int, book: Notebook
 ) -> tuple[Choice[int], int]:
     """Parallel compiles, and nvcc's threads in each: as many as there are cores, and never more than the memory holds.
 
-    ``files``: how many there are to compile at most, 0 where nobody knows. No ``front_ends``: one thread is all that nvcc may have.
+    ``codes``: what nvcc compiles for (``GpuCode.codes``); with none, one thread is all that nvcc may have. ``files``: how many there
+    are to compile at most, 0 where nobody knows.
     """
     machine = facts.machine
     cores = settings.jobs or machine.cores
     wanted = cores
-    threads = min(_codes(front_ends) or 1, cores // 3) if cores >= _MANY_CORES else 1
+    threads = min(_sass(codes) or 1, cores // 3) if cores >= _MANY_CORES else 1
     budget = _budget(settings, facts)
     room = max(1, (budget - BASE_MEMORY) // COMPILE_MEMORY) if budget else wanted * threads
     # Half of a file's time is its front end, which no thread of an architecture shares: files first.
@@ -110,21 +110,3 @@ def _budget(settings: Settings, facts: Facts) -> int:
     """Bytes that all may take together; 0 where nobody knows."""
     available = facts.machine.memory_available
     return settings.memory or (max(1, int(available * 0.75)) if available else 0)
-
-
-def nvcc_flags(
-    settings: Settings, tables: Tables, cuda: str, front_ends: tuple[FrontEnd, ...], threads: int, split: int
-) -> tuple[str, ...]:
-    """The options that the build hands to nvcc in place of upstream's."""
-    flags = [flag for item in front_ends for flag in item.flags()]
-    if threads > 1:
-        flags += ["--threads", str(threads)]
-    if split > 1 and threads == 1:
-        flags += ["--split-compile", str(split)]
-    if settings.lineinfo:
-        flags.append("-lineinfo")
-    compress = tables.cuda_row(cuda).compress if cuda else "no"
-    asked = settings.is_set("compress")
-    if settings.compress != "default" and (compress == "yes" or (compress == "asked" and asked)):
-        flags.append(f"--compress-mode={settings.compress}")
-    return tuple(flags)

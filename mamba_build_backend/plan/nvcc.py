@@ -1,12 +1,187 @@
-"""What nvcc is told."""
+"""For which GPUs nvcc compiles, in how many passes of its front end, and with which options.
+
+**Why is sm_75 compiled so?** nvcc makes GPU code in two steps: its front end (cicc) writes PTX for a virtual architecture,
+``compute_75``, and ptxas assembles SASS for real ones, ``sm_75``, from it; a wheel holds SASS, and PTX for GPUs to come. A ``FrontEnd``
+is one pass of the first step with all that is assembled from it. For any architecture:
+
+1. Which there are: the setting ``arch``. ``all`` is the row of the CUDA release in tables/cuda.toml, whose passes are the fewest that
+   serve its GPUs: CUDA 13 has compute_75 for sm_75, and compute_80 for sm_80, 90, 100, 120 and PTX. A list, or ``native``, is a pass
+   for each (:func:`decide_passes`).
+2. What a project's table says that nvcc compiles wrongly for one of them (``avoid``) is replaced by an older one's code.
+3. These are the passes of every file: ``GpuCode.passes``, whose flags the child puts in place of upstream's.
+4. A project's table may name files (``one-pass``) that have nothing of GPUs after Ampere. For these the oldest pass from compute_80 on
+   serves all later SASS: ``GpuCode.shared``, whose flags nvcc's stand-in puts in place of the former (:func:`share_passes`). Turing and
+   older keep a pass of their own: code from a later front end does not assemble for them, and code from compute_60 on a later GPU
+   selects Pascal's scheduling of threads (Volta tuning guide).
+5. Only with ``gpu-code=compact``, the pass for compute_75 does not run for these files: toolchain/shims/nvcc_steps.py rewrites the PTX
+   for compute_80 instead (``SharedPasses.derived``).
+6. sccache needs a pass for each SASS (compiler_cache.apart), and shares none.
+
+One representation: ``GpuCode`` holds passes; flags are derived from it where they are used.
+"""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from ..core._compat import version
 from ..core.errors import SettingsError
+from ..core.facts import Facts, Toolkit
+from ..core.settings import COMPACT, Place, Settings
+from ..tables import Cuda, FrontEnd, ProjectVersion, Tables, admits, is_newer
+from .types import Choice, GpuCode, Notebook, NvccOptions, SharedPasses
+
+TURING, AMPERE, HOPPER = 75, 80, 90
+SMALLEST = "size"
+"""The mode of nvcc's fatbin compression that compresses best."""
+
+
+def decide_passes(
+    settings: Settings,
+    facts: Facts,
+    tables: Tables,
+    upstream: ProjectVersion,
+    cuda: str,
+    toolkit: Toolkit | None,
+    book: Notebook,
+) -> Choice[tuple[FrontEnd, ...]]:
+    """The passes of nvcc's front end, and what is assembled from each; what nvcc gets wrong of this upstream is left out."""
+    choice = _passes(settings, facts, tables, cuda, toolkit, book)
+    kept: list[FrontEnd] = []
+    for item in choice.value:
+        for bad in upstream.project.avoid:
+            codes = [code for code in item.codes if code.rstrip("af") == bad.arch]
+            if codes and admits(bad.cuda, cuda):
+                book.note(f"{upstream.name}: {dotted(bad.arch)} is compiled as {dotted(bad.use)}: {bad.why}")
+                compute = bad.use if item.compute.rstrip("af") == bad.arch else item.compute
+                replaced = (bad.use if code in codes else code for code in item.codes)
+                item = FrontEnd(compute, tuple(dict.fromkeys(replaced)))  # noqa: PLW2901 - one after the other
+        kept.append(item)
+    return replace(choice, value=_merged(kept))
+
+
+def _merged(passes: list[FrontEnd]) -> tuple[FrontEnd, ...]:
+    """Each code once, and one pass for each front end."""
+    computes: dict[str, dict[str, None]] = {}
+    seen: set[str] = set()
+    for item in passes:
+        codes = [code for code in item.codes if code not in seen]
+        seen.update(code for code in codes if code != "PTX")
+        if codes:
+            computes.setdefault(item.compute, {}).update(dict.fromkeys(codes))
+    return tuple(FrontEnd(compute, tuple(codes)) for compute, codes in computes.items())
+
+
+def _passes(
+    settings: Settings, facts: Facts, tables: Tables, cuda: str, toolkit: Toolkit | None, book: Notebook
+) -> Choice[tuple[FrontEnd, ...]]:
+    if not cuda:
+        return Choice((), "there is no CUDA to choose for")
+    row = tables.cuda_row(cuda)
+    known = set(toolkit.archs) if toolkit and toolkit.archs else set(row.archs)
+    if settings.arch == "all":
+        because = f"the smallest set of SASS that covers the GPUs of CUDA {cuda}, and PTX for later ones"
+        return Choice(_all(row, known, facts.machine.arch, newer=is_newer(tables.cuda, cuda)), because)
+    if settings.arch == "native":
+        archs = sorted({gpu.capability for gpu in facts.gpus}, key=version.Version)
+        if facts.gpus:
+            return Choice(_own(archs, known, cuda, book), f"this machine's GPU: {facts.gpus[0].name}")
+        if facts.gpus_asked:
+            book.problem(
+                "no-gpu",
+                "arch=native: the driver knows no GPU in this machine",
+                "the architectures have to be named where there is none",
+                "-C arch=9.0   (an H100; 8.0 is an A100, 8.9 an RTX 4090)",
+                "-C arch=all",
+            )
+        else:
+            book.note("arch=native: nvidia-ml-py is installed for the build, to ask the driver for the GPU")
+        return Choice((), "setting arch: this machine's GPU")
+    because = settings.origin("arch") if settings.place("arch") is Place.ALIAS else "setting arch"
+    return Choice(_own(settings.arch.split(";"), known, cuda, book), because)
+
+
+def _all(row: Cuda, known: set[str], machine: str, *, newer: bool) -> tuple[FrontEnd, ...]:
+    """The row's passes, less what this nvcc does not know; of a newer release also what the row cannot know."""
+    passes = [
+        (item.compute, [code for code in item.codes if code == "PTX" or code in known]) for item in row.front_ends
+    ]
+    if newer:
+        # SASS runs on later minors of its major version: the first of each major that nothing covers yet.
+        covered = {code[:-1] for _, codes in passes for code in codes} | {code[:-1] for code in row.archs}
+        for code in sorted(known, key=int):
+            if code[:-1] not in covered:
+                covered.add(code[:-1])
+                passes[-1][1].insert(-1, code)
+    if machine == "aarch64":
+        passes += [(code, [code]) for code in row.jetson if code in known]
+    return tuple(FrontEnd(compute, tuple(codes)) for compute, codes in passes if codes)
+
+
+def _own(archs: Sequence[str], known: set[str], cuda: str, book: Notebook) -> tuple[FrontEnd, ...]:
+    out = []
+    for arch in archs:
+        number, _, ptx = arch.partition("+")
+        code = number.replace(".", "")
+        if code.rstrip("af") not in known:
+            book.problem(
+                "gpu-arch",
+                f"nvcc {cuda} cannot compile for {number}",
+                f"it knows {_listed(known)}",
+                "-C arch=all",
+                "-C arch=9.0   (for instance)",
+            )
+        out.append(FrontEnd(code, (code, "PTX") if ptx else (code,)))
+    return tuple(out)
+
+
+def decide_gpu_code(
+    settings: Settings, upstream: ProjectVersion, passes: Choice[tuple[FrontEnd, ...]], *, share: bool
+) -> Choice[GpuCode]:
+    """The passes of all files and those that files share; without ``share``, none do."""
+    compact = settings.gpu_code == COMPACT
+    shared = share_passes(upstream.project.one_pass, passes.value, compact=compact) if share else SharedPasses()
+    return Choice(GpuCode(passes.value, shared, compact), passes.because, passes.rejected)
+
+
+def share_passes(files: tuple[str, ...], passes: tuple[FrontEnd, ...], *, compact: bool) -> SharedPasses:
+    """For files that have nothing of GPUs after Ampere: the oldest pass from compute_80 on serves all later ones.
+
+    With ``compact``, its PTX is rewritten for Turing rather than a second pass run; from Hopper's on, PTX has more than Turing can do.
+    """
+    numbers = {item: int(item.compute) for item in passes if item.compute.isdigit()}
+    merged = sorted((item for item in numbers if numbers[item] >= AMPERE), key=lambda item: numbers[item])
+    turing = [item for item in numbers if TURING <= numbers[item] < AMPERE]
+    first, later = (merged[0], merged[1:]) if merged else (None, [])
+    derived = tuple(item.compute for item in turing) if compact and first and numbers[first] < HOPPER else ()
+    if not files or not first or not (later or derived):
+        return SharedPasses()
+    codes = dict.fromkeys(code for item in merged for code in item.codes)
+    # PTX last, as in the table.
+    ordered = (*(code for code in codes if code != "PTX"), *(code for code in codes if code == "PTX"))
+    # nvcc runs the passes in the order of its options: what others are derived from comes first.
+    others = [item for item in passes if item not in merged]
+    return SharedPasses(files, (FrontEnd(first.compute, ordered), *others), derived)
+
+
+def decide_options(settings: Settings, tables: Tables, cuda: str, threads: int, split: int) -> NvccOptions:
+    """Nvcc's options beside the architectures; ``threads`` and ``split`` are those of jobs.py."""
+    support = tables.cuda_row(cuda).compress if cuda else "no"
+    asked = settings.is_set("compress")
+    used = settings.compress != "default" and (support == "yes" or (support == "asked" and asked))
+    return NvccOptions(threads, split, settings.lineinfo, settings.compress if used else "")
+
+
+def _listed(codes: Iterable[str]) -> str:
+    return " ".join(dotted(code) for code in sorted(codes, key=int))
+
+
+def dotted(code: str) -> str:
+    """``9.0`` of ``90``."""
+    return f"{code[:-1]}.{code[-1]}"
+
 
 PREPEND, APPEND = "NVCC_PREPEND_FLAGS", "NVCC_APPEND_FLAGS"
 """Variables whose words nvcc takes in front of and behind its arguments (nvcc's documentation, "NVCC Environment Variables")."""

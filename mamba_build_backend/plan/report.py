@@ -111,8 +111,7 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
     floor = plan.floor
     needs = f"GLIBC {floor.glibc}, GLIBCXX {floor.glibcxx}, CXXABI {floor.cxxabi}"
     yield Line("floor", f"{needs}; with torch: glibc {plan.effective_floor.value}", plan.effective_floor.because)
-    codes = " ".join(code for item in plan.front_ends.value for code in item.codes)
-    yield _line("GPU code", codes or "none", plan.front_ends)
+    yield _line("GPU code", " ".join(plan.gpu_code.value.codes) or "none", plan.gpu_code)
     yield _line("jobs", str(plan.jobs.value), plan.jobs)
     if plan.compiler_cache.value or verbose:
         yield _line("cache", _program(plan.compiler_cache.value), plan.compiler_cache)

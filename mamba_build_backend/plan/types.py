@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Generic, Optional, TypeVar, Union
+from typing import ClassVar, Generic, Optional, TypeVar, Union
 
 from ..core.errors import PlanError, Problem
 from ..core.facts import Compiler, CompilerCache, Sysroot, Toolkit, Torch, Word
@@ -135,19 +135,73 @@ TORCH_ABI = Abi("torch")
 
 
 @dataclass(frozen=True)
-class OnePass:
-    """Files (patterns of their names) that need fewer passes of nvcc's front end than others, and those."""
+class SharedPasses:
+    """Files (patterns of their names) for which several architectures share a pass of nvcc's front end, and the passes of these."""
 
     files: tuple[str, ...] = ()
-    front_ends: tuple[FrontEnd, ...] = ()
-    lowered: tuple[str, ...] = ()
-    """Virtual architectures whose PTX is written from that of the first front end, in place of a pass."""
-    threads: int = 1
-    """Of that front end's optimiser: while it is at work, all architectures wait."""
+    passes: tuple[FrontEnd, ...] = ()
+    derived: tuple[str, ...] = ()
+    """Passes, by their virtual architecture (``75``), that do not run: the backend rewrites the first pass's PTX for them."""
 
-    def flags(self) -> list[str]:
-        """The options for nvcc that select the architectures of these files."""
-        return [flag for item in self.front_ends for flag in item.flags()]
+    def flags(self) -> tuple[str, ...]:
+        """Nvcc's options that select the architectures of these files."""
+        return _architecture_flags(self.passes)
+
+
+@dataclass(frozen=True)
+class GpuCode:
+    """The GPU code of a wheel, and how nvcc comes to it; ``plan/nvcc.py`` explains it and decides it."""
+
+    passes: tuple[FrontEnd, ...] = ()
+    """Of nvcc's front end, for each file that ``shared`` does not name."""
+    shared: SharedPasses = SharedPasses()
+    compact: bool = False
+    """Whether the backend rewrites the PTX that nvcc's front ends write; if not, all GPU code is as NVIDIA's tools write it."""
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """What the wheel holds: ``80``, ``90a``, and so on, and ``PTX``, once for each pass that keeps it."""
+        return tuple(code for item in self.passes for code in item.codes)
+
+    @property
+    def runs(self) -> int:
+        """How often nvcc's front end runs for a file; for one of ``shared`` if there are any."""
+        return len(self.shared.passes) - len(self.shared.derived) if self.shared.files else len(self.passes)
+
+    def flags(self) -> tuple[str, ...]:
+        """Nvcc's options that select the architectures."""
+        return _architecture_flags(self.passes)
+
+
+def _architecture_flags(passes: tuple[FrontEnd, ...]) -> tuple[str, ...]:
+    return tuple(flag for item in passes for flag in item.flags())
+
+
+@dataclass(frozen=True)
+class NvccOptions:
+    """Options that every call of nvcc gets, beside those of the architectures."""
+
+    threads: int = 1
+    """How many architectures of a file nvcc works on at once."""
+    split: int = 1
+    """Threads of nvcc's optimiser for one architecture. With several architectures at once they are those of a front end alone, and
+    only of one from which others are derived."""
+    lineinfo: bool = False
+    compress: str = ""
+    """The mode of fatbin compression; empty for nvcc's own choice."""
+
+    @property
+    def front_end_threads(self) -> int:
+        """Threads of the front end from which others are derived: while it runs, all architectures wait."""
+        return self.split if self.threads > 1 else 1
+
+    def flags(self) -> tuple[str, ...]:
+        """The words for nvcc."""
+        threads = ("--threads", str(self.threads)) if self.threads > 1 else ()
+        split = ("--split-compile", str(self.split)) if self.split > 1 and self.threads == 1 else ()
+        lineinfo = ("-lineinfo",) if self.lineinfo else ()
+        compress = (f"--compress-mode={self.compress}",) if self.compress else ()
+        return (*threads, *split, *lineinfo, *compress)
 
 
 @dataclass(frozen=True)
@@ -172,16 +226,11 @@ class BuildPlan:
     floor: Floor
     effective_floor: Choice[str]
     """The glibc that the wheel needs together with its torch, and which of the two sets it."""
-    front_ends: Choice[tuple[FrontEnd, ...]]
+    gpu_code: Choice[GpuCode]
     jobs: Choice[int]
-    threads: int
-    nvcc_flags: tuple[str, ...]
-    """The options that the build hands to nvcc in place of upstream's."""
-    one_pass: OnePass
-    compact: bool
-    """Whether the backend rewrites the PTX that nvcc's front ends write; if not, all GPU code is as NVIDIA's tools write it."""
-    together: tuple[Alike, ...]
-    """Files that are compiled in another division than upstream's."""
+    nvcc: NvccOptions
+    regrouped: tuple[Alike, ...]
+    """Files whose kernels are compiled in other files than upstream's."""
     compiler_cache: Choice[CompilerCache | None]
     pins: Choice[tuple[str, ...]]
     """Requirements that the wheel's metadata make narrower than upstream's."""
@@ -206,6 +255,11 @@ class BuildPlan:
     def parts(self) -> tuple[BuildPlan, ...]:
         """The plans of all that goes into the wheel, this one first."""
         return (self, self.companion) if self.companion else (self,)
+
+    @property
+    def nvcc_flags(self) -> tuple[str, ...]:
+        """The options that the build hands to nvcc in place of upstream's, for each file without passes of its own."""
+        return (*self.gpu_code.value.flags(), *self.nvcc.flags())
 
     @property
     def title(self) -> str:

@@ -19,12 +19,12 @@ def apply_toolchain(ready: ReadyPlan, work: Path, cache: Path, environ: Mapping[
     plan, compiler = ready.plan, ready.compiler
     # What a compiler that is killed leaves behind goes with the build folder.
     user, environ = environ, {**environ, "TMPDIR": str(emptied(work / "tmp"))}
-    home = toolkit.apply_toolkit(ready.toolkit, Path(ready.torch.site), work, compact=plan.compact)
+    home = toolkit.apply_toolkit(ready.toolkit, Path(ready.torch.site), work, compact=plan.gpu_code.value.compact)
     tools, real = work / "toolchain", home / "bin" / "nvcc"
     seed = probe_options.takes_seed(real, environ)
     source_path = probe_options.takes_source_path(real, environ)
     # ninja compiles a file again if its command is another one: with the other gpu-code it is.
-    front = wrappers.nvcc_wrapper(real, tools / ("compact" if plan.compact else "bin"))
+    front = wrappers.nvcc_wrapper(real, tools / ("compact" if plan.gpu_code.value.compact else "bin"))
     launcher = _launcher(ready, home, work, user, echo)
     if not plan.portable:
         own = Path(compiler.path)

@@ -21,6 +21,7 @@ from mamba_build_backend.compile.regroup_kernels import group
 from mamba_build_backend.core import settings
 from mamba_build_backend.core.work import BuildContext
 from mamba_build_backend.plan.nvcc import EnvironmentFlags
+from mamba_build_backend.plan.types import NvccOptions
 from mamba_build_backend.probe import recording
 from mamba_build_backend.tables import Alike
 from mamba_build_backend.toolchain.shims import nvcc_steps
@@ -445,8 +446,8 @@ def planned(chosen):
 
 @pytest.mark.parametrize("upstream", ["mamba-ssm", "self"])
 def test_nothing_rewrites_ptx_unless_it_is_asked_for(upstream):
-    assert not planned({"upstream": upstream}).compact
-    assert planned({"upstream": upstream, "gpu-code": "compact"}).compact
+    assert not planned({"upstream": upstream}).gpu_code.value.compact
+    assert planned({"upstream": upstream, "gpu-code": "compact"}).gpu_code.value.compact
 
 
 @pytest.mark.parametrize(
@@ -461,13 +462,13 @@ def test_nothing_rewrites_ptx_unless_it_is_asked_for(upstream):
     ],
 )
 def test_one_front_end_serves_all_gpus_from_ampere_on_and_turing_has_its_own(arch, passes):
-    made = planned({"arch": arch}).one_pass
-    assert [(item.compute, " ".join(item.codes)) for item in made.front_ends] == passes
-    assert made.lowered == ()
+    shared = planned({"arch": arch}).gpu_code.value.shared
+    assert [(item.compute, " ".join(item.codes)) for item in shared.passes] == passes
+    assert shared.derived == ()
 
 
 @pytest.mark.parametrize(
-    ("arch", "passes", "lowered"),
+    ("arch", "passes", "derived"),
     [
         ("all", [("80", "80 90 100 120 PTX"), ("75", "75")], ("75",)),
         ("7.5;9.0", [], ()),  # what Hopper has cannot be written so
@@ -478,22 +479,22 @@ def test_one_front_end_serves_all_gpus_from_ampere_on_and_turing_has_its_own(arc
         ("7.5", [], ()),
     ],
 )
-def test_with_compact_one_front_end_serves_all_gpus_from_ampere_on_and_turing_gets_what_it_makes(arch, passes, lowered):
-    made = planned({"arch": arch, "gpu-code": "compact"}).one_pass
+def test_with_compact_one_front_end_serves_all_gpus_from_ampere_on_and_turing_gets_what_it_makes(arch, passes, derived):
+    shared = planned({"arch": arch, "gpu-code": "compact"}).gpu_code.value.shared
     # nvcc runs them in this order: what others are written from has to come first.
-    assert [(item.compute, " ".join(item.codes)) for item in made.front_ends] == passes
-    assert made.lowered == lowered
-    assert bool(made.files) == bool(passes)
+    assert [(item.compute, " ".join(item.codes)) for item in shared.passes] == passes
+    assert shared.derived == derived
+    assert bool(shared.files) == bool(passes)
 
 
 @pytest.mark.parametrize("alone", [False, True])
 def test_what_is_derived_from_what_is_told_to_cicc(alone, tmp_path):
-    made = planned({"gpu-code": "compact"})
+    made = replace(planned({"gpu-code": "compact"}), nvcc=NvccOptions(threads=5, split=2))
     tools = Toolchain(tmp_path, tmp_path, tmp_path, tmp_path, seed_option=True, source_path_option=True, launcher=None)
     context = BuildContext(tmp_path, tmp_path / "log", {}, print)
     config = build_step.shim_config(made, tools, context, EnvironmentFlags(), alone=alone)
-    threads = 1 if alone else made.one_pass.threads
-    assert config.derived_ptx == DerivedPtx(made.one_pass.files, "compute_80", ("compute_75",), threads)
-    assert config.shared_passes == SharedPasses(made.one_pass.files, tuple(made.one_pass.flags()))
+    shared = made.gpu_code.value.shared
+    assert config.derived_ptx == DerivedPtx(shared.files, "compute_80", ("compute_75",), 1 if alone else 2)
+    assert config.shared_passes == SharedPasses(shared.files, shared.flags())
     assert config.one_architecture == alone
     assert build_step.shim_config(planned({}), tools, context, EnvironmentFlags(), alone=alone).derived_ptx is None

@@ -211,7 +211,7 @@ def test_settings_of_a_cell_are_stronger_than_the_matrixs_and_these_than_the_pro
     assert first.id == "my-ext-1.2-cp311-torch2.11-cu130"
     assert first.plan.upstream.value.name == "self"
     assert (first.plan.floor.glibc, second.plan.floor.glibc) == ("2.27", "2.26")
-    assert [code for item in first.plan.front_ends.value for code in item.codes] == ["90"], "the project's own table"
+    assert list(first.plan.gpu_code.value.codes) == ["90"], "the project's own table"
 
 
 def test_a_folder_whose_project_does_not_vendor_the_backend_is_refused(tmp_path):

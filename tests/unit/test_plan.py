@@ -44,7 +44,7 @@ def test_recorded_machine_gets_its_plan(path):
         "source": source_text(made.source.value),
         "companion": made.companion and made.companion.upstream.value.title,
         "companion_source": made.companion and source_text(made.companion.source.value),
-        "codes": [code for item in made.front_ends.value for code in item.codes],
+        "codes": list(made.gpu_code.value.codes),
     }
     loose = {"problems", "says", "notes", "rejected"}
     assert set(expect) <= set(simple) | loose, "an expectation that nothing checks"
@@ -171,7 +171,7 @@ def test_where_no_memory_is_free_there_is_one_compiler():
     _, machine, _ = planned(next(path for path in RECORDED if path.stem == "debian12-torch2.11-cuda13.0"))
     machine = replace(machine, machine=replace(machine.machine, cores=16, memory_available=1))
     made = plan.decide(settings.load_settings({}, {}, {}), machine, tables.load_tables())
-    assert (made.jobs.value, made.threads) == (1, 1)
+    assert (made.jobs.value, made.nvcc.threads) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -205,13 +205,13 @@ def test_compilers_are_as_many_as_cores_and_memory_hold(cores, given, arch, jobs
     _, machine, _ = planned(next(path for path in RECORDED if path.stem == "debian12-torch2.11-cuda13.0"))
     machine = replace(machine, machine=replace(machine.machine, cores=cores, memory_available=200_000_000_000))
     made = plan.decide(settings.load_settings({"arch": arch, **given}, {}, {}), machine, tables.load_tables())
-    assert (made.jobs.value, made.threads) == (jobs, threads)
+    assert (made.jobs.value, made.nvcc.threads) == (jobs, threads)
     assert ("--split-compile" in made.nvcc_flags) == (split > 1)
-    assert made.one_pass.threads == 1
     compact = settings.load_settings({"arch": arch, **given, "gpu-code": "compact"}, {}, {})
     spared = plan.decide(compact, machine, tables.load_tables())
-    assert (spared.jobs, spared.threads, spared.nvcc_flags) == (made.jobs, made.threads, made.nvcc_flags)
-    assert spared.one_pass.threads == (2 if threads > 1 and spared.one_pass.lowered else 1)
+    assert (spared.jobs, spared.nvcc, spared.nvcc_flags) == (made.jobs, made.nvcc, made.nvcc_flags)
+    splits = made.jobs.value * threads >= 8
+    assert spared.nvcc.front_end_threads == (2 if threads > 1 and splits else 1)
     if split > 1:
         assert made.nvcc_flags[made.nvcc_flags.index("--split-compile") + 1] == str(split)
     assert any("asks for 16 compilers at once, and 6 will run" in note for note in made.notes) == noted
@@ -231,4 +231,4 @@ def test_files_that_are_alike_are_dealt_out_for_a_small_wheel(given, dealt):
     _, machine, _ = planned(RECORDED_TORCH)
     made = plan.decide(settings.load_settings(given, {}, {}), machine, tables.load_tables())
     assert not made.problems
-    assert len(made.together) == (3 if dealt else 0)
+    assert len(made.regrouped) == (3 if dealt else 0)

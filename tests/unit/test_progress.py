@@ -14,9 +14,9 @@ from mamba_build_backend.build_summary import Stopwatch, table
 from mamba_build_backend.cli import progress_bar
 from mamba_build_backend.compile import progress
 from mamba_build_backend.compile.progress import MARK, PULSE, Progress, Pulse, at_work, left, read_pulse
-from mamba_build_backend.plan.gpus import one_pass
 from mamba_build_backend.plan.jobs import native_share
-from mamba_build_backend.plan.types import OnePass
+from mamba_build_backend.plan.nvcc import share_passes
+from mamba_build_backend.plan.types import GpuCode
 from mamba_build_backend.symbols.sections import Section
 from mamba_build_backend.tables import Floor, FrontEnd, load_tables
 
@@ -108,14 +108,14 @@ def test_the_files_that_compilers_are_at_and_their_memory_are_the_systems_word(t
 def test_the_share_of_one_architecture_is_less_the_more_there_are():
     tables = load_tables()
     front_ends = tables.cuda_row("13.0").front_ends
-    everything = native_share(front_ends, OnePass())
+    everything = native_share(GpuCode(front_ends))
     assert 0.3 < everything < 0.5
-    compact = native_share(front_ends, one_pass(("*.cu",), front_ends, compact=True))
+    compact = native_share(GpuCode(front_ends, share_passes(("*.cu",), front_ends, compact=True), compact=True))
     assert everything < compact < 0.55
-    assert native_share(front_ends, one_pass(("*.cu",), front_ends, compact=False)) == everything
-    assert native_share((FrontEnd("90", ("90",)),), OnePass()) is None
-    assert native_share((FrontEnd("90", ("90", "PTX")),), OnePass()) is None
-    assert everything < native_share((FrontEnd("80", ("80", "90")),), OnePass()) < 1
+    assert native_share(GpuCode(front_ends, share_passes(("*.cu",), front_ends, compact=False))) == everything
+    assert native_share(GpuCode((FrontEnd("90", ("90",)),))) is None
+    assert native_share(GpuCode((FrontEnd("90", ("90", "PTX")),))) is None
+    assert everything < native_share(GpuCode((FrontEnd("80", ("80", "90")),))) < 1
 
 
 def test_the_table_has_time_by_stage_and_size_by_architecture():
