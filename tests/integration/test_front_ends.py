@@ -12,6 +12,7 @@ from elftools.elf.elffile import ELFFile
 from support import nvcc_home
 
 from mamba_build_backend.core.facts import Toolkit
+from mamba_build_backend.toolchain.probe_options import takes_source_path
 from mamba_build_backend.toolchain.shims import nvcc_steps
 from mamba_build_backend.toolchain.shims.nvcc_options import VALUED
 from mamba_build_backend.toolchain.shims.protocol import (
@@ -180,6 +181,10 @@ def test_an_error_is_told_once_and_by_nvcc(compiled):
             SOURCE.replace("int seen", "int undeclared") + "template void all<undeclared_name>(undeclared_name *);",
             DERIVED,
         )
+
+
+def test_the_cudafe_of_this_nvcc_takes_the_name_of_a_source():
+    assert takes_source_path(nvcc_home() / "bin/nvcc", dict(os.environ))
 
 
 def test_the_table_of_options_has_all_that_take_a_value():

@@ -11,7 +11,7 @@ from mamba_build_backend.core.facts import Toolkit, ToolkitLayout
 from mamba_build_backend.core.shared_folder import stand_in
 from mamba_build_backend.symbols.elf import DynamicSymbol
 from mamba_build_backend.tables import Floor, load_tables
-from mamba_build_backend.toolchain import compiler_cache, toolkit
+from mamba_build_backend.toolchain import compiler_cache, probe_options, toolkit
 from mamba_build_backend.toolchain.libstdcxx import select_symbols
 from mamba_build_backend.toolchain.shims import nvcc_steps
 from mamba_build_backend.toolchain.shims.protocol import NVCC_STEPS_SHIM, PYTHON
@@ -110,6 +110,27 @@ def test_with_compact_two_steps_of_nvcc_have_a_stand_in(cuda, tmp_path):
         done = subprocess.run(command, env=shims, capture_output=True, text=True, check=True)
         assert done.stdout == f"bin/fatbinary --image3=kind=ptx,sm=80,file={ptx}\n"
         assert ptx.read_text() == ".target sm_80\n.visible .entry a()\n{\n}\n.visible .entry b()\n{\n}\n"
+
+
+@pytest.mark.parametrize(("known", "takes"), [("--orig_src_path_name=*|--version", True), ("--version", False)])
+def test_an_option_of_cudafe_that_is_not_documented_is_asked_for(tmp_path, known, takes):
+    program(tmp_path / "cudafe++", f'for word in "$@"; do case $word in {known}) ;; *) exit 4 ;; esac; done')
+    assert probe_options.takes_source_path(tmp_path / "nvcc", dict(os.environ)) == takes
+
+
+def test_a_cudafe_that_is_not_there_takes_no_option(tmp_path):
+    assert not probe_options.takes_source_path(tmp_path / "nvcc", dict(os.environ))
+
+
+@pytest.mark.parametrize(("said", "takes"), [("--frandom-seed <seed>   (-frandom-seed)", True), ("--threads", False)])
+def test_an_option_of_newer_nvcc_is_looked_for_in_its_help(tmp_path, said, takes):
+    program(tmp_path / "nvcc", f"echo '{said}'")
+    assert probe_options.takes_seed(tmp_path / "nvcc", dict(os.environ)) == takes
+
+
+def program(path, script):
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
 
 
 def test_tables_load_and_a_newer_version_is_planned_by_the_nearest_row():
