@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 if TYPE_CHECKING or __package__:
     from ..toolchain.shims.nvcc_options import replace_upstreams
-    from ..toolchain.shims.protocol import KernelGroup, ProtocolError, SetupPy, StableExtension, read
+    from ..toolchain.shims.protocol import ProtocolError, Regrouping, SetupPy, StableExtension, read
 else:
     # Python puts this file's folder first on sys.path. The shims' folder takes its place while their modules are imported, and then
     # goes as well: upstream's imports must not find modules of the backend.
@@ -27,7 +27,7 @@ else:
     _SHIMS = os.path.join(os.path.dirname(_FOLDER), "toolchain", "shims")
     sys.path[:] = [_SHIMS, *(entry for entry in sys.path if entry != _FOLDER)]
     from nvcc_options import replace_upstreams
-    from protocol import KernelGroup, ProtocolError, SetupPy, StableExtension, read
+    from protocol import ProtocolError, Regrouping, SetupPy, StableExtension, read
 
     del sys.path[0]
 
@@ -70,39 +70,43 @@ def make_stable(
     return extension
 
 
-def regroup(sources: list[str], groups: Sequence[KernelGroup]) -> list[str]:
-    """Replace the files of each group by the generated ones, where all of the group's files are in ``sources`` and in one folder.
+def regroup(sources: list[str], regroupings: Sequence[Regrouping]) -> list[str]:
+    """Replace upstream's files by generated ones, for each regrouping whose files are all in ``sources`` and in one folder.
 
     The generated files are written into that folder. ``compile/regroup_kernels.py`` is the other half.
     """
-    for group in groups:
-        members = [source for source in sources if os.path.basename(source) in group.files]
+    for item in regroupings:
+        members = [source for source in sources if os.path.basename(source) in item.files]
         folders = {os.path.dirname(source) for source in members}
-        if len(members) != len(group.files) or len(folders) != 1:
+        if len(members) != len(item.files) or len(folders) != 1:
             continue
         (folder,) = folders
         generated = []
-        for item in group.regrouped if _has_expected_header(group, folder) else group.joined:
-            generated.append(os.path.join(folder, item.name))
-            # A file with this text keeps its time, and ninja its object.
-            with open(generated[-1], "a+", encoding="utf-8") as file:
-                file.seek(0)
-                if file.read() != item.text:
-                    file.truncate(0)
-                    file.write(item.text)
+        for file in item.regrouped if _has_expected_header(item, folder) else item.joined:
+            generated.append(os.path.join(folder, file.name))
+            _write_changed(generated[-1], file.text)
         place = sources.index(members[0])
         sources = [source for source in sources if source not in members]
         sources[place:place] = generated
     return sources
 
 
-def _has_expected_header(group: KernelGroup, folder: str) -> bool:
+def _has_expected_header(regrouping: Regrouping, folder: str) -> bool:
     try:
-        with open(os.path.join(folder, group.header), encoding="utf-8") as file:
+        with open(os.path.join(folder, regrouping.header), encoding="utf-8") as file:
             header = file.read()
     except OSError:
         return False
-    return all(text in header for text in group.expected)
+    return all(text in header for text in regrouping.expected)
+
+
+def _write_changed(path: str, text: str) -> None:
+    """Write a file unless it has this text: then it keeps its time, and ninja its object."""
+    with open(path, "a+", encoding="utf-8") as file:
+        file.seek(0)
+        if file.read() != text:
+            file.truncate(0)
+            file.write(text)
 
 
 def _refuse_downloads() -> None:
@@ -123,7 +127,7 @@ def _patch_extensions(step: SetupPy) -> None:
     original = cpp_extension.CUDAExtension
 
     def planned_extension(name: str, sources: list[str], *args: Any, **kwargs: Any) -> Any:
-        sources = regroup([str(source) for source in sources], step.kernel_groups)
+        sources = regroup([str(source) for source in sources], step.regroupings)
         kwargs["extra_compile_args"] = rewrite_arguments(
             kwargs.get("extra_compile_args"), step.nvcc_flags, step.cxx_flags
         )

@@ -31,7 +31,7 @@ def setup_py(
         nvcc_flags=(*plan.nvcc_flags, standard, *flags, "-ccbin", str(tools.cxx)) if tools else (),
         cxx_flags=(standard, *flags),
         stable=stable_abi.extension(context.folder) if flags else None,
-        kernel_groups=tuple(regroup_kernels.group(item) for item in plan.regrouped) if tools else (),
+        regroupings=tuple(regroup_kernels.regrouping(group) for group in plan.regrouped) if tools else (),
     )
 
 

@@ -9,7 +9,7 @@ from ..core._compat import requirements, utils
 from ..core.errors import Problem
 from ..core.facts import CacheProgram, Facts, SourceKind
 from ..core.settings import Settings, companion_key
-from ..tables import Alike, Tables, admits, minor
+from ..tables import KernelGroup, Tables, admits, minor
 from .abi import decide_abi
 from .companion import both, decide_partner, newest_with_partner
 from .compiler import decide_compiler
@@ -159,7 +159,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         gpu_code=gpu_code,
         jobs=jobs,
         nvcc=nvcc,
-        regrouped=_regrouped(settings, upstream.value.project.alike, nvcc),
+        regrouped=_regrouped(settings, upstream.value.project.kernel_groups, nvcc),
         compiler_cache=compiler_cache,
         pins=pins,
         partner=partner,
@@ -174,9 +174,9 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     )
 
 
-def _regrouped(settings: Settings, alike: tuple[Alike, ...], nvcc: NvccOptions) -> tuple[Alike, ...]:
+def _regrouped(settings: Settings, groups: tuple[KernelGroup, ...], nvcc: NvccOptions) -> tuple[KernelGroup, ...]:
     # Skip regrouping for local (unrepaired) builds, where incremental recompiles matter, and for compression that gains nothing by it.
-    return alike if settings.repair and nvcc.compress == SMALLEST else ()
+    return groups if settings.repair and nvcc.compress == SMALLEST else ()
 
 
 def _other_owners(plan: BuildPlan) -> Iterator[str]:

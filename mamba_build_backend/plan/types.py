@@ -8,7 +8,7 @@ from typing import ClassVar, Generic, Optional, TypeVar, Union
 
 from ..core.errors import PlanError, Problem
 from ..core.facts import Compiler, CompilerCache, Sysroot, Toolkit, Torch, Word
-from ..tables import Alike, Floor, FrontEnd, PatchRow, ProjectVersion
+from ..tables import Floor, FrontEnd, KernelGroup, PatchRow, ProjectVersion
 
 T = TypeVar("T")
 
@@ -229,7 +229,7 @@ class BuildPlan:
     gpu_code: Choice[GpuCode]
     jobs: Choice[int]
     nvcc: NvccOptions
-    regrouped: tuple[Alike, ...]
+    regrouped: tuple[KernelGroup, ...]
     """Files whose kernels are compiled in other files than upstream's."""
     compiler_cache: Choice[CompilerCache | None]
     pins: Choice[tuple[str, ...]]

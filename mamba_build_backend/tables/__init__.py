@@ -12,13 +12,13 @@ from ..core.projects import PROJECTS
 from ..core.typed import load_row
 from .projects import BadArch, Partner, PatchRow, Project, ProjectVersion, ThirdParty, load_projects
 from .rows import (
-    Alike,
     BadNeighbour,
     BadPair,
     Cuda,
     Distribution,
     Floor,
     FrontEnd,
+    KernelGroup,
     TorchRow,
     Zig,
     admits,
@@ -31,7 +31,6 @@ from .rows import (
 
 __all__ = [
     "PATCHES",
-    "Alike",
     "BadArch",
     "BadNeighbour",
     "BadPair",
@@ -39,6 +38,7 @@ __all__ = [
     "Distribution",
     "Floor",
     "FrontEnd",
+    "KernelGroup",
     "Partner",
     "PatchRow",
     "Project",

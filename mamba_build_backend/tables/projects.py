@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Optional
 from ..core._compat import specifiers, tomllib
 from ..core.projects import SELF, read_projects
 from ..core.typed import load_row, sourced
-from .rows import Alike, admits, in_order
+from .rows import KernelGroup, admits, in_order
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ class Project:
     """Patterns of file names: these have nothing of GPUs after Ampere, so that one pass of nvcc's front end is enough."""
     compiled: int = 0
     """How many files there are to compile, at most; 0 where nobody knows."""
-    alike: tuple[Alike, ...] = ()
-    """Files whose kernels are so much alike that they are compressed to far less together; first those that take longest."""
+    kernel_groups: tuple[KernelGroup, ...] = ()
+    """Files whose kernels are so similar that they compress far better together; those that take longest first."""
     stable: str = sourced("")
     """Specifiers of the versions whose binding compiles with the stable-ABI headers (``mamba_build_backend/stable``)."""
     partner: Optional[Partner] = None

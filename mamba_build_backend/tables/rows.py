@@ -105,24 +105,24 @@ class TorchRow:
 
 
 @dataclass(frozen=True)
-class Alike:
-    """Files that hold one function template for several types: what is compiled in their place, dealt out in another way.
+class KernelGroup:
+    """Upstream's files that instantiate one function template, each for other types, and the files to compile in their place.
 
-    Compiled as one, they make a smaller wheel, as the kernels for one type are compressed with those for another. Values of the
-    template's first arguments go to files of their own, so that it takes no longer.
+    The kernels for one type compress well beside those for another, so that a file with all types makes a smaller wheel. Values of the
+    template's first arguments, such as block sizes, go to files of their own, so that the build takes no longer.
     """
 
     name: str
-    """Of the files that are made: NAME.cu, NAME_1.cu and so on."""
+    """Of the generated files: NAME.cu, NAME_1.cu and so on."""
     files: tuple[str, ...]
     header: str
-    """Has the template; lies beside the files, as does what is made."""
+    """Defines the template; in the folder of ``files``, where the generated files are written, too."""
     template: str
     parameters: str
     types: tuple[str, ...]
     """The template's last arguments, as the files have them."""
     parts: tuple[tuple[str, ...], ...] = ()
-    """The template's first arguments, a tuple for each further file; the rest of them is in the first."""
+    """The template's first arguments, a tuple for each further file; all others are in the first."""
 
 
 @dataclass(frozen=True)

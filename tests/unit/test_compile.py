@@ -17,13 +17,13 @@ from support import ROOT
 from mamba_build_backend import plan, tables
 from mamba_build_backend.compile import build_step
 from mamba_build_backend.compile._setup_py_child import regroup
-from mamba_build_backend.compile.regroup_kernels import group
+from mamba_build_backend.compile.regroup_kernels import regrouping
 from mamba_build_backend.core import settings
 from mamba_build_backend.core.work import BuildContext
 from mamba_build_backend.plan.nvcc import EnvironmentFlags
 from mamba_build_backend.plan.types import NvccOptions
 from mamba_build_backend.probe import recording
-from mamba_build_backend.tables import Alike
+from mamba_build_backend.tables import KernelGroup
 from mamba_build_backend.toolchain.shims import nvcc_steps
 from mamba_build_backend.toolchain.shims.compiler import command
 from mamba_build_backend.toolchain.shims.nvcc_steps import compact_files, derive
@@ -107,12 +107,12 @@ def test_with_a_name_for_the_build_folder_the_source_is_a_copy():
     ]  # fmt: skip
 
 
-ALIKE = Alike("ab", ("a.cu", "b.cu"), "k.cuh", "launch", "P &p", ("half", "float"), parts=(("4, 2", "8, 2"),))
+GROUP = KernelGroup("ab", ("a.cu", "b.cu"), "k.cuh", "launch", "P &p", ("half", "float"), parts=(("4, 2", "8, 2"),))
 HEADER = "template<int a, int b, typename T> void launch(P &p);\n launch<1, 2, T>(p); launch<4, 2, T>(p); launch<8, 2, T>(p);"
 
 
 def test_files_that_are_alike_are_dealt_out_in_another_way(tmp_path):
-    groups = [group(ALIKE)]
+    groups = [regrouping(GROUP)]
     sources = [f"{tmp_path}/z.cpp", f"{tmp_path}/a.cu", f"{tmp_path}/b.cu", f"{tmp_path}/c.cu"]
     (tmp_path / "k.cuh").write_text(HEADER)
     # A file that is missing, or elsewhere: none is touched.
@@ -144,7 +144,7 @@ def test_files_that_are_alike_are_dealt_out_in_another_way(tmp_path):
 def test_files_whose_header_is_another_one_only_become_one(tmp_path, header):
     if header is not None:
         (tmp_path / "k.cuh").write_text(header)
-    groups = [group(ALIKE)]
+    groups = [regrouping(GROUP)]
     assert regroup([f"{tmp_path}/b.cu", f"{tmp_path}/a.cu"], groups) == [f"{tmp_path}/ab.cu"]
     assert (tmp_path / "ab.cu").read_text() == '#include "a.cu"\n#include "b.cu"\n'
 

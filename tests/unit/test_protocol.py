@@ -15,8 +15,8 @@ from mamba_build_backend.toolchain.shims.protocol import (
     STEP_FILE,
     BuildStep,
     DerivedPtx,
-    KernelGroup,
     ProtocolError,
+    Regrouping,
     SetupPy,
     SharedPasses,
     ShimConfig,
@@ -24,9 +24,11 @@ from mamba_build_backend.toolchain.shims.protocol import (
     StableExtension,
 )
 
-GROUP = KernelGroup(("a.cu",), "k.cuh", ("launch<4, ",), (SourceFile("ab.cu", "x\n"),), (SourceFile("ab.cu", "y\n"),))
+REGROUPING = Regrouping(
+    ("a.cu",), "k.cuh", ("launch<4, ",), (SourceFile("ab.cu", "x\n"),), (SourceFile("ab.cu", "y\n"),)
+)
 STABLE = StableExtension("/w/stable", ("cudart",), ("-ldl",))
-SETUP = SetupPy("/w/setup.py", ("egg_info",), ("/first",), ("/last",), ("-O3",), ("-O2",), STABLE, (GROUP,))
+SETUP = SetupPy("/w/setup.py", ("egg_info",), ("/first",), ("/last",), ("-O3",), ("-O2",), STABLE, (REGROUPING,))
 CONFIG = ShimConfig(
     build_folders=("/w",),
     source_path_option=True,
@@ -49,7 +51,7 @@ def written(path, step=STEP):
 
 @pytest.mark.parametrize(
     "step",
-    [STEP, BuildStep(SETUP, None), BuildStep(replace(SETUP, stable=None, kernel_groups=()), replace(CONFIG, derived_ptx=None))],
+    [STEP, BuildStep(SETUP, None), BuildStep(replace(SETUP, stable=None, regroupings=()), replace(CONFIG, derived_ptx=None))],
 )  # fmt: skip
 def test_a_step_is_read_as_it_was_written(tmp_path, step):
     written(tmp_path / "step.json", step)

@@ -44,7 +44,7 @@ class SourceFile:
 
 
 @dataclass(frozen=True)
-class KernelGroup:
+class Regrouping:
     """Files of upstream's that instantiate one template, and the files that are compiled in their place.
 
     ``compile/regroup_kernels.py`` generates the texts; the child writes and uses them where ``setup.py`` lists all of ``files``,
@@ -84,7 +84,7 @@ class SetupPy:
     """Take the place of upstream's options (``nvcc_options.REPLACED``); empty where nothing is compiled."""
     cxx_flags: tuple[str, ...]
     stable: Optional[StableExtension]
-    kernel_groups: tuple[KernelGroup, ...]
+    regroupings: tuple[Regrouping, ...]
 
 
 @dataclass(frozen=True)
