@@ -152,9 +152,7 @@ def recorded_promise(record: dict[str, Any] | None) -> Promise:
 
 def _promise(record: dict[str, Any]) -> Promise:
     plan = record["plan"]
-    codes = tuple(
-        code if code == "PTX" else _plain(code) for item in plan["front_ends"]["value"] for code in item["codes"]
-    )
+    codes = tuple(code if code == "PTX" else _plain(code) for item in _passes(plan) for code in item["codes"])
     parts = [plan, *([plan["companion"]] if plan.get("companion") else [])]
     rows = [part["upstream"]["value"] for part in parts]
     # Older records have a project's extensions in its version's row.
@@ -163,6 +161,11 @@ def _promise(record: dict[str, Any]) -> Promise:
     floor = Floor(**record["floor"]["promised"]) if plan.get("repair", True) else None
     stable = plan.get("abi", {}).get("value", {}).get("name") == "stable"
     return Promise(floor, codes, extensions, stable)
+
+
+def _passes(plan: dict[str, Any]) -> Any:
+    """The passes of nvcc's front end; older records have them as ``front_ends``."""
+    return plan["gpu_code"]["value"]["passes"] if "gpu_code" in plan else plan["front_ends"]["value"]
 
 
 def _plain(code: str) -> str:

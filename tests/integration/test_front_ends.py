@@ -5,11 +5,12 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
-from support import nvcc_home
+from support import copy_tiny, nvcc_home, only_wheel, pip_wheel
 
 from mamba_build_backend.core.facts import Toolkit
 from mamba_build_backend.toolchain.probe_options import takes_source_path
@@ -120,6 +121,20 @@ def test_by_default_nvidias_tools_write_every_byte_of_gpu_code(tmp_path, gxx):
     assert fat["default"] == fat["plain"]
     assert ptx_texts(fat["compact"]) == [compact(text) for text in ptx_texts(fat["plain"])]
     assert ptx_texts(fat["compact"]) != ptx_texts(fat["plain"])
+
+
+def test_a_build_folder_that_stays_is_compiled_again_with_the_other_gpu_code(clean_env, tmp_path, torch_site, gxx):
+    project = copy_tiny(tmp_path / "tiny")
+    given = ("-C", "arch=8.0+PTX", "-C", "compress=none", "-C", "cache=off", "-C", f"build-dir={tmp_path / 'build'}")
+    texts = {}
+    for name in ("nvcc", "compact"):
+        pip_wheel(project, tmp_path / name, clean_env, *given, "-C", f"gpu-code={name}")
+        with zipfile.ZipFile(only_wheel(tmp_path / name)) as wheel:
+            (extension,) = (item for item in wheel.namelist() if item.endswith(".so"))
+            wheel.extract(extension, tmp_path / name)
+        texts[name] = ptx_texts(fat_binary(tmp_path / name / extension))
+    assert texts["nvcc"]
+    assert texts["compact"] == [compact(text) for text in texts["nvcc"]] != texts["nvcc"]
 
 
 def contents(path: Path):
