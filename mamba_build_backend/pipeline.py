@@ -24,7 +24,7 @@ from .plan.jobs import native_share
 from .plan.types import ReadyPlan
 from .source import prepare
 from .source.prepare import Part
-from .wheel import build_record, licenses, metadata, sbom, variants
+from .wheel import build_record, licenses, metadata, sbom, variants, write_record
 from .wheel.promised_metadata import check_promised
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .symbols.floors import EffectiveFloor
     from .tables import Floor
     from .toolchain.types import Toolchain
+    from .wheel.build_record import VariableRecord
     from .wheel.repair import Content
 
 Result = TypeVar("Result")
@@ -212,6 +213,8 @@ def _announce(job: Job, ready: ReadyPlan, echo: Echo) -> None:
         echo(f"note: {note}")
     if ready.torch.origin is Origin.CALLER:
         echo(f"note: torch is that of {ready.torch.found_in}: a hint; -C torch=/path/to/site-packages names another")
+    for item in _compiler_variables(job):
+        echo(f"note: the compilers get {item.name}={item.value}, and the wheel's record holds it")
     codes = " ".join(plan.gpu_code.value.codes)
     echo(
         f"compiling {plan.title} for torch {ready.torch.version}, CUDA {ready.toolkit.version}, "
@@ -256,15 +259,21 @@ def _content(done: Compiled[Any], floor: Floor, effective: EffectiveFloor | None
     from .wheel.repair import Content
 
     job, plan, sources, site = done.job, done.job.plan, done.sources, Path(done.ready.torch.site)
-    places = build_record.places(done.context.folder, job.project, job.cache, site)
     python = job.facts.machine.python_version
     return Content(
         sources.metadata,
         sources.licenses,
-        build_record.build_record(plan, sources.origins, floor, python, effective, places),
+        write_record.record_of(done.ready, sources.origins, python, floor, effective, _compiler_variables(job)),
         sbom.sbom(plan, sources.origins, sources.metadata, sbom.header_versions(done.tools.cuda_home, site)),
         variants.variant_json(plan.variant, plan.target.cuda) if plan.variant else "",
     )
+
+
+def _compiler_variables(job: Job) -> tuple[VariableRecord, ...]:
+    """The user's variables that reach a compiler, as the record has them."""
+    from .compile.run_setup_py import build_environment
+
+    return write_record.compiler_variables(build_environment(job.plan, None, job.environ))
 
 
 def _check_extension(tree: Path, context: BuildContext) -> None:

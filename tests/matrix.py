@@ -101,12 +101,9 @@ def check(wheel: Path, options: argparse.Namespace, *, seconds: int | None = Non
     with zipfile.ZipFile(wheel) as archive:
         name = next(name for name in archive.namelist() if name.endswith("mamba-build-record.json"))
         record = json.loads(archive.read(name))
-    plan = record["plan"]
-    rows = [item["upstream"]["value"] for item in (plan, plan.get("companion")) if item]
-    rows = [{"version": row["version"], **row["project"]} for row in rows]
-    row = rows[0]
+    sources = [record["upstream"], *record["companions"]]
     for key in ("torch", "nvcc"):
-        used = plan["torch" if key == "torch" else "toolkit"]["value"]["version"]
+        used = record["torch" if key == "torch" else "toolkit"]["version"]
         asked = environments()[options.environment][key]
         if used != asked:
             sys.exit(f"{wheel.name} was built with {key} {used}, and {options.environment} is {asked}")
@@ -123,23 +120,23 @@ def check(wheel: Path, options: argparse.Namespace, *, seconds: int | None = Non
         said = json.loads(
             subprocess.run(audit, cwd=folder, env=env, capture_output=True, text=True, check=False).stdout
         )
-        packages = [name for item in rows for name in item["packages"]]
-        extensions = [name for item in rows for name in item["extensions"]]
+        packages = [name for item in sources for name in item["packages"]]
+        extensions = [name for item in sources for name in item["extensions"]]
         imported = imports(python, [*packages, *extensions])
         # Triton 3.1 and 3.2 ask for a GPU where a kernel is declared, so at the import of the package.
         if "0 active drivers" in imported:
             imported = imports(python, extensions).replace("ok", "ok (the extension; Triton asks for a GPU)")
     return {
         "environment": options.environment,
-        "what": f"{row['name']}=={row['version']}",
+        "what": f"{sources[0]['name']}=={sources[0]['version']}",
         "date": time.strftime("%Y-%m-%d"),
         "commit": options.commit or commit(),
-        "torch": plan["torch"]["value"]["version"],
+        "torch": record["torch"]["version"],
         "python": record["python"],
-        "nvcc": plan["toolkit"]["value"]["version"],
-        "gxx": plan["compiler"]["value"]["version"],
-        "standard": plan["target"]["cxx_standard"],
-        "patches": [item["file"] for item in plan["patches"]["value"]],
+        "nvcc": record["toolkit"]["version"],
+        "gxx": record["compiler"]["version"],
+        "standard": record["torch"]["cxx_standard"],
+        "patches": [item["file"] for item in record["upstream"]["patches"]],
         "wheel": wheel.name,
         "size": wheel.stat().st_size,
         "seconds": seconds,

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from email.message import Message
 from email.parser import HeaderParser
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from ..core._compat import requirements, utils, version
 from ..core.errors import FULL, AuditError, Problem
-from ..wheel.build_record import RECORD_NAME
+from ..wheel.build_record import RECORD_NAME, BuildRecord
+from ..wheel.read_record import read_record
 from ..wheel.variants import plain_name
 
 try:
@@ -51,7 +51,7 @@ class Contents:
     libraries: tuple[tuple[str, Path], ...]
     torch: requirements.Requirement | None
     """None where its metadata ask nothing of torch."""
-    record: dict[str, Any] | None
+    record: BuildRecord | None
     """None where it has none."""
 
 
@@ -98,13 +98,13 @@ def _headers(archive: zipfile.ZipFile, name: str) -> Message:
     return HeaderParser().parsestr(archive.read(name).decode("utf-8"))
 
 
-def _record(wheel: Path, archive: zipfile.ZipFile) -> dict[str, Any] | None:
+def _record(wheel: Path, archive: zipfile.ZipFile) -> BuildRecord | None:
     for name in archive.namelist():
         if name.endswith(f".dist-info/{RECORD_NAME}"):
             record = json.loads(archive.read(name))
             if not isinstance(record, dict):
                 raise AuditError(f"{wheel.name}: {name} is no build record", "an object is needed")
-            return record
+            return read_record(record) if record else None
     return None
 
 

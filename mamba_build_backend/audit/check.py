@@ -10,7 +10,6 @@ import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from ..core._compat import requirements, utils, version
 from ..core.errors import AuditError, Problem, SettingsError
@@ -24,11 +23,10 @@ from ..symbols.floors import (
     floor_of,
     highest,
     larger,
-    recorded_torch,
 )
 from ..symbols.quick_reader import newest_needs
 from ..tables import Floor, load_tables
-from ..wheel.build_record import RECORD_NAME
+from ..wheel.build_record import BuildRecord
 from ..wheel.variants import plain_name
 from .abi import check_abi, read_abi
 from .archive import read_archive
@@ -76,7 +74,7 @@ def audit_wheel(
     ]
     tied = held.torch is not None or any(item.uses_torch for item in extensions)
     admitted = next((item for item, fit in zip(torches, fits) if fit.asked), None) if tied else None
-    known = (torch_needs(admitted) if admitted else None) or recorded_torch(held.record)
+    known = (torch_needs(admitted) if admitted else None) or (held.record.torch_needs() if held.record else None)
     blockers = [blocker for item in extensions for blocker in item.blockers]
     return Report(
         wheel=wheel.name,
@@ -139,28 +137,13 @@ def parse_required(text: str) -> Promise:
     return Promise(Floor(**floors) if floors else None, tuple(codes))
 
 
-def recorded_promise(record: dict[str, Any] | None) -> Promise:
-    """The promise in a wheel's build record; empty where it has none. Raises AuditError for a record that lacks it."""
-    if not record:
+def recorded_promise(record: BuildRecord | None) -> Promise:
+    """The promise in a wheel's build record; empty where it has none. A wheel for its own machine promises nothing of others."""
+    if record is None:
         return Promise()
-    try:
-        return _promise(record)
-    except (KeyError, TypeError, AttributeError) as error:
-        found = f"{RECORD_NAME} is no record of this backend ({type(error).__name__}: {error})"
-        raise AuditError(found, "the wheel's promises are read from it", "build it again") from None
-
-
-def _promise(record: dict[str, Any]) -> Promise:
-    plan = record["plan"]
-    codes = tuple(code if code == "PTX" else _plain(code) for item in _passes(plan) for code in item["codes"])
-    parts = [plan, *([plan["companion"]] if plan.get("companion") else [])]
-    rows = [part["upstream"]["value"] for part in parts]
-    # Older records have a project's extensions in its version's row.
-    extensions = tuple(name for row in rows for name in row.get("project", row)["extensions"])
-    # A wheel that was not repaired is for its own machine, and promises nothing of others.
-    floor = Floor(**record["floor"]["promised"]) if plan.get("repair", True) else None
-    stable = plan.get("abi", {}).get("value", {}).get("name") == "stable"
-    return Promise(floor, codes, extensions, stable)
+    codes = tuple(code if code == "PTX" else _plain(code) for code in record.gpu_code.codes)
+    extensions = tuple(name for source in record.sources for name in source.extensions)
+    return Promise(record.floor.promised if record.repaired else None, codes, extensions, record.abi == "stable")
 
 
 def _passes(plan: dict[str, Any]) -> Any:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..core.errors import Problem
 from ..symbols.floors import EffectiveFloor
 from ..symbols.sections import Section
 from ..tables import Floor
+from ..wheel.build_record import BuildRecord
 
 SCHEMA = 1
 """Of the JSON. It stays where keys are added."""
@@ -110,5 +110,6 @@ class Report:
     torches: tuple[TorchFit, ...] = ()
     effective_floor: EffectiveFloor | None = None
     """What a system must have for the wheel and its torch together; None where it holds no shared library."""
-    record: dict[str, Any] | None = None
+    record: BuildRecord | None = None
+    """Of whatever schema it is in the wheel, in today's form."""
     schema: int = SCHEMA

@@ -11,6 +11,10 @@ from ..core.facts import Polluted
 
 _PATHS = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH", "LD_RUN_PATH")
 _FLAGS = ("LDFLAGS", "CFLAGS", "CXXFLAGS", "CPPFLAGS")
+_LINKERS = ("LDSHARED", "LDCXXSHARED")
+"""setuptools links with what they name, in place of the build's own compiler."""
+_OF_NVCC = ("INCLUDES", "LIBRARIES", "NVCC_CCBIN")
+"""nvcc puts them in front of its own folders (nvcc.profile), or takes a host compiler from them: seen with 13.0's --dryrun."""
 _NVCC = ("NVCC_PREPEND_FLAGS", "NVCC_APPEND_FLAGS")
 
 
@@ -21,7 +25,7 @@ def probe_environment(environ: Mapping[str, str]) -> tuple[Polluted, ...]:
     programs find their libraries without it, so conda's folders are taken out of it: the linker would look there, and
     the system's programs would load conda's libraries.
     """
-    found = [Polluted(name, environ[name]) for name in (*_PATHS, *_FLAGS) if environ.get(name)]
+    found = [Polluted(name, environ[name]) for name in (*_PATHS, *_FLAGS, *_LINKERS, *_OF_NVCC) if environ.get(name)]
     for name in _NVCC:
         # conda's activation of cuda-nvcc names its own host compiler there, and nvcc takes one -ccbin only.
         words = environ.get(name, "").split()

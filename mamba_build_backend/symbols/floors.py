@@ -7,12 +7,12 @@ The rule of the effective floor stands here alone: of each family the larger ver
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..core._compat import version
-from ..tables import Floor, Tables, is_version
+from ..tables import Floor, Tables
 
 if TYPE_CHECKING:
     from .elf import Needs, VersionNeed
@@ -119,16 +119,6 @@ def oldest_systems(floor: Floor, tables: Tables) -> tuple[str, ...]:
 def _covers(given: Floor, needed: Floor) -> bool:
     pairs = ((getattr(given, field), getattr(needed, field)) for field, _ in FAMILIES)
     return all(not least or (has and version.Version(has) >= version.Version(least)) for has, least in pairs)
-
-
-def recorded_torch(record: Mapping[str, Any] | None) -> TorchNeeds | None:
-    """What the torch of a build record needs; None where the record does not say."""
-    try:
-        torch = record["plan"]["torch"]["value"] if record else None
-        asked = {field: Asked(torch[field]) for field, _ in FAMILIES[:3] if is_version(torch[field])} if torch else {}
-        return TorchNeeds(torch["version"], "record", **asked) if torch and asked else None
-    except (KeyError, TypeError):  # an older backend's, or somebody else's
-        return None
 
 
 def highest(floors: Sequence[Floor]) -> Floor:

@@ -24,7 +24,7 @@ from ..plan import BuildPlan
 from ..plan.types import ReadyPlan
 from ..tables import minor
 from . import sbom, variants
-from .build_record import RECORD_NAME
+from .build_record import RECORD_NAME, BuildRecord
 from .metadata import dist_info_name, write_dist_info_files
 
 PAYLOAD = Path(__file__).parent.with_name("payload")
@@ -50,7 +50,7 @@ class Content:
     metadata: str
     licenses: Mapping[str, Path]
     """By the name that they get."""
-    record: dict[str, Any]
+    record: BuildRecord
     sbom: dict[str, Any]
     variant: str = ""
     """The text of ``variant.json``; empty for a plain wheel."""
@@ -87,7 +87,7 @@ def write_dist_info(parent: Path, content: Content, tags: list[str]) -> Path:
     wheel = ["Wheel-Version: 1.0", f"Generator: mamba-build-backend {__version__}", "Root-Is-Purelib: false"]
     wheel += [*(f"Tag: {tag}" for tag in tags), ""]
     (info / "WHEEL").write_bytes("\n".join(wheel).encode("utf-8"))
-    record = json.dumps(content.record, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    record = json.dumps(content.record.to_json(), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     (info / RECORD_NAME).write_bytes(record.encode("utf-8"))
     (info / "sboms").mkdir()
     (info / "sboms" / sbom.FILE_NAME).write_bytes(sbom.text(content.sbom).encode("utf-8"))

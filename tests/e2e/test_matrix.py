@@ -38,7 +38,7 @@ def test_a_source_that_cuda_13_does_not_compile_is_patched_and_does(env, tmp_pat
     assert "patching with mamba-ssm/0002-cub-3-before-2.2.6.patch" in done.stderr + done.stdout
     with zipfile.ZipFile(only_wheel(tmp_path / "dist")) as archive:
         record = json.loads(archive.read("mamba_ssm_portable-2.2.5.dist-info/mamba-build-record.json"))
-    assert record["upstream"]["patches"] == ["mamba-ssm/0002-cub-3-before-2.2.6.patch"]
+    assert [item["file"] for item in record["upstream"]["patches"]] == ["mamba-ssm/0002-cub-3-before-2.2.6.patch"]
     assert record["upstream"]["verified"] is True
 
 

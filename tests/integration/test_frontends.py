@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from support import ROOT, copy_tiny, interruptible, lacking, only_wheel, pip_wheel, run, without_local_nvcc
+from support import ROOT, copy_tiny, interruptible, lacking, only_wheel, pip_wheel, record_of, run, without_local_nvcc
 
 from mamba_build_backend import api
 
@@ -95,7 +95,7 @@ def test_a_machine_with_only_gxx_and_pip_builds_with_the_nvcc_of_the_index(tiny,
     assert used(wheel, tmp_path / "site", env) == USED
     with zipfile.ZipFile(wheel) as archive:
         record = json.loads(archive.read("tiny_cuda-1.2.3.dist-info/mamba-build-record.json"))
-    assert record["plan"]["toolkit"]["value"]["layout"] == "pypi"
+    assert record["toolkit"]["layout"] == "pypi"
 
 
 def test_build_makes_an_sdist_and_from_it_a_wheel_with_torch_by_setting(tiny, env, tmp_path, torch_site):
@@ -222,9 +222,9 @@ def test_a_machine_whose_glibc_is_old_enough_needs_no_sysroot_and_still_gets_the
     wheel = only_wheel(tmp_path / "dist")
     with zipfile.ZipFile(wheel) as archive:
         record = json.loads(archive.read("tiny_cuda-1.2.3.dist-info/mamba-build-record.json"))
-    assert record["plan"]["sysroot"]["value"]["provider"] == "host"
+    assert record["sysroot"]["provider"] == "host"
     assert used(wheel, tmp_path / "site", env) == USED
-    assert record["plan"]["portable"] is True
+    assert record["portable"] is True
     assert only_wheel(tmp_path / "dist").name.endswith("manylinux_2_34_x86_64.whl"), "for __libc_single_threaded"
 
 
@@ -395,3 +395,25 @@ def test_audit_says_with_which_of_several_torches_a_wheel_works(tiny, env, tmp_p
     done = run(*command, "--torch", other, env=env, cwd=tmp_path / "tiny", check=False)
     assert done.returncode == 6
     assert "torch 2.11.1+cu130, with its CUDA and this Python, lacks" in done.stdout
+
+
+def test_variables_that_reach_a_compiler_are_said_and_recorded_and_those_of_the_host_do_not_reach_one(
+    tiny, env, tmp_path
+):
+    """Each of the host's would end the build: setuptools would link with /bin/false, nvcc include what is not there."""
+    host = {
+        "LDSHARED": "/bin/false",
+        "LDCXXSHARED": "/bin/false",
+        "NVCC_CCBIN": "/bin/false",
+        "INCLUDES": "-include /nonexistent.h",
+        "LIBRARIES": "/nonexistent.o",
+        "CXXFLAGS": "-include /nonexistent.h",
+    }
+    mine = {"NVCC_APPEND_FLAGS": f"-lineinfo -DSERVICE_TOKEN=abcdef -I{tmp_path}/headers"}
+    done = cli_build(tiny, {**env, **host, **mine}, tmp_path)
+    assert done.returncode == 0, done.stderr
+    record = record_of(only_wheel(tmp_path / "dist"))
+    value = "-lineinfo -DSERVICE_TOKEN=*** -I{path}/headers"
+    assert record["variables"] == [{"name": "NVCC_APPEND_FLAGS", "value": value}]
+    assert f"the compilers get NVCC_APPEND_FLAGS={value}" in done.stdout + done.stderr
+    assert set(record["cleaned"]) >= set(host)

@@ -20,7 +20,7 @@ STAGES = {
     "sources": "source.prepare.prepare",
     "a sysroot is made": "toolchain.sysroot._make_stubs",
     "toolchain": "toolchain.libstdcxx.apply_libstdcxx",
-    "record": "wheel.build_record.build_record",
+    "record": "wheel.write_record.record_of",
     "packing": "wheel.repair._as_given",
     "auditwheel": "wheel.repair.repair_wheel",
     "audit": "audit.check.audit_wheel",

@@ -34,7 +34,7 @@ def test_settings_are_given_one_by_one_and_a_list_is_one_setting(tiny, env, tmp_
     options = ["-C", "arch=8.0", "--config-settings=arch=9.0", "-C", "repair=false"]
     pip_wheel(tiny, tmp_path / "dist", env, *options)
     record = record_of(only_wheel(tmp_path / "dist"))
-    assert [code for item in record["plan"]["front_ends"]["value"] for code in item["codes"]] == ["80", "90"]
+    assert [code for item in record["gpu_code"]["passes"] for code in item["codes"]] == ["80", "90"]
 
 
 def test_an_index_that_is_down_is_said_by_pip_at_once_and_leaves_nothing(tiny, env, tmp_path):

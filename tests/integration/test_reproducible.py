@@ -74,7 +74,7 @@ def test_a_wheel_tells_no_folder_user_or_host_of_its_build(tmp_path, clean_env, 
             content = re.sub(rb"mamba-build-(backend|record)", b"", archive.read(name))
             for secret in secrets:
                 assert secret.encode() not in content, f"{secret} in {name}"
-    assert record_of(wheel)["plan"]["torch"]["value"]["site"] == "{torch}"
+    assert record_of(wheel)["torch"]["version"]
 
 
 def test_source_date_epoch_is_the_time_of_every_file(tmp_path, clean_env, torch_site, gxx):

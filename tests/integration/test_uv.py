@@ -32,9 +32,9 @@ def test_uv_pip_install_builds_for_the_torch_of_the_active_environment(tiny, uv,
     assert "+ tiny-cuda==1.2.3" in said
     assert "torch" not in said
     (record,) = python.parent.parent.glob("lib/python*/site-packages/tiny_cuda-1.2.3.dist-info/mamba-build-record.json")
-    choice = json.loads(record.read_text())["plan"]["torch"]
-    assert choice["because"] == "the environment that uv works for ({torch-environment})"
-    assert choice["value"]["version"].startswith("2.11.0")
+    torch_ = json.loads(record.read_text())["torch"]
+    assert torch_["origin"] == "caller", "the environment that uv works for"
+    assert torch_["version"].startswith("2.11.0")
     assert run(python, "-c", USE, env=env, cwd=tiny.parent).stdout == "size 0 n 3\n"
 
 
@@ -44,7 +44,7 @@ def test_uv_build_makes_both_files_in_a_project_whose_venv_is_not_active(tiny, u
     assert "Successfully built" in said.stderr
     assert (tiny / "dist" / "tiny_cuda-1.2.3.tar.gz").is_file()
     record = record_of(only_wheel(tiny / "dist"))
-    assert record["plan"]["torch"]["value"]["version"].startswith("2.11.0")
+    assert record["torch"]["version"].startswith("2.11.0")
 
 
 def test_uv_sync_gives_the_build_the_torch_of_the_lock(tmp_path, uv, torch_site, gxx):
@@ -67,9 +67,9 @@ def test_uv_sync_gives_the_build_the_torch_of_the_lock(tmp_path, uv, torch_site,
     assert "Building" not in said, "static metadata: nothing is built to resolve"
     uv("sync", "--python", sys.executable, cwd=app)
     (record,) = app.glob(".venv/lib/python*/site-packages/tiny_cuda-1.2.3.dist-info/mamba-build-record.json")
-    choice = json.loads(record.read_text())["plan"]["torch"]
-    assert choice["value"]["version"].startswith("2.11."), "the lock's, though newer ones are known"
-    assert choice["because"] == "this Python's path"
+    torch_ = json.loads(record.read_text())["torch"]
+    assert torch_["version"].startswith("2.11."), "the lock's, though newer ones are known"
+    assert torch_["origin"] == "python"
     done = uv("run", "--no-sync", "python", "-c", USE, cwd=app)
     assert done.stdout == "size 0 n 3\n"
 
@@ -78,7 +78,7 @@ def test_a_list_of_settings_is_one_setting(tiny, uv, env, python, tmp_path):
     options = ["-C", "arch=8.0", "-C", "arch=9.0", "-C", "repair=false"]
     uv("build", "--wheel", *options, "-o", tmp_path / "dist", cwd=tiny, **activated(env, python))
     record = record_of(only_wheel(tmp_path / "dist"))
-    codes = [code for item in record["plan"]["front_ends"]["value"] for code in item["codes"]]
+    codes = [code for item in record["gpu_code"]["passes"] for code in item["codes"]]
     assert codes == ["80", "90"]
 
 
@@ -88,7 +88,7 @@ def test_a_variant_is_a_wheel_that_uv_installs_where_the_driver_runs_its_cuda(ti
     uv("build", "--wheel", "-C", "variant=auto", "-C", "repair=false", "-o", tmp_path / "plain", cwd=tiny, **active)
     plain = only_wheel(tmp_path / "plain")
     assert plain.name.endswith("-linux_x86_64.whl"), "a hook gives a wheel the name that every frontend takes"
-    major = record_of(plain)["plan"]["target"]["cuda"].split(".")[0]
+    major = record_of(plain)["torch"]["cuda"].split(".")[0]
     options = ["-C", "variant=auto", "-C", "repair=false", "--no-isolation", "-w", tmp_path / "dist"]
     run(sys.executable, "-m", "mamba_build_backend", "build", *options, env=env, cwd=tiny)
     wheel = only_wheel(tmp_path / "dist")

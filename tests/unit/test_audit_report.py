@@ -172,16 +172,6 @@ def test_the_oldest_systems_that_do_are_named(floor, systems):
     assert floors.oldest_systems(tables.Floor(*floor), LOADED) == systems
 
 
-def test_what_a_torch_needs_is_taken_from_the_record_where_no_libraries_are_there():
-    needs = {"version": "2.6.0+cu124", "glibc": "2.17", "glibcxx": "", "cxxabi": "1.3.7"}
-    found = floors.recorded_torch({"plan": {"torch": {"value": needs}}})
-    assert found == floors.TorchNeeds(
-        "2.6.0+cu124", "record", floors.Asked("2.17"), floors.Asked(), floors.Asked("1.3.7")
-    )
-    for record in (None, {}, {"plan": []}, {"plan": {"torch": {"value": None}}}, {"plan": {"torch": {"value": {}}}}):
-        assert floors.recorded_torch(record) is None
-
-
 def test_the_text_says_who_sets_the_floor_and_what_the_other_needs():
     text = audit_report.audit_text(replace(REPORT, effective_floor=effective(TORCH)))
     assert (

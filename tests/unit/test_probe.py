@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mamba_build_backend.core.facts import Polluted
 from mamba_build_backend.core.settings import load_settings
 from mamba_build_backend.probe import compilers, cuda, environment, gpus, machine, torch
 from mamba_build_backend.symbols import quick_reader
@@ -364,6 +365,11 @@ def test_condas_lib_is_taken_out_of_the_linkers_path_and_the_rest_stays(tmp_path
     assert environment.probe_environment({"LD_LIBRARY_PATH": "/opt/slurm/lib"}) == ()
     (item,) = environment.probe_environment({"LD_LIBRARY_PATH": f"{tmp_path}/env/lib"})
     assert item.kept is None
+
+
+@pytest.mark.parametrize("name", ["LDSHARED", "LDCXXSHARED", "INCLUDES", "LIBRARIES", "NVCC_CCBIN", "CFLAGS", "CPATH"])
+def test_a_variable_that_leads_to_the_hosts_compilers_or_folders_is_dropped(name):
+    assert environment.probe_environment({name: "/usr/x"}) == (Polluted(name, "/usr/x"),)
 
 
 def test_condas_host_compiler_is_taken_out_of_nvccs_flags_and_the_users_own_stay():

@@ -20,7 +20,7 @@ from mamba_build_backend.core.files import sha256
 from mamba_build_backend.core.work import BuildContext
 from mamba_build_backend.probe import recording
 from mamba_build_backend.source import locate, prepare
-from mamba_build_backend.wheel import build_record, licenses, metadata, repair, sbom, third_party
+from mamba_build_backend.wheel import licenses, metadata, repair, sbom, third_party, write_record
 
 DIGEST = {row.title: row.index_sha256 or row.git_commit for row in tables.load_tables().versions}
 HEADERS = {"cccl": "3.0.1", "pybind11": "3.0.1"}
@@ -67,7 +67,7 @@ def content(plan_, folder, infos=None, **source):
     licences = licenses.licences(made_, infos)
     text = metadata.compose_metadata(plan_, infos, {}, tuple(licences))
     origins = prepare.origins(made_)
-    told = build_record.build_record(plan_, origins, build_record.NO_FLOOR, "3.11.7")
+    told = write_record.record_of(ready(plan_), origins, "3.11.7")
     return repair.Content(text, licences, told, sbom.sbom(plan_, origins, text, HEADERS))
 
 

@@ -69,6 +69,7 @@ def test_what_is_taken_here_git_takes_too_with_the_same_result(tmp_path, old, ne
         assert mine == by_git(tmp_path, other, diff)
 
 
+@settings(deadline=None)
 @given(FILE, st.binary(max_size=200))
 def test_no_bytes_end_in_anything_but_a_refusal(content, diff):
     for text in (diff, b"--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n" + diff):

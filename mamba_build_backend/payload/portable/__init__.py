@@ -11,7 +11,7 @@ __all__ = ["build_info"]
 
 
 def build_info() -> dict[str, Any]:
-    """The build record of this wheel: plan, versions, flags, source hash.
+    """The build record of this wheel: versions, flags, source hash, patches.
 
     Raises ``LookupError`` if the wheel's metadata is not installed, as when its folder was copied by hand.
     """

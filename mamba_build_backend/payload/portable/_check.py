@@ -41,7 +41,7 @@ def _wheel() -> Row:
         record = build_info()
     except LookupError as error:
         return Row("wheel", "failed", str(error))
-    codes = " ".join(code for item in record["plan"]["gpu_code"]["value"]["passes"] for code in item["codes"])
+    codes = " ".join(code for item in record["gpu_code"]["passes"] for code in item["codes"])
     found = f"{_built_for.DISTRIBUTION} {_built_for.VERSION}, GPU code for {codes}"
     forks = [item["name"] for item in [record["upstream"], *record["companions"]] if not item["verified"]]
     if forks:

@@ -1,0 +1,38 @@
+"""Read the build record of a wheel, of this schema or an older one. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..core.errors import AuditError
+from ..symbols.floors import FAMILIES
+from ..tables import is_version
+from . import build_record_1
+from .build_record import RECORD_NAME, RECORD_SCHEMA, BuildRecord, loaded
+
+
+def read_record(data: Mapping[str, Any]) -> BuildRecord:
+    """The record in a wheel, of this schema or an older one. Raises AuditError for one that is damaged or newer."""
+    schema = data.get("schema", 1)
+    if isinstance(schema, int) and schema > RECORD_SCHEMA:
+        raise AuditError(
+            f"{RECORD_NAME} is of schema {schema}, and this version reads up to {RECORD_SCHEMA}",
+            "the wheel's promises are read from it",
+            "audit it with the version that built it, or a newer one",
+        )
+    try:
+        record = loaded(BuildRecord, data, "record") if schema == RECORD_SCHEMA else build_record_1.read(data)
+        wrong = next((text for text in _versions(record) if text and not is_version(text)), None)
+        if wrong is not None:
+            raise ValueError(f"{wrong!r} is not a version")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        found = f"{RECORD_NAME} is no record of this backend ({type(error).__name__}: {error})"
+        raise AuditError(found, "the wheel's promises are read from it", "build it again") from None
+    return record
+
+
+def _versions(record: BuildRecord) -> Iterator[str]:
+    """Those that the audit compares."""
+    for floor in (record.floor.promised, record.floor.measured, record.torch):
+        yield from (getattr(floor, field, "") for field, _ in FAMILIES)

@@ -1,0 +1,159 @@
+"""Make the build record of a wheel: the one place that reads a plan for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .._version import __version__
+from ..compile import stable_abi
+from ..core.facts import Compiler, SysrootProvider
+from ..plan import BuildPlan
+from ..plan.types import ReadyPlan
+from ..probe.recording import private_words, without_names
+from ..symbols.floors import EffectiveFloor
+from ..tables import Floor, FrontEnd
+from .build_record import (
+    NO_FLOOR,
+    BuildRecord,
+    CompilerRecord,
+    FlagsRecord,
+    FloorRecord,
+    GpuCodeRecord,
+    PassRecord,
+    PatchRecord,
+    SourceRecord,
+    SysrootRecord,
+    ToolkitRecord,
+    TorchRecord,
+    VariableRecord,
+)
+
+COMPILER_VARIABLES = (
+    *("NVCC_PREPEND_FLAGS", "NVCC_APPEND_FLAGS", "NVCC_CCBIN", "CUDAFE_FLAGS", "PTXAS_FLAGS", "INCLUDES", "LIBRARIES"),
+    *("CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "LDSHARED", "LDCXXSHARED", "CPP", "AR", "ARFLAGS", "RANLIB"),
+    *(
+        "CPATH",
+        "C_INCLUDE_PATH",
+        "CPLUS_INCLUDE_PATH",
+        "LIBRARY_PATH",
+        "LD_RUN_PATH",
+        "GCC_EXEC_PREFIX",
+        "COMPILER_PATH",
+    ),
+    *("GNUTARGET", "LDEMULATION", "CUDNN_HOME", "CUDNN_PATH"),
+)
+"""What changes a compile or a link: read by nvcc 13.0 (seen in its --dryrun), setuptools' ``customize_compiler``, GCC ("Environment
+Variables Affecting GCC"), GNU ld and torch's ``cpp_extension``. Those that the build sets itself, such as CXX, are not among them."""
+
+_PATH = re.compile(r"""(^|[\s"'=,:;(]|-(?:I|L|B|R|isystem|iquote|idirafter|include|imacros))/(?!/)[^\s"',:;)]*""")
+_SECRET = re.compile(r"(\w*(?:TOKEN|SECRET|PASSW|CREDENTIAL|APIKEY|API_KEY)\w*=)[^\s\"',;]+", re.IGNORECASE)
+
+
+def record_of(
+    ready: ReadyPlan,
+    origins: Sequence[Mapping[str, Any]],
+    python: str,
+    floor: Floor = NO_FLOOR,
+    effective: EffectiveFloor | None = None,
+    variables: Iterable[VariableRecord] = (),
+) -> BuildRecord:
+    """What was done.
+
+    ``origins`` say of each part where its source came from (:func:`~mamba_build_backend.source.prepare.origins`); ``floor`` is what
+    was measured, ``effective`` that together with what torch needs, None where nothing was measured; ``variables`` those that
+    reached a compiler (:func:`compiler_variables`).
+    """
+    plan, torch = ready.plan, ready.torch
+    upstream, *companions = (_source(part, origin) for part, origin in zip(plan.parts, origins))
+    flags = stable_abi.flags(plan)
+    return BuildRecord(
+        backend=__version__,
+        python=python,
+        abi=str(plan.abi.value.name),
+        repaired=plan.repair,
+        portable=plan.portable,
+        stripped=plan.strip,
+        upstream=upstream,
+        companions=tuple(companions),
+        torch=TorchRecord(
+            version=torch.version,
+            cuda=torch.cuda or "",
+            cxx11_abi=torch.cxx11_abi,
+            cxx_standard=plan.target.cxx_standard,
+            requirement=plan.torch_requirement,
+            origin=str(torch.origin),
+            glibc=torch.glibc,
+            glibcxx=torch.glibcxx,
+            cxxabi=torch.cxxabi,
+        ),
+        toolkit=ToolkitRecord(ready.toolkit.version, str(ready.toolkit.layout), str(ready.toolkit.origin)),
+        compiler=_compiler(ready.compiler),
+        sysroot=_sysroot(ready),
+        gpu_code=_gpu_code(plan),
+        flags=FlagsRecord((*plan.nvcc_flags, *flags), (f"-std=c++{plan.target.cxx_standard}", *flags)),
+        variables=tuple(variables),
+        cleaned=tuple(name for name, _ in plan.environment),
+        floor=FloorRecord(plan.floor, floor, effective),
+        pins=plan.pins.value,
+        partner=plan.partner.value,
+    )
+
+
+def _compiler(found: Compiler) -> CompilerRecord:
+    return CompilerRecord(str(found.kind), found.version, found.target, str(found.origin))
+
+
+def _sysroot(ready: ReadyPlan) -> SysrootRecord:
+    if ready.sysroot.provider is SysrootProvider.ZIG:
+        # It serves any glibc, and is made for the promised one; whether it lay in the cache is of the hour.
+        return SysrootRecord("zig", ready.plan.floor.glibc, "index")
+    return SysrootRecord(str(ready.sysroot.provider), ready.sysroot.glibc, str(ready.sysroot.origin))
+
+
+def _source(plan: BuildPlan, origin: Mapping[str, Any]) -> SourceRecord:
+    hashes: Mapping[str, str] = origin["patches_sha256"]
+    return SourceRecord(
+        name=plan.upstream.value.name,
+        version=plan.upstream.value.version,
+        origin=plan.source.value.kind,
+        sha256=str(origin["sha256"]),
+        verified=bool(origin["verified"]),
+        patches=tuple(PatchRecord(file, digest) for file, digest in hashes.items()),
+        packages=plan.upstream.value.project.packages,
+        extensions=plan.upstream.value.project.extensions,
+    )
+
+
+def _gpu_code(plan: BuildPlan) -> GpuCodeRecord:
+    code = plan.gpu_code.value
+    return GpuCodeRecord(
+        written_by="compact" if code.compact else "nvcc",
+        passes=_passes(code.passes),
+        shared_files=code.shared.files,
+        shared_passes=_passes(code.shared.passes),
+        derived=code.shared.derived,
+        regrouped=tuple(item.name for item in plan.regrouped),
+    )
+
+
+def _passes(items: Iterable[FrontEnd]) -> tuple[PassRecord, ...]:
+    return tuple(PassRecord(item.compute, item.codes) for item in items)
+
+
+def compiler_variables(environment: Mapping[str, str]) -> tuple[VariableRecord, ...]:
+    """Of the environment that compilers run in, the variables that change what they make, without folders and secrets."""
+    values = {name: environment[name] for name in COMPILER_VARIABLES if environment.get(name)}
+    clean = without_names(values, private_words(environment))
+    return tuple(VariableRecord(name, shown(value)) for name, value in clean.items())
+
+
+def shown(value: str) -> str:
+    """A variable's value with no folder of the machine in it, and no secret.
+
+    >>> shown("-DKEY_TOKEN=abc -I/home/u/include -O3")
+    '-DKEY_TOKEN=*** -I{path}/include -O3'
+    """
+    value = _SECRET.sub(r"\1***", value)
+    return _PATH.sub(lambda match: f"{match[1]}{{path}}/{match[0].rstrip('/').rpartition('/')[2]}", value)
