@@ -32,17 +32,17 @@ def main() -> int:
     if wrong:
         print(f"ERROR: {wrong}", file=sys.stderr)
         return 1
-    print(data["plan"]["torch"]["value"]["site"])
+    print(data["plan"]["torch"]["chosen"]["site"])
     return 0
 
 
 def misfit(doctor: dict[str, Any], torch: str, cuda: str) -> str:
     """Why this environment is not one of the cells' torch; empty if it is."""
-    found = doctor["plan"]["torch"]["value"]
+    found = doctor["plan"]["torch"]["chosen"]
     needed = f"torch {torch} for CUDA {cuda} is needed"
     where = f"the environment of Python {doctor['facts']['machine']['python_version']}"
     if found is None:
-        told = [item["found"] for item in doctor["plan"]["problems"] if item["code"].startswith("torch-")]
+        told = [item["found"] for item in doctor["problems"] if item["code"].startswith("torch-")]
         return f"{told[0] if told else f'{where} has no torch'}; {needed}"
     if (found["version"].split(".")[:2], found["cuda"]) != (torch.split("."), cuda):
         return f"{where} has torch {found['version']} for CUDA {found['cuda']}; {needed}"

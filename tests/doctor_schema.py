@@ -1,6 +1,6 @@
 """The JSON Schema of what ``doctor --json`` prints, made from the types themselves (needs Python 3.10).
 
-``mamba_build_backend/schemas/doctor-1.json`` is its output; a test keeps the two equal.
+``mamba_build_backend/schemas/doctor-2.json`` is its output; a test keeps the two equal.
 """
 
 from __future__ import annotations
@@ -11,27 +11,18 @@ from dataclasses import fields
 from enum import Enum
 from typing import Any
 
-from mamba_build_backend.core.facts import Facts
-from mamba_build_backend.plan import BuildPlan
-from mamba_build_backend.plan.report import SCHEMA
+from mamba_build_backend.plan.doctor_json import SCHEMA, DoctorReport
 
 
 def doctor_schema() -> dict[str, Any]:
     """The whole schema."""
     definitions: dict[str, Any] = {}
-    properties = {
-        "schema": {"const": SCHEMA},
-        "ok": {"type": "boolean", "description": "whether the build can start"},
-        "facts": _schema(Facts, definitions, {}),
-        "plan": _schema(BuildPlan, definitions, {}),
-    }
+    whole = _object(DoctorReport, definitions, {})
+    whole["properties"]["schema"] = {"const": SCHEMA}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "mamba_build_backend doctor --json",
-        "type": "object",
-        "required": list(properties),
-        "additionalProperties": False,
-        "properties": properties,
+        **whole,
         "$defs": dict(sorted(definitions.items())),
     }
 
@@ -54,7 +45,7 @@ def _schema(kind: Any, definitions: dict[str, Any], variables: dict[Any, Any]) -
         items = [_schema(item, definitions, variables) for item in arguments]
         return {"type": "array", "prefixItems": items, "minItems": len(items), "maxItems": len(items)}
     generic: Any = origin if origin is not None else kind
-    if origin is not None:  # Choice[…]: one definition for each thing chosen
+    if origin is not None:  # Decision[…]: one definition for each thing chosen
         return _object(generic, definitions, dict(zip(generic.__parameters__, arguments, strict=True)))
     if generic.__name__ not in definitions:
         definitions[generic.__name__] = {}  # taken, should it hold itself

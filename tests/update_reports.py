@@ -21,7 +21,7 @@ from mamba_build_backend import plan, tables  # noqa: E402
 from mamba_build_backend.compile import known_failures  # noqa: E402
 from mamba_build_backend.core.projects import SELF, project_names  # noqa: E402
 from mamba_build_backend.core.settings import as_environment, known_keys, settings_table  # noqa: E402
-from mamba_build_backend.plan import report  # noqa: E402
+from mamba_build_backend.plan import doctor_json, report  # noqa: E402
 from mamba_build_backend.probe import recording  # noqa: E402
 from mamba_build_backend.vendoring import manifest  # noqa: E402
 
@@ -258,8 +258,8 @@ def main() -> None:
     (ROOT / "docs" / "settings.md").write_text(settings_page(), encoding="utf-8")
     (ROOT / "docs" / "troubleshooting.md").write_text(troubleshooting(), encoding="utf-8")
     (ROOT / "docs" / "compatibility.md").write_text(compatibility(), encoding="utf-8")
-    report.SCHEMA_FILE.parent.mkdir(exist_ok=True)
-    report.SCHEMA_FILE.write_text(json.dumps(doctor_schema(), indent=1) + "\n", encoding="utf-8")
+    doctor_json.SCHEMA_FILE.parent.mkdir(exist_ok=True)
+    doctor_json.SCHEMA_FILE.write_text(json.dumps(doctor_schema(), indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -146,11 +146,6 @@ def recorded_promise(record: BuildRecord | None) -> Promise:
     return Promise(record.floor.promised if record.repaired else None, codes, extensions, record.abi == "stable")
 
 
-def _passes(plan: dict[str, Any]) -> Any:
-    """The passes of nvcc's front end; older records have them as ``front_ends``."""
-    return plan["gpu_code"]["value"]["passes"] if "gpu_code" in plan else plan["front_ends"]["value"]
-
-
 def _plain(code: str) -> str:
     return code.rstrip("af")
 

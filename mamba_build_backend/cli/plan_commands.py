@@ -30,14 +30,14 @@ def add_doctor(commands: Commands) -> None:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from ..plan import report
+    from ..plan import doctor_json
     from ..probe import recording
     from . import terminal
 
     if options.schema:
-        if not report.SCHEMA_FILE.is_file():
+        if not doctor_json.SCHEMA_FILE.is_file():
             raise not_in_a_copy("the JSON Schema of `doctor --json`", ["doctor", "--schema"])
-        print(report.SCHEMA_FILE.read_text(encoding="utf-8"), end="")
+        print(doctor_json.SCHEMA_FILE.read_text(encoding="utf-8"), end="")
         return 0
     settings, facts, plan = plan_for(options)
     if options.save:
@@ -45,7 +45,7 @@ def _doctor(options: argparse.Namespace) -> int:
             recording.save(options.save, settings, facts, os.environ)
         say(f"{PREFIX}this machine, without names, is in {options.save}")
     if options.json:
-        print_json(report.plan_json(facts, plan))
+        print_json(doctor_json.plan_json(facts, plan))
     else:
         terminal.show_plan(facts, plan, verbose=options.verbose)
     return PlanError.exit_code if plan.problems else 0
@@ -78,7 +78,7 @@ def _patches(options: argparse.Namespace) -> int:
         tried = check_patches(make_job(project_folder(options), read_settings(options), os.environ))
         failed = [item for item in tried if item["problem"]]
         if options.json:
-            print_json({"schema": report.SCHEMA, "ok": not failed, "tried": tried})
+            print_json({"schema": report.PATCHES_SCHEMA, "ok": not failed, "tried": tried})
         else:
             for item in tried:
                 print(f"{item['file']}  {item['title']}  {item['problem'] or 'fits'}")

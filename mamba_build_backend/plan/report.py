@@ -1,22 +1,20 @@
-"""A plan as text or JSON. Pure: the same plan gives the same bytes."""
+"""A plan as text, and its patches as JSON. Pure: the same plan gives the same bytes."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from ..core.facts import CompilerCache, Facts, to_json
+from ..core.facts import CompilerCache, Facts
 from ..core.settings import companion_key
 from ..tables import minor
 from .platform import NO_PLACE
 from .types import BuildPlan, Choice, GivenPath, Rejected, SourceOrigin, Tool
 
-SCHEMA = 1
-SCHEMA_FILE = Path(__file__).parent.parent / "schemas" / f"doctor-{SCHEMA}.json"
-"""The JSON Schema of :func:`plan_json`."""
+PATCHES_SCHEMA = 1
+"""Of what ``patches --json`` prints."""
 
 WIDTH = 100
 """Columns. A command to type is never broken, however long."""
@@ -32,11 +30,6 @@ class Line:
     value: str
     because: str = ""
     rejected: tuple[Rejected, ...] = ()
-
-
-def plan_json(facts: Facts, plan: BuildPlan) -> dict[str, Any]:
-    """Facts and plan for a machine to read; ``SCHEMA_FILE`` describes it."""
-    return {"schema": SCHEMA, "ok": not plan.problems, "facts": to_json(facts), "plan": to_json(plan)}
 
 
 def plan_text(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> str:
@@ -158,7 +151,7 @@ def patches_json(plan: BuildPlan) -> dict[str, Any]:
     applied = {item.file: item.why for part in plan.parts for item in part.patches.value}
     rejected = {item.what: item.why for item in plan.patches.rejected if item.what not in applied}
     return {
-        "schema": SCHEMA,
+        "schema": PATCHES_SCHEMA,
         "upstream": {"name": plan.upstream.value.name, "version": plan.upstream.value.version},
         "applied": [{"file": file, "why": why} for file, why in applied.items()],
         "not-applied": [{"file": file, "why": why} for file, why in rejected.items()],

@@ -182,7 +182,7 @@ class BuildRecord:
     pins: tuple[str, ...]
     """Requirements that the metadata make narrower than upstream's."""
     partner: str
-    """The causal-conv1d that goes with it; empty where there is none."""
+    """The version of the project's partner that goes with it; empty where there is none."""
     schema: int = RECORD_SCHEMA
 
     def to_json(self) -> dict[str, Any]:

@@ -63,7 +63,8 @@ def _sources(data: Mapping[str, Any], plan: Mapping[str, Any]) -> list[now.Sourc
     found = [data.get("upstream"), *(data.get("companions") or ())]
     sources = []
     for index, part in enumerate(plans):
-        row, origin = part["upstream"]["value"], (found[index] if index < len(found) else None) or {}
+        row = part["upstream"]["value"]
+        row, origin = {**row, **row.get("project", {})}, (found[index] if index < len(found) else None) or {}
         hashes = origin.get("patches_sha256") or {}
         kind = str(_part(part, "source").get("value") or "")
         sources.append(

@@ -166,7 +166,7 @@ def test_the_line_that_says_why_is_found(log, told):
 
 def doctor(**torch):
     value = {"site": "/venv/lib", "version": "2.11.0+cu130", "cuda": "13.0", **torch} if torch is not None else None
-    return {"facts": {"machine": {"python_version": "3.11.7"}}, "plan": {"torch": {"value": value}, "problems": []}}
+    return {"facts": {"machine": {"python_version": "3.11.7"}}, "plan": {"torch": {"chosen": value}}, "problems": []}
 
 
 @pytest.mark.parametrize(
@@ -176,8 +176,8 @@ def doctor(**torch):
         (doctor(version="2.11.1+cu130"), ""),
         (doctor(version="2.1.1+cu130"), "has torch 2.1.1+cu130 for CUDA 13.0; torch 2.11 for CUDA 13.0 is needed"),
         (doctor(version="2.11.0+cu128", cuda="12.8"), "has torch 2.11.0+cu128 for CUDA 12.8"),
-        ({**doctor(), "plan": {"torch": {"value": None}, "problems": []}}, "the environment of Python 3.11.7 has no torch"),
-        ({**doctor(), "plan": {"torch": {"value": None}, "problems": [{"code": "torch-cpu", "found": "it has no CUDA"}]}}, "it has no CUDA; torch 2.11"),
+        ({**doctor(), "plan": {"torch": {"chosen": None}}}, "the environment of Python 3.11.7 has no torch"),
+        ({**doctor(), "plan": {"torch": {"chosen": None}}, "problems": [{"code": "torch-cpu", "found": "it has no CUDA"}]}, "it has no CUDA; torch 2.11"),
     ],
 )  # fmt: skip
 def test_an_environment_is_taken_only_for_the_torch_that_it_has(tmp_path, found, told):

@@ -20,9 +20,10 @@ from mamba_build_backend.core.settings import Settings, as_environment, known_ke
 from mamba_build_backend.plan import decide
 from mamba_build_backend.probe import recording
 from mamba_build_backend.probe.torch import installed_beside
-from mamba_build_backend.tables import Project, ProjectVersion, load_tables
+from mamba_build_backend.tables import Floor, Project, ProjectVersion, load_tables
 from mamba_build_backend.tables.projects import load_projects
-from mamba_build_backend.wheel import build_record, repair, third_party
+from mamba_build_backend.wheel import repair, third_party, write_record
+from mamba_build_backend.wheel.read_record import read_record
 
 BACKEND = ROOT / "mamba_build_backend"
 NAMES = re.compile(r"mamba[-_]ssm|causal[-_]conv1d|selective_scan|Mamba-\d", re.IGNORECASE)
@@ -143,8 +144,9 @@ def test_a_wheel_carries_the_numerical_check_of_each_of_its_projects(tmp_path, m
 def test_the_audit_reads_from_the_record_which_extensions_were_promised(config):
     settings, facts = recording.load(ROOT / "tests/facts/debian12-torch2.11-cuda13.0.json", config)
     plan = decide(settings, facts, load_tables())
-    record = build_record.build_record(plan, [{} for _ in plan.parts], build_record.NO_FLOOR, "3.11.7")
-    promise = check.recorded_promise(json.loads(json.dumps(record)))
+    origins = [{"sha256": "", "verified": True, "patches_sha256": {}} for _ in plan.parts]
+    record = write_record.record_of(ready(plan), origins, "3.11.7")
+    promise = check.recorded_promise(read_record(json.loads(json.dumps(record.to_json()))))
     assert promise.extensions == tuple(name for part in plan.parts for name in part.upstream.value.project.extensions)
     assert promise.extensions
 
@@ -189,7 +191,7 @@ def test_the_third_project_is_read_and_planned_for_beside_the_others(tmp_path):
     ],
 )
 def test_an_extension_may_be_a_module_of_a_package(path, missing):
-    extension = Extension(path, "x86_64", 1, build_record.NO_FLOOR, (), (), (), (), (), 0, None)
+    extension = Extension(path, "x86_64", 1, Floor(), (), (), (), (), (), 0, None)
     problems = check._check_content([extension], check.Promise(extensions=("name._ext",)), portable=False)
     assert [problem.code for problem in problems] == missing
     assert all("the wheel holds no name/_ext.*.so" in problem.found for problem in problems)

@@ -14,10 +14,10 @@ from support import RECORDED, ROOT, lacking
 from support import planned_for as planned
 
 from mamba_build_backend import plan
-from mamba_build_backend.plan import report
+from mamba_build_backend.plan import doctor_json, report
 
 by_machine = pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
-VALIDATOR = jsonschema.Draft202012Validator(json.loads(report.SCHEMA_FILE.read_text()))
+VALIDATOR = jsonschema.Draft202012Validator(json.loads(doctor_json.SCHEMA_FILE.read_text()))
 
 
 @by_machine
@@ -45,7 +45,7 @@ def test_without_v_it_fits_a_screen(path):
 
 @by_machine
 def test_json_follows_the_schema_that_is_shipped(path):
-    data = json.loads(json.dumps(report.plan_json(*planned(path))))
+    data = json.loads(json.dumps(doctor_json.plan_json(*planned(path))))
     VALIDATOR.validate(data)
 
 
@@ -54,7 +54,7 @@ def test_the_shipped_schema_is_that_of_the_types():
         lacking("Python 3.10, whose types can be asked")
     from doctor_schema import doctor_schema
 
-    assert json.loads(report.SCHEMA_FILE.read_text()) == json.loads(json.dumps(doctor_schema())), (
+    assert json.loads(doctor_json.SCHEMA_FILE.read_text()) == json.loads(json.dumps(doctor_schema())), (
         "python tests/update_reports.py writes it anew"
     )
 
@@ -67,10 +67,10 @@ def test_doctor_prints_the_schema():
 
 
 def test_the_schema_refuses_what_it_does_not_know():
-    data = json.loads(json.dumps(report.plan_json(*planned(RECORDED[0]))))
+    data = json.loads(json.dumps(doctor_json.plan_json(*planned(RECORDED[0]))))
     data["plan"]["surprise"] = 1
     with pytest.raises(jsonschema.ValidationError, match="surprise"):
-        jsonschema.validate(data, json.loads(report.SCHEMA_FILE.read_text()))
+        jsonschema.validate(data, json.loads(doctor_json.SCHEMA_FILE.read_text()))
 
 
 def test_every_problem_that_the_plan_can_have_is_had_by_a_recorded_machine():

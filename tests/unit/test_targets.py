@@ -101,4 +101,4 @@ def test_a_path_of_the_command_line_is_meant_from_where_it_is_typed(clean_env, t
         [sys.executable, "-m", "mamba_build_backend", "doctor", "--json", "-C", "source=./mamba_ssm-2.3.0.tar.gz"],
         cwd=tmp_path, env={**clean_env, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert json.loads(done.stdout)["plan"]["source"]["value"] == {"path": str(tmp_path / "mamba_ssm-2.3.0.tar.gz")}
+    assert json.loads(done.stdout)["plan"]["parts"][0]["path"] == str(tmp_path / "mamba_ssm-2.3.0.tar.gz")

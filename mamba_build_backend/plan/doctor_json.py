@@ -1,0 +1,333 @@
+"""The format of ``doctor --json``, schema 2: facts and plan under names of their own. Pure.
+
+Each field is a key of the JSON, described by ``schemas/doctor-2.json``; the plan's own fields may be renamed at any time. ``facts`` is
+what ``doctor --save`` writes too, with a schema number of its own. Sentences (``because``, ``why``, notes) are for people.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Optional, TypeVar
+
+from ..core.errors import Problem
+from ..core.facts import CacheProgram, CompilerKind, Facts, Origin, SysrootProvider, ToolkitLayout, to_json
+from .types import BuildPlan, Choice, GivenPath, Tool
+
+SCHEMA = 2
+SCHEMA_FILE = Path(__file__).parent.parent / "schemas" / f"doctor-{SCHEMA}.json"
+"""The JSON Schema of :func:`plan_json`."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class PassedOver:
+    """A candidate that was not taken."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Decision(Generic[T]):
+    """What was taken, why, and what was not; ``chosen`` is null where nothing fits, or where it will be installed."""
+
+    chosen: Optional[T]
+    because: str
+    passed_over: tuple[PassedOver, ...]
+
+
+@dataclass(frozen=True)
+class ChosenTorch:
+    """A torch that is installed."""
+
+    site: str
+    version: str
+    cuda: Optional[str]
+    cxx11_abi: Optional[bool]
+    origin: Origin
+
+
+@dataclass(frozen=True)
+class ChosenToolkit:
+    """A CUDA toolkit."""
+
+    home: str
+    version: str
+    layout: ToolkitLayout
+    origin: Origin
+
+
+@dataclass(frozen=True)
+class ChosenCompiler:
+    """A host compiler."""
+
+    path: str
+    kind: CompilerKind
+    version: str
+    target: str
+    origin: Origin
+
+
+@dataclass(frozen=True)
+class ChosenSysroot:
+    """What is linked against; ``glibc`` is empty for zig's, which serves any."""
+
+    path: str
+    provider: SysrootProvider
+    glibc: str
+    origin: Origin
+
+
+@dataclass(frozen=True)
+class ChosenCache:
+    """A compiler cache."""
+
+    path: str
+    name: CacheProgram
+    version: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """A project that goes into the wheel: its source (``self``, ``embedded``, ``index``, ``git`` or ``path``) and its patches."""
+
+    name: str
+    version: str
+    because: str
+    source: str
+    path: str
+    """Of the source ``path``; empty for others."""
+    patches: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the wheel will be tied to. ``abi`` is ``torch`` or ``stable``; the two minima are the latter's."""
+
+    torch: str
+    """A version, or a minor version where torch is still to be installed."""
+    torch_requirement: str
+    cuda: str
+    cxx11_abi: Optional[bool]
+    cxx_standard: int
+    abi: str
+    torch_min: str
+    python_min: str
+    because: str
+
+
+@dataclass(frozen=True)
+class SymbolVersions:
+    """The newest symbol versions that the wheel may need."""
+
+    glibc: str
+    glibcxx: str
+    cxxabi: str
+    gcc: str
+
+
+@dataclass(frozen=True)
+class FloorPromise:
+    """What the wheel promises, and the glibc that it needs together with its torch."""
+
+    promised: SymbolVersions
+    with_torch: str
+    because: str
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A pass of nvcc's front end: its virtual architecture, and the code that is made of it."""
+
+    compute: str
+    codes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class GpuCode:
+    """Which GPU code is compiled; ``shared_passes`` are those of files (patterns) for which several architectures share a pass."""
+
+    codes: tuple[str, ...]
+    written_by: str
+    """``nvcc``: NVIDIA's tools alone; ``compact``: the backend rewrites their PTX."""
+    passes: tuple[Pass, ...]
+    shared_files: tuple[str, ...]
+    shared_passes: tuple[Pass, ...]
+    derived: tuple[str, ...]
+    """Virtual architectures whose PTX is rewritten from the first shared pass's."""
+    nvcc_flags: tuple[str, ...]
+    because: str
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """How many compilers run at once, on how many architectures each works, and the optimiser's threads for one architecture."""
+
+    compilers: int
+    threads: int
+    split: int
+    because: str
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """Requirements, and why."""
+
+    requirements: tuple[str, ...]
+    because: str
+
+
+@dataclass(frozen=True)
+class Partner:
+    """The version of the project's partner that goes with it; empty where there is none."""
+
+    version: str
+    because: str
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A tool that the build environment still has to install."""
+
+    tool: Tool
+    requirements: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the build would do."""
+
+    distribution: str
+    """A name that was set; else it is the project's."""
+    local_version: str
+    variant: str
+    parts: tuple[Part, ...]
+    """The main project first."""
+    target: Target
+    torch: Decision[ChosenTorch]
+    toolkit: Decision[ChosenToolkit]
+    compiler: Decision[ChosenCompiler]
+    sysroot: Decision[ChosenSysroot]
+    compiler_cache: Decision[ChosenCache]
+    floor: FloorPromise
+    gpu_code: GpuCode
+    jobs: Jobs
+    pins: Requirements
+    partner: Partner
+    installs: tuple[Installed, ...]
+    cleaned: tuple[str, ...]
+    """Variables that the build drops or shortens."""
+    portable: bool
+    repair: bool
+    strip: bool
+
+
+@dataclass(frozen=True)
+class DoctorReport:
+    """The whole answer."""
+
+    ok: bool
+    """Whether the build can start."""
+    facts: Facts
+    plan: Plan
+    notes: tuple[str, ...]
+    problems: tuple[Problem, ...]
+    schema: int = SCHEMA
+
+
+def plan_json(facts: Facts, plan: BuildPlan) -> dict[str, Any]:
+    """Facts and plan for a machine to read."""
+    report = DoctorReport(not plan.problems, facts, _plan(plan), plan.notes, plan.problems)
+    found: dict[str, Any] = to_json(report)
+    return found
+
+
+def _plan(plan: BuildPlan) -> Plan:
+    torch, toolkit, compiler = plan.torch.value, plan.toolkit.value, plan.compiler.value
+    sysroot, cache = plan.sysroot.value, plan.compiler_cache.value
+    return Plan(
+        distribution=plan.distribution,
+        local_version=plan.local_version,
+        variant=plan.variant,
+        parts=tuple(_part(part) for part in plan.parts),
+        target=_target(plan),
+        torch=_decision(
+            plan.torch,
+            ChosenTorch(torch.site, torch.version, torch.cuda, torch.cxx11_abi, torch.origin) if torch else None,
+        ),
+        toolkit=_decision(
+            plan.toolkit,
+            ChosenToolkit(toolkit.home, toolkit.version, toolkit.layout, toolkit.origin) if toolkit else None,
+        ),
+        compiler=_decision(
+            plan.compiler,
+            ChosenCompiler(compiler.path, compiler.kind, compiler.version, compiler.target, compiler.origin)
+            if compiler
+            else None,
+        ),
+        sysroot=_decision(
+            plan.sysroot,
+            ChosenSysroot(sysroot.path, sysroot.provider, sysroot.glibc, sysroot.origin) if sysroot else None,
+        ),
+        compiler_cache=_decision(
+            plan.compiler_cache, ChosenCache(cache.path, cache.name, cache.version) if cache else None
+        ),
+        floor=_floor(plan),
+        gpu_code=_gpu_code(plan),
+        jobs=Jobs(plan.jobs.value, plan.nvcc.threads, plan.nvcc.split, plan.jobs.because),
+        pins=Requirements(plan.pins.value, plan.pins.because),
+        partner=Partner(plan.partner.value, plan.partner.because),
+        installs=tuple(Installed(item.tool, item.requirements) for item in plan.installs),
+        cleaned=tuple(name for name, _ in plan.environment),
+        portable=plan.portable,
+        repair=plan.repair,
+        strip=plan.strip,
+    )
+
+
+def _decision(choice: Choice[Any], chosen: T | None) -> Decision[T]:
+    return Decision(chosen, choice.because, tuple(PassedOver(item.what, item.why) for item in choice.rejected))
+
+
+def _part(plan: BuildPlan) -> Part:
+    row, source = plan.upstream.value, plan.source.value
+    path = source.path if isinstance(source, GivenPath) else ""
+    patches = tuple(item.file for item in plan.patches.value)
+    return Part(row.name, row.version, plan.upstream.because, source.kind, path, patches)
+
+
+def _target(plan: BuildPlan) -> Target:
+    target, abi = plan.target, plan.abi.value
+    return Target(
+        torch=target.version,
+        torch_requirement=plan.torch_requirement,
+        cuda=target.cuda,
+        cxx11_abi=target.cxx11_abi,
+        cxx_standard=target.cxx_standard,
+        abi=abi.name,
+        torch_min=abi.torch_min,
+        python_min=abi.python_min,
+        because=plan.abi.because,
+    )
+
+
+def _floor(plan: BuildPlan) -> FloorPromise:
+    floor = plan.floor
+    promised = SymbolVersions(floor.glibc, floor.glibcxx, floor.cxxabi, floor.gcc)
+    return FloorPromise(promised, plan.effective_floor.value, plan.effective_floor.because)
+
+
+def _gpu_code(plan: BuildPlan) -> GpuCode:
+    code = plan.gpu_code.value
+    return GpuCode(
+        codes=code.codes,
+        written_by="compact" if code.compact else "nvcc",
+        passes=tuple(Pass(item.compute, item.codes) for item in code.passes),
+        shared_files=code.shared.files,
+        shared_passes=tuple(Pass(item.compute, item.codes) for item in code.shared.passes),
+        derived=code.shared.derived,
+        nvcc_flags=plan.nvcc_flags,
+        because=plan.gpu_code.because,
+    )
