@@ -1,0 +1,287 @@
+"""A mutation run: each small change of the code that decides must make a test fail.
+
+    python -m pip install mutmut
+    python tests/mutate.py                          all of mamba_build_backend/plan
+    python tests/mutate.py mamba_build_backend/plan/gpus.py --jobs 8
+
+The changes are mutmut's (an operator, a constant, an argument, a condition of one function). mutmut itself starts pytest for each, which
+takes longer than the tests: here pytest collects once, and each change is put into a fork of that process, where the tests that run the
+changed function go until one fails. What survives is printed as a diff; the exit status is 1 where the score is below ``--least``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import functools
+import gc
+import importlib
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+import types
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from _pytest.runner import runtestprotocol
+
+ROOT = Path(__file__).resolve().parent.parent
+PLAN = ROOT / "mamba_build_backend" / "plan"
+TESTS = ("test_plan.py", "test_report.py", "test_properties.py")
+"""Those that plan in their own process; what only starts other processes cannot see a change."""
+LONGEST = 90  # seconds: a change that makes an endless loop is killed by then
+
+
+@dataclass(frozen=True)
+class Mutant:
+    file: Path
+    function: str
+    """Its qualified name in its module."""
+    source: str
+    """The whole module, changed."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="*", type=Path, default=sorted(PLAN.glob("*.py")), metavar="FILE")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many changes are tried at once")
+    parser.add_argument("--tests", nargs="*", default=TESTS, help="files of tests/unit (default: %(default)s)")
+    parser.add_argument(
+        "--least", type=float, default=0, help="the score, in per cent, below which the exit status is 1"
+    )
+    options = parser.parse_args()
+    files = [path.resolve() for path in options.files]
+    os.chdir(ROOT)
+    run = Run(files, options.jobs)
+    arguments = [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        *(f"{ROOT}/tests/unit/{name}" for name in options.tests),
+    ]
+    pytest.main(arguments, plugins=[run])
+    return run.report(options.least)
+
+
+class Run:
+    """Takes the place of pytest's loop over the tests."""
+
+    def __init__(self, files: list[Path], jobs: int) -> None:
+        self.files, self.jobs = files, jobs
+        self.results: list[tuple[Mutant, str]] = []
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        start = time.monotonic()
+        caches()
+        covering = covered(session.items, self.files)
+        print(f"{len(session.items)} tests run {len(covering)} functions of {len(self.files)} files", flush=True)
+        waiting, running = list(mutants(self.files))[::-1], {}
+        total = len(waiting)
+        while waiting or running:
+            while waiting and len(running) < self.jobs:
+                mutant = waiting.pop()
+                items = covering.get((str(mutant.file), mutant.function), [])
+                if not items:
+                    self.results.append((mutant, "not run by a test"))
+                    continue
+                running[fork(functools.partial(survives, mutant, items))] = mutant
+            if running:
+                pid, status = os.wait()
+                mutant = running.pop(pid)
+                self.results.append((mutant, "survived" if status == 0 else "killed"))
+                if len(self.results) % 100 == 0:
+                    alive = sum(outcome != "killed" for _, outcome in self.results)
+                    print(
+                        f"{len(self.results)} of {total}: {alive} alive, {time.monotonic() - start:.0f} s", flush=True
+                    )
+        return True
+
+    def report(self, least: float) -> int:
+        for mutant, outcome in sorted(self.results, key=lambda item: (str(item[0].file), item[0].function)):
+            if outcome != "killed":
+                print(f"\n{outcome}: {mutant.file.name}: {mutant.function}")
+                before = mutant.file.read_text(encoding="utf-8").splitlines()
+                lines = list(difflib.unified_diff(before, mutant.source.splitlines(), n=0, lineterm=""))[2:]
+                print("\n".join(f"    {line}" for line in lines))
+        print()
+        killed, tried = Counter[str](), Counter[str]()
+        for mutant, outcome in self.results:
+            for name in (mutant.file.name, "all"):
+                tried[name] += 1
+                killed[name] += outcome == "killed"
+        for name in sorted(tried):
+            print(f"{name:22} {killed[name]:5} of {tried[name]:5} killed, {100 * killed[name] / tried[name]:5.1f} %")
+        return 0 if tried and 100 * killed["all"] / tried["all"] >= least else 1
+
+
+def mutants(files: list[Path]) -> Iterator[Mutant]:
+    """Each change that mutmut makes in a function of these files."""
+    from mutmut.mutation.file_mutation import create_mutations
+
+    for file in files:
+        module, mutations, *_ = create_mutations(str(file), file.read_text(encoding="utf-8"))
+        methods = {
+            id(item): f"{node.name.value}.{item.name.value}"
+            for node in module.body
+            if type(node).__name__ == "ClassDef"
+            for item in node.body.body
+            if type(item).__name__ == "FunctionDef"
+        }
+        for mutation in mutations:
+            function = mutation.contained_by_top_level_function
+            if function is not None:
+                source = module.deep_replace(mutation.original_node, mutation.mutated_node).code  # type: ignore[attr-defined]
+                yield Mutant(file, methods.get(id(function), function.name.value), source)
+
+
+def fork(work: Any) -> int:
+    """Run ``work`` in a copy of this process, silently; its exit status is the truth of what it returns, 0 for true."""
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 2
+    try:
+        signal.alarm(LONGEST)
+        for number in (1, 2):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+        status = 0 if work() else 1
+    finally:
+        os._exit(status)
+
+
+def survives(mutant: Mutant, items: list[pytest.Item]) -> bool:
+    """Whether every test passes with the change in place."""
+    change(mutant)
+    forget()
+    return all(passes(item, after) for item, after in zip(items, [*items[1:], None]))
+
+
+def passes(item: pytest.Item, after: pytest.Item | None) -> bool:
+    return not any(report.failed for report in runtestprotocol(item, log=False, nextitem=after))
+
+
+def change(mutant: Mutant) -> None:
+    """Give the function its changed code; whoever imported it has the same function object."""
+    module = importlib.import_module(module_name(mutant.file))
+    changed = dict(module.__dict__)
+    exec(compile(mutant.source, str(mutant.file), "exec"), changed)
+    old, new = (named(space, mutant.function) for space in (module.__dict__, changed))
+    old.__code__, old.__defaults__, old.__kwdefaults__ = new.__code__, new.__defaults__, new.__kwdefaults__
+
+
+def named(space: dict[str, Any], qualified: str) -> types.FunctionType:
+    """The function of this qualified name."""
+    head, *rest = qualified.split(".")
+    found = space[head]
+    for name in rest:
+        found = vars(found)[name]
+    return undecorated(found)
+
+
+def undecorated(found: Any) -> Any:
+    """What lies in a property, a class method, a cache."""
+    for attribute in ("fget", "__func__", "__wrapped__"):
+        found = getattr(found, attribute, found)
+    return found
+
+
+@functools.cache
+def caches() -> tuple[Any, ...]:
+    """What the tests and the planner remember, but for the tables, which are read from files."""
+    ours = ("mamba_build_backend", "support", "tests", "unit", "test_")
+    found = (item for item in gc.get_objects() if isinstance(item, functools._lru_cache_wrapper))
+    return tuple(item for item in found if item.__module__.startswith(ours) and item.__name__ != "load_tables")
+
+
+def forget() -> None:
+    for item in caches():
+        item.cache_clear()
+
+
+def covered(items: list[pytest.Item], files: list[Path]) -> dict[tuple[str, str], list[pytest.Item]]:
+    """For each function, the tests that run it, the quickest first. Found out in a copy of this process."""
+    with tempfile.NamedTemporaryFile("r+") as file:
+        os.waitpid(fork(functools.partial(trace, items, {str(path) for path in files}, file.name)), 0)
+        seen = json.load(file)
+    out: dict[tuple[str, str], list[tuple[float, int]]] = {}
+    for number, seconds, functions in seen:
+        for where, name in functions:
+            out.setdefault((where, name), []).append((seconds, number))
+    return {function: [items[number] for _, number in sorted(tests)] for function, tests in out.items()}
+
+
+def trace(items: list[pytest.Item], files: set[str], out: str) -> bool:
+    signal.alarm(0)
+    called: set[tuple[str, str]] = set()
+    for file in files:
+        for function in functions_of(Path(file)):
+            report_calls(function, (file, function.__qualname__), called)
+    import support
+
+    machines = {}
+    forget()
+    for path in support.RECORDED:
+        called.clear()
+        support.planned_for(path)
+        machines[path] = frozenset(called)
+    rows = []
+    for number, (item, after) in enumerate(zip(items, [*items[1:], None])):
+        called.clear()
+        start = time.monotonic()
+        passed = passes(item, after)
+        # The plan of a recorded machine was made above, and is remembered.
+        planned = getattr(item, "callspec", None)
+        called |= machines.get(planned.params.get("path"), frozenset()) if planned else frozenset()
+        if passed and called:
+            rows.append((number, time.monotonic() - start, sorted(called)))
+    Path(out).write_text(json.dumps(rows), encoding="utf-8")
+    return True
+
+
+def report_calls(function: types.FunctionType, name: tuple[str, str], called: set[tuple[str, str]]) -> None:
+    """Let the function note each call. A profiler would see it too, and take ten times as long."""
+    original = types.FunctionType(
+        function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    )
+    original.__kwdefaults__ = function.__kwdefaults__
+
+    def noting(*arguments: Any, **named: Any) -> Any:
+        called.add(name)
+        return original(*arguments, **named)
+
+    key = f"_mutate_{name[1].replace('.', '_')}"
+    function.__globals__[key] = noting
+    space: dict[str, Any] = {}
+    exec(f"def passed_on(*arguments, **named): return {key}(*arguments, **named)", space)
+    with suppress(ValueError):  # it has a closure, such as __class__: mutants of it count as not run
+        function.__code__ = space["passed_on"].__code__
+
+
+def functions_of(file: Path) -> Iterator[types.FunctionType]:
+    """The functions and methods that a module of the backend defines."""
+    module = importlib.import_module(module_name(file))
+    for found in list(vars(module).values()):
+        if getattr(found, "__module__", "") == module.__name__:
+            for item in vars(found).values() if isinstance(found, type) else [found]:
+                function = undecorated(item)
+                if isinstance(function, types.FunctionType) and function.__code__.co_filename == str(file):
+                    yield function
+
+
+def module_name(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
