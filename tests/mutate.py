@@ -37,7 +37,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PLAN = ROOT / "mamba_build_backend" / "plan"
 TESTS = ("test_plan.py", "test_report.py", "test_properties.py")
 """Those that plan in their own process; what only starts other processes cannot see a change."""
-LONGEST = 90  # seconds: a change that makes an endless loop is killed by then
+LONGEST = 120  # seconds of processor time: a change that makes an endless loop is killed by then
+FAULT = 2  # the exit status of a fork that failed outside of a test
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ class Run:
             if running:
                 pid, status = os.wait()
                 mutant = running.pop(pid)
-                self.results.append((mutant, "survived" if status == 0 else "killed"))
+                outcome = {0: "survived", FAULT: "could not be tried"}.get(os.waitstatus_to_exitcode(status), "killed")
+                self.results.append((mutant, outcome))
                 if len(self.results) % 100 == 0:
                     alive = sum(outcome != "killed" for _, outcome in self.results)
                     print(
@@ -150,9 +152,9 @@ def fork(work: Any) -> int:
     pid = os.fork()
     if pid:
         return pid
-    status = 2
+    status = FAULT
     try:
-        signal.alarm(LONGEST)
+        signal.setitimer(signal.ITIMER_PROF, LONGEST)
         for number in (1, 2):
             os.dup2(os.open(os.devnull, os.O_WRONLY), number)
         status = 0 if work() else 1
@@ -222,7 +224,7 @@ def covered(items: list[pytest.Item], files: list[Path]) -> dict[tuple[str, str]
 
 
 def trace(items: list[pytest.Item], files: set[str], out: str) -> bool:
-    signal.alarm(0)
+    signal.setitimer(signal.ITIMER_PROF, 0)
     called: set[tuple[str, str]] = set()
     for file in files:
         for function in functions_of(Path(file)):
