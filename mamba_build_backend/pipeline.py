@@ -21,6 +21,7 @@ from .core.work import BuildContext
 from .job import Job, build_context
 from .plan import BuildPlan
 from .plan.jobs import native_share
+from .plan.nvcc import APPEND, PREPEND
 from .plan.types import ReadyPlan
 from .source import prepare
 from .source.prepare import Part
@@ -214,7 +215,8 @@ def _announce(job: Job, ready: ReadyPlan, echo: Echo) -> None:
     if ready.torch.origin is Origin.CALLER:
         echo(f"note: torch is that of {ready.torch.found_in}: a hint; -C torch=/path/to/site-packages names another")
     for item in _compiler_variables(job):
-        echo(f"note: the compilers get {item.name}={item.value}, and the wheel's record holds it")
+        if item.name not in (PREPEND, APPEND):  # the compile says what reaches nvcc
+            echo(f"note: the compilers get {item.name}={item.value}, and the wheel's record holds it")
     codes = " ".join(plan.gpu_code.value.codes)
     echo(
         f"compiling {plan.title} for torch {ready.torch.version}, CUDA {ready.toolkit.version}, "
