@@ -22,7 +22,8 @@ from .cli import drive
 from .core.errors import BackendError
 from .core.facts import Facts
 from .core.own_copy import check_carries
-from .core.settings import Settings, as_text, load_settings
+from .core.setting_values import as_text
+from .core.settings import Settings, load_settings
 from .job import make_job
 from .plan import BuildPlan, decide, report
 from .probe import recording

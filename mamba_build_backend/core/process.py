@@ -96,22 +96,7 @@ def stream(
     command = [os.fspath(arg) for arg in argv]
     with log.open("a", encoding="utf-8", errors="replace") as sink:
         _note(sink, f"{_STEP}{shlex.quote(str(cwd))}\n+ {quoted(command)}\n")
-        try:
-            child = subprocess.Popen(
-                command,
-                env=dict(env),
-                cwd=cwd,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-                bufsize=1,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise ToolError(f"`{quoted(command)}` cannot be started: {error.strerror or error}") from None
+        child = _started(command, env, cwd)
         warden = _warden(child.pid)
         ended = threading.Event()
         if beat is not None:
@@ -136,6 +121,26 @@ def stream(
                 if warden is not None:
                     # Closed without a word, it goes on with it.
                     warden.communicate(done)
+
+
+def _started(command: list[str], env: Mapping[str, str], cwd: Path) -> subprocess.Popen[str]:
+    """The command in a session of its own, with one stream for all that it prints. Raises ToolError."""
+    try:
+        return subprocess.Popen(
+            command,
+            env=dict(env),
+            cwd=cwd,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            bufsize=1,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ToolError(f"`{quoted(command)}` cannot be started: {error.strerror or error}") from None
 
 
 def _beat(beat: Callable[[int], None], session: int, interval: float, ended: threading.Event) -> None:

@@ -8,170 +8,26 @@ few variables of torch and CUDA are honoured (``alias`` below).
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from functools import partial
 from typing import Any
 
+from . import setting_values as read
 from .errors import SettingsError
 from .projects import default_project, partners
+from .setting_values import Value
 
 TABLE = "mamba-build-backend"
 ENV_PREFIX = "MAMBA_BUILD_"
 PATHS = ("source", "cuda-home", "host-compiler", "sysroot", "cache-dir", "build-dir", "torch")
 """Settings whose value may be a path: hooks run in the project's folder, so whoever knows another one says it in full."""
 
-VARIANT_LABEL = r"[0-9a-z_.]+"
-"""What a label is made of (PEP 825)."""
 
 _COMPILER_CACHES = ("ccache", "sccache")
 NVCC, COMPACT = GPU_CODE = ("nvcc", "compact")
 """Values of ``gpu-code``."""
-
-Value = Any
-"""What a settings source may hold: a string, a list of strings, or a TOML scalar."""
-
-
-def as_text(key: str, raw: Value) -> str:
-    """A value as ``-C`` would give it; a list is its items with ``;`` between. Raises SettingsError for anything else."""
-    if isinstance(raw, bool):
-        return "true" if raw else "false"
-    if isinstance(raw, (str, int, float)):
-        return str(raw).strip()
-    if isinstance(raw, list) and all(isinstance(item, str) for item in raw):
-        return ";".join(item.strip() for item in raw)
-    raise SettingsError(f"{key}: a value of type {type(raw).__name__}", "a string is needed", f"-C {key}=VALUE")
-
-
-def _flag(key: str, raw: Value) -> bool:
-    text = as_text(key, raw).lower()
-    if text in ("true", "1", "yes", "on"):
-        return True
-    if text in ("false", "0", "no", "off"):
-        return False
-    raise SettingsError(f"{key}: {text!r} is neither true nor false", "one of the two is needed", f"-C {key}=true")
-
-
-def _optional(key: str, raw: Value) -> str | None:
-    return as_text(key, raw) or None
-
-
-def _local_version(key: str, raw: Value) -> str | None:
-    text = as_text(key, raw).lstrip("+")
-    if text and not re.fullmatch(r"[A-Za-z0-9]+([-_.][A-Za-z0-9]+)*", text):
-        raise SettingsError(
-            f"{key}: {text!r} is not a local version label",
-            "it is made of letters and digits, with dots between",
-            f"-C {key}=auto",
-        )
-    # Blanks of all kinds mean the same (PEP 440), and a file name takes the dot alone.
-    return re.sub(r"[-_]", ".", text) or None
-
-
-def _variant(key: str, raw: Value) -> str | None:
-    text = as_text(key, raw)
-    if text in ("", "none"):
-        return None
-    if not re.fullmatch(VARIANT_LABEL, text) or text == "null":
-        raise SettingsError(
-            f"{key}: {text!r} is not a variant label",
-            "it is made of a-z, 0-9, _ and dots; null is reserved",
-            f"-C {key}=auto",
-        )
-    return text
-
-
-def _count(key: str, raw: Value) -> int | None:
-    text = as_text(key, raw)
-    if text == "auto":
-        return None
-    if not re.fullmatch(r"[0-9]{1,6}", text) or int(text) < 1:
-        raise SettingsError(
-            f"{key}: {text!r} is not a number of processes", "a whole number from 1, or auto, is needed", f"-C {key}=4"
-        )
-    return int(text)
-
-
-def _memory(key: str, raw: Value) -> int | None:
-    text = as_text(key, raw)
-    if text == "auto":
-        return None
-    match = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([kmgt]?)(?:i?b)?", text.lower())
-    size = int(float(match[1]) * 1024 ** " kmgt".index(match[2] or " ")) if match else 0
-    if size < 256 * 1024**2:
-        raise SettingsError(
-            f"{key}: {text!r} is not an amount of memory to compile in",
-            "at least 256M, or auto, is needed",
-            f"-C {key}=8G",
-        )
-    return size
-
-
-def _glibc(key: str, raw: Value) -> str:
-    text = as_text(key, raw)
-    if not re.fullmatch(r"2\.\d{1,2}", text):
-        raise SettingsError(
-            f"{key}: {text!r} is not a glibc version", "a version such as 2.17 is needed", f"-C {key}=2.17"
-        )
-    return text
-
-
-def _choice(*allowed: str) -> Callable[[str, Value], str]:
-    def parse(key: str, raw: Value) -> str:
-        text = as_text(key, raw).lower()
-        if text not in allowed:
-            hint = difflib.get_close_matches(text, allowed, 1)
-            raise SettingsError(
-                f"{key}: {text!r} is not one of its values",
-                f"it takes {', '.join(allowed)}",
-                f"-C {key}={hint[0] if hint else allowed[0]}",
-            )
-        return text
-
-    return parse
-
-
-_GENERATIONS = {
-    "pascal": "6.0;6.1+PTX",
-    "volta": "7.0+PTX",
-    "turing": "7.5+PTX",
-    "ampere": "8.0;8.6+PTX",
-    "ada": "8.9+PTX",
-    "hopper": "9.0+PTX",
-    "blackwell": "10.0;10.3;12.0;12.1+PTX",
-}
-"""Names that torch takes in TORCH_CUDA_ARCH_LIST (torch/utils/cpp_extension.py of 2.11)."""
-
-
-def parse_archs(key: str, raw: Value) -> str:
-    """Normalise an architecture list to ``all``, ``native`` or ``8.0;9.0+PTX``.
-
-    Accepts torch's notation, with ``;``, ``,`` or blanks between and its names of generations, and nvcc's ``sm_90``.
-    Raises SettingsError.
-    """
-    text = as_text(key, raw)
-    if text.lower() in ("all", "native"):
-        return text.lower()
-    out: list[str] = []
-    items = [_GENERATIONS.get(item.lower(), item) for item in re.split(r"[;,\s]+", text)]
-    for item in ";".join(items).split(";"):
-        if not item:
-            continue
-        match = re.fullmatch(r"(?:sm_|compute_)?(\d{1,2})\.?(\d)([af]?)(\+ptx)?", item.lower())
-        if not match:
-            raise SettingsError(
-                f"{key}: {item!r} is not a compute capability",
-                "write it as 9.0, as 9.0+PTX, or use all or native",
-                f"-C {key}=9.0",
-            )
-        arch = f"{int(match[1])}.{match[2]}{match[3]}{'+PTX' if match[4] else ''}"
-        if arch not in out:
-            out.append(arch)
-    if not out:
-        raise SettingsError(f"{key}: an empty list", "at least one compute capability is needed", f"-C {key}=all")
-    return ";".join(out)
 
 
 @dataclass(frozen=True)
@@ -203,7 +59,12 @@ class Key:
 
 
 def _setting(
-    default: Value, parse: Callable[[str, Value], Value], doc: str, *, alias: str = "", shown: str = ""
+    default: Value,
+    parse: Callable[[str, Value], Value],
+    doc: str,
+    *,
+    alias: str = "",
+    shown: str = "",
 ) -> Any:
     metadata = {"parse": parse, "doc": doc, "alias": alias, "shown": shown}
     return (
@@ -241,91 +102,97 @@ class Settings:
 
     upstream: str = _setting(
         default_project,
-        as_text,
+        read.as_text,
         "which project to build: a folder of `mamba_build_backend/projects/`, or `self` for the project that vendors the backend",
     )
-    upstream_version: str | None = _setting(None, _optional, "any version in that table", shown="newest known good")
+    upstream_version: str | None = _setting(None, read.optional, "any version in that table", shown="newest known good")
     source: str = _setting(
         "auto",
-        as_text,
+        read.as_text,
         "`auto` (the package index, or upstream's git tag where the index's archive holds no CUDA sources), `index`, `git`, or the path of an archive, a tree, a git mirror, or a folder with archives and mirrors of several projects; verified by content in any case",
     )
     allow_unverified: bool = _setting(
-        False, _flag, "take a source that is not as upstream released it, such as a fork; the wheel's record says so"
+        False,
+        read.flag,
+        "take a source that is not as upstream released it, such as a fork; the wheel's record says so",
     )
     companions: tuple[str, ...] = ()
     """The projects whose ``with-NAME`` is on: a key for each that some project's ``[partner]`` names."""
     torch: str = _setting(
-        "auto", as_text, "`auto`, a requirement (`torch==2.11.*`), or the path of a site-packages that holds torch"
+        "auto",
+        read.as_text,
+        "`auto`, a requirement (`torch==2.11.*`), or the path of a site-packages that holds torch",
     )
     cuda_home: str = _setting(
         "auto",
-        as_text,
+        read.as_text,
         "`auto`, a toolkit's folder, or `pypi` for nvcc from the package index (CUDA 13)",
         alias="CUDA_HOME",
     )
-    host_compiler: str = _setting("auto", as_text, "`auto`, or the path or name of a g++; still checked", alias="CXX")
+    host_compiler: str = _setting(
+        "auto", read.as_text, "`auto`, or the path or name of a g++; still checked", alias="CXX"
+    )
     arch: str = _setting(
         "all",
-        parse_archs,
+        read.parse_archs,
         "`all` (the smallest set of SASS that covers every GPU of the toolkit and platform, plus PTX), `native`, or a list such as `8.0;9.0+PTX`",
         alias="TORCH_CUDA_ARCH_LIST",
     )
     abi: str = _setting(
         "torch",
-        _choice("torch", "stable"),
+        read.choice("torch", "stable"),
         "`torch`: for this torch minor and this Python alone; `stable`: one wheel for torch 2.10 and newer and Python 3.10 and newer",
     )
-    glibc: str = _setting("2.17", _glibc, "the highest glibc symbol version that the wheel may need")
-    sysroot: str = _setting("auto", as_text, "`auto`, `conda`, `zig`, `host`, or a path")
-    repair: bool = _setting(True, _flag, "`false` leaves a plain linux wheel, for this machine only")
-    jobs: int | None = _setting(None, _count, "parallel compiles", alias="MAX_JOBS", shown="auto")
+    glibc: str = _setting("2.17", read.glibc, "the highest glibc symbol version that the wheel may need")
+    sysroot: str = _setting("auto", read.as_text, "`auto`, `conda`, `zig`, `host`, or a path")
+    repair: bool = _setting(True, read.flag, "`false` leaves a plain linux wheel, for this machine only")
+    jobs: int | None = _setting(None, read.count, "parallel compiles", alias="MAX_JOBS", shown="auto")
     memory: int | None = _setting(
-        None, _memory, "the memory that they may use together, such as `8G`", shown="auto: 75 % of what is free"
+        None, read.memory, "the memory that they may use together, such as `8G`", shown="auto: 75 % of what is free"
     )
     cache: str = _setting(
         "auto",
-        _choice("auto", *_COMPILER_CACHES, "off"),
+        read.choice("auto", *_COMPILER_CACHES, "off"),
         "a compiler cache in front of the compilers: `ccache` or `sccache`, which must be on PATH; `auto` takes ccache where it works, else sccache if there is one architecture; `off` none",
     )
     compress: str = _setting(
         "size",
-        _choice("size", "speed", "balance", "none", "default"),
+        read.choice("size", "speed", "balance", "none", "default"),
         "nvcc's fatbin compression, where nvcc has the choice: from CUDA 13 on, and in 12.8 and 12.9 only if it is set",
     )
     gpu_code: str = _setting(
         "nvcc",
-        _choice(*GPU_CODE),
+        read.choice(*GPU_CODE),
         "`nvcc`: NVIDIA's tools write all GPU code in the wheel; `compact`: the backend rewrites their PTX, which makes the wheel smaller and saves Turing's front end",
     )
-    strip: bool = _setting(True, _flag, "drop symbols that nobody links against")
-    lineinfo: bool = _setting(False, _flag, "keep source lines in the kernels, for profilers")
+    strip: bool = _setting(True, read.flag, "drop symbols that nobody links against")
+    lineinfo: bool = _setting(False, read.flag, "keep source lines in the kernels, for profilers")
     distribution_name: str | None = _setting(
-        None, _optional, "the wheel's name; upstream's own makes it a drop-in", shown="the project's"
+        None, read.optional, "the wheel's name; upstream's own makes it a drop-in", shown="the project's"
     )
     local_version: str | None = _setting(
         None,
-        _local_version,
+        read.local_version,
         "a local version label, such as `lab1`; `auto` names it as upstream does: `+cu13torch2.11cxx11abiTRUE`",
         shown="none",
     )
     variant: str | None = _setting(
         None,
-        _variant,
+        read.variant,
         "a draft (PEP 817, PEP 825): `variant.json` in the wheel, and its label in the name of a wheel that `python -m mamba_build_backend build` makes; `auto` gives `-cu13`; uv reads it with `--preview-features wheel-variants`, pip refuses the name",
         shown="none",
     )
     cache_dir: str | None = _setting(
-        None, _optional, "sysroots and sources that were fetched", shown="the user's cache folder"
+        None, read.optional, "sysroots and sources that were fetched", shown="the user's cache folder"
     )
-    build_dir: str | None = _setting(None, _optional, "where the work happens", shown="a temporary folder")
-    keep_build_dir: bool = _setting(False, _flag, "keep that folder, to look at it")
+    build_dir: str | None = _setting(None, read.optional, "where the work happens", shown="a temporary folder")
+    keep_build_dir: bool = _setting(False, read.flag, "keep that folder, to look at it")
     metadata_only: bool = _setting(
         False,
-        _flag,
+        read.flag,
         "give metadata and no wheel, for `pip download`, `pip lock` and `uv lock`: it needs neither torch nor a compiler",
     )
-    verbose: bool = _setting(False, _flag, "print the compilers' whole output")
+    verbose: bool = _setting(False, read.flag, "print the compilers' whole output")
 
     origins: tuple[tuple[str, SettingOrigin], ...] = ()
 
@@ -361,12 +228,14 @@ def companion_key(project: str) -> str:
 def _companion_key(project: str, shown: str) -> Key:
     doc = f"put the matched {project} into the same wheel"
     return Key(
-        companion_key(project), "companions", default=False, parse=_flag, doc=doc, shown=shown, companion=project
+        companion_key(project), "companions", default=False, parse=read.flag, doc=doc, shown=shown, companion=project
     )
 
 
 def load_settings(
-    config_settings: Mapping[str, Value] | None, environ: Mapping[str, str], table: Mapping[str, Value] | None
+    config_settings: Mapping[str, Value] | None,
+    environ: Mapping[str, str],
+    table: Mapping[str, Value] | None,
 ) -> Settings:
     """Merge the three places. Raises SettingsError for an unknown key or a value that cannot be read, naming the place."""
     keys = known_keys()
@@ -398,7 +267,11 @@ def load_settings(
 
 
 def _take(
-    values: dict[str, Value], origins: dict[str, SettingOrigin], key: Key, raw: Value, place: SettingOrigin
+    values: dict[str, Value],
+    origins: dict[str, SettingOrigin],
+    key: Key,
+    raw: Value,
+    place: SettingOrigin,
 ) -> None:
     try:
         value = key.parse(key.name, raw)

@@ -16,7 +16,8 @@ from ..core._compat import tomllib, utils
 from ..core.errors import SettingsError
 from ..core.projects import default_project
 from ..core.pyproject import load as load_pyproject
-from ..core.settings import PATHS, TABLE, as_text, known_keys
+from ..core.setting_values import as_text
+from ..core.settings import PATHS, TABLE, known_keys
 from ..tables import is_version
 from .model import AXES, NEEDED, Cell, Matrix, Project, cells
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ..core._compat import requirements, utils
 from ..core.errors import Problem
-from ..core.facts import CacheProgram, Facts, SourceKind
+from ..core.facts import CacheProgram, CompilerCache, Facts, SourceKind, Toolkit, Torch
 from ..core.settings import Settings, companion_key
-from ..tables import KernelGroup, Tables, admits, minor
+from ..tables import FrontEnd, KernelGroup, ProjectVersion, Tables, admits, minor
 from .abi import decide_abi
 from .companion import both, decide_partner, newest_with_partner
 from .compiler import decide_compiler
@@ -25,7 +25,7 @@ from .source import decide_source
 from .sysroot import decide_effective_floor, decide_floor, decide_sysroot, is_portable
 from .toolkit import decide_toolkit
 from .torch import decide_pins, decide_torch
-from .types import Abi, BuildPlan, Install, Notebook, NvccOptions, Tool, TorchTarget
+from .types import Abi, BuildPlan, Choice, GpuCode, Install, Notebook, NvccOptions, Tool, TorchTarget
 from .upstream import check_upstream, decide_upstream
 
 
@@ -119,27 +119,13 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     check_upstream(upstream.value, target, dotted_python(facts.machine), tables, book)
     compiler = decide_compiler(settings, facts, tables, cuda, target, book)
     sysroot, sysroot_installs = decide_sysroot(settings, facts, tables, cuda, compiler.value, book)
-    passes = decide_passes(settings, facts, tables, upstream.value, cuda, toolkit.value, book)
-    compiler_cache = decide_compiler_cache(settings, facts, passes.value, book)
-    # It runs nvcc's steps itself.
-    sccache = compiler_cache.value is not None and compiler_cache.value.name is CacheProgram.SCCACHE
-    if sccache:
-        passes = replace(passes, value=apart(passes.value))
-    gpu_code = decide_gpu_code(settings, upstream.value, passes, share=not sccache)
-    check_gpus(settings, facts, tables, cuda, toolkit.value, target, passes.value, book)
-    files = upstream.value.project.compiled
-    jobs, threads = decide_jobs(settings, facts, () if sccache else gpu_code.value.codes, files, book)
-    jobs, split = (jobs, 1) if sccache else decide_split(settings, facts, jobs, threads, files, cuda)
-    nvcc = decide_options(settings, tables, cuda, threads, split)
+    compilation = _decide_compilation(settings, facts, tables, upstream.value, cuda, toolkit.value, book)
+    check_gpus(settings, facts, tables, cuda, toolkit.value, target, compilation.passes, book)
     abi = decide_abi(settings, upstream.value, facts.machine, target, tables, book)
     pins = decide_pins(upstream.value, torch.value, target, abi.value, tables, book)
     partner = decide_partner(upstream.value, torch.value, target, dotted_python(facts.machine), tables, book)
     note_machine(settings, facts, book)
-    installs = [*nvcc_installs, *sysroot_installs]
-    if torch.value is None and not any(item.code.startswith("torch-") for item in book.problems):
-        installs.append(Install(Tool.TORCH, (target.requirement,)))
-    if settings.arch == "native" and not facts.gpus_asked:
-        installs.append(Install(Tool.GPU_QUERY, ("nvidia-ml-py",)))
+    installs = (*nvcc_installs, *sysroot_installs, *_other_installs(settings, facts, torch.value, target, book))
     return BuildPlan(
         distribution=utils.canonicalize_name(settings.distribution_name) if settings.distribution_name else "",
         local_version=_local_version(settings, target, abi.value),
@@ -156,15 +142,15 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         sysroot=sysroot,
         floor=decide_floor(settings, tables, torch.value, target, abi.value),
         effective_floor=decide_effective_floor(settings, tables, torch.value, target),
-        gpu_code=gpu_code,
-        jobs=jobs,
-        nvcc=nvcc,
-        regrouped=_regrouped(settings, upstream.value.project.kernel_groups, nvcc),
-        compiler_cache=compiler_cache,
+        gpu_code=compilation.gpu_code,
+        jobs=compilation.jobs,
+        nvcc=compilation.nvcc,
+        regrouped=_regrouped(settings, upstream.value.project.kernel_groups, compilation.nvcc),
+        compiler_cache=compilation.compiler_cache,
         pins=pins,
         partner=partner,
         environment=tuple((item.variable, item.kept) for item in facts.polluted),
-        installs=tuple(installs),
+        installs=installs,
         portable=is_portable(settings, sysroot.value),
         repair=settings.repair,
         strip=settings.strip,
@@ -172,6 +158,49 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         # On a Mac, or beside a torch for AMD's GPUs, nobody wants to hear of a missing nvcc too.
         problems=no_place or tuple(book.problems),
     )
+
+
+@dataclass(frozen=True)
+class _Compilation:
+    """What is compiled for which GPUs, by how many compilers at once, and with which options."""
+
+    passes: tuple[FrontEnd, ...]
+    gpu_code: Choice[GpuCode]
+    jobs: Choice[int]
+    nvcc: NvccOptions
+    compiler_cache: Choice[CompilerCache | None]
+
+
+def _decide_compilation(
+    settings: Settings,
+    facts: Facts,
+    tables: Tables,
+    row: ProjectVersion,
+    cuda: str,
+    toolkit: Toolkit | None,
+    book: Notebook,
+) -> _Compilation:
+    passes = decide_passes(settings, facts, tables, row, cuda, toolkit, book)
+    compiler_cache = decide_compiler_cache(settings, facts, passes.value, book)
+    # It runs nvcc's steps itself.
+    sccache = compiler_cache.value is not None and compiler_cache.value.name is CacheProgram.SCCACHE
+    if sccache:
+        passes = replace(passes, value=apart(passes.value))
+    gpu_code = decide_gpu_code(settings, row, passes, share=not sccache)
+    files = row.project.compiled
+    jobs, threads = decide_jobs(settings, facts, () if sccache else gpu_code.value.codes, files, book)
+    jobs, split = (jobs, 1) if sccache else decide_split(settings, facts, jobs, threads, files, cuda)
+    nvcc = decide_options(settings, tables, cuda, threads, split)
+    return _Compilation(passes.value, gpu_code, jobs, nvcc, compiler_cache)
+
+
+def _other_installs(
+    settings: Settings, facts: Facts, torch: Torch | None, target: TorchTarget, book: Notebook
+) -> Iterator[Install]:
+    if torch is None and not any(item.code.startswith("torch-") for item in book.problems):
+        yield Install(Tool.TORCH, (target.requirement,))
+    if settings.arch == "native" and not facts.gpus_asked:
+        yield Install(Tool.GPU_QUERY, ("nvidia-ml-py",))
 
 
 def _regrouped(settings: Settings, groups: tuple[KernelGroup, ...], nvcc: NvccOptions) -> tuple[KernelGroup, ...]:

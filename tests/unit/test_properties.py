@@ -14,7 +14,8 @@ from support import ROOT, planned_for
 
 from mamba_build_backend import plan
 from mamba_build_backend.core.errors import SettingsError
-from mamba_build_backend.core.settings import Settings, as_environment, known_keys, load_settings, parse_archs
+from mamba_build_backend.core.setting_values import parse_archs
+from mamba_build_backend.core.settings import Settings, as_environment, known_keys, load_settings
 from mamba_build_backend.probe.recording import Private, without_names
 from mamba_build_backend.tables import load_tables
 

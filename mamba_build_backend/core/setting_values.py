@@ -1,0 +1,165 @@
+"""How a setting's value is read: one parser for each kind, each names the key in its error."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable
+from typing import Any
+
+from .errors import SettingsError
+
+VARIANT_LABEL = r"[0-9a-z_.]+"
+"""What a label is made of (PEP 825)."""
+
+Value = Any
+"""What a settings source may hold: a string, a list of strings, or a TOML scalar."""
+
+
+def as_text(key: str, raw: Value) -> str:
+    """A value as ``-C`` would give it; a list is its items with ``;`` between. Raises SettingsError for anything else."""
+    if isinstance(raw, bool):
+        return "true" if raw else "false"
+    if isinstance(raw, (str, int, float)):
+        return str(raw).strip()
+    if isinstance(raw, list) and all(isinstance(item, str) for item in raw):
+        return ";".join(item.strip() for item in raw)
+    raise SettingsError(f"{key}: a value of type {type(raw).__name__}", "a string is needed", f"-C {key}=VALUE")
+
+
+def flag(key: str, raw: Value) -> bool:
+    """A yes or no. Raises SettingsError."""
+    text = as_text(key, raw).lower()
+    if text in ("true", "1", "yes", "on"):
+        return True
+    if text in ("false", "0", "no", "off"):
+        return False
+    raise SettingsError(f"{key}: {text!r} is neither true nor false", "one of the two is needed", f"-C {key}=true")
+
+
+def optional(key: str, raw: Value) -> str | None:
+    """A text, or None for an empty one."""
+    return as_text(key, raw) or None
+
+
+def local_version(key: str, raw: Value) -> str | None:
+    """A local version label as PEP 440 normalises it, or None. Raises SettingsError."""
+    text = as_text(key, raw).lstrip("+")
+    if text and not re.fullmatch(r"[A-Za-z0-9]+([-_.][A-Za-z0-9]+)*", text):
+        raise SettingsError(
+            f"{key}: {text!r} is not a local version label",
+            "it is made of letters and digits, with dots between",
+            f"-C {key}=auto",
+        )
+    # Blanks of all kinds mean the same (PEP 440), and a file name takes the dot alone.
+    return re.sub(r"[-_]", ".", text) or None
+
+
+def variant(key: str, raw: Value) -> str | None:
+    """A variant label, or None. Raises SettingsError."""
+    text = as_text(key, raw)
+    if text in ("", "none"):
+        return None
+    if not re.fullmatch(VARIANT_LABEL, text) or text == "null":
+        raise SettingsError(
+            f"{key}: {text!r} is not a variant label",
+            "it is made of a-z, 0-9, _ and dots; null is reserved",
+            f"-C {key}=auto",
+        )
+    return text
+
+
+def count(key: str, raw: Value) -> int | None:
+    """A number of processes from 1, or None for ``auto``. Raises SettingsError."""
+    text = as_text(key, raw)
+    if text == "auto":
+        return None
+    if not re.fullmatch(r"[0-9]{1,6}", text) or int(text) < 1:
+        raise SettingsError(
+            f"{key}: {text!r} is not a number of processes", "a whole number from 1, or auto, is needed", f"-C {key}=4"
+        )
+    return int(text)
+
+
+def memory(key: str, raw: Value) -> int | None:
+    """Bytes, from such as ``8G``, or None for ``auto``. Raises SettingsError."""
+    text = as_text(key, raw)
+    if text == "auto":
+        return None
+    match = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)\s*([kmgt]?)(?:i?b)?", text.lower())
+    size = int(float(match[1]) * 1024 ** " kmgt".index(match[2] or " ")) if match else 0
+    if size < 256 * 1024**2:
+        raise SettingsError(
+            f"{key}: {text!r} is not an amount of memory to compile in",
+            "at least 256M, or auto, is needed",
+            f"-C {key}=8G",
+        )
+    return size
+
+
+def glibc(key: str, raw: Value) -> str:
+    """A glibc version. Raises SettingsError."""
+    text = as_text(key, raw)
+    if not re.fullmatch(r"2\.\d{1,2}", text):
+        raise SettingsError(
+            f"{key}: {text!r} is not a glibc version", "a version such as 2.17 is needed", f"-C {key}=2.17"
+        )
+    return text
+
+
+def choice(*allowed: str) -> Callable[[str, Value], str]:
+    """A parser for one of a few words."""
+
+    def parse(key: str, raw: Value) -> str:
+        text = as_text(key, raw).lower()
+        if text not in allowed:
+            hint = difflib.get_close_matches(text, allowed, 1)
+            raise SettingsError(
+                f"{key}: {text!r} is not one of its values",
+                f"it takes {', '.join(allowed)}",
+                f"-C {key}={hint[0] if hint else allowed[0]}",
+            )
+        return text
+
+    return parse
+
+
+_GENERATIONS = {
+    "pascal": "6.0;6.1+PTX",
+    "volta": "7.0+PTX",
+    "turing": "7.5+PTX",
+    "ampere": "8.0;8.6+PTX",
+    "ada": "8.9+PTX",
+    "hopper": "9.0+PTX",
+    "blackwell": "10.0;10.3;12.0;12.1+PTX",
+}
+"""Names that torch takes in TORCH_CUDA_ARCH_LIST (torch/utils/cpp_extension.py of 2.11)."""
+
+
+def parse_archs(key: str, raw: Value) -> str:
+    """Normalise an architecture list to ``all``, ``native`` or ``8.0;9.0+PTX``.
+
+    Accepts torch's notation, with ``;``, ``,`` or blanks between and its names of generations, and nvcc's ``sm_90``.
+    Raises SettingsError.
+    """
+    text = as_text(key, raw)
+    if text.lower() in ("all", "native"):
+        return text.lower()
+    out: list[str] = []
+    items = [_GENERATIONS.get(item.lower(), item) for item in re.split(r"[;,\s]+", text)]
+    for item in ";".join(items).split(";"):
+        if not item:
+            continue
+        match = re.fullmatch(r"(?:sm_|compute_)?(\d{1,2})\.?(\d)([af]?)(\+ptx)?", item.lower())
+        if not match:
+            raise SettingsError(
+                f"{key}: {item!r} is not a compute capability",
+                "write it as 9.0, as 9.0+PTX, or use all or native",
+                f"-C {key}=9.0",
+            )
+        arch = f"{int(match[1])}.{match[2]}{match[3]}{'+PTX' if match[4] else ''}"
+        if arch not in out:
+            out.append(arch)
+    if not out:
+        raise SettingsError(f"{key}: an empty list", "at least one compute capability is needed", f"-C {key}=all")
+    return ";".join(out)
