@@ -71,7 +71,7 @@ def test_any_text_is_an_architecture_list_that_is_read_again_or_a_sentence(text)
 
 @given(st.sets(st.sampled_from(["7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0"]), min_size=1))
 def test_each_architecture_that_is_asked_for_is_compiled_for_once(asked):
-    codes = [code for item in decided({"arch": ";".join(asked)}).front_ends.value for code in item.codes]
+    codes = decided({"arch": ";".join(asked)}).gpu_code.value.codes
     assert sorted(codes) == sorted(arch.replace(".", "") for arch in asked)
 
 
@@ -85,6 +85,7 @@ SPECIAL = {
     "jobs": st.integers(1, 999999).map(str) | st.just("auto"),
     "memory": st.integers(1, 999).map("{}G".format) | st.integers(2**28, 2**50).map(str) | st.just("1.5 TiB"),
     "cache": st.sampled_from(["auto", "ccache", "SCCACHE", "off"]),
+    "gpu-code": st.sampled_from(["nvcc", "Compact"]),
     "compress": st.sampled_from(["size", "speed", "balance", "none", "default"]),
     "local-version": st.from_regex(r"\+?[A-Za-z0-9]{1,3}([-_.][A-Za-z0-9]{1,3}){0,2}", fullmatch=True),
     "variant": st.from_regex(r"[0-9a-z_.]{1,8}", fullmatch=True).filter(lambda text: text != "null"),
