@@ -84,7 +84,10 @@ def checks(python: Path) -> int:
 def tests(tier: str, python: Path, rest: list[str]) -> int:
     """The tests of a tier. Builds of e2e use all cores themselves; the other tests share the cores."""
     parallel = [] if tier == "e2e" else ["-n", "auto", "--dist", "loadgroup"]
-    command = [python, "-m", "pytest", f"tests/{'unit' if tier == 'fast' else tier}", *parallel, *rest]
+    # Files that are named are run in place of the whole tier.
+    named = any((ROOT / word.partition("::")[0]).exists() for word in rest if not word.startswith("-"))
+    folder = [] if named else [f"tests/{'unit' if tier == 'fast' else tier}"]
+    command = [python, "-m", "pytest", *folder, *parallel, *rest]
     print("+", *command, flush=True)
     status = subprocess.run(command, cwd=ROOT, env=variables(python), check=False).returncode
     return 0 if rest and status == NOTHING_SELECTED else status

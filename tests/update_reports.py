@@ -50,7 +50,7 @@ arch = ["8.0", "9.0+PTX"]
 memory = "16G"
 ```
 
-This page is made from `mamba_build_backend/settings.py` by `python tests/update_reports.py`.
+This page is made from `mamba_build_backend/core/settings.py` by `python tests/update_reports.py`.
 """
 
 LONGER = {
