@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar, TypeVar
 
 from ..core._compat import specifiers, version
@@ -138,6 +139,7 @@ class BadNeighbour:
     fix: str
 
 
+@lru_cache(maxsize=4096)
 def admits(ranges: str, release: str) -> bool:
     """Whether specifiers admit a release; empty ones admit all."""
     return bool(specifiers.SpecifierSet(ranges).contains(release, prereleases=True))
@@ -182,6 +184,7 @@ class Floor:
 Row = TypeVar("Row", Cuda, TorchRow)
 
 
+@lru_cache(maxsize=1024)
 def minor(text: str) -> str:
     """``2.11`` of ``2.11.0+cu130``."""
     release = version.Version(text).release
@@ -212,5 +215,6 @@ def in_order(name: str, rows: Sequence[Any]) -> tuple[Any, ...]:
 
 def nearest(rows: Sequence[Row], wanted: str) -> Row:
     """The row of a version, or the newest older one, or the oldest of all."""
-    older = [row for row in rows if version.Version(row.version) <= version.Version(wanted)]
+    limit = version.Version(wanted)
+    older = [row for row in rows if version.Version(row.version) <= limit]
     return older[-1] if older else rows[0]
