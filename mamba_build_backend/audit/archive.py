@@ -156,11 +156,13 @@ def _dist_info(wheel: Path, names: list[str]) -> tuple[str, list[Problem]]:
     return "", [Problem("dist-info", found, "a wheel has one, with the three files", _REPACKED)]
 
 
-def _check_name(wheel: Path, archive: zipfile.ZipFile, info: str, said: Message) -> Iterator[Problem]:
+def _check_name(wheel: Path, archive: zipfile.ZipFile, info: str, stated: Message) -> Iterator[Problem]:
     name, release, _, tags = utils.parse_wheel_filename(plain_name(wheel.name))
-    inside = f"{said['Name']} {said['Version']}"
+    inside = f"{stated['Name']} {stated['Version']}"
     try:
-        same = utils.canonicalize_name(str(said["Name"])) == name and version.Version(str(said["Version"])) == release
+        same = (
+            utils.canonicalize_name(str(stated["Name"])) == name and version.Version(str(stated["Version"])) == release
+        )
     except version.InvalidVersion:
         same = False
     undo = ("undo the renaming", "python -m wheel tags   (changes tags in both places)")
@@ -201,9 +203,9 @@ def _check_record(archive: zipfile.ZipFile, info: str, names: list[str]) -> Iter
         yield Problem("record", found, "the wheel was changed after it was made, or damaged", _REPACKED)
 
 
-def _difference(archive: zipfile.ZipFile, name: str, said: list[str]) -> str:
+def _difference(archive: zipfile.ZipFile, name: str, stated: list[str]) -> str:
     """How a file differs from its row in RECORD; empty where it does not."""
-    method, _, wanted = (said[0] if said else "").partition("=")
+    method, _, wanted = (stated[0] if stated else "").partition("=")
     if method not in _HASHES:
         return f"has {method or 'no hash'}, where sha256 or a longer one is needed"
     digest, size = hashlib.new(method), 0
@@ -211,7 +213,7 @@ def _difference(archive: zipfile.ZipFile, name: str, said: list[str]) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
             size += len(block)
-    if len(said) > 1 and said[1] and said[1] != str(size):
-        return f"has {size} bytes and not {said[1]}"
+    if len(stated) > 1 and stated[1] and stated[1] != str(size):
+        return f"has {size} bytes and not {stated[1]}"
     found = base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode("ascii")
     return "" if found == wanted.rstrip("=") else f"has another {method}"

@@ -126,12 +126,12 @@ def _read(path: Path) -> Listed:
     ) as error:  # the last: encrypted, or unknown
         raise ValueError(f"it is damaged or was cut off ({error})") from None
     message = BytesHeaderParser().parsebytes(text)
-    told = f"{message['Name']} {message['Version']}"
+    variant_files = f"{message['Name']} {message['Version']}"
     # Compared as versions: a local label may have capital letters, and what is parsed has none.
     told_release = str(message["Version"])
     fits = is_version(told_release) and version.Version(told_release) == release
     if utils.canonicalize_name(str(message["Name"])) != name or not fits:
-        raise ValueError(f"its METADATA is that of {told}")
+        raise ValueError(f"its METADATA is that of {variant_files}")
     requires = str(message["Requires-Python"] or "")
     return Listed(path, name, str(release), sha256(path), path.stat().st_size, requires, text, variant)
 
@@ -148,10 +148,16 @@ def _write_pages(root: Path, wheels: Sequence[Listed]) -> None:
     _write(root / PAGES[1], _json({"projects": [{"name": name} for name in projects]}))
     for name in projects:
         own = [item for item in wheels if item.project == name]
-        told = sorted({item.path.with_name(item.variants_name) for item in own if item.variant})
-        links = [*(_link(item, root / name) for item in own), *(_plain_link(path, root / name) for path in told)]
+        variant_files = sorted({item.path.with_name(item.variants_name) for item in own if item.variant})
+        links = [
+            *(_link(item, root / name) for item in own),
+            *(_plain_link(path, root / name) for path in variant_files),
+        ]
         _write(root / name / PAGES[0], _page(f"Links for {name}", links))
-        files = [*(_file(item, root / name) for item in own), *(_plain_file(path, root / name) for path in told)]
+        files = [
+            *(_file(item, root / name) for item in own),
+            *(_plain_file(path, root / name) for path in variant_files),
+        ]
         versions = list(dict.fromkeys(item.version for item in own))
         _write(root / name / PAGES[1], _json({"name": name, "versions": versions, "files": files}))
     for path in sorted(root.iterdir()):

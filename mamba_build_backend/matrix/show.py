@@ -52,14 +52,14 @@ def cells_text(planned: Sequence[PlannedCell], *, verbose: bool = False) -> str:
     margin = " " * (width + 2)
     out = []
     for item in planned:
-        told = f"skip: {reason(item)}" if item.problems or item.plan is None else summary(item.plan, item)
-        out.append(f"{item.id:<{width}}  {told}")
+        shown = f"skip: {reason(item)}" if item.problems or item.plan is None else summary(item.plan, item)
+        out.append(f"{item.id:<{width}}  {shown}")
         notes = () if item.problems else item.notes
         if verbose:
             notes += item.plan.notes if item.plan and not item.problems else ()
-            given = " ".join(f"{key}={value}" for key, value in item.settings)
+            settings = " ".join(f"{key}={value}" for key, value in item.settings)
             out += [f"{margin}{problem_line}" for problem in item.problems for problem_line in problem.lines()]
-            out.append(f"{margin}torch: {item.python or item.requirement}; settings: {given or 'none'}")
+            out.append(f"{margin}torch: {item.python or item.requirement}; settings: {settings or 'none'}")
         out += [f"{margin}note: {note}" for note in notes]
     skipped = sum(bool(item.problems) for item in planned)
     count = f"{len(planned)} cell{'' if len(planned) == 1 else 's'}"

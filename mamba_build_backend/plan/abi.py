@@ -16,7 +16,7 @@ _BACK = "-C abi=torch   (a wheel for the torch and the Python that are here)"
 
 
 def decide_abi(
-    settings: Settings, row: ProjectVersion, machine: Machine, target: TorchTarget, tables: Tables, book: Notebook
+    settings: Settings, row: ProjectVersion, machine: Machine, target: TorchTarget, tables: Tables, notebook: Notebook
 ) -> Choice[Abi]:
     """The setting's; what stands in the way of a stable one is a problem."""
     if settings.abi == "torch":
@@ -24,7 +24,7 @@ def decide_abi(
         return Choice(TORCH_ABI, why)
     if not (row.stable or row.is_own):
         ported = [item for item in tables.versions_of(row.name) if item.stable]
-        book.problem(
+        notebook.problem(
             "abi-upstream",
             f"abi=stable: the binding of {row.title} is not ported to it",
             f"it is from {row.name} {ported[0].version} on" if ported else f"none of {row.name} is",
@@ -33,7 +33,7 @@ def decide_abi(
         )
     oldest = STABLE_ABI.torch_min
     if target.version and version.Version(minor(target.version)) < version.Version(oldest):
-        book.problem(
+        notebook.problem(
             "abi-torch",
             f"abi=stable: torch {target.version} is older than what the wheel would be for",
             f"torch {oldest} or newer is compiled against and needed to run",
@@ -42,7 +42,7 @@ def decide_abi(
             _BACK,
         )
     if machine.python_tag.endswith("t"):
-        book.problem(
+        notebook.problem(
             "abi-python",
             f"abi=stable: this Python is free-threaded ({machine.python_tag})",
             "it takes no extension of Python's stable ABI",
@@ -50,5 +50,5 @@ def decide_abi(
             _BACK,
         )
     if row.is_own:
-        book.note("abi=stable: this project's binding has to do with the names that mamba_build_backend/stable has")
+        notebook.note("abi=stable: this project's binding has to do with the names that mamba_build_backend/stable has")
     return Choice(STABLE_ABI, "setting abi")

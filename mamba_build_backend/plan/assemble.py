@@ -107,25 +107,25 @@ def _with_companion(plan: BuildPlan, name: str, settings: Settings, facts: Facts
 
 
 def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
-    book = Notebook()
-    check_platform(facts, settings.upstream, book)
-    torch, target = decide_torch(settings, facts, tables, book)
-    no_place = tuple(item for item in book.problems if item.code in NO_PLACE)
-    upstream = decide_upstream(settings, facts, tables, target, dotted_python(facts.machine), book)
-    source = decide_source(settings, facts, upstream.value, book)
-    toolkit, nvcc_installs = decide_toolkit(settings, facts, tables, upstream.value, torch.value, target, book)
+    notebook = Notebook()
+    check_platform(facts, settings.upstream, notebook)
+    torch, target = decide_torch(settings, facts, tables, notebook)
+    no_place = tuple(item for item in notebook.problems if item.code in NO_PLACE)
+    upstream = decide_upstream(settings, facts, tables, target, dotted_python(facts.machine), notebook)
+    source = decide_source(settings, facts, upstream.value, notebook)
+    toolkit, nvcc_installs = decide_toolkit(settings, facts, tables, upstream.value, torch.value, target, notebook)
     # Without a toolkit yet: the one that will be installed is torch's own release.
     cuda = toolkit.value.version if toolkit.value else target.cuda
-    check_upstream(upstream.value, target, dotted_python(facts.machine), tables, book)
-    compiler = decide_compiler(settings, facts, tables, cuda, target, book)
-    sysroot, sysroot_installs = decide_sysroot(settings, facts, tables, cuda, compiler.value, book)
-    compilation = _decide_compilation(settings, facts, tables, upstream.value, cuda, toolkit.value, book)
-    check_gpus(settings, facts, tables, cuda, toolkit.value, target, compilation.passes, book)
-    abi = decide_abi(settings, upstream.value, facts.machine, target, tables, book)
-    pins = decide_pins(upstream.value, torch.value, target, abi.value, tables, book)
-    partner = decide_partner(upstream.value, torch.value, target, dotted_python(facts.machine), tables, book)
-    note_machine(settings, facts, book)
-    installs = (*nvcc_installs, *sysroot_installs, *_other_installs(settings, facts, torch.value, target, book))
+    check_upstream(upstream.value, target, dotted_python(facts.machine), tables, notebook)
+    compiler = decide_compiler(settings, facts, tables, cuda, target, notebook)
+    sysroot, sysroot_installs = decide_sysroot(settings, facts, tables, cuda, compiler.value, notebook)
+    compilation = _decide_compilation(settings, facts, tables, upstream.value, cuda, toolkit.value, notebook)
+    check_gpus(settings, facts, tables, cuda, toolkit.value, target, compilation.passes, notebook)
+    abi = decide_abi(settings, upstream.value, facts.machine, target, tables, notebook)
+    pins = decide_pins(upstream.value, torch.value, target, abi.value, tables, notebook)
+    partner = decide_partner(upstream.value, torch.value, target, dotted_python(facts.machine), tables, notebook)
+    note_machine(settings, facts, notebook)
+    installs = (*nvcc_installs, *sysroot_installs, *_other_installs(settings, facts, torch.value, target, notebook))
     return BuildPlan(
         distribution=utils.canonicalize_name(settings.distribution_name) if settings.distribution_name else "",
         local_version=_local_version(settings, target, abi.value),
@@ -154,9 +154,9 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         portable=is_portable(settings, sysroot.value),
         repair=settings.repair,
         strip=settings.strip,
-        notes=tuple(book.notes),
+        notes=tuple(notebook.notes),
         # On a Mac, or beside a torch for AMD's GPUs, nobody wants to hear of a missing nvcc too.
-        problems=no_place or tuple(book.problems),
+        problems=no_place or tuple(notebook.problems),
     )
 
 
@@ -178,26 +178,26 @@ def _decide_compilation(
     row: ProjectVersion,
     cuda: str,
     toolkit: Toolkit | None,
-    book: Notebook,
+    notebook: Notebook,
 ) -> _Compilation:
-    passes = decide_passes(settings, facts, tables, row, cuda, toolkit, book)
-    compiler_cache = decide_compiler_cache(settings, facts, passes.value, book)
+    passes = decide_passes(settings, facts, tables, row, cuda, toolkit, notebook)
+    compiler_cache = decide_compiler_cache(settings, facts, passes.value, notebook)
     # It runs nvcc's steps itself.
     sccache = compiler_cache.value is not None and compiler_cache.value.name is CacheProgram.SCCACHE
     if sccache:
         passes = replace(passes, value=apart(passes.value))
     gpu_code = decide_gpu_code(settings, row, passes, share=not sccache)
     files = row.project.compiled
-    jobs, threads = decide_jobs(settings, facts, () if sccache else gpu_code.value.codes, files, book)
+    jobs, threads = decide_jobs(settings, facts, () if sccache else gpu_code.value.codes, files, notebook)
     jobs, split = (jobs, 1) if sccache else decide_split(settings, facts, jobs, threads, files, cuda)
     nvcc = decide_options(settings, tables, cuda, threads, split)
     return _Compilation(passes.value, gpu_code, jobs, nvcc, compiler_cache)
 
 
 def _other_installs(
-    settings: Settings, facts: Facts, torch: Torch | None, target: TorchTarget, book: Notebook
+    settings: Settings, facts: Facts, torch: Torch | None, target: TorchTarget, notebook: Notebook
 ) -> Iterator[Install]:
-    if torch is None and not any(item.code.startswith("torch-") for item in book.problems):
+    if torch is None and not any(item.code.startswith("torch-") for item in notebook.problems):
         yield Install(Tool.TORCH, (target.requirement,))
     if settings.arch == "native" and not facts.gpus_asked:
         yield Install(Tool.GPU_QUERY, ("nvidia-ml-py",))

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def decide_partner(
-    row: ProjectVersion, torch: Torch | None, target: TorchTarget, python: str, tables: Tables, book: Notebook
+    row: ProjectVersion, torch: Torch | None, target: TorchTarget, python: str, tables: Tables, notebook: Notebook
 ) -> Choice[str]:
     """The partner that was the newest when this version was released, or the newest fitting one that goes with what is here."""
     partner = row.project.partner
@@ -24,14 +24,14 @@ def decide_partner(
     for package in torch.packages if torch else ():
         if package.name == partner.name and not admits(row.partner_fits, package.version):
             way = f"install '{partner.name}=={choice.value}'" if choice.value else f"uninstall {partner.name}"
-            book.note(
+            notebook.note(
                 f"{partner.name} {package.version} is installed, and {row.title} calls the binding of "
                 f"{row.partner_fits}: python -m pip {way}"
             )
     if not choice.value:
         older = newest_with_partner(row, target, python, tables)
         way = f"; -C upstream-version={older} has one" if older else ""
-        book.note(
+        notebook.note(
             f"{row.title} finds no {partner.name} for torch {target.version} ({choice.because}): {partner.missing}{way}"
         )
     return choice

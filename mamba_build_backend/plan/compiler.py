@@ -59,7 +59,7 @@ class Limits:
 
 
 def decide_compiler(
-    settings: Settings, facts: Facts, tables: Tables, cuda: str, target: TorchTarget, book: Notebook
+    settings: Settings, facts: Facts, tables: Tables, cuda: str, target: TorchTarget, notebook: Notebook
 ) -> Choice[Compiler | None]:
     """The first g++ that nvcc and torch both take, and whose libstdc++ can be linked in part."""
     limits = Limits(tables, cuda, target)
@@ -78,7 +78,7 @@ def decide_compiler(
             best = item
     if best is not None:
         return Choice(best, f"{best.found_in}: {limits}", tuple(rejected), forced=forced)
-    _problem(facts, tables, limits, tuple(rejected), book)
+    _problem(facts, tables, limits, tuple(rejected), notebook)
     return Choice(None, "none fits", tuple(rejected))
 
 
@@ -102,7 +102,7 @@ def _lacks_static_alone(item: Compiler, facts: Facts, limits: Limits) -> bool:
     return bool(_misfit(item, facts, limits)) and not _misfit(replace(item, libstdcxx_static="there"), facts, limits)
 
 
-def _problem(facts: Facts, tables: Tables, limits: Limits, rejected: tuple[Rejected, ...], book: Notebook) -> None:
+def _problem(facts: Facts, tables: Tables, limits: Limits, rejected: tuple[Rejected, ...], notebook: Notebook) -> None:
     seen = "; ".join(f"{item.what}: {item.why}" for item in rejected) or "no g++ on PATH, in conda or in /opt/rh"
     row = tables.distribution_row(facts.machine.distribution)
     fixes = []
@@ -110,4 +110,4 @@ def _problem(facts: Facts, tables: Tables, limits: Limits, rejected: tuple[Rejec
         fixes.append(row.static)
     most = limits.most if limits.most is not None else limits.likely_most
     fixes += install_compiler(limits.least, most, limits.banned(), facts.machine, tables)
-    book.problem("no-compiler", f"no C++ compiler fits ({seen})", str(limits), *fixes)
+    notebook.problem("no-compiler", f"no C++ compiler fits ({seen})", str(limits), *fixes)

@@ -17,7 +17,7 @@ _INSTALL = {
 
 
 def decide_compiler_cache(
-    settings: Settings, facts: Facts, front_ends: tuple[FrontEnd, ...], book: Notebook
+    settings: Settings, facts: Facts, front_ends: tuple[FrontEnd, ...], notebook: Notebook
 ) -> Choice[CompilerCache | None]:
     """The first that works. One that was asked for by name and does not is a problem, otherwise a note."""
     if settings.cache == "off":
@@ -35,7 +35,7 @@ def decide_compiler_cache(
             Rejected(what, misfit or "it needs a front end of nvcc for each architecture, which takes longer")
         )
         if misfit and settings.cache == "auto":
-            book.note(f"without {item.name}: {what}: {misfit}")
+            notebook.note(f"without {item.name}: {what}: {misfit}")
     if settings.cache == "auto":
         return Choice(None, "none of those on PATH serves" if rejected else "none is on PATH", tuple(rejected))
     found = f"cache={settings.cache}: there is no {settings.cache} on PATH"
@@ -43,7 +43,7 @@ def decide_compiler_cache(
         found = f"cache={settings.cache}: {rejected[0].what}: {rejected[0].why}"
     program = CacheProgram(settings.cache)
     needed = f"{program} {OLDEST[program]} or newer is needed, one that runs"
-    book.problem("compiler-cache", found, needed, _INSTALL[program], "-C cache=off   (compiles all each time)")
+    notebook.problem("compiler-cache", found, needed, _INSTALL[program], "-C cache=off   (compiles all each time)")
     return Choice(None, "setting cache", tuple(rejected), forced=True)
 
 

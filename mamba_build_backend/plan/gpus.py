@@ -22,7 +22,7 @@ def check_gpus(
     toolkit: Toolkit | None,
     target: TorchTarget,
     front_ends: tuple[FrontEnd, ...],
-    book: Notebook,
+    notebook: Notebook,
 ) -> None:
     """Say before a long build, not after, that this machine's GPU or driver cannot run what it makes.
 
@@ -37,12 +37,12 @@ def check_gpus(
     ]
     for code, found, needed, fixes in troubles:
         if elsewhere:
-            book.note(f"{found}: {needed}; this wheel is for other machines, as its arch was named")
+            notebook.note(f"{found}: {needed}; this wheel is for other machines, as its arch was named")
         else:
             way = (
                 "-C arch=all   (said so, the build goes on: for other machines, or with NVIDIA's forward compatibility)"
             )
-            book.problem(code, found, needed, *fixes, way)
+            notebook.problem(code, found, needed, *fixes, way)
     if (
         elsewhere
         and not troubles
@@ -51,7 +51,7 @@ def check_gpus(
         and not any(_served(gpu, front_ends) for gpu in facts.gpus)
     ):
         gpu = facts.gpus[0]
-        book.note(
+        notebook.note(
             f"arch={settings.arch} ({settings.origin('arch')}) does not run on this machine's GPU, {gpu.name} "
             f"({gpu.capability}): -C arch=native for it, or -C arch=all"
         )

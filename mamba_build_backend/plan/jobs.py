@@ -51,7 +51,7 @@ def _sass(codes: Iterable[str]) -> int:
 
 
 def decide_jobs(
-    settings: Settings, facts: Facts, codes: Sequence[str], files: int, book: Notebook
+    settings: Settings, facts: Facts, codes: Sequence[str], files: int, notebook: Notebook
 ) -> tuple[Choice[int], int]:
     """Parallel compiles, and nvcc's threads in each: as many as there are cores, and never more than the memory holds.
 
@@ -73,7 +73,7 @@ def decide_jobs(
             why += f", {threads} architectures at once"
         if settings.jobs and fit * threads < settings.jobs:
             asked = f"{settings.origin('jobs')} asks for {settings.jobs} compilers at once"
-            book.note(f"{asked}, and {fit * threads} will run: {why} (-C memory=64G, for instance, allows more)")
+            notebook.note(f"{asked}, and {fit * threads} will run: {why} (-C memory=64G, for instance, allows more)")
         return Choice(fit, why), threads
     why = f"{machine.cores} cores"
     if settings.jobs:

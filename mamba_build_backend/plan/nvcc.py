@@ -45,16 +45,16 @@ def decide_passes(
     upstream: ProjectVersion,
     cuda: str,
     toolkit: Toolkit | None,
-    book: Notebook,
+    notebook: Notebook,
 ) -> Choice[tuple[FrontEnd, ...]]:
     """The passes of nvcc's front end, and what is assembled from each; what nvcc gets wrong of this upstream is left out."""
-    choice = _passes(settings, facts, tables, cuda, toolkit, book)
+    choice = _passes(settings, facts, tables, cuda, toolkit, notebook)
     kept: list[FrontEnd] = []
     for item in choice.value:
         for bad in upstream.project.avoid:
             codes = [code for code in item.codes if code.rstrip("af") == bad.arch]
             if codes and admits(bad.cuda, cuda):
-                book.note(f"{upstream.name}: {dotted(bad.arch)} is compiled as {dotted(bad.use)}: {bad.why}")
+                notebook.note(f"{upstream.name}: {dotted(bad.arch)} is compiled as {dotted(bad.use)}: {bad.why}")
                 compute = bad.use if item.compute.rstrip("af") == bad.arch else item.compute
                 replaced = (bad.use if code in codes else code for code in item.codes)
                 item = FrontEnd(compute, tuple(dict.fromkeys(replaced)))  # noqa: PLW2901 - one after the other
@@ -75,7 +75,7 @@ def _merged(passes: list[FrontEnd]) -> tuple[FrontEnd, ...]:
 
 
 def _passes(
-    settings: Settings, facts: Facts, tables: Tables, cuda: str, toolkit: Toolkit | None, book: Notebook
+    settings: Settings, facts: Facts, tables: Tables, cuda: str, toolkit: Toolkit | None, notebook: Notebook
 ) -> Choice[tuple[FrontEnd, ...]]:
     if not cuda:
         return Choice((), "there is no CUDA to choose for")
@@ -87,9 +87,9 @@ def _passes(
     if settings.arch == "native":
         archs = sorted({gpu.capability for gpu in facts.gpus}, key=version.Version)
         if facts.gpus:
-            return Choice(_own(archs, known, cuda, book), f"this machine's GPU: {facts.gpus[0].name}")
+            return Choice(_own(archs, known, cuda, notebook), f"this machine's GPU: {facts.gpus[0].name}")
         if facts.gpus_asked:
-            book.problem(
+            notebook.problem(
                 "no-gpu",
                 "arch=native: the driver knows no GPU in this machine",
                 "the architectures have to be named where there is none",
@@ -97,10 +97,10 @@ def _passes(
                 "-C arch=all",
             )
         else:
-            book.note("arch=native: nvidia-ml-py is installed for the build, to ask the driver for the GPU")
+            notebook.note("arch=native: nvidia-ml-py is installed for the build, to ask the driver for the GPU")
         return Choice((), "setting arch: this machine's GPU")
     because = settings.origin("arch") if settings.place("arch") is Place.ALIAS else "setting arch"
-    return Choice(_own(settings.arch.split(";"), known, cuda, book), because)
+    return Choice(_own(settings.arch.split(";"), known, cuda, notebook), because)
 
 
 def _all(row: Cuda, known: set[str], machine: str, *, newer: bool) -> tuple[FrontEnd, ...]:
@@ -120,13 +120,13 @@ def _all(row: Cuda, known: set[str], machine: str, *, newer: bool) -> tuple[Fron
     return tuple(FrontEnd(compute, tuple(codes)) for compute, codes in passes if codes)
 
 
-def _own(archs: Sequence[str], known: set[str], cuda: str, book: Notebook) -> tuple[FrontEnd, ...]:
+def _own(archs: Sequence[str], known: set[str], cuda: str, notebook: Notebook) -> tuple[FrontEnd, ...]:
     out = []
     for arch in archs:
         number, _, ptx = arch.partition("+")
         code = number.replace(".", "")
         if code.rstrip("af") not in known:
-            book.problem(
+            notebook.problem(
                 "gpu-arch",
                 f"nvcc {cuda} cannot compile for {number}",
                 f"it knows {_listed(known)}",

@@ -14,33 +14,33 @@ NO_PLACE = ("platform", "libc", "arch", "python", "torch-rocm")
 """Codes of the problems that no toolkit or compiler would mend: nothing else is said beside them."""
 
 
-def check_platform(facts: Facts, upstream: str, book: Notebook) -> None:
+def check_platform(facts: Facts, upstream: str, notebook: Notebook) -> None:
     """What no toolkit and no compiler would mend; ``upstream`` is the setting."""
     machine = facts.machine
     if machine.system != "Linux":
         name = {"Darwin": "macOS"}.get(machine.system, machine.system)
-        book.problem(
+        notebook.problem(
             "platform",
             f"this is {name}",
             f"torch with CUDA, and so {'this project' if upstream == SELF else upstream}'s kernels, exist for Linux",
             "use a Linux machine with an NVIDIA GPU, a container there, or WSL 2",
         )
     elif machine.libc != "glibc":
-        book.problem(
+        notebook.problem(
             "libc",
             f"this Linux runs on {machine.libc}",
             "torch's wheels need glibc",
             "use a glibc image, such as debian, ubuntu or rockylinux",
         )
     elif machine.arch not in ARCHITECTURES:
-        book.problem(
+        notebook.problem(
             "arch",
             f"this machine is {machine.arch}",
             f"torch with CUDA exists for {' and '.join(ARCHITECTURES)}",
             "use such a machine",
         )
     elif not machine.python_tag.startswith("cp"):
-        book.problem(
+        notebook.problem(
             "python",
             f"this Python is no CPython ({machine.python_tag})",
             "torch's wheels are for CPython",
@@ -48,17 +48,17 @@ def check_platform(facts: Facts, upstream: str, book: Notebook) -> None:
         )
 
 
-def note_machine(settings: Settings, facts: Facts, book: Notebook) -> None:
+def note_machine(settings: Settings, facts: Facts, notebook: Notebook) -> None:
     """What the build changes in its environment, GPUs that it is not for, and a disk that is nearly full."""
     nvidia = facts.gpus or facts.driver or any(item.cuda for item in facts.torches)
     if facts.amd_driver and not nvidia:
         way = build_for_rocm(settings.upstream)
-        book.note(f"this machine has an AMD GPU, and this backend builds for NVIDIA GPUs only. For AMD: {way}")
+        notebook.note(f"this machine has an AMD GPU, and this backend builds for NVIDIA GPUs only. For AMD: {way}")
     if facts.polluted:
         named = "; ".join(_shortened(item) for item in facts.polluted)
-        book.note(f"cleaned out of the build, for they lead to other folders than the sysroot's: {named}")
+        notebook.note(f"cleaned out of the build, for they lead to other folders than the sysroot's: {named}")
     if 0 < facts.machine.disk_free < LITTLE_DISK:
-        book.note(
+        notebook.note(
             f"{facts.machine.disk_free / 1e9:.1f} GB are free where the build works: -C build-dir=/another/folder"
         )
 

@@ -8,23 +8,23 @@ from ..tables import ProjectVersion
 from .types import Choice, EmbeddedArchive, GitTag, GivenPath, IndexArchive, Notebook, OwnTree, SourceOrigin
 
 
-def decide_source(settings: Settings, facts: Facts, row: ProjectVersion, book: Notebook) -> Choice[SourceOrigin]:
+def decide_source(settings: Settings, facts: Facts, row: ProjectVersion, notebook: Notebook) -> Choice[SourceOrigin]:
     """The project's own tree, an archive, upstream's repository, or what the setting names."""
     if row.is_own:
         return Choice(OwnTree(), "setting upstream: the project's own tree")
     if settings.source not in ("auto", "index", "git"):
-        return _path(settings, facts, row, book)
+        return _path(settings, facts, row, notebook)
     if settings.source == "auto" and row.archive_name in facts.embedded:
         return Choice(EmbeddedArchive(row.archive_name), "this sdist carries it")
     if settings.source == "git" and not row.git_commit:
-        book.problem(
+        notebook.problem(
             "source-git",
             f"source=git: the commit of {row.title} is not known here, so it could not be verified",
             "its archive on the package index is known",
             "-C source=auto",
         )
     if settings.source == "index" and not row.index_sha256:
-        book.problem(
+        notebook.problem(
             "source",
             f"source=index: the package index has no archive of {row.title} with its CUDA sources",
             f"its tag {row.git_tag} has them",
@@ -37,7 +37,7 @@ def decide_source(settings: Settings, facts: Facts, row: ProjectVersion, book: N
     return Choice(git, f"tag {row.git_tag}, commit {row.git_commit[:10]}: {why}")
 
 
-def _path(settings: Settings, facts: Facts, row: ProjectVersion, book: Notebook) -> Choice[SourceOrigin]:
+def _path(settings: Settings, facts: Facts, row: ProjectVersion, notebook: Notebook) -> Choice[SourceOrigin]:
     """The path that the setting names; of a folder of archives the one that is this row's."""
     auto = "-C source=auto   (the package index, or upstream's repository)"
     if facts.source_kind is SourceKind.FOLDER:
@@ -45,7 +45,7 @@ def _path(settings: Settings, facts: Facts, row: ProjectVersion, book: Notebook)
             if name in facts.source_files:
                 found = GivenPath(f"{settings.source.rstrip('/')}/{name}")
                 return Choice(found, "in the folder that setting source names")
-        book.problem(
+        notebook.problem(
             "source",
             f"source: {settings.source} holds neither {row.archive_name} nor {row.mirror_name} nor a setup.py",
             f"the source of {row.title} is an archive, a tree or a git repository, or a folder that holds one",
@@ -53,7 +53,7 @@ def _path(settings: Settings, facts: Facts, row: ProjectVersion, book: Notebook)
         )
     if facts.source_kind is SourceKind.MISSING:
         web = "://" in settings.source
-        book.problem(
+        notebook.problem(
             "source",
             f"source: {settings.source} is not {'a path' if web else 'there'}",
             f"the source of {row.title} is an archive, a tree or a git repository on this machine",

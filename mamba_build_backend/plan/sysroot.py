@@ -11,7 +11,7 @@ from .types import Abi, Choice, Install, Notebook, Rejected, Tool, TorchTarget
 
 
 def decide_sysroot(
-    settings: Settings, facts: Facts, tables: Tables, cuda: str, compiler: Compiler | None, book: Notebook
+    settings: Settings, facts: Facts, tables: Tables, cuda: str, compiler: Compiler | None, notebook: Notebook
 ) -> tuple[Choice[Sysroot | None], list[Install]]:
     """A sysroot whose glibc is at or under the promise, and what else is to be installed."""
     target = version.Version(settings.glibc)
@@ -20,7 +20,7 @@ def decide_sysroot(
         return Choice(None, "there is no glibc here"), []
     clash = _clash(tables.cuda_row(cuda), host.glibc) if cuda else ""
     if settings.sysroot == "host" and clash:
-        book.problem(
+        notebook.problem(
             "glibc-headers",
             f"sysroot=host: this machine's glibc is {host.glibc}, and {clash}",
             "an older glibc's headers are needed",
@@ -28,7 +28,7 @@ def decide_sysroot(
         )
     if settings.sysroot == "host" or (settings.sysroot == "auto" and not settings.repair and not clash):
         if version.Version(host.glibc) > target:
-            book.note(
+            notebook.note(
                 f"linking against this machine's glibc {host.glibc}: the wheel may need more than {settings.glibc}"
             )
         why = "setting sysroot" if settings.sysroot == "host" else "repair=false: for this machine only"
@@ -61,7 +61,7 @@ def decide_sysroot(
         return Choice(None, "zig's glibc headers and stubs, from the package index", tuple(rejected)), [
             Install(Tool.SYSROOT, (tables.zig.requirement,))
         ]
-    book.problem(
+    notebook.problem(
         "no-sysroot",
         "; ".join(f"{item.what}: {item.why}" for item in rejected),
         f"setting sysroot={settings.sysroot} needs a sysroot of glibc {settings.glibc} or older",

@@ -33,7 +33,7 @@ def decide_toolkit(
     row: ProjectVersion,
     torch: Torch | None,
     target: TorchTarget,
-    book: Notebook,
+    notebook: Notebook,
 ) -> tuple[Choice[Toolkit | None], list[Install]]:
     """The toolkit whose major version is torch's and whose minor version is nearest, and what else is to be installed."""
     cuda = target.cuda
@@ -62,7 +62,7 @@ def decide_toolkit(
             Rejected(_name(item), f"CUDA {best.version} was nearer to torch's {cuda}, or found first")
             for item in fitting[1:]
         ]
-        _note(best, cuda, torch, tables, book)
+        _note(best, cuda, torch, tables, notebook)
         exact = version.Version(best.version).minor == need.minor
         reason = f"exactly torch's CUDA {cuda}" if exact else f"the nearest to torch's CUDA {cuda}"
         return Choice(best, f"{best.found_in}: {reason}", tuple(rejected), forced=forced), []
@@ -71,7 +71,7 @@ def decide_toolkit(
         pin = f"=={need.major}.{need.minor}.*"
         nvcc = Install(Tool.NVCC, tuple(name + pin for name in PYPI_NVCC), pin.removeprefix("=="))
         return Choice(None, because, tuple(rejected)), [nvcc]
-    _problem(settings, facts, tables, target, tuple(rejected), book)
+    _problem(settings, facts, tables, target, tuple(rejected), notebook)
     return Choice(None, "none fits", tuple(rejected)), []
 
 
@@ -97,18 +97,18 @@ def lacking(item: Toolkit, torch: Torch | None) -> list[str]:
     return [name for name in item.missing if name not in beside]
 
 
-def _note(best: Toolkit, cuda: str, torch: Torch | None, tables: Tables, book: Notebook) -> None:
+def _note(best: Toolkit, cuda: str, torch: Torch | None, tables: Tables, notebook: Notebook) -> None:
     if minor(best.version) != minor(cuda):
-        book.note(
+        notebook.note(
             f"torch was built with CUDA {cuda} and {best.home} is {best.version}: "
             "a mismatch of the minor version alone, which works"
         )
     if is_newer(tables.cuda, best.version):
         newest = tables.cuda[-1].version
-        book.note(f"CUDA {best.version} is newer than the newest known here, {newest}: planned as that one")
+        notebook.note(f"CUDA {best.version} is newer than the newest known here, {newest}: planned as that one")
     lacks = lacking(best, torch)
     if lacks:
-        book.note(
+        notebook.note(
             f"{best.home} lacks {', '.join(lacks)}: a source that includes them fails; "
             "conda install -c conda-forge libcublas-dev libcusparse-dev libcusolver-dev"
         )
@@ -120,7 +120,7 @@ def _problem(
     tables: Tables,
     target: TorchTarget,
     rejected: tuple[Rejected, ...],
-    book: Notebook,
+    notebook: Notebook,
 ) -> None:
     """Both ways out: a toolkit for this torch, and a torch for a toolkit that is here."""
     cuda, machine = target.cuda, facts.machine
@@ -135,7 +135,7 @@ def _problem(
     if not tables.cuda_row(cuda).index_nvcc:
         note = "for CUDA {cuda}, nvcc comes from the package index by itself"
         fixes += list(torch_for(lambda build: tables.cuda_row(build).index_nvcc, machine, tables, note=note))
-    book.problem(
+    notebook.problem(
         "no-toolkit",
         f"no CUDA toolkit fits torch {target.version} ({seen})",
         f"nvcc {cuda} is needed, or at least another {major}.x",

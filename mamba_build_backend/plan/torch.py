@@ -14,10 +14,10 @@ from .types import Abi, Choice, Notebook, Rejected, TorchTarget
 
 
 def decide_torch(
-    settings: Settings, facts: Facts, tables: Tables, book: Notebook
+    settings: Settings, facts: Facts, tables: Tables, notebook: Notebook
 ) -> tuple[Choice[Torch | None], TorchTarget]:
     """The torch to build for, or the requirement that installs one."""
-    wanted = _wanted(settings, facts, book)
+    wanted = _wanted(settings, facts, notebook)
     rejected: list[Rejected] = []
     blockers: list[tuple[Torch, str]] = []
     for item in facts.torches:
@@ -31,7 +31,7 @@ def decide_torch(
             blockers.append((item, why))
             continue
         because = item.found_in + (f", and it is {wanted}" if wanted is not None else "")
-        _note_newer(item.version, tables, book)
+        _note_newer(item.version, tables, notebook)
         return Choice(item, because, tuple(rejected)), TorchTarget(
             requirement=f"torch=={minor(item.version)}.*",
             version=item.version,
@@ -44,20 +44,20 @@ def decide_torch(
     if blockers:
         why = f"the one that is here cannot be used: {blockers[0][1]}"
         problem = _rocm if blockers[0][0].hip else _problem
-        return Choice(None, why, tuple(rejected)), problem(settings, *blockers[0], facts, tables, book)
+        return Choice(None, why, tuple(rejected)), problem(settings, *blockers[0], facts, tables, notebook)
     python = dotted_python(facts.machine)
     if wanted is not None:
         row = _row_of(wanted, tables)
         because = f"none found is {wanted}: it is installed for the build"
         requirement = str(wanted)
         if asked := _pinned(wanted):
-            _note_newer(asked, tables, book)
+            _note_newer(asked, tables, notebook)
     else:
         row = _newest(tables, python)
         because = "no torch was found: the newest known one is installed for the build"
         requirement = f"torch=={row.version}.*"
     if python not in row.python and not _newer_python(python, row):
-        book.problem(
+        notebook.problem(
             "torch-python",
             f"torch {row.version} has no wheels for Python {python}",
             f"it takes {row.python[0]} to {row.python[-1]}",
@@ -68,7 +68,7 @@ def decide_torch(
     return Choice(None, because, tuple(rejected)), target
 
 
-def _wanted(settings: Settings, facts: Facts, book: Notebook) -> requirements.Requirement | None:
+def _wanted(settings: Settings, facts: Facts, notebook: Notebook) -> requirements.Requirement | None:
     """The setting as a requirement; None where it says nothing, or names a folder."""
     if settings.torch == "auto" or any(item.origin is Origin.SETTING for item in facts.torches):
         return None
@@ -79,7 +79,7 @@ def _wanted(settings: Settings, facts: Facts, book: Notebook) -> requirements.Re
         wanted = None
     if wanted is not None and utils.canonicalize_name(wanted.name) == "torch":
         return wanted
-    book.problem(
+    notebook.problem(
         "torch-setting",
         f"torch: {settings.torch!r} is neither a folder that holds torch nor a requirement of it",
         "one of the two is needed",
@@ -100,9 +100,9 @@ def _misfit(item: Torch, python_tag: str) -> str:
     return "" if item.cuda else "it has no CUDA"
 
 
-def _rocm(settings: Settings, item: Torch, why: str, _: Facts, tables: Tables, book: Notebook) -> TorchTarget:
+def _rocm(settings: Settings, item: Torch, why: str, _: Facts, tables: Tables, notebook: Notebook) -> TorchTarget:
     """A torch for AMD's GPUs. Whoever has one wants it: no command replaces it."""
-    book.problem(
+    notebook.problem(
         "torch-rocm",
         f"torch {item.version} in {item.site}: {why}",
         "this backend builds for NVIDIA GPUs only, and leaves that torch as it is",
@@ -113,7 +113,7 @@ def _rocm(settings: Settings, item: Torch, why: str, _: Facts, tables: Tables, b
     return _target(f"torch=={row.version}.*", item.version or row.version, row.cuda, row)
 
 
-def _problem(_: Settings, item: Torch, why: str, facts: Facts, tables: Tables, book: Notebook) -> TorchTarget:
+def _problem(_: Settings, item: Torch, why: str, facts: Facts, tables: Tables, notebook: Notebook) -> TorchTarget:
     """The torch that is here cannot be built for: what would be one of the same version, and what else.
 
     The rest of the plan is for the first way out, so that what it needs is said in the same breath.
@@ -123,7 +123,7 @@ def _problem(_: Settings, item: Torch, why: str, facts: Facts, tables: Tables, b
     newest = _newest(tables, python)
     row = tables.torch_row(minor(item.version)) if item.version else newest
     cuda = next((build for build in reversed(row.builds) if _toolkit_there(facts, build)), row.cuda)
-    book.problem(
+    notebook.problem(
         code,
         f"torch {item.version} in {item.site}: {why}",
         "a torch built for CUDA is needed",
@@ -143,10 +143,12 @@ def _toolkit_there(facts: Facts, cuda: str) -> bool:
     return any(not item.problem and version.Version(item.version).major == major for item in facts.toolkits)
 
 
-def _note_newer(release: str, tables: Tables, book: Notebook) -> None:
+def _note_newer(release: str, tables: Tables, notebook: Notebook) -> None:
     if is_newer(tables.torch, release):
         newest = tables.torch[-1].version
-        book.note(f"torch {release} is newer than the newest known here, {newest}: what is known of that one is used")
+        notebook.note(
+            f"torch {release} is newer than the newest known here, {newest}: what is known of that one is used"
+        )
 
 
 def _newest(tables: Tables, python: str) -> TorchRow:
@@ -183,7 +185,7 @@ def _admits(specifier: specifiers.SpecifierSet, release: str) -> bool:
 
 
 def decide_pins(
-    row: ProjectVersion, torch: Torch | None, target: TorchTarget, abi: Abi, tables: Tables, book: Notebook
+    row: ProjectVersion, torch: Torch | None, target: TorchTarget, abi: Abi, tables: Tables, notebook: Notebook
 ) -> Choice[tuple[str, ...]]:
     """The narrower requirements that keep an import from failing, and what of them is installed and does not fit.
 
@@ -209,9 +211,9 @@ def decide_pins(
         found = installed.get(pin.name)
         if found and pin.name != partner and not pin.specifier.contains(found, prereleases=True):
             why = f"torch {minor(target.version)}" + (f" and {row.title}" if pin.name == "transformers" else "")
-            book.note(f"{pin.name} {found} is installed, and {why} need {pin}: python -m pip install '{pin}'")
+            notebook.note(f"{pin.name} {found} is installed, and {why} need {pin}: python -m pip install '{pin}'")
     for note in _neighbours(installed, target, tables):
-        book.note(note)
+        notebook.note(note)
     return Choice(tuple(pins), f"what torch {minor(target.version)} and {row.title} are known to work with")
 
 

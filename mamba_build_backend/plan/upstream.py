@@ -17,7 +17,7 @@ kernels only on a machine with a GPU."""
 
 
 def decide_upstream(
-    settings: Settings, facts: Facts, tables: Tables, target: TorchTarget, python: str, book: Notebook
+    settings: Settings, facts: Facts, tables: Tables, target: TorchTarget, python: str, notebook: Notebook
 ) -> Choice[ProjectVersion]:
     """The row to build: the setting's, that of the archive that this tree carries, or the newest known good."""
     if settings.upstream == SELF:
@@ -26,7 +26,7 @@ def decide_upstream(
     rows = tables.versions_of(settings.upstream)
     if not rows:
         names = [*(project.name for project in tables.projects), SELF]
-        book.problem(
+        notebook.problem(
             "upstream",
             f"unknown upstream {settings.upstream!r}",
             f"it is one of {', '.join(names)}",
@@ -44,7 +44,7 @@ def decide_upstream(
         if row.version == wanted:
             return Choice(row, "setting upstream-version")
     nearest = _nearest(rows, wanted)
-    book.problem(
+    notebook.problem(
         "upstream-version",
         f"{rows[0].name} {wanted} is not among the versions known here, {rows[0].version} to {rows[-1].version}",
         f"the nearest {'is' if len(nearest) == 1 else 'are'} {' and '.join(row.version for row in nearest)}",
@@ -88,12 +88,12 @@ def _nearest(rows: list[ProjectVersion], wanted: str) -> list[ProjectVersion]:
     return [*older[-1:], *newer[:1]]
 
 
-def check_upstream(row: ProjectVersion, target: TorchTarget, python: str, tables: Tables, book: Notebook) -> None:
+def check_upstream(row: ProjectVersion, target: TorchTarget, python: str, tables: Tables, notebook: Notebook) -> None:
     """Say so where upstream's code does not fit this torch or Python."""
     for kind, least, found in unmet(row, target, python):
         older = [item for item in tables.versions_of(row.name) if not unmet(item, target, python)]
         fix = (f"-C upstream-version={older[-1].version}   (the newest that goes with what is here)",) if older else ()
-        book.problem(
+        notebook.problem(
             "upstream-needs",
             f"{row.title} does not go with {kind} {found}",
             f"it needs {kind} {least} or newer: {row.needs_why}",

@@ -21,14 +21,14 @@ def probe_compiler_caches(settings: Settings, environ: Mapping[str, str]) -> tup
         if path is None:
             continue
         try:
-            said = capture([path, "--version"], env=environ, timeout=10)
+            output = capture([path, "--version"], env=environ, timeout=10)
         except ToolError as error:
             found.append(CompilerCache(name, path, problem=error.problems[0].found))
             continue
-        release = re.search(rf"^{name}(?: version)? v?(\d+(?:\.\d+)+)", said, re.MULTILINE)
+        release = re.search(rf"^{name}(?: version)? v?(\d+(?:\.\d+)+)", output, re.MULTILINE)
         if release:
             found.append(CompilerCache(name, path, release[1]))
         else:
-            first = (said.strip().splitlines() or ["nothing"])[0]
+            first = (output.strip().splitlines() or ["nothing"])[0]
             found.append(CompilerCache(name, path, problem=f"asked for its version, it says: {first[:80]}"))
     return tuple(found)

@@ -124,8 +124,8 @@ def _symbol_version(library: str) -> str:
 
 
 def _file(path: Path, name: str, env: Mapping[str, str]) -> str | None:
-    said = capture([path, f"-print-file-name={name}"], env=env).strip()
-    return os.path.normpath(said) if os.path.isabs(said) and os.path.exists(said) else None
+    output = capture([path, f"-print-file-name={name}"], env=env).strip()
+    return os.path.normpath(output) if os.path.isabs(output) and os.path.exists(output) else None
 
 
 def _includes(search: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

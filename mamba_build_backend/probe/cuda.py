@@ -95,8 +95,8 @@ def _newest_first(folders: Iterable[Path]) -> list[Path]:
 def home_of(nvcc: Path, environ: Mapping[str, str]) -> Path:
     """The toolkit behind an nvcc on PATH, which may be a link, or a script that starts the real one elsewhere."""
     with suppress(ToolError):
-        said = capture([nvcc, "--dryrun", "-c", "-x", "cu", os.devnull, "-o", os.devnull], env=environ, merge=True)
-        if match := re.search(r"^#\$ TOP=(.+)$", said, re.MULTILINE):
+        output = capture([nvcc, "--dryrun", "-c", "-x", "cu", os.devnull, "-o", os.devnull], env=environ, merge=True)
+        if match := re.search(r"^#\$ TOP=(.+)$", output, re.MULTILINE):
             return Path(os.path.realpath(match[1].strip()))
     return Path(os.path.realpath(nvcc)).parent.parent
 
@@ -115,10 +115,10 @@ def read_toolkit(home: Path, where: str, environ: Mapping[str, str], origin: Ori
     assert nvcc is not None
     layout = _layout(home)
     try:
-        said = capture([nvcc, "--version"], env=environ)
+        output = capture([nvcc, "--version"], env=environ)
     except ToolError as error:
         return Toolkit(str(home), where, layout, problem=error.problems[0].found, origin=origin)
-    match = re.search(r"release (\d+\.\d+)", said)
+    match = re.search(r"release (\d+\.\d+)", output)
     if not match:
         unnamed = f"`{nvcc} --version` names no release"
         return Toolkit(str(home), where, layout, problem=unnamed, origin=origin)

@@ -72,13 +72,13 @@ def _by_nvidia_smi(environ: Mapping[str, str]) -> Answer | None:
         return None
     try:
         # compute_cap is known to nvidia-smi since driver 495; an older one answers with an error.
-        said = capture(
+        output = capture(
             [program, "--query-gpu=name,compute_cap,driver_version", "--format=csv,noheader"], env=environ, timeout=10
         )
     except ToolError:
         return None
     found, driver = [], ""
-    for line in said.splitlines():
+    for line in output.splitlines():
         if match := re.fullmatch(r"(.+), (\d+\.\d), ([\d.]+)", line.strip()):
             found.append(Gpu(match[1], match[2]))
             driver = match[3]

@@ -33,14 +33,14 @@ def prepare(
     The main one is at home in the build folder itself, so that an editable build stays where it was. Raises SourceError.
     """
     first, *others = plan.parts
-    made = [prepare_one(first, project, cache, context, patched=patched, in_place=in_place)]
+    parts = [prepare_one(first, project, cache, context, patched=patched, in_place=in_place)]
     for other in others:
         folder = context.folder / other.upstream.value.name
         folder.mkdir(exist_ok=True)
-        made.append(
+        parts.append(
             prepare_one(other, project, cache, replace(context, folder=folder, around=context.whole), patched=patched)
         )
-    return made
+    return parts
 
 
 def prepare_one(
@@ -69,7 +69,7 @@ def prepare_one(
     return Part(plan, context, tree, source)
 
 
-def origins(made: Sequence[Part]) -> list[dict[str, Any]]:
+def origins(parts: Sequence[Part]) -> list[dict[str, Any]]:
     """What the build record and the SBOM say of each part's source."""
     return [
         {
@@ -80,5 +80,5 @@ def origins(made: Sequence[Part]) -> list[dict[str, Any]]:
             "patches": [item.file for item in part.plan.patches.value],
             "patches_sha256": {item.file: sha256(PATCHES / item.file) for item in part.plan.patches.value},
         }
-        for part in made
+        for part in parts
     ]

@@ -114,9 +114,9 @@ def _make_stubs(zig: Path, arch: str, glibc: str, lib: Path, environ: Mapping[st
             Path(scratch) / "main",
             source,
         ]
-        said = capture([*command, "-lm", "-lpthread", "-ldl", "-lrt"], env=env, timeout=300, merge=True)
+        output = capture([*command, "-lm", "-lpthread", "-ldl", "-lrt"], env=env, timeout=300, merge=True)
         # The last link line names every file that went into the program.
-        line = next((line for line in reversed(said.splitlines()) if "Scrt1.o" in line and "ld.lld" in line), "")
+        line = next((line for line in reversed(output.splitlines()) if "Scrt1.o" in line and "ld.lld" in line), "")
         # zig quotes nothing; below its folders, which may have blanks in their names, there are none.
         parts = {Path(part).name: Path(part) for part in re.findall(rf"{re.escape(scratch)}\S+", line)}
         missing = [name for name in (*_OBJECTS, *_STUBS) if name not in parts or not parts[name].is_file()]

@@ -156,13 +156,13 @@ def _upstream(wanted: str | None, data: Mapping[str, Any], path: Path) -> str:
 
 def _check_replaceable(found: Copy) -> None:
     if found.record is None:
-        told = f"{found.folder} is there and has no {RECORD}, so whether it was edited is not known"
+        found_edits = f"{found.folder} is there and has no {RECORD}, so whether it was edited is not known"
     elif found.edited:
-        told = f"{found.folder} was edited since it was vendored: {listed(found.edited)}"
+        found_edits = f"{found.folder} was edited since it was vendored: {listed(found.edited)}"
     else:
         return
     raise SettingsError(
-        told,
+        found_edits,
         "what somebody may have written there is not replaced unasked",
         f"{command(found.folder.parent)} --force   (what was changed there is lost)",
     )

@@ -76,7 +76,7 @@ def test_the_schema_refuses_what_it_does_not_know():
 def test_every_problem_that_the_plan_can_have_is_had_by_a_recorded_machine():
     folder = Path(plan.__file__).parent
     source = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
-    codes = set(re.findall(r'(?:book\.p|P)roblem\(\s*"([a-z-]+)"', source)) | set(
+    codes = set(re.findall(r'(?:notebook\.p|P)roblem\(\s*"([a-z-]+)"', source)) | set(
         re.findall(r'\(\s*"(gpu-target|driver)",', source)
     )
     codes |= set(re.findall(r'"(torch-[a-z]+)" if', source)) | {"torch-broken"}

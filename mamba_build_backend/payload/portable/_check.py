@@ -71,15 +71,15 @@ def _other_owners() -> Iterator[Row]:
 
 def _glibc() -> Row:
     needed = _measured().get("glibc", "")
-    here = ""
+    present = ""
     try:
-        here = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")[2]
+        present = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")[2]
     except (AttributeError, ValueError, OSError):
-        here = platform.libc_ver()[1]
-    if not needed or not here:
-        return Row("glibc", "ok", f"{here or 'unknown'} here")
-    fits = _numbers(here) >= _numbers(needed)
-    return Row("glibc", "ok" if fits else "failed", f"{here} here, the wheel needs {needed}")
+        present = platform.libc_ver()[1]
+    if not needed or not present:
+        return Row("glibc", "ok", f"{present or 'unknown'} here")
+    fits = _numbers(present) >= _numbers(needed)
+    return Row("glibc", "ok" if fits else "failed", f"{present} here, the wheel needs {needed}")
 
 
 def _measured() -> dict[str, str]:
