@@ -198,14 +198,14 @@ def _prepare_sources(job: Job, context: BuildContext, *, patched: bool = False, 
 
 
 def _pkg_info(part: Part) -> str:
-    from .compile import run_setup_py
-
     # A tree from git, or the project's own, has no metadata before its setup.py has run; what a project's own sdist carries
     # is this backend's, and leaves the requirements open.
-    own = part.plan.upstream.value.is_own
-    return ("" if own else metadata.released_pkg_info(part.tree)) or run_setup_py.egg_info(
-        part.plan, part.tree, part.context
-    )
+    if not part.plan.upstream.value.is_own and (released := metadata.released_pkg_info(part.tree)):
+        return released
+    # What only reads metadata has not installed what the compile imports.
+    from .compile import run_setup_py
+
+    return run_setup_py.egg_info(part.plan, part.tree, part.context)
 
 
 def _announce(job: Job, ready: ReadyPlan, echo: Echo) -> None:

@@ -11,7 +11,8 @@ from .types import BuildPlan
 _FETCHING = ("pip download", "pip lock", "uv lock")
 """Commands that want metadata and build no wheel. Who types one of them is told of the setting; nothing is decided by it."""
 
-_WAY = "-C metadata-only=true   (to fetch or lock an sdist: it needs neither torch nor a compiler, and builds no wheel)"
+_WAY = "export MAMBA_BUILD_METADATA_ONLY=true   (to fetch or lock an sdist: it needs neither torch nor a compiler, and builds no wheel)"
+"""A variable: `pip download` of pip 23 and older has no -C, and `uv lock` spells it in another way."""
 
 
 def metadata_alone(plan: BuildPlan) -> BuildPlan:

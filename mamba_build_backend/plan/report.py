@@ -49,7 +49,7 @@ def plan_text(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> str:
     return "\n".join(out) + "\n"
 
 
-METADATA_READY = "The metadata can be had, and no wheel is built:  python -m pip download . -C metadata-only=true"
+METADATA_READY = "The metadata can be had, and no wheel is built:  python -m pip download .   (or pip lock, uv lock)"
 READY = "The build can start:  python -m pip install .   or   python -m mamba_build_backend build -w dist"
 
 
