@@ -232,3 +232,11 @@ def test_files_that_are_alike_are_dealt_out_for_a_small_wheel(given, dealt):
     made = plan.decide(settings.load_settings(given, {}, {}), machine, tables.load_tables())
     assert not made.problems
     assert len(made.regrouped) == (3 if dealt else 0)
+
+
+def test_no_cache_is_taken_where_the_setting_says_so():
+    chosen, found = recording.load(ROOT / "tests/facts/ccache-on-path.json", {"cache": "off"})
+    made = plan.decide(chosen, found, tables.load_tables())
+    assert (made.compiler_cache.value, made.compiler_cache.forced, made.compiler_cache.rejected) == (None, True, ())
+    assert made.compiler_cache.because == "setting cache"
+    assert "cache" not in " ".join(made.notes)
