@@ -145,6 +145,7 @@ MAMBA = "mamba-ssm"
     ],
 )
 def test_a_project_with_a_mistake_is_refused(tmp_path, name, old, new, complaint):
+    read_projects.cache_clear()  # pytest may give two cases one folder, one after the other
     shutil.copytree(PROJECTS, tmp_path / "projects")
     path = tmp_path / "projects" / MAMBA / f"{name}.toml"
     text = path.read_text()
