@@ -269,7 +269,7 @@ def test_the_record_says_what_a_system_must_have_and_who_sets_it():
 def test_a_sysroot_of_zig_is_the_same_whether_it_lay_in_the_cache_or_not():
     item = planned(ROOT / "tests/facts/debian12-torch2.11-cuda13.0.json")
     cached = facts.Sysroot(facts.SysrootProvider.ZIG, "/home/u/.cache/x", "the cache", origin=facts.Origin.CACHE)
-    fresh = facts.Sysroot(facts.SysrootProvider.ZIG, "/tmp/env/zig", "ziglang 0.13", origin=facts.Origin.INDEX)
+    fresh = facts.Sysroot(facts.SysrootProvider.ZIG, "/opt/env/zig", "ziglang 0.13", origin=facts.Origin.INDEX)
     assert record_of(replace(item, sysroot=cached)) == record_of(replace(item, sysroot=fresh))
 
 
