@@ -35,6 +35,10 @@ RECORDED = sorted((ROOT / "tests" / "facts").glob("*.json"))
 """The recorded machines: facts and settings of each, and what must come of them."""
 
 
+HURRIED = {"NVCC_APPEND_FLAGS": "-Ofc=max"}
+"""nvcc's own way to compile in a third of the time and optimise less: for tests of all but the kernels' machine code."""
+
+
 @functools.cache
 def planned_for(machine: Path) -> tuple[Any, Any]:
     """The facts of a recorded machine, and its plan. Made once for a process: both are frozen."""
@@ -97,23 +101,12 @@ def typed(
 
 
 def pip_wheel(
-    project: Path, out: Path, env: dict[str, str], *options: str, check: bool = True
+    project: Path, out: Path, env: dict[str, str], *options: str, check: bool = True, isolated: bool = True
 ) -> subprocess.CompletedProcess[str]:
-    return run(
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "-v",
-        "--no-deps",
-        "-w",
-        out,
-        *options,
-        project,
-        env=env,
-        cwd=out.parent,
-        check=check,
-    )
+    """``pip wheel``; where the build environment is not what is tried, without one, in half of the time."""
+    command = [sys.executable, "-m", "pip", "wheel", "-v", "--no-deps", "-w", out]
+    command += [] if isolated else ["--no-build-isolation"]
+    return run(*command, *options, project, env=env, cwd=out.parent, check=check)
 
 
 def only_wheel(folder: Path) -> Path:
@@ -234,6 +227,25 @@ def shared_folder(factory: pytest.TempPathFactory) -> Path:
 def kept_folder() -> Path:
     """Where tests keep what takes minutes to make; .../mamba-ssm-portable-tests, beside the environments of run.py."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mamba-ssm-portable-tests"
+
+
+def released_tree(title: str, into: Path) -> Path:
+    """The source of a release that the package index has, unpacked; ``title`` is ``name==version``."""
+    from mamba_build_backend.source import archives, index
+    from mamba_build_backend.tables import load_tables
+
+    row = next(row for row in load_tables().versions if f"{row.name}=={row.version}" == title)
+    return archives.unpack(index.obtain(row, into / "fetched", os.environ, print), into / "source")
+
+
+def cut_kernels(tree: Path) -> None:
+    """Leave one kernel of each 16 or 32 in the CUDA files: for what has to be compiled and is not run, in a fifth of the time."""
+    (header,) = tree.rglob("static_switch.h")
+    text = header.read_text()
+    assert text.count("if (COND) {") == text.count("constexpr bool CONST_NAME = true;") == 1
+    other = re.sub(r"constexpr bool CONST_NAME = true;\s*\\\n.*__VA_ARGS__\(\);", 'throw "left out";', text)
+    assert other != text
+    header.write_text(other)
 
 
 def python_of_version(number: str) -> Path:

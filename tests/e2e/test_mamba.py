@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from support import ROOT, empty_environment, environment_with_torch, run
+from support import HURRIED, ROOT, empty_environment, environment_with_torch, run
 
 TAG = f"cp{sys.version_info.major}{sys.version_info.minor}"
 
@@ -28,13 +28,13 @@ def python(tmp_path_factory, torch_site):
 
 @pytest.fixture(scope="module")
 def wheel(python, tmp_path_factory, env):
-    """The README's command, with isolation on, cut to one architecture."""
+    """The README's command, with isolation on, cut to one architecture and hurried."""
     out = tmp_path_factory.mktemp("dist")
     log = tmp_path_factory.mktemp("log") / "pip.log"
     command = [python, "-m", "pip", "wheel", ".", "-w", out, "--no-deps", "-v", "-C", "arch=9.0"]
     with log.open("w") as file:
         status = subprocess.run(
-            [str(part) for part in command], env=env, cwd=ROOT, stdout=file, stderr=file, check=False
+            [str(part) for part in command], env={**env, **HURRIED}, cwd=ROOT, stdout=file, stderr=file, check=False
         ).returncode
     assert status == 0, log.read_text()[-6000:]
     (made,) = out.glob("*.whl")
@@ -43,7 +43,8 @@ def wheel(python, tmp_path_factory, env):
 
 def test_the_wheel_has_the_name_and_the_size_that_were_promised(wheel):
     assert wheel.name == f"mamba_ssm_portable-2.3.2.post1-{TAG}-{TAG}-manylinux_2_24_x86_64.whl"
-    assert wheel.stat().st_size <= 8_000_000
+    # Hurried kernels are small ones; benchmarks/README.md has the size of those that are shipped. Uncompressed, it is 6.8 MB.
+    assert wheel.stat().st_size <= 2_500_000
 
 
 def test_the_audit_finds_the_promised_floors_and_every_symbol(wheel, python, env):

@@ -7,7 +7,7 @@ import sys
 import zipfile
 
 import pytest
-from support import ROOT, environment_with_torch, fresh_environment, only_wheel, run, uv_program
+from support import HURRIED, ROOT, environment_with_torch, fresh_environment, only_wheel, record_of, run, uv_program
 
 NEWEST = "torch==2.15.*"
 
@@ -26,11 +26,9 @@ def wheel(tmp_path_factory, env, torch_site):
     command += ["-C", "arch=9.0", "-C", "with-causal-conv1d=true"]
     log = folder / "pip.log"
     with log.open("w") as file:
-        # What is looked at is the binding: nvcc's fast mode makes slow kernels, in less than half of the time.
         status = subprocess.run(
-            [str(part) for part in command], env={**env, "NVCC_APPEND_FLAGS": "-Ofc=max"}, cwd=ROOT, stdout=file,
-            stderr=file, check=False,
-        ).returncode  # fmt: skip
+            [str(part) for part in command], env={**env, **HURRIED}, cwd=ROOT, stdout=file, stderr=file, check=False
+        ).returncode
     assert status == 0, log.read_text()[-6000:]
     return only_wheel(folder / "dist")
 
@@ -43,6 +41,18 @@ def test_its_name_and_metadata_tie_it_to_no_later_torch_and_python(wheel):
         metadata = archive.read("mamba_ssm_portable-2.3.2.post1.dist-info/METADATA").decode()
     assert {"selective_scan_cuda.abi3.so", "causal_conv1d_cuda.abi3.so"} <= set(names)
     assert "Requires-Dist: torch>=2.10\n" in metadata
+
+
+def test_mamba_and_its_causal_conv1d_come_in_one_wheel(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        info = "mamba_ssm_portable-2.3.2.post1.dist-info"
+        metadata = archive.read(f"{info}/METADATA").decode()
+    assert {"mamba_ssm", "causal_conv1d", "mamba_ssm_portable"} <= {name.split("/")[0] for name in names}
+    assert f"{info}/licenses/causal-conv1d/LICENSE" in names
+    assert "Requires-Dist: causal" not in metadata
+    assert "License-Expression: Apache-2.0 AND BSD-3-Clause\n" in metadata
+    assert [item["name"] for item in record_of(wheel)["companions"]] == ["causal-conv1d"]
 
 
 def test_its_audit_finds_old_floors_and_no_symbol_of_torch(wheel, env):
@@ -69,6 +79,8 @@ def check(python, env, folder):
         "all that can be checked here is fine; unchecked without a GPU: GPU, kernels",
     )
     (site,) = python.parent.parent.glob("lib/python*/site-packages")
+    fast = "from mamba_ssm.ops import selective_scan_interface as s; assert s.causal_conv1d_fn and s.causal_conv1d_fwd_function"
+    run(python, "-c", fast, env=env, cwd=folder)
     said = run(python, ROOT / "tests" / "stable" / "calls.py", "check", site, env=env, cwd=folder).stdout
     assert said.splitlines()[-1] == "2631 compared, 0 differ"
 

@@ -1,7 +1,6 @@
 """`vendor`, proven on three projects that are not mamba-ssm: a small one, causal-conv1d's own tree, and somebody else's."""
 
 import json
-import os
 import re
 import shutil
 import sys
@@ -9,13 +8,9 @@ import tarfile
 import zipfile
 
 import pytest
-from support import PACKAGES, ROOT, only_wheel, pip_wheel, record_of, run
+from support import HURRIED, PACKAGES, ROOT, only_wheel, pip_wheel, record_of, released_tree, run
 
-from mamba_build_backend.source import index
-from mamba_build_backend.tables import load_tables
-
-FAST = {"NVCC_APPEND_FLAGS": "-Ofc=max", "MAMBA_BUILD_ARCH": "9.0"}
-"""nvcc's fast mode: it is the way that is tried here, and not the kernels."""
+FAST = {**HURRIED, "MAMBA_BUILD_ARCH": "9.0"}
 
 
 def backend(*arguments, env, check=True):
@@ -69,15 +64,13 @@ def test_a_small_extension_whose_pyproject_was_setuptools(tmp_path, env, torch_s
 
 
 def test_causal_conv1d_from_its_own_tree(tmp_path, env, torch_site, gxx):
-    row = next(row for row in load_tables().versions if (row.name, row.version) == ("causal-conv1d", "1.6.1"))
-    archive = index.obtain(row, tmp_path / "cache", os.environ, print)
-    project = unpacked(archive, tmp_path / "src")
+    project = released_tree("causal-conv1d==1.7.0", tmp_path)
     wheel, said, report = build(project, tmp_path, env, torch_site)
-    assert wheel.name.startswith("causal_conv1d-1.6.1-")
+    assert wheel.name.startswith("causal_conv1d-1.7.0-")
     assert "compiling this project" in said
     (extension,) = report["extensions"]
     assert [arch for arch, _ in extension["sass"]] == ["90"], "upstream's list of architectures gave way to the plan's"
-    assert imported(wheel, tmp_path / "site", "import causal_conv1d as c; print(c.__version__, end='')", env) == "1.6.1"
+    assert imported(wheel, tmp_path / "site", "import causal_conv1d as c; print(c.__version__, end='')", env) == "1.7.0"
 
 
 def test_somebody_elses_extension_from_the_package_index(tmp_path, env, torch_site, gxx):
