@@ -173,7 +173,18 @@ def built(tmp_path_factory, env, old_torch):
     for name, more in (("portable", []), ("plain", ["-C", "repair=false"])):
         out = tmp_path_factory.mktemp(name)
         command = [old_torch, "-m", "pip", "wheel", ".", "-w", out, "--no-deps", "-v", "-C", "upstream-version=2.3.0"]
-        command += ["-C", f"source={tree}", "-C", f"cuda-home={home}", "-C", "host-compiler=g++-11", "-C", "arch=8.0"]
+        command += [
+            "-C",
+            f"source={tree}",
+            "-C",
+            "allow-unverified=true",
+            "-C",
+            f"cuda-home={home}",
+            "-C",
+            "host-compiler=g++-11",
+            "-C",
+            "arch=8.0",
+        ]
         run(*command, *more, env=env, cwd=ROOT)
         wheels[name] = only_wheel(out)
     return wheels
