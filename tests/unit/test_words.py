@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from support import ROOT
 
+import mamba_build_backend
 from mamba_build_backend import plan, tables
 from mamba_build_backend.compile import known_failures
 from mamba_build_backend.core import settings as core_settings
@@ -109,6 +110,7 @@ def reworded_plan():
         for name in [name for name in sys.modules if name.startswith("mamba_build_backend.plan")]:
             del sys.modules[name]
         sys.modules.update(before)
+        mamba_build_backend.plan = plan  # the import of the other one has put it there
 
 
 def decided(value):
