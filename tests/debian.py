@@ -11,9 +11,10 @@ from pathlib import Path
 
 from support import lacking
 
-SUITE = "bookworm"
-PACKAGES = ("nvidia-cuda-toolkit", "nvidia-cuda-dev", "libcudart11.0", "libcub-dev", "libthrust-dev", "libcu++-dev")
-"""Debian 12's CUDA 11.8, in its section non-free. Its mathematical libraries, which are most of it, are left out."""
+RELEASES = {"11.8": ("bookworm", "libcudart11.0"), "12.4": ("trixie", "libcudart12")}
+"""Debian's toolkits, in its section non-free: the suite, and the runtime's package."""
+PACKAGES = ("nvidia-cuda-toolkit", "nvidia-cuda-dev", "libcub-dev", "libthrust-dev", "libcu++-dev")
+"""The mathematical libraries, which are most of it, are left out."""
 
 KEPT = ("./usr/include/*", "./usr/bin/*", "./usr/lib/nvidia-cuda-toolkit/*", "*/libcudart*", "*/libcudadevrt*")
 PROFILE = """\
@@ -25,18 +26,18 @@ LIBRARIES =+ $(_SPACE_) "-L$(TOP)/lib64"
 """
 
 
-def cuda_11_8(cache: Path) -> Path:
+def cuda_toolkit(release: str, cache: Path) -> Path:
     """A folder laid out as NVIDIA's installer does it; made once and kept in ``cache`` (about two minutes)."""
-    home = cache / "debian-cuda-11.8"
+    home = cache / f"debian-cuda-{release}"
     if home.is_dir():
         return home
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-        lacking("Debian's packages (apt-get, dpkg-deb), for nvcc 11.8")
+        lacking(f"Debian's packages (apt-get, dpkg-deb), for nvcc {release}")
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as name:
         folder, draft = Path(name), Path(name) / "cuda"
         folder.chmod(0o755)  # apt reads there as a user of its own
-        for package in downloaded(folder):
+        for package in downloaded(release, folder):
             unpack(package, folder / "all")
         usr = folder / "all" / "usr"
         own = usr / "lib" / "nvidia-cuda-toolkit"
@@ -51,22 +52,23 @@ def cuda_11_8(cache: Path) -> Path:
     return home
 
 
-def downloaded(folder: Path) -> Iterator[Path]:
+def downloaded(release: str, folder: Path) -> Iterator[Path]:
     """The packages' files, from where this machine has its own from, with an apt of its own in ``folder``."""
     targets = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(ORIGIN)", "Created-By: Packages"]
     said = subprocess.run(targets, capture_output=True, text=True, check=True).stdout
     mirror = next((line.split()[0] for line in said.splitlines() if line.endswith(" Debian")), None)
     if mirror is None:
-        lacking("a Debian mirror among apt's sources, for nvcc 11.8")
+        lacking(f"a Debian mirror among apt's sources, for nvcc {release}")
+    suite, runtime = RELEASES[release]
     for name in ("state/lists/partial", "cache/archives/partial", "debs"):
         (folder / name).mkdir(parents=True)
-    (folder / "sources.list").write_text(f"deb {mirror} {SUITE} main contrib non-free\n")
+    (folder / "sources.list").write_text(f"deb {mirror} {suite} main contrib non-free\n")
     (folder / "debs").chmod(0o777)
     options = {"Dir::State": "state", "Dir::Cache": "cache", "Dir::Etc::sourcelist": "sources.list"}
     apt = ["apt-get", "-qq", "-o", "Dir::Etc::sourceparts=-", "-o", "Dir::State::status=/dev/null"]
     apt += [part for key, value in options.items() for part in ("-o", f"{key}={folder / value}")]
     subprocess.run([*apt, "update"], check=True)
-    subprocess.run([*apt, "download", *PACKAGES], check=True, cwd=folder / "debs")
+    subprocess.run([*apt, "download", *PACKAGES, runtime], check=True, cwd=folder / "debs")
     yield from sorted((folder / "debs").glob("*.deb"))
 
 

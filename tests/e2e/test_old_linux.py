@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from debian import cuda_11_8
+from debian import cuda_toolkit
 from support import (
     PACKAGES,
     ROOT,
@@ -167,7 +167,7 @@ def built(tmp_path_factory, env, old_torch):
     """mamba-ssm 2.3.0 by the recipe, and without it: nvcc 11.8 and g++ 11. What is looked at is the host's side."""
     if shutil.which("g++-11") is None:
         lacking("g++-11 (apt-get install g++-11)")
-    home, wheels = cuda_11_8(kept_folder()), {}
+    home, wheels = cuda_toolkit("11.8", kept_folder()), {}
     tree = released_tree("mamba-ssm==2.3.0", tmp_path_factory.mktemp("few-kernels"))
     cut_kernels(tree)
     for name, more in (("portable", []), ("plain", ["-C", "repair=false"])):
