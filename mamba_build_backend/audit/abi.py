@@ -65,6 +65,10 @@ def check_abi(extension: Extension, python_min: str, *, stable: bool) -> list[Pr
         found = f"{extension.path} needs {_few(use.torch_outside)}, which torch may change"
         fix = ("-C abi=torch   (a wheel for one torch minor version)",)
         problems.append(Problem("abi-torch", found, "abi=stable promises every later torch", fix))
+    runtimes = [name for name in extension.needed if name.startswith("libcudart")]
+    if stable and runtimes:
+        found = f"{extension.path} needs {_few(runtimes)}"
+        problems.append(Problem("abi-cuda", found, "abi=stable promises a torch for any CUDA", ()))
     strangers = [name for name in use.exports if not name.startswith("PyInit_")]
     if stable and strangers:
         found = f"{extension.path} exports {_few(strangers)}"

@@ -58,7 +58,7 @@ def make_stable(
     args: Any,
     kwargs: dict[str, Any],
 ) -> Any:
-    """``original(...)``; for the stable ABI with our headers before torch's, and linked against no library of torch's."""
+    """``original(...)``; for the stable ABI with our headers in place of torch's, and linked against no library of torch's."""
     if stable is None:
         return original(name, sources, *args, **kwargs)
     own = list(kwargs.get("libraries") or ())
@@ -67,6 +67,9 @@ def make_stable(
     kwargs["py_limited_api"] = True
     extension = original(name, sources, *args, **kwargs)
     extension.libraries = [*own, *stable.libraries]
+    # A header of torch's that ours do not stand in for is then a compile error, and never a wheel for one torch alone.
+    given = (str(path) for path in extension.include_dirs)
+    extension.include_dirs = [path for path in given if not re.search(r"/torch/include(/|$)", path)]
     return extension
 
 
@@ -134,6 +137,9 @@ def _patch_extensions(step: SetupPy) -> None:
         return make_stable(original, step.stable, name, sources, args, kwargs)
 
     cpp_extension.CUDAExtension = planned_extension
+    if step.stable is not None:
+        # The wheel brings its own CUDA runtime: which one torch was built with is of no matter.
+        setattr(cpp_extension, "_check_cuda_version", lambda *_: None)  # noqa: B010 - a private function
 
 
 def main() -> None:

@@ -17,12 +17,10 @@ INCLUDE = Path(__file__).parent.parent / "stable" / "include"
 
 def flags(plan: BuildPlan) -> list[str]:
     """Compiler flags of a build with ``abi=stable``; none for another."""
-    abi = plan.abi.value
-    if not abi.is_stable:
+    if not plan.abi.value.is_stable:
         return []
-    major, minor = (int(part) for part in abi.torch_min.split("."))
-    # With it every header of torch that is not stable is an error; the encoding is torch/csrc/stable/version.h's.
-    return [f"-DTORCH_TARGET_VERSION=0x{major << 56 | minor << 48:016x}"]
+    major, minor = plan.driver.split(".")
+    return [f"-DMAMBA_STABLE_DRIVER={int(major) * 1000 + int(minor) * 10}"]
 
 
 def extension(folder: Path) -> StableExtension:
@@ -37,6 +35,7 @@ def extension(folder: Path) -> StableExtension:
     exports.write_text("{ global: PyInit_*; local: *; };\n", encoding="ascii")
     return StableExtension(
         include_dir=str(include),
-        libraries=("cudart",),
-        link_flags=(f"-Wl,--version-script={exports}", "-ldl"),
+        # What its archive needs, too; the linker resolves from left to right.
+        libraries=("cudart_static", "rt", "pthread", "dl"),
+        link_flags=(f"-Wl,--version-script={exports}",),
     )

@@ -141,7 +141,7 @@ class Settings:
     abi: str = _setting(
         "torch",
         read.choice("torch", "stable"),
-        "`torch`: for this torch minor and this Python alone; `stable`: one wheel for torch 2.10 and newer and Python 3.10 and newer",
+        "`torch`: for this torch minor and this Python alone; `stable`: one wheel for torch 2.0 and newer with any CUDA, and Python 3.9 and newer",
     )
     glibc: str = _setting("2.17", read.glibc, "the highest glibc symbol version that the wheel may need")
     sysroot: str = _setting("auto", read.as_text, "`auto`, `conda`, `zig`, `host`, or a path")

@@ -1,4 +1,4 @@
-"""To what the wheel is tied: one torch minor and one Python, or what torch and Python keep stable."""
+"""To what the wheel is tied: one torch minor, its CUDA and one Python, or what torch, CUDA's driver and Python keep stable."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from ..core.settings import Settings
 from ..tables import ProjectVersion, Tables, minor
 from .types import TORCH_ABI, Abi, Choice, Notebook, TorchTarget
 
-STABLE_ABI = Abi("stable", torch_min="2.10", python_min="3.10")
-"""torch 2.10: the first with ``torch.Tensor.__dlpack_c_exchange_api__`` (2.9 and 2.10 to 2.15 were looked at). Python 3.10: the
-oldest that these have wheels for, and the first whose limited API has METH_FASTCALL."""
+STABLE_ABI = Abi("stable", torch_min="2.0", python_min="3.9")
+"""torch 2.0: the oldest that was tried, and Python 3.9: the oldest that it was tried with. From torch 2.10 on tensors are read by
+``torch.Tensor.__dlpack_c_exchange_api__``, before it by their methods."""
 
 _BACK = "-C abi=torch   (a wheel for the torch and the Python that are here)"
 
@@ -36,7 +36,7 @@ def decide_abi(
         notebook.problem(
             "abi-torch",
             f"abi=stable: torch {target.version} is older than what the wheel would be for",
-            f"torch {oldest} or newer is compiled against and needed to run",
+            f"torch {oldest} or newer is needed to run it",
             f"-C torch=torch=={oldest}.*   (installs it for the build alone)",
             f"python -m pip install 'torch>={oldest}'",
             _BACK,

@@ -113,7 +113,10 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     no_place = tuple(item for item in notebook.problems if item.code in NO_PLACE)
     upstream = decide_upstream(settings, facts, tables, target, dotted_python(facts.machine), notebook)
     source = decide_source(settings, facts, upstream.value, notebook)
-    toolkit, nvcc_installs = decide_toolkit(settings, facts, tables, upstream.value, torch.value, target, notebook)
+    abi = decide_abi(settings, upstream.value, facts.machine, target, tables, notebook)
+    toolkit, nvcc_installs = decide_toolkit(
+        settings, facts, tables, upstream.value, torch.value, target, abi.value, notebook
+    )
     # Without a toolkit yet: the one that will be installed is torch's own release.
     cuda = toolkit.value.version if toolkit.value else target.cuda
     check_upstream(upstream.value, target, dotted_python(facts.machine), tables, notebook)
@@ -121,14 +124,13 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     sysroot, sysroot_installs = decide_sysroot(settings, facts, tables, cuda, compiler.value, notebook)
     compilation = _decide_compilation(settings, facts, tables, upstream.value, cuda, toolkit.value, notebook)
     check_gpus(settings, facts, tables, cuda, toolkit.value, target, compilation.passes, notebook)
-    abi = decide_abi(settings, upstream.value, facts.machine, target, tables, notebook)
     pins = decide_pins(upstream.value, torch.value, target, abi.value, tables, notebook)
     partner = decide_partner(upstream.value, torch.value, target, dotted_python(facts.machine), tables, notebook)
     note_machine(settings, facts, notebook)
     installs = (*nvcc_installs, *sysroot_installs, *_other_installs(settings, facts, torch.value, target, notebook))
     return BuildPlan(
         distribution=utils.canonicalize_name(settings.distribution_name) if settings.distribution_name else "",
-        local_version=_local_version(settings, target, abi.value),
+        local_version=_local_version(settings, target, cuda, abi.value),
         variant=variant_label(settings.variant, target.cuda),
         upstream=upstream,
         source=source,
@@ -224,11 +226,11 @@ def _other_owners(plan: BuildPlan) -> Iterator[str]:
                 )
 
 
-def _local_version(settings: Settings, target: TorchTarget, abi: Abi) -> str:
+def _local_version(settings: Settings, target: TorchTarget, cuda: str, abi: Abi) -> str:
     if settings.local_version != "auto":
         return settings.local_version or ""
     if abi.is_stable:
-        return f"cu{target.cuda.partition('.')[0]}"
+        return f"cu{cuda.partition('.')[0]}"
     # As upstream's setup.py names its wheels, but in METADATA too: upstream renames the finished file alone.
     release = minor(target.version) if target.version else ""
     cxx11 = "" if target.cxx11_abi is None else f"cxx11abi{str(target.cxx11_abi).upper()}"

@@ -90,10 +90,8 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
     abi = "" if torch is None or torch.cxx11_abi is None else f", C++ ABI {'new' if torch.cxx11_abi else 'old'}"
     installed = f"{torch.version}, CUDA {torch.cuda}{abi}, C++{torch.cxx_standard}" if torch else ""
     yield _line("torch", installed or plan.target.requirement or "none", plan.torch)
-    tied = plan.abi.value
-    stable = f"stable: torch {tied.torch_min} and newer, Python {tied.python_min} and newer, CUDA {plan.target.cuda.partition('.')[0]}"
-    if tied.is_stable or verbose:
-        yield _line("ABI", stable if tied.is_stable else "this torch minor version and this Python", plan.abi)
+    if plan.abi.value.is_stable or verbose:
+        yield _line("ABI", _ties(plan), plan.abi)
     nvcc, zig = plan.installs_tool(Tool.NVCC), plan.installs_tool(Tool.SYSROOT)
     own = f"{toolkit.version} in {toolkit.home}" if toolkit else ""
     yield _line("CUDA", own or (f"{nvcc.version} from the package index" if nvcc else "none"), plan.toolkit)
@@ -124,6 +122,14 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
             )
     to_install = ", ".join(plan.requirements)
     yield Line("to install", to_install or "nothing", "build requirements, beside the usual tools")
+
+
+def _ties(plan: BuildPlan) -> str:
+    """To what the wheel will be tied."""
+    if not plan.abi.value.is_stable:
+        return "this torch minor version and this Python"
+    python, driver = plan.abi.value.python_min, plan.driver
+    return f"stable: torch {plan.torch_least} and newer, for any CUDA; Python {python} and newer; a driver that runs CUDA {driver}"
 
 
 def _machine_lines(facts: Facts) -> Iterator[Line]:

@@ -7,7 +7,7 @@ from ..core.facts import Facts, Origin, Toolkit, Torch
 from ..core.settings import Place, Settings
 from ..tables import ProjectVersion, Tables, is_newer, minor
 from .remedies import install_toolkit, other_torch, torch_for
-from .types import Choice, Install, Notebook, Rejected, Tool, TorchTarget
+from .types import Abi, Choice, Install, Notebook, Rejected, Tool, TorchTarget
 
 PYPI_NVCC = (
     "nvidia-cuda-nvcc",
@@ -21,6 +21,8 @@ PYPI_NVCC = (
 MATHS = ("cublas_v2.h", "cusparse.h", "cusolverDn.h")
 """Headers that only some sources include."""
 
+STATIC_RUNTIME = "libcudart_static"
+"""What a wheel holds that is tied to no torch's CUDA; no other needs it."""
 
 OF_WHEELS = ("cuda_runtime.h", "cuda_fp16.h", "cuda_bf16.h", *MATHS, "libcudart")
 """What a torch from the package index brings in NVIDIA's wheels, once it is installed for the build."""
@@ -33,9 +35,13 @@ def decide_toolkit(
     row: ProjectVersion,
     torch: Torch | None,
     target: TorchTarget,
+    abi: Abi,
     notebook: Notebook,
 ) -> tuple[Choice[Toolkit | None], list[Install]]:
-    """The toolkit whose major version is torch's and whose minor version is nearest, and what else is to be installed."""
+    """The toolkit whose major version is torch's and whose minor version is nearest, and what else is to be installed.
+
+    A wheel with a CUDA runtime of its own can be compiled by any; that of torch's major version stays the first choice.
+    """
     cuda = target.cuda
     if not cuda:
         return Choice(None, "there is no CUDA torch to choose for"), []
@@ -44,7 +50,7 @@ def decide_toolkit(
     rejected: list[Rejected] = []
     fitting: list[Toolkit] = []
     for item in facts.toolkits:
-        why = _misfit(item, cuda, row, torch)
+        why = _misfit(item, cuda, row, torch, abi)
         if not why and forced and settings.cuda_home != "pypi" and item.origin is not Origin.SETTING:
             why = "setting cuda-home names another"
         if why:
@@ -53,20 +59,19 @@ def decide_toolkit(
             fitting.append(item)
     # Of two that are equally near, the older: what it compiles asks less of torch's CUDA runtime and of the driver.
     # The sort is stable, so of two of the same version the one that was found first is taken.
-    fitting.sort(
-        key=lambda item: (abs(version.Version(item.version).minor - need.minor), version.Version(item.version))
-    )
-    if fitting:
+    fitting.sort(key=lambda item: (*_distance(item.version, need), version.Version(item.version)))
+    of_index = tables.cuda_row(cuda).index_nvcc and (not forced or settings.cuda_home == "pypi")
+    if fitting and (version.Version(fitting[0].version).major == need.major or forced or not of_index):
         best = fitting[0]
         rejected += [
             Rejected(_name(item), f"CUDA {best.version} was nearer to torch's {cuda}, or found first")
             for item in fitting[1:]
         ]
-        _note(best, cuda, torch, tables, notebook)
-        exact = version.Version(best.version).minor == need.minor
+        _note(best, cuda, torch, abi, tables, notebook)
+        exact = _distance(best.version, need) == (0, 0)
         reason = f"exactly torch's CUDA {cuda}" if exact else f"the nearest to torch's CUDA {cuda}"
         return Choice(best, f"{best.found_in}: {reason}", tuple(rejected), forced=forced), []
-    if tables.cuda_row(cuda).index_nvcc and (not forced or settings.cuda_home == "pypi"):
+    if of_index:
         because = f"no toolkit of CUDA {need.major} on this machine: from the package index"
         pin = f"=={need.major}.{need.minor}.*"
         nvcc = Install(Tool.NVCC, tuple(name + pin for name in PYPI_NVCC), pin.removeprefix("=="))
@@ -75,30 +80,39 @@ def decide_toolkit(
     return Choice(None, "none fits", tuple(rejected)), []
 
 
+def _distance(release: str, need: version.Version) -> tuple[int, int]:
+    found = version.Version(release)
+    return abs(found.major - need.major), abs(found.minor - need.minor)
+
+
 def _name(item: Toolkit) -> str:
     return f"CUDA {item.version or '?'} in {item.home}"
 
 
-def _misfit(item: Toolkit, cuda: str, row: ProjectVersion, torch: Torch | None) -> str:
+def _misfit(item: Toolkit, cuda: str, row: ProjectVersion, torch: Torch | None, abi: Abi) -> str:
     if item.problem:
         return item.problem
     major = version.Version(cuda).major
-    if version.Version(item.version).major != major:
+    same = version.Version(item.version).major == major
+    if not same and not abi.is_stable:
         return f"torch was built with CUDA {cuda}: the major version must be {major}"
     if row.cuda_min and version.Version(item.version) < version.Version(row.cuda_min):
         return f"{row.title} takes nvcc {row.cuda_min} or newer"
-    lacks = [name for name in lacking(item, torch) if name not in MATHS]
+    lacks = [name for name in lacking(item, cuda, torch, abi) if name not in MATHS]
     return f"it is incomplete: it lacks {', '.join(lacks)}" if lacks else ""
 
 
-def lacking(item: Toolkit, torch: Torch | None) -> list[str]:
-    """What is missing of a toolkit that NVIDIA's wheels beside torch do not bring either."""
+def lacking(item: Toolkit, cuda: str, torch: Torch | None, abi: Abi) -> list[str]:
+    """What is missing of a toolkit that NVIDIA's wheels beside torch, which is for ``cuda``, do not bring either."""
     beside = torch.cuda_headers if torch else OF_WHEELS
-    return [name for name in item.missing if name not in beside]
+    if version.Version(item.version).major != version.Version(cuda).major:
+        beside = ()
+    unneeded = () if abi.is_stable else (STATIC_RUNTIME,)
+    return [name for name in item.missing if name not in (*beside, *unneeded)]
 
 
-def _note(best: Toolkit, cuda: str, torch: Torch | None, tables: Tables, notebook: Notebook) -> None:
-    if minor(best.version) != minor(cuda):
+def _note(best: Toolkit, cuda: str, torch: Torch | None, abi: Abi, tables: Tables, notebook: Notebook) -> None:
+    if minor(best.version) != minor(cuda) and not abi.is_stable:
         notebook.note(
             f"torch was built with CUDA {cuda} and {best.home} is {best.version}: "
             "a mismatch of the minor version alone, which works"
@@ -106,7 +120,7 @@ def _note(best: Toolkit, cuda: str, torch: Torch | None, tables: Tables, noteboo
     if is_newer(tables.cuda, best.version):
         newest = tables.cuda[-1].version
         notebook.note(f"CUDA {best.version} is newer than the newest known here, {newest}: planned as that one")
-    lacks = lacking(best, torch)
+    lacks = [name for name in lacking(best, cuda, torch, abi) if not (abi.is_stable and name in MATHS)]
     if lacks:
         notebook.note(
             f"{best.home} lacks {', '.join(lacks)}: a source that includes them fails; "

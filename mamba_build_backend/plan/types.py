@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Generic, Optional, TypeVar, Union
 
+from ..core._compat import version
 from ..core.errors import PlanError, Problem
 from ..core.facts import Compiler, CompilerCache, Sysroot, Toolkit, Torch, Word
 from ..tables import Floor, FrontEnd, KernelGroup, PatchRow, ProjectVersion
@@ -127,7 +128,7 @@ class Abi:
 
     @property
     def python_tag(self) -> str:
-        """Interpreter and ABI tag of a wheel: ``cp310-abi3``; empty where they are those of the Python that builds."""
+        """Interpreter and ABI tag of a wheel: ``cp39-abi3``; empty where they are those of the Python that builds."""
         return f"cp{self.python_min.replace('.', '')}-abi3" if self.is_stable else ""
 
 
@@ -267,10 +268,26 @@ class BuildPlan:
         return " with ".join(part.upstream.value.title for part in self.parts)
 
     @property
+    def cuda(self) -> str:
+        """The CUDA that the wheel's kernels are compiled with: the toolkit's, or torch's where that is what will be installed."""
+        return self.toolkit.value.version if self.toolkit.value else self.target.cuda
+
+    @property
+    def driver(self) -> str:
+        """The CUDA version that a driver must run for the wheel's kernels, such as ``12.0``; see ``compress`` in cuda.toml."""
+        major = self.cuda.partition(".")[0]
+        return "12.4" if major == "12" and self.nvcc.compress in ("size", "balance") else f"{major}.0"
+
+    @property
     def torch_requirement(self) -> str:
         """What the wheel's metadata ask of torch; empty where nothing can be said."""
-        abi = self.abi.value
-        return f"torch>={abi.torch_min}" if abi.is_stable else self.target.requirement
+        return f"torch>={self.torch_least}" if self.abi.value.is_stable else self.target.requirement
+
+    @property
+    def torch_least(self) -> str:
+        """The oldest torch that a stable wheel runs with: its binary's, or that of upstream's Python."""
+        least = [self.abi.value.torch_min, *(part.upstream.value.torch_min for part in self.parts)]
+        return max(filter(None, least), key=version.Version)
 
     @property
     def requirements(self) -> tuple[str, ...]:

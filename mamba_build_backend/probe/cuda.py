@@ -29,8 +29,8 @@ PARTS = {
 }
 """The headers that an extension of torch needs, and where they may lie under an include folder."""
 
-RUNTIME = "libcudart"
-"""The library that it links with; named among the missing parts beside the headers."""
+RUNTIME, STATIC_RUNTIME = "libcudart", "libcudart_static"
+"""The library that it links with, and the one for a wheel that is tied to no torch; named among the missing parts beside the headers."""
 
 TARGETS = {"x86_64": "x86_64-linux", "aarch64": "sbsa-linux"}
 """Names of the folders under targets/, of conda's packages and of toolkits for several platforms."""
@@ -128,7 +128,7 @@ def read_toolkit(home: Path, where: str, environ: Mapping[str, str], origin: Ori
         archs = ()
     includes, libraries = _folders(home, layout)
     there = _parts(includes, libraries)
-    missing = [name for name in (*PARTS, RUNTIME) if name not in there]
+    missing = [name for name in (*PARTS, RUNTIME, STATIC_RUNTIME) if name not in there]
     return Toolkit(
         str(home),
         where,
@@ -185,8 +185,9 @@ def _parts(includes: Sequence[Path], libraries: Sequence[Path]) -> tuple[str, ..
         for name, places in PARTS.items()
         if any((folder / place).is_file() for folder in includes for place in places)
     ]
-    runtime = any(next(folder.glob(f"{RUNTIME}.so*"), None) for folder in libraries)
-    return (*headers, *([RUNTIME] if runtime else ()))
+    files = {RUNTIME: f"{RUNTIME}.so*", STATIC_RUNTIME: f"{STATIC_RUNTIME}.a"}
+    runtimes = [name for name, file in files.items() if any(next(folder.glob(file), None) for folder in libraries)]
+    return (*headers, *runtimes)
 
 
 def parts_beside(site: Path) -> tuple[str, ...]:

@@ -19,7 +19,10 @@ def apply_toolchain(ready: ReadyPlan, work: Path, cache: Path, environ: Mapping[
     plan, compiler = ready.plan, ready.compiler
     # What a compiler that is killed leaves behind goes with the build folder.
     user, environ = environ, {**environ, "TMPDIR": str(emptied(work / "tmp"))}
-    home = toolkit.apply_toolkit(ready.toolkit, Path(ready.torch.site), work, compact=plan.gpu_code.value.compact)
+    # NVIDIA's wheels beside a torch for another CUDA hold another release's headers and libraries.
+    same = (ready.torch.cuda or "").partition(".")[0] == ready.toolkit.version.partition(".")[0]
+    beside = Path(ready.torch.site) if same else None
+    home = toolkit.apply_toolkit(ready.toolkit, beside, work, compact=plan.gpu_code.value.compact)
     tools, real = work / "toolchain", home / "bin" / "nvcc"
     seed = probe_options.takes_seed(real, environ)
     source_path = probe_options.takes_source_path(real, environ)

@@ -37,10 +37,16 @@ _PROGRAMS = (
 
 
 def apply_toolkit(
-    toolkit: Toolkit, torch_site: Path, work: Path, *, compact: bool = False, dpkg: Path = Path("/var/lib/dpkg/info")
+    toolkit: Toolkit,
+    torch_site: Path | None,
+    work: Path,
+    *,
+    compact: bool = False,
+    dpkg: Path = Path("/var/lib/dpkg/info"),
 ) -> Path:
     """Return the folder to use as CUDA_HOME.
 
+    What the toolkit lacks comes from NVIDIA's wheels in ``torch_site``; None where these are of another CUDA.
     ``compact``: whether cicc's and fatbinary's PTX is rewritten. ``dpkg``: the folder of Debian's lists of files.
     """
     # A build folder that stays may hold links into an environment that was an earlier build's alone.
@@ -87,7 +93,7 @@ def _link_entries(home: Path, view: Path) -> None:
             _link(entry, view / entry.relative_to(home))
 
 
-def _gather(toolkit: Toolkit, torch_site: Path, view: Path, dpkg: Path) -> None:
+def _gather(toolkit: Toolkit, torch_site: Path | None, view: Path, dpkg: Path) -> None:
     """Links to what is spread over several folders."""
     home = Path(toolkit.home)
     for program in _programs(home, toolkit.layout):
@@ -100,9 +106,11 @@ def _gather(toolkit: Toolkit, torch_site: Path, view: Path, dpkg: Path) -> None:
     else:
         for folder in map(Path, toolkit.includes):
             _merge(folder, view / "include")
-    for folder in sorted(torch_site.glob("nvidia/*/include")):
-        _merge(folder, view / "include")
-    for lib in [*map(Path, toolkit.libraries), *sorted(torch_site.glob("nvidia/*/lib"))]:
+    wheels = sorted(torch_site.glob("nvidia/*")) if torch_site else []
+    for folder in wheels:
+        if (folder / "include").is_dir():
+            _merge(folder / "include", view / "include")
+    for lib in [*map(Path, toolkit.libraries), *(folder / "lib" for folder in wheels)]:
         for path in sorted([*lib.glob(f"{RUNTIME}*"), *lib.glob("libcudadevrt*")]):
             _link(path, view / "lib64" / path.name)
     _link_unversioned(view / "lib64")

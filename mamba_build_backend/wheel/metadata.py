@@ -9,7 +9,7 @@ from email.message import Message
 from email.parser import HeaderParser
 from pathlib import Path, PurePosixPath
 
-from ..core._compat import requirements, specifiers, utils
+from ..core._compat import requirements, specifiers, utils, version
 from ..core.errors import SourceError
 from ..plan import BuildPlan
 from .third_party import license_expression
@@ -128,7 +128,8 @@ def _kept_fields(plan: BuildPlan, upstream: Message) -> Iterator[tuple[str, str]
             continue
         yield key, str(value)
     if plan.abi.value.is_stable:
-        least = specifiers.SpecifierSet(f">={plan.abi.value.python_min}")
+        pythons = [plan.abi.value.python_min, *(part.upstream.value.python_min for part in plan.parts)]
+        least = specifiers.SpecifierSet(f">={max(filter(None, pythons), key=version.Version)}")
         yield "Requires-Python", str(least & specifiers.SpecifierSet(upstream["Requires-Python"] or ""))
     if licence:
         yield "License-Expression", licence
@@ -168,8 +169,11 @@ def _requirements(plan: BuildPlan, dependencies: list[str], extras: list[str]) -
         name = utils.canonicalize_name(item.name)
         if (name == "torch" and item.marker is None) or name in left_out:
             continue
-        if name in optional and item.marker is None:
-            moved.setdefault(optional[name], []).append(f'{text}; extra == "{optional[name]}"')
+        bounded = str(requirements.Requirement(text)).replace(" ", "") if item.specifier else name
+        if (extra := optional.get(name) or optional.get(bounded)) and item.marker is None:
+            moved.setdefault(extra, []).append(f'{text}; extra == "{extra}"')
+            # A bound that one part needs alone: everybody needs the package.
+            kept += [] if name in optional else [name]
         elif name in narrower:
             item.specifier &= narrower.pop(name)
             kept.append(str(item))

@@ -22,7 +22,7 @@ from ..core.projects import PROJECTS
 from ..core.work import BuildContext
 from ..plan import BuildPlan
 from ..plan.types import ReadyPlan
-from ..tables import minor
+from ..tables import load_tables, minor
 from . import sbom, variants
 from .build_record import RECORD_NAME, BuildRecord
 from .metadata import dist_info_name, write_dist_info_files
@@ -133,9 +133,11 @@ def add_payload(ready: ReadyPlan, trees: Sequence[Path], metadata: str) -> None:
         "PACKAGES": packages,
         "CHECKS": tuple(checks),
         "ABI": plan.abi.value.name,
-        "TORCH": plan.abi.value.torch_min or minor(torch.version),
-        "CUDA": torch.cuda,
+        "TORCH": plan.torch_least if plan.abi.value.is_stable else minor(torch.version),
+        "CUDA": plan.cuda if plan.abi.value.is_stable else torch.cuda,
+        "DRIVER": plan.driver,
         "CXX11_ABI": torch.cxx11_abi,
+        "TRANSFORMERS": _transformers(plan),
         "EXTENSIONS": tuple(extension for item in rows for extension in item.project.extensions),
         "RECORD": RECORD_NAME,
     }
@@ -148,6 +150,13 @@ def add_payload(ready: ReadyPlan, trees: Sequence[Path], metadata: str) -> None:
             init = tree / package / "__init__.py"
             if init.is_file():
                 init.write_text(insert_guard(init.read_text(encoding="utf-8"), name), encoding="utf-8")
+
+
+def _transformers(plan: BuildPlan) -> tuple[tuple[str, str], ...]:
+    """The transformers for each torch that a wheel for many torches may meet: its metadata cannot ask for them by torch."""
+    if not plan.abi.value.is_stable or not any(part.upstream.value.transformers for part in plan.parts):
+        return ()
+    return tuple((row.version, row.transformers) for row in load_tables().torch if row.transformers)
 
 
 def insert_guard(source: str, portable: str) -> str:

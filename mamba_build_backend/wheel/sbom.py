@@ -108,10 +108,11 @@ def _defined(header: Path, macro: str) -> str:
 
 
 def _versions(plan: BuildPlan) -> dict[str, str]:
-    torch, toolkit, compiler = plan.torch.value, plan.toolkit.value, plan.compiler.value
+    torch, compiler = plan.torch.value, plan.compiler.value
     return {
         "torch": torch.version if torch else plan.target.version,
-        "cuda-toolkit": toolkit.version if toolkit else plan.target.cuda,
+        "cuda-toolkit": plan.cuda,
+        "cuda-runtime": plan.cuda,
         "libstdc++": compiler.version if compiler else "",
     }
 
@@ -190,6 +191,8 @@ def _runtime(plan: BuildPlan) -> list[Component]:
     version = _versions(plan)["torch"]
     asked = f"not in the wheel, which requires {plan.torch_requirement or 'torch'}"
     torch = _component("runtime/torch", "torch", version, "BSD-3-Clause", asked, _pypi("torch", version))
+    if plan.abi.value.is_stable:
+        return [torch]
     what = "not in the wheel: the libcudart that torch brings along"
     return [torch, _component("runtime/cuda", "cuda-runtime", plan.target.cuda, "LicenseRef-NVIDIA-Proprietary", what)]
 

@@ -19,6 +19,13 @@ _CUDA = ThirdParty(
 )
 
 
+_CUDART = ThirdParty(
+    "cuda-runtime",
+    "LicenseRef-NVIDIA-Proprietary",
+    "libcudart_static.a, which the CUDA Toolkit's licence lets a program carry",
+)
+
+
 def materials(plan: BuildPlan) -> tuple[ThirdParty, ...]:
     """All that is known to be compiled in. What a project's own sources include beside torch and CUDA is not known."""
     own, stable = plan.upstream.value.is_own, plan.abi.value.is_stable
@@ -26,7 +33,7 @@ def materials(plan: BuildPlan) -> tuple[ThirdParty, ...]:
     ours += ["headers in place of torch's C++ ones (abi=stable)"] if stable else []
     found = [ThirdParty(_OURS, "Apache-2.0", " and ".join(ours), "Apache-2.0")] if ours else []
     found += {item.name: item for part in plan.parts for item in part.upstream.value.project.third_party}.values()
-    found += [_TORCH]
+    found += [_CUDART] if stable else [_TORCH]
     found += [] if own or stable else [_PYBIND11]
     archive = ", and functions of libstdc++.a that the promised libstdc++.so.6 lacks" if plan.portable else ""
     gcc = ThirdParty("libstdc++", "GPL-3.0-or-later WITH GCC-exception-3.1", f"templates of its headers{archive}")

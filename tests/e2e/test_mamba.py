@@ -97,7 +97,7 @@ def test_in_a_clean_environment_it_installs_imports_and_says_so(wheel, env, tmp_
         assert rows["mamba_ssm"].startswith("ok")
         assert done.stdout.splitlines()[-1] in (
             "all systems go",
-            "all that can be checked here is fine; unchecked without a GPU: GPU, kernels",
+            "all that can be checked here is fine; unchecked without a GPU: driver, GPU, kernels",
         )
         info = run(
             clean,

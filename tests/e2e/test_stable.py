@@ -34,13 +34,13 @@ def wheel(tmp_path_factory, env, torch_site):
 
 
 def test_its_name_and_metadata_tie_it_to_no_later_torch_and_python(wheel):
-    assert wheel.name.startswith("mamba_ssm_portable-2.3.2.post1-cp310-abi3-")
+    assert wheel.name.startswith("mamba_ssm_portable-2.3.2.post1-cp39-abi3-")
     assert "manylinux_2_17_" in wheel.name
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         metadata = archive.read("mamba_ssm_portable-2.3.2.post1.dist-info/METADATA").decode()
     assert {"selective_scan_cuda.abi3.so", "causal_conv1d_cuda.abi3.so"} <= set(names)
-    assert "Requires-Dist: torch>=2.10\n" in metadata
+    assert "Requires-Dist: torch>=2.4\n" in metadata, "causal-conv1d's Python needs it"
 
 
 def test_mamba_and_its_causal_conv1d_come_in_one_wheel(wheel):
@@ -68,7 +68,9 @@ def test_its_audit_finds_old_floors_and_no_symbol_of_torch(wheel, env):
         assert numbers["glibcxx"] <= (3, 4, 19)
         assert numbers["cxxabi"] <= (1, 3, 7)
         abi = extension["abi"]
-        assert (abi["python"], abi["python_outside"], abi["torch_outside"]) == ("3.10", [], [])
+        assert (abi["python_outside"], abi["torch_outside"]) == ([], [])
+        assert tuple(map(int, abi["python"].split("."))) <= (3, 9)
+        assert not [name for name in extension["needed"] if "cudart" in name]
 
 
 def check(python, env, folder):
@@ -76,7 +78,7 @@ def check(python, env, folder):
     done = run(python, "-m", "mamba_ssm_portable", env=env, cwd=folder)
     assert done.stdout.splitlines()[-1] in (
         "all systems go",
-        "all that can be checked here is fine; unchecked without a GPU: GPU, kernels",
+        "all that can be checked here is fine; unchecked without a GPU: driver, GPU, kernels",
     )
     (site,) = python.parent.parent.glob("lib/python*/site-packages")
     fast = "from mamba_ssm.ops import selective_scan_interface as s; assert s.causal_conv1d_fn and s.causal_conv1d_fwd_function"

@@ -125,7 +125,13 @@ def same(
             assert repeat is not None, said
             runs = runs or [repeat() for _ in range(8)]
             spread = max(distance(run[index], other) for run in runs)
-            near = (one - other).abs() <= 4 * spread
+            # Eight repetitions may miss an order: a sum's last bits are those of its largest part.
+            rounding = (
+                4 * torch.finfo(one.dtype).eps * float(other.abs().max())
+                if one.is_floating_point() or one.is_complex()
+                else 0
+            )
+            near = (one - other).abs() <= max(4 * spread, rounding)
             if one.element_size() == 2:
                 # A sum between two such numbers may be rounded to either.
                 near |= (bits(one).int() - bits(other).int()).abs() <= 1
@@ -351,7 +357,10 @@ def cuda_errors_are_equal(pairs: dict[str, Modules]) -> str:
     wide += [random(70000, 2), random(70000, 2), None, None, None, False]
     said = [raised(module.fwd, *wide) for module in pairs[SCAN]]
     torch.cuda.synchronize()
-    assert said[0] == said[1] and said[0][0] == "AcceleratorError", said
+    # Each has the code of the CUDA runtime that it was compiled with, and CUDA 13 has another for this than CUDA 12.
+    codes = {item[2] for item in said}
+    assert {item[0] for item in said} == {"AcceleratorError"} and codes <= {1, 9}, said
+    assert said[0] == said[1] or len(codes) == 2, said
     assert torch.zeros(1, device="cuda").item() == 0, "the error was told once"
     free = torch.cuda.mem_get_info()[0]
     huge = random(1, 8, 16).expand(free // 256, 8, 16)

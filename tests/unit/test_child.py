@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 from support import ROOT
@@ -153,16 +154,17 @@ def test_a_setup_that_would_take_a_prebuilt_wheel_compiles_when_it_gets_none(tmp
     assert "refused" in done.stderr
 
 
-def test_for_the_stable_abi_our_headers_come_first_and_no_library_of_torchs_is_linked():
+def test_for_the_stable_abi_our_headers_take_the_place_of_torchs_and_no_library_of_torchs_is_linked():
     class Extension:
         def __init__(self, name, sources, **given):
             self.name, self.sources, self.given = name, sources, given
+            self.include_dirs = [*given["include_dirs"], Path("/w/torch-alone/torch/include"), "/cuda/include"]
             self.libraries = [*given.get("libraries", []), "c10", "torch", "torch_cpu", "cudart", "c10_cuda"]
 
     stable = protocol.StableExtension("/w/stable", ("cudart",), ("-Wl,--version-script=/w/exports.map",))
     given = {"include_dirs": ["csrc"], "libraries": ["cublas"], "extra_link_args": ["-g"]}
     made = make_stable(Extension, stable, "ext", ["a.cpp"], (), dict(given))
-    assert made.given["include_dirs"] == ["/w/stable", "csrc"]
+    assert made.include_dirs == ["/w/stable", "csrc", "/cuda/include"]
     assert made.given["extra_link_args"] == ["-g", "-Wl,--version-script=/w/exports.map"]
     assert made.given["py_limited_api"] is True
     assert made.libraries == ["cublas", "cudart"]

@@ -12,7 +12,8 @@ PAYLOAD = ROOT / "mamba_build_backend" / "payload" / "portable"
 BUILT_FOR = """
 DISTRIBUTION, VERSION = "mamba-ssm-portable", "2.3.2.post1"
 UPSTREAM, PACKAGES = "mamba-ssm 2.3.2.post1", ("mamba_ssm",)
-ABI, TORCH, CUDA, CXX11_ABI = "torch", "2.11", "13.0", True
+ABI, TORCH, CUDA, DRIVER, CXX11_ABI = "torch", "2.11", "13.0", "13.0", True
+TRANSFORMERS = (("2.4", "<5.15,!=5.9.0"),)
 EXTENSIONS, RECORD = ("selective_scan_cuda",), "mamba-build-record.json"
 """
 TORCH = """
@@ -20,7 +21,7 @@ class version: cuda = {cuda!r}
 class _C: _GLIBCXX_USE_CXX11_ABI = {abi}
 __version__ = {version!r}
 """
-INSTALL_NEWER = "python -m pip install 'torch>=2.10'"
+INSTALL_NEWER = "python -m pip install 'torch>=2.4'"
 INSTALL = "python -m pip install 'torch==2.11.*'"
 
 
@@ -54,7 +55,7 @@ def test_a_torch_that_fits_is_let_through(site, version):
         ("2.1.2+cu121", "12.1", False, "torch 2.1.2+cu121 is installed"),
         ("2.11.0+cu128", "12.8", True, "torch 2.11.0+cu128 is a build for CUDA 12.8"),
         ("2.11.0+cpu", None, True, "torch 2.11.0+cpu is a build without CUDA"),
-        ("2.11.0+cu130", "13.0", False, "has the C++ ABI 0"),
+        ("2.11.0+cu130", "13.0", False, "has the C++ ABI 0, where the wheel has 1"),
     ],
 )
 def test_another_torch_is_an_import_error_that_names_both_and_the_command(site, version, cuda, abi, found):
@@ -73,16 +74,22 @@ def test_another_torch_is_an_import_error_that_names_both_and_the_command(site, 
 
 @pytest.fixture
 def stable(site):
-    built_for = BUILT_FOR.replace('"torch", "2.11"', '"stable", "2.10"')
+    built_for = BUILT_FOR.replace('"torch", "2.11"', '"stable", "2.4"')
     (site / "mamba_ssm_portable" / "_built_for.py").write_text(built_for)
     return site
 
 
 @pytest.mark.parametrize(
     ("version", "cuda", "abi"),
-    [("2.10.0+cu130", "13.0", True), ("2.15.1+cu132", "13.2", False), ("3.0.0a0+git1", "13.4", True)],
+    [
+        ("2.4.1+cu121", "12.1", False),
+        ("2.11rc1", "11.8", True),
+        ("2.15.1+cu132", "13.2", False),
+        ("2.11.0a0+85dd62e.nv25.12", "13.1", True),
+        ("3.0.0a0+git1", "14.0", True),
+    ],
 )
-def test_a_stable_wheel_takes_every_later_torch_of_its_cuda(stable, version, cuda, abi):
+def test_a_stable_wheel_takes_every_later_torch_for_any_cuda(stable, version, cuda, abi):
     give_torch(stable, version, cuda, abi=abi)
     assert python(stable, "-c", "import mamba_ssm").returncode == 0
 
@@ -90,9 +97,8 @@ def test_a_stable_wheel_takes_every_later_torch_of_its_cuda(stable, version, cud
 @pytest.mark.parametrize(
     ("version", "cuda", "found"),
     [
-        ("2.9.1+cu130", "13.0", "torch 2.9.1+cu130 is installed"),
+        ("2.3.1+cu121", "12.1", "torch 2.3.1+cu121 is installed"),
         ("1.13.1+cu117", "11.7", "torch 1.13.1+cu117 is installed"),
-        ("2.15.0+cu128", "12.8", "torch 2.15.0+cu128 is a build for CUDA 12.8"),
         ("2.13.0+cpu", None, "torch 2.13.0+cpu is a build without CUDA"),
     ],
 )
@@ -100,10 +106,46 @@ def test_a_stable_wheel_says_from_which_torch_on_it_works(stable, version, cuda,
     give_torch(stable, version, cuda)
     done = python(stable, "-c", "import mamba_ssm")
     assert done.returncode == 1
-    assert "was built for torch 2.10 and newer with CUDA 13, and " + found in done.stderr
+    assert "was built for torch 2.4 and newer, for any CUDA, and " + found in done.stderr
     other_cuda = "is a build" in found
-    way = "uv pip install --reinstall 'torch>=2.10' --torch-backend=cu130" if other_cuda else INSTALL_NEWER
+    way = "uv pip install --reinstall 'torch>=2.4' --torch-backend=auto" if other_cuda else INSTALL_NEWER
     assert f"type: {way}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("torch", "transformers", "fits"),
+    [("2.4.1+cu121", "5.15.0", False), ("2.4.1+cu121", "5.14.2", True), ("2.6.0+cu124", "5.20.1", True)],
+)
+def test_transformers_that_are_too_new_for_a_torch_are_told_with_those_that_fit(stable, torch, transformers, fits):
+    give_torch(stable, torch, "12.1")
+    (stable / f"transformers-{transformers}.dist-info").mkdir()
+    text = f"Metadata-Version: 2.1\nName: transformers\nVersion: {transformers}\n"
+    (stable / f"transformers-{transformers}.dist-info" / "METADATA").write_text(text)
+    done = python(stable, "-c", "import mamba_ssm")
+    assert (done.returncode == 0) == fits, done.stderr
+    if not fits:
+        assert f"transformers {transformers} is installed, which is too new for torch {torch}." in done.stderr
+        assert "type: python -m pip install 'transformers<5.15,!=5.9.0'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "raise OSError('libcublas.so.12: cannot open shared object file\\nand more')",
+            "(libcublas.so.12: cannot open",
+        ),
+        ("raise RuntimeError()", "torch cannot be imported (RuntimeError)"),
+        ("", "what is called torch here is something else, or the rest of one"),
+    ],
+)
+def test_a_torch_that_cannot_be_used_is_one_sentence(stable, text, says):
+    (stable / "torch.py").write_text(text)
+    done = python(stable, "-c", "import mamba_ssm")
+    last = done.stderr.partition("ImportError: ")[2]
+    assert says in last.splitlines()[0]
+    assert last.splitlines()[1].startswith("  type: python -m pip install ")
+    assert python(stable, "-m", "mamba_ssm_portable").stderr == ""
 
 
 def test_no_torch_is_an_import_error_too(site):

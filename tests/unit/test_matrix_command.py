@@ -165,7 +165,7 @@ def test_a_project_without_a_version_is_the_newest_that_goes_with_the_torch(tmp_
         ({"upstream": "mamba-ssm==9.9"}, "mamba-ssm 9.9 is not among the versions known here, 1.0.1 to 2.3.2.post1"),
         ({"upstream": "flash-attn"}, "unknown upstream 'flash-attn'"),
         ({"torch": "2.8"}, "no CUDA toolkit fits torch 2.8 (CUDA 13.0 in /usr/local/cuda-13.0: torch was built with CUDA 12.8: the major version must be 12)"),
-        ({"upstream": "mamba-ssm==2.3.2.post1", "torch": "2.0"}, "mamba-ssm 2.3.2.post1 does not go with torch 2.0"),
+        ({"upstream": "causal-conv1d==1.6.1", "torch": "2.0"}, "causal-conv1d 1.6.1 does not go with torch 2.0"),
     ],
 )  # fmt: skip
 def test_a_combination_that_cannot_be_is_left_out_with_the_reason(tmp_path, axes, told):

@@ -54,10 +54,11 @@ def composed(**config):
 
 def test_a_stable_wheel_asks_for_the_oldest_torch_and_python_alone():
     lines = composed(abi="stable").partition("\n\n")[0].splitlines()
-    assert "Requires-Dist: torch>=2.10" in lines
+    assert "Requires-Dist: torch>=2.0" in lines
+    assert "Requires-Dist: triton" in lines, "a bound would replace the torch that is there: each pins its own"
     pythons = [line for line in lines if line.startswith("Requires-Python")]
     assert len(pythons) == 1
-    assert set(pythons[0].partition(": ")[2].split(",")) == {">=3.10", ">=3.9"}
+    assert pythons[0].partition(": ")[2] == ">=3.9"
     assert made(abi="stable", **{"local-version": "auto"}).local_version == "cu13"
 
 
@@ -75,7 +76,7 @@ def test_the_wheel_is_upstreams_under_our_name_and_pins_its_torch():
         "License-File: AUTHORS",
         "License-File: LICENSE",
         "Requires-Dist: torch==2.11.*",
-        "Requires-Dist: triton>=3.5.0",
+        "Requires-Dist: triton",
         "Requires-Dist: einops",
         "Requires-Dist: transformers>=4.37",
         'Requires-Dist: causal-conv1d>=1.2.0,>=1.5.1; extra == "causal-conv1d"',
@@ -84,6 +85,7 @@ def test_the_wheel_is_upstreams_under_our_name_and_pins_its_torch():
         'Requires-Dist: tilelang==0.1.8; extra == "mamba3"',
         'Requires-Dist: apache-tvm-ffi<=0.1.9; extra == "mamba3"',
         'Requires-Dist: quack-kernels>=0.3.4; extra == "mamba3"',
+        'Requires-Dist: triton>=3.5.0; extra == "mamba3"',
     ]
     assert body.startswith("**mamba-ssm-portable** is mamba_ssm 2.3.2.post1")
     assert body.endswith("# Mamba\n")

@@ -42,7 +42,7 @@ def touch(*paths: Path) -> None:
 
 
 def whole(include: Path, lib: Path) -> None:
-    touch(*(include / name for name in HEADERS), lib / "libcudart.so.12")
+    touch(*(include / name for name in HEADERS), lib / "libcudart.so.12", lib / "libcudart_static.a")
 
 
 def found(environ, root, sites=()):
@@ -64,6 +64,7 @@ def test_usr_local_and_the_hpc_sdk_are_found_with_the_newest_first(tmp_path):
     nvcc(sdk / "cuda/12.4/bin/nvcc")
     maths = {"cublas_v2.h", "cusparse.h", "cusolverDn.h"}
     touch(*(sdk / "cuda/12.4/include" / name for name in set(HEADERS) - maths), sdk / "cuda/12.4/lib64/libcudart.so")
+    touch(sdk / "cuda/12.4/lib64/libcudart_static.a")
     touch(*(sdk / "math_libs/12.4/include" / name for name in maths))
     items = found({}, tmp_path)
     assert [item.version for item in own(items, "/usr/local")] == ["12.4", "11.8", "9.2"]
@@ -103,7 +104,7 @@ def test_what_a_toolkit_lacks_is_told_and_so_is_what_lies_beside_torch(tmp_path)
     nvcc(tmp_path / "usr/local/cuda/bin/nvcc")
     touch(tmp_path / "usr/local/cuda/include/cuda_runtime.h")
     (item,) = own(found({}, tmp_path), "/usr/local")
-    assert item.missing == (*HEADERS[1:], "libcudart")
+    assert item.missing == (*HEADERS[1:], "libcudart", "libcudart_static")
     site = tmp_path / "site"
     touch(site / "nvidia/cusparse/include/cusparse.h", site / "nvidia/cuda_runtime/lib/libcudart.so.12")
     assert cuda.parts_beside(site) == ("cusparse.h", "libcudart")

@@ -9,7 +9,6 @@ import pytest
 from mamba_build_backend import tables
 from mamba_build_backend.core._compat import specifiers, tomllib, version
 from mamba_build_backend.core.projects import PROJECTS, read_projects
-from mamba_build_backend.plan.abi import STABLE_ABI
 from mamba_build_backend.plan.remedies import other_torch
 from mamba_build_backend.probe.torch import NEIGHBOURS
 from mamba_build_backend.tables.projects import load_projects
@@ -129,7 +128,7 @@ MAMBA = "mamba-ssm"
         ("versions", 'git-commit = "', 'git-commit = "12', "not a commit"),
         ("versions", 'index-sha256 = "', 'index-sha256 = "12', "not a sha256"),
         ("versions", "git-tag = ", "git-tags = ", "unknown field 'git-tags'"),
-        ("versions", "needs-why = ", "needs-why-source = ", "has no 'needs-why'"),
+        ("versions", "cuda-min = ", 'torch-min = "2.4"\ncuda-min = ', "has no 'needs-why'"),
         ("versions", "partner-fits = ", "partner-fits-source = ", "needs 'partner-fits'"),
         ("versions", 'partner = "1.0.2"', 'partner = "0.1"', "causal-conv1d 0.1 has no row"),
         ("versions", 'version = "1.1.0"', 'version = "3.1.0"', "out of order"),
@@ -168,13 +167,6 @@ def test_what_each_project_takes_in_names_its_licence_and_where_it_was_seen():
         assert [item.name for item in project.third_party] == ["cccl"]
     data = {name: tomllib.loads((PROJECTS / name / "project.toml").read_text()) for name in read_projects()}
     assert all(item["source"] for project in data.values() for item in project["third-party"])
-
-
-def test_stable_wheels_ask_for_no_torch_that_their_upstream_is_too_new_for():
-    rows = [row for row in LOADED.versions if row.stable]
-    assert {row.name for row in rows} == {"mamba-ssm", "causal-conv1d"}
-    oldest = version.Version(STABLE_ABI.torch_min)
-    assert [row.title for row in rows if row.torch_min and version.Version(row.torch_min) > oldest] == []
 
 
 def test_each_neighbour_that_is_known_to_break_a_torch_is_looked_for():

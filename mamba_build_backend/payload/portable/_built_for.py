@@ -12,6 +12,11 @@ ABI: str = "torch"
 """``torch``: this minor version alone; ``stable``: this one and newer."""
 TORCH: str = "0.0"
 CUDA: str = "0.0"
+"""The torch's; with ``stable`` that of the kernels, which bring their own runtime."""
+DRIVER: str = "0.0"
+"""The CUDA version that the machine's driver has to run."""
 CXX11_ABI: bool | None = None
+TRANSFORMERS: tuple[tuple[str, str], ...] = ()
+"""With ``stable``: the transformers that go with a torch, by its minor version, for upstreams that import them; others go with any."""
 EXTENSIONS: tuple[str, ...] = ()
 RECORD: str = ""

@@ -26,7 +26,7 @@ def all_rows() -> list[Row]:
     """Run every check; one that fails does not stop the ones that can still say something."""
     rows = [_wheel(), *_other_owners(), _glibc()]
     torch_row = _torch()
-    rows.append(torch_row)
+    rows += [torch_row, _driver()]
     if torch_row.state == "failed":
         return rows
     rows += [_extension(name) for name in _built_for.EXTENSIONS]
@@ -102,8 +102,28 @@ def _torch() -> Row:
     assert _guard.misfit() is None
     import torch
 
-    least = f"{_built_for.TORCH}{' and newer' if _built_for.ABI == 'stable' else ''}"
-    return Row("torch", "ok", f"{torch.__version__}, built for {least} with CUDA {_built_for.CUDA}")
+    if _built_for.ABI == "stable":
+        found = f"{torch.__version__}, the wheel is for {_built_for.TORCH} and newer, with a CUDA {_built_for.CUDA} of its own"
+    else:
+        found = f"{torch.__version__}, built for {_built_for.TORCH} with CUDA {_built_for.CUDA}"
+    return Row("torch", "ok", found)
+
+
+def _driver() -> Row:
+    """What the driver says without being started: a process that forks afterwards finds nothing initialised."""
+    import ctypes
+
+    needed = f"the wheel needs one that runs CUDA {_built_for.DRIVER}"
+    version = ctypes.c_int()
+    try:
+        status = ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(version))
+    except (OSError, AttributeError):
+        status = 1
+    if status != 0:
+        return Row("driver", "unchecked", f"there is none; {needed}")
+    found = f"{version.value // 1000}.{version.value % 1000 // 10}"
+    fits = _numbers(found) >= _numbers(_built_for.DRIVER)
+    return Row("driver", "ok" if fits else "failed", f"it runs CUDA {found}; {needed}")
 
 
 def _extension(name: str) -> Row:

@@ -2,41 +2,80 @@
 
 from __future__ import annotations
 
+from importlib import metadata
+from typing import Any
+
 from . import _built_for
+
+_STABLE = _built_for.ABI == "stable"
+_REBUILD = f"python -m pip install --force-reinstall --no-deps --no-cache-dir --no-binary {_built_for.DISTRIBUTION} {_built_for.DISTRIBUTION}"
 
 
 def misfit() -> str | None:
     """Why the torch that is installed does not fit this wheel, and what to type; None if it fits."""
-    name = f"{_built_for.UPSTREAM} ({_built_for.DISTRIBUTION})"
+    least = f"'torch>={_built_for.TORCH}'" if _STABLE else f"'torch=={_built_for.TORCH}.*'"
     cuda = _built_for.CUDA.partition(".")[0]
-    stable = _built_for.ABI == "stable"
-    least = f"'torch>={_built_for.TORCH}'" if stable else f"'torch=={_built_for.TORCH}.*'"
-    built = f"{name} was built for torch {_built_for.TORCH}{' and newer' if stable else ''} with CUDA {cuda}"
+    ties = f"{_built_for.TORCH} and newer, for any CUDA" if _STABLE else f"{_built_for.TORCH} with CUDA {cuda}"
+    built = f"{_built_for.UPSTREAM} ({_built_for.DISTRIBUTION}) was built for torch {ties}"
     install = f"python -m pip install {least}"
-    # Of a torch that is new enough, pip would say that it is installed.
-    other = f"uv pip install --reinstall {least} --torch-backend=cu{_built_for.CUDA.replace('.', '')}"
-    rebuild = f"python -m pip install --force-reinstall --no-deps --no-cache-dir --no-binary {_built_for.DISTRIBUTION} {_built_for.DISTRIBUTION}"
-    again = f"\n  or:   {rebuild}   (build it again for your torch)"
-    advice = f"\n  type: {install}   ({'a' if stable else 'the'} torch that it was built for){again}"
-    advice_cuda = f"\n  type: {other}   (one for CUDA {cuda}){again}"
+    again = f"\n  or:   {_REBUILD}   (build it again for your torch)"
     try:
         import torch
-    except ImportError as error:
-        return f"{built}, and torch cannot be imported ({error}).\n  type: {install}"
-    found = torch.__version__
-    release = _release(found)
-    if release < _release(_built_for.TORCH) if stable else release != _release(_built_for.TORCH):
-        return f"{built}, and torch {found} is installed.{advice}"
-    if torch.version.cuda is None:
-        return f"{built}, and torch {found} is a build without CUDA.{advice_cuda}"
-    if torch.version.cuda.partition(".")[0] != cuda:
-        return f"{built}, and torch {found} is a build for CUDA {torch.version.cuda}.{advice_cuda}"
-    if stable:
-        return None
+    except Exception as error:  # what a broken torch raises is not always an ImportError
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return f"{built}, and torch cannot be imported ({said}).\n  type: {install}"
+    if not hasattr(torch, "__version__"):
+        whole = "python -m pip install --force-reinstall torch"
+        return f"{built}, and what is called torch here is something else, or the rest of one.\n  type: {whole}"
+    if why := _other_release(torch):
+        return (
+            f"{built}, and {why}.\n  type: {install}   ({'a' if _STABLE else 'the'} torch that it was built for){again}"
+        )
+    if why := _other_cuda(torch, cuda):
+        # Of a torch that is new enough, pip would say that it is installed.
+        backend = "auto" if _STABLE else f"cu{_built_for.CUDA.replace('.', '')}"
+        kind = "CUDA, as your driver has it" if _STABLE else f"CUDA {cuda}"
+        way = f"uv pip install --reinstall {least} --torch-backend={backend}"
+        return f"{built}, and {why}.\n  type: {way}   (one for {kind}){again}"
+    return _other_transformers(torch)
+
+
+def _other_release(torch: Any) -> str:
+    """What is installed, if its version or its C++ ABI is another; else empty."""
+    found, release = torch.__version__, _release(str(torch.__version__))
+    if release < _release(_built_for.TORCH) if _STABLE else release != _release(_built_for.TORCH):
+        return f"torch {found} is installed"
+    if _STABLE or torch.version.cuda is None or _built_for.CXX11_ABI is None:
+        return ""
     abi = bool(torch._C._GLIBCXX_USE_CXX11_ABI)
-    if _built_for.CXX11_ABI is not None and abi != _built_for.CXX11_ABI:
-        return f"{built} and the C++ ABI {int(_built_for.CXX11_ABI)}, and torch {found} has the C++ ABI {int(abi)}.{advice}"
-    return None
+    if abi != _built_for.CXX11_ABI:
+        return f"torch {found} has the C++ ABI {int(abi)}, where the wheel has {int(_built_for.CXX11_ABI)}"
+    return ""
+
+
+def _other_cuda(torch: Any, cuda: str) -> str:
+    """What is installed, if it is for no CUDA, or for another than a wheel without a runtime of its own; else empty."""
+    if torch.version.cuda is None:
+        rocm = getattr(torch.version, "hip", None)
+        return f"torch {torch.__version__} is a build {'for ROCm' if rocm else 'without CUDA'}"
+    if not _STABLE and torch.version.cuda.partition(".")[0] != cuda:
+        return f"torch {torch.__version__} is a build for CUDA {torch.version.cuda}"
+    return ""
+
+
+def _other_transformers(torch: Any) -> str | None:
+    """What to type where the transformers that are installed are too new for this torch: they hide what upstream imports of them."""
+    minor = ".".join(map(str, _release(str(torch.__version__))))
+    fitting = dict(_built_for.TRANSFORMERS).get(minor, "")
+    try:
+        found = metadata.version("transformers")
+    except metadata.PackageNotFoundError:
+        return None
+    least_too_new = next((part[1:] for part in fitting.split(",") if part.startswith("<")), "")
+    if not least_too_new or _release(found) < _release(least_too_new):
+        return None
+    why = f"transformers {found} is installed, which is too new for torch {torch.__version__}"
+    return f"{_built_for.UPSTREAM} ({_built_for.DISTRIBUTION}): {why}.\n  type: python -m pip install 'transformers{fitting}'"
 
 
 def _release(version: str) -> tuple[int, ...]:

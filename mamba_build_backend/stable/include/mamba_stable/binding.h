@@ -1,9 +1,6 @@
 #pragma once
 // What upstream's bindings call at::, c10:: and torch::. A name that is missing here does not compile, which is how a new
 // upstream version says that it needs something else.
-#include <torch/headeronly/util/BFloat16.h>
-#include <torch/headeronly/util/Half.h>
-#include <torch/headeronly/util/complex.h>
 
 #include "cuda.h"
 #include "errors.h"

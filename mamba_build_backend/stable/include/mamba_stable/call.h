@@ -44,7 +44,12 @@ struct Argument<bool> {
   static bool load(PyObject* object, bool& out) {
     out = object == Py_True;
     if (out || object == Py_False || object == Py_None) return true;
-    if (PyType_GetSlot(Py_TYPE(object), Py_nb_bool) == nullptr) return false;
+    // Python 3.9 does not tell the slots of its own types; each that fills this one has the method.
+    const Ref method(PyObject_GetAttrString(reinterpret_cast<PyObject*>(Py_TYPE(object)), "__bool__"));
+    if (!method) {
+      PyErr_Clear();
+      return false;
+    }
     const int truth = PyObject_IsTrue(object);
     if (truth < 0) PyErr_Clear();
     out = truth == 1;
@@ -143,6 +148,10 @@ struct Bound<R (*)(A...)> {
 };
 
 inline void set_cuda_error(const CudaError& error) {
+  if (torch.accelerator_error == nullptr) {
+    PyErr_SetString(PyExc_RuntimeError, error.what());
+    return;
+  }
   Ref raised(PyObject_CallFunction(torch.accelerator_error, "s", error.what()));
   Ref code(raised ? PyLong_FromLong(error.code) : nullptr);
   if (code && PyObject_SetAttrString(raised.get(), "error_code", code.get()) == 0) {

@@ -21,6 +21,9 @@ class DeviceGuard {
     const int current = current_device();
     if (current < 0 || current == device.index()) return;
     scope_.enter(call(torch.cuda_device, integer(device.index()).get()));
+    // torch's CUDA runtime may have been on that device already and told nobody: before CUDA 12, one makes a context current only
+    // when it first needs it, and until then the runtime that is linked in here does not see what torch's was set to.
+    if (current_device() != device.index()) C10_CUDA_CHECK(cudaSetDevice(device.index()));
   }
 
  private:
@@ -36,7 +39,11 @@ inline Stream current_stream() {
   int device = 0;
   C10_CUDA_CHECK(cudaGetDevice(&device));
   void* handle = nullptr;
-  checked(torch.exchange->current_stream(dlpack::cuda, device, &handle));
+  if (torch.exchange != nullptr) {
+    checked(torch.exchange->current_stream(dlpack::cuda, device, &handle));
+  } else {
+    handle = PyLong_AsVoidPtr(call(torch.raw_stream, integer(device).get()).get());
+  }
   return {static_cast<cudaStream_t>(handle)};
 }
 

@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 
 #include <cstdint>
+#include <initializer_list>
 #include <stdexcept>
 #include <string>
 
@@ -35,20 +36,44 @@ inline std::string cuda_error_text(cudaError_t code, const char* file, const cha
   return text;
 }
 
-[[noreturn]] inline void throw_cuda_error(cudaError_t code, const char* file, const char* function, std::uint32_t line) {
-  const std::string text = cuda_error_text(code, file, function, line);
+// What the GPU is, and for which ones there is code: "code for GPUs of compute capability 8.0, 9.0, and this GPU is 7.5".
+inline std::string missing_code(std::initializer_list<int> codes) {
+  int device = 0, major = 0, minor = 0;
+  cudaGetDevice(&device);
+  cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+  cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device);
+  std::string text = "\n  this build has code for GPUs of compute capability";
+  const char* before = " ";
+  for (const int code : codes) {
+    text += before + std::to_string(code / 100) + "." + std::to_string(code % 100 / 10);
+    before = ", ";
+  }
+  return text + ", and this GPU is " + std::to_string(major) + "." + std::to_string(minor) + "\n";
+}
+
+[[noreturn]] inline void throw_cuda_error(cudaError_t code, const char* file, const char* function, std::uint32_t line,
+                                          std::initializer_list<int> codes) {
+  std::string text = cuda_error_text(code, file, function, line);
+  if (code == cudaErrorNoKernelImageForDevice && codes.size() > 0) text += missing_code(codes);
   (void)cudaGetLastError();  // as torch does: the error is told once
   throw CudaError(code, text);
 }
 
 }  // namespace mamba_stable
 
-#define C10_CUDA_CHECK(expression)                                                     \
-  do {                                                                                 \
-    const cudaError_t mamba_stable_status = (expression);                              \
-    if (mamba_stable_status != cudaSuccess) {                                          \
-      mamba_stable::throw_cuda_error(mamba_stable_status, __FILE__, __func__, __LINE__); \
-    }                                                                                  \
+// nvcc's list of what it compiles a file for; g++ compiles no kernels.
+#ifdef __CUDA_ARCH_LIST__
+#define MAMBA_STABLE_CODES {__CUDA_ARCH_LIST__}
+#else
+#define MAMBA_STABLE_CODES {}
+#endif
+
+#define C10_CUDA_CHECK(expression)                                                                         \
+  do {                                                                                                     \
+    const cudaError_t mamba_stable_status = (expression);                                                  \
+    if (mamba_stable_status != cudaSuccess) {                                                              \
+      mamba_stable::throw_cuda_error(mamba_stable_status, __FILE__, __func__, __LINE__, MAMBA_STABLE_CODES); \
+    }                                                                                                      \
   } while (0)
 
 #define C10_CUDA_KERNEL_LAUNCH_CHECK() C10_CUDA_CHECK(cudaGetLastError())

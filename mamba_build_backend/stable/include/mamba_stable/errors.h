@@ -1,6 +1,6 @@
 #pragma once
 // TORCH_CHECK and AT_ERROR with torch's own words: Python sees a RuntimeError with the same text.
-#include <torch/headeronly/core/ScalarType.h>
+#include "numbers.h"
 
 #include <stdexcept>
 #include <string>

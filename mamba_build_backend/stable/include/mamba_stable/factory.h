@@ -26,7 +26,7 @@ inline Tensor made_quickly(const IntArrayRef& sizes, const IntArrayRef& strides,
     PyErr_Clear();
     return {};
   }
-  Tensor made = Tensor::of(std::move(object));
+  Tensor made = Tensor::made(std::move(object), sizes, strides, type, beside);
   if (zeroed && made.numel() > 0) {
     const std::size_t bytes = static_cast<std::size_t>(made.numel()) * made.element_size();
     C10_CUDA_CHECK(cudaMemsetAsync(made.data_ptr(), 0, bytes, current_stream().stream()));

@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "call.h"
+#include "driver.h"
 
 namespace mamba_stable {
 
@@ -37,14 +38,15 @@ PyObject* create(const char* name, void (*fill)(Module&), std::index_sequence<I.
   static PyMethodDef methods[most_functions + 1];
   static PyModuleDef definition = {PyModuleDef_HEAD_INIT, name, nullptr, -1, methods, nullptr, nullptr, nullptr, nullptr};
   return guarded([&]() -> PyObject* {
+    check_driver(name);
     torch.load(name);
     Module module;
     fill(module);
-    const _PyCFunctionFastWithKeywords entries[] = {&entry<I>...};
+    const FastCall entries[] = {&entry<I>...};
     for (std::size_t i = 0; i < Module::count; ++i) {
       const Function& function = Module::functions[i];
       methods[i] = {function.name.c_str(), reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(entries[i])),
-                    METH_FASTCALL | METH_KEYWORDS, function.doc.c_str()};
+                    fast_call | METH_KEYWORDS, function.doc.c_str()};
     }
     return PyModule_Create(&definition);
   });

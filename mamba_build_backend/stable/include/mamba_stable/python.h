@@ -1,7 +1,7 @@
 #pragma once
-// Owned references and Python errors, within the limited API of Python 3.10: one file for all later ones.
+// Owned references and Python errors, within the limited API of Python 3.9: one file for all later ones.
 #ifndef Py_LIMITED_API
-#define Py_LIMITED_API 0x030A0000
+#define Py_LIMITED_API 0x03090000
 #endif
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -10,6 +10,10 @@
 #include <utility>
 
 namespace mamba_stable {
+
+// The fast way to be called, which Python has since 3.7 and counts to its limited API since 3.10: its number, and its function.
+constexpr int fast_call = 0x0080;
+using FastCall = PyObject* (*)(PyObject*, PyObject* const*, Py_ssize_t, PyObject*);
 
 class Ref {
  public:
@@ -71,10 +75,8 @@ inline long long as_integer(PyObject* object) {
 }
 
 inline std::string as_text(PyObject* object) {
-  Py_ssize_t size = 0;
-  const char* text = PyUnicode_AsUTF8AndSize(object, &size);
-  if (text == nullptr) throw PythonError();
-  return std::string(text, static_cast<std::size_t>(size));
+  const Ref bytes = checked(PyUnicode_AsUTF8String(object));
+  return std::string(PyBytes_AsString(bytes.get()), static_cast<std::size_t>(PyBytes_Size(bytes.get())));
 }
 
 template <typename... Objects>

@@ -1,5 +1,7 @@
 #pragma once
 // at::Tensor as far as upstream's bindings use it: a reference to the Python object, and a view of what it holds.
+#include <cuda_runtime_api.h>
+
 #include <algorithm>
 #include <initializer_list>
 #include <memory>
@@ -77,46 +79,58 @@ class Tensor {
     return made;
   }
 
+  // Of one that was made here, with memory of its own, and of which all but its address is known.
+  static Tensor made(Ref object, const IntArrayRef& sizes, const IntArrayRef& strides, ScalarType type, const Tensor& beside) {
+    if (torch.exchange != nullptr || sizes.size() > most_dims) return of(std::move(object));
+    Tensor made;
+    made.object_ = std::move(object);
+    made.data_ = PyLong_AsVoidPtr(call(torch.data_ptr, made.object_.get()).get());
+    made.device_ = beside.device_;
+    made.type_ = type;
+    made.bits_ = bits_of(type);
+    made.dims_ = static_cast<std::int32_t>(sizes.size());
+    std::copy(sizes.begin(), sizes.end(), made.sizes_);
+    std::copy(strides.begin(), strides.end(), made.strides_);
+    return made;
+  }
+
   bool defined() const { return static_cast<bool>(object_); }
   PyObject* object() const { return object_ ? object_.get() : Py_None; }
 
-  std::int64_t dim() const { return view().ndim; }
-  IntArrayRef sizes() const { return {view().shape, static_cast<std::size_t>(view().ndim)}; }
-  IntArrayRef strides() const { return {view().strides, static_cast<std::size_t>(view().ndim)}; }
-  std::int64_t size(std::int64_t index) const { return view().shape[wrapped(index)]; }
+  std::int64_t dim() const { return known().dims_; }
+  IntArrayRef sizes() const { return {known().sizes_at(), static_cast<std::size_t>(dims_)}; }
+  IntArrayRef strides() const { return {known().strides_at(), static_cast<std::size_t>(dims_)}; }
+  std::int64_t size(std::int64_t index) const { return sizes_at()[wrapped(index)]; }
   std::int64_t stride(std::int64_t index) const {
     const std::size_t at = wrapped(index);
-    if (view().strides == nullptr) method("stride");  // torch says why there are none
-    return view().strides[at];
+    if (foreign_ != nullptr && !foreign_->strided) method("stride");  // torch says why there are none
+    return strides_at()[at];
   }
   std::int64_t numel() const { return product(sizes()); }
-  std::size_t element_size() const { return view().dtype.bits / 8; }
+  std::size_t element_size() const { return bits_ / 8; }
   bool is_contiguous() const {
     if (foreign_ != nullptr) return method("is_contiguous").get() == Py_True;
     if (numel() == 0) return true;
     std::int64_t expected = 1;
-    for (std::int32_t i = view().ndim - 1; i >= 0; --i) {
-      if (view().shape[i] != 1 && view().strides[i] != expected) return false;
-      expected *= view().shape[i];
+    for (std::int32_t i = dims_ - 1; i >= 0; --i) {
+      if (sizes_[i] != 1 && strides_[i] != expected) return false;
+      expected *= sizes_[i];
     }
     return true;
   }
-  bool is_cuda() const { return view().device.type == dlpack::cuda; }
+  bool is_cuda() const { return known().device_.type == dlpack::cuda; }
   ScalarType scalar_type() const { return type_; }
   ScalarType dtype() const { return type_; }
   bool has_own_memory() const { return foreign_ == nullptr; }
-  std::int32_t device_type() const { return view().device.type; }
-  std::int32_t device_index() const { return view().device.index; }
+  std::int32_t device_index() const { return known().device_.index; }
   Device device() const;
   TensorOptions options() const;
 
   void* data_ptr() const {
-    if (foreign_ != nullptr) {
-      // Not to be had by DLPack, so torch says why; where it gives an address after all, that is the one.
-      const PlainTensors scope(object_.get());
-      return PyLong_AsVoidPtr(method("data_ptr").get());
-    }
-    return static_cast<char*>(view().data) + view().byte_offset;
+    if (foreign_ == nullptr) return known().data_;
+    // Not to be had otherwise, so torch says why; where it gives an address after all, that is the one.
+    const PlainTensors scope(object_.get());
+    return PyLong_AsVoidPtr(method("data_ptr").get());
   }
   template <typename T>
   T* data_ptr() const {
@@ -136,14 +150,20 @@ class Tensor {
   }
 
  private:
+  // The bindings take tensors of four dimensions at most; one of more is read like one without memory.
+  static constexpr std::size_t most_dims = 6;
+
   struct Foreign {
     std::vector<std::int64_t> sizes, strides;
+    bool strided;
   };
 
-  const dlpack::Tensor& view() const {
+  const Tensor& known() const {
     if (!object_) throw std::runtime_error("an undefined tensor was used");
-    return view_;
+    return *this;
   }
+  const std::int64_t* sizes_at() const { return foreign_ != nullptr ? foreign_->sizes.data() : sizes_; }
+  const std::int64_t* strides_at() const { return foreign_ != nullptr ? foreign_->strides.data() : strides_; }
 
   template <typename... Objects>
   Ref method(const char* name, Objects*... arguments) const {
@@ -153,46 +173,95 @@ class Tensor {
 
   void look() {
     if (PlainTensors::is_plain(object_.get())) {
-      if (torch.exchange->view(object_.get(), &view_) == 0) {
-        type_ = type_of(view_.dtype);
-        return;
-      }
+      if (torch.exchange != nullptr ? look_by_table() : look_by_methods()) return;
       PyErr_Clear();
     }
     look_through_python();
+  }
+
+  bool look_by_table() {
+    dlpack::Tensor view{};
+    if (torch.exchange->view(object_.get(), &view) != 0) return false;
+    if (view.ndim < 0 || static_cast<std::size_t>(view.ndim) > most_dims) return false;
+    data_ = static_cast<char*>(view.data) + view.byte_offset;
+    device_ = view.device;
+    type_ = type_of(view.dtype);
+    bits_ = view.dtype.bits;
+    dims_ = view.ndim;
+    std::copy(view.shape, view.shape + view.ndim, sizes_);
+    std::copy(view.strides, view.strides + view.ndim, strides_);
+    return true;
+  }
+
+  // What the table says, of a tensor with memory of its own. False where it is anything else; an error may be set then.
+  bool look_by_methods() {
+    PyObject* self = object_.get();
+    const Ref on_cuda(PyObject_GetAttr(self, torch.is_cuda_name));
+    const Ref address(on_cuda ? PyObject_CallFunctionObjArgs(torch.data_ptr, self, nullptr) : nullptr);
+    const Ref strides(address ? PyObject_CallFunctionObjArgs(torch.stride, self, nullptr) : nullptr);
+    const Ref shape(strides ? PyObject_GetAttr(self, torch.shape_name) : nullptr);
+    const Ref dtype(shape ? PyObject_GetAttr(self, torch.dtype_name) : nullptr);
+    if (!dtype || !read(shape.get(), sizes_) || !read(strides.get(), strides_)) return false;
+    device_ = {dlpack::cpu, 0};
+    if (on_cuda.get() == Py_True && has_one_gpu()) {
+      device_ = {dlpack::cuda, 0};
+    } else if (on_cuda.get() == Py_True) {
+      const Ref index(PyObject_CallFunctionObjArgs(torch.get_device, self, nullptr));
+      if (!index) return false;
+      device_ = {dlpack::cuda, static_cast<std::int32_t>(as_integer(index.get()))};
+    }
+    data_ = PyLong_AsVoidPtr(address.get());
+    type_ = torch.type_of(dtype.get());
+    bits_ = bits_of(type_);
+    dims_ = static_cast<std::int32_t>(PyTuple_Size(shape.get()));
+    return true;
+  }
+
+  // Asked once, of a process that has a tensor on a GPU and so has CUDA running: one call less for each tensor.
+  static bool has_one_gpu() {
+    static const bool one = [] {
+      int count = 0;
+      return cudaGetDeviceCount(&count) == cudaSuccess && count == 1;
+    }();
+    return one;
+  }
+
+  static bool read(PyObject* tuple, std::int64_t* out) {
+    const Py_ssize_t size = PyTuple_Size(tuple);
+    if (size < 0 || static_cast<std::size_t>(size) > most_dims) return false;
+    for (Py_ssize_t i = 0; i < size; ++i) {
+      out[i] = PyLong_AsLongLong(PyTuple_GetItem(tuple, i));
+      if (out[i] == -1 && PyErr_Occurred() != nullptr) return false;
+    }
+    return true;
   }
 
   // Tensors without memory of their own (meta, fake, functorch's), and subclasses, which may hold anything.
   void look_through_python() {
     const PlainTensors scope(object_.get());
     auto foreign = std::make_shared<Foreign>();
-    const auto read = [](PyObject* sequence, std::vector<std::int64_t>& out) {
+    const auto read_all = [](PyObject* sequence, std::vector<std::int64_t>& out) {
       const Py_ssize_t size = PySequence_Size(sequence);
       if (size < 0) throw PythonError();
       for (Py_ssize_t i = 0; i < size; ++i) out.push_back(as_integer(checked(PySequence_GetItem(sequence, i)).get()));
     };
-    read(attribute(object_.get(), "shape").get(), foreign->sizes);
+    read_all(attribute(object_.get(), "shape").get(), foreign->sizes);
     const Ref strides(PyObject_CallMethod(object_.get(), "stride", nullptr));
-    const bool strided = static_cast<bool>(strides);
-    if (strided) {
-      read(strides.get(), foreign->strides);
+    foreign->strided = static_cast<bool>(strides);
+    if (foreign->strided) {
+      read_all(strides.get(), foreign->strides);
     } else {
       PyErr_Clear();  // sparse ones have none
+      foreign->strides.resize(foreign->sizes.size());
     }
     const Ref device = attribute(object_.get(), "device");
     const Ref index = attribute(device.get(), "index");
     const bool on_cuda = attribute(object_.get(), "is_cuda").get() == Py_True;
-    view_ = {};
-    view_.device = {on_cuda ? dlpack::cuda : dlpack::cpu,
-                    index.get() == Py_None ? 0 : static_cast<std::int32_t>(as_integer(index.get()))};
-    view_.ndim = static_cast<std::int32_t>(foreign->sizes.size());
-    view_.shape = foreign->sizes.data();
-    view_.strides = strided ? foreign->strides.data() : nullptr;
-    const Ref dtype = attribute(object_.get(), "dtype");
-    for (const ScalarType type :
-         {ScalarType::Float, ScalarType::Half, ScalarType::BFloat16, ScalarType::ComplexFloat, ScalarType::Int}) {
-      if (dtype.get() == torch.dtype(type)) type_ = type;
-    }
+    device_ = {on_cuda ? dlpack::cuda : dlpack::cpu,
+               index.get() == Py_None ? 0 : static_cast<std::int32_t>(as_integer(index.get()))};
+    dims_ = static_cast<std::int32_t>(foreign->sizes.size());
+    type_ = torch.type_of(attribute(object_.get(), "dtype").get());
+    bits_ = bits_of(type_);
     foreign_ = std::move(foreign);
   }
 
@@ -209,6 +278,10 @@ class Tensor {
     }
   }
 
+  static constexpr std::uint8_t bits_of(ScalarType type) {
+    return type == ScalarType::ComplexFloat ? 64 : type == ScalarType::Half || type == ScalarType::BFloat16 ? 16 : 32;
+  }
+
   // c10::maybe_wrap_dim, whose c10::IndexError Python sees as IndexError.
   std::size_t wrapped(std::int64_t index) const {
     const std::int64_t count = dim();
@@ -223,8 +296,12 @@ class Tensor {
   }
 
   Ref object_;
-  dlpack::Tensor view_{};
+  void* data_ = nullptr;
+  dlpack::Device device_{};
   ScalarType type_ = ScalarType::Undefined;
+  std::uint8_t bits_ = 0;  // of an element
+  std::int32_t dims_ = 0;
+  std::int64_t sizes_[most_dims], strides_[most_dims];  // of a tensor that is not foreign
   std::shared_ptr<const Foreign> foreign_;
 };
 

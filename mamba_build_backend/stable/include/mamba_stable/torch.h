@@ -1,14 +1,11 @@
 #pragma once
 // What of Python's torch the binding uses, looked up once when the module is imported; and whether this torch fits.
-#include <torch/headeronly/core/ScalarType.h>
-#include <torch/headeronly/version.h>
-
-#include <cuda_runtime_api.h>
-
+#include <cstdlib>
 #include <stdexcept>
 #include <string>
 
 #include "dlpack.h"
+#include "numbers.h"
 #include "python.h"
 
 namespace mamba_stable {
@@ -16,7 +13,9 @@ namespace mamba_stable {
 using c10::ScalarType;
 
 struct Torch {
-  const dlpack::ExchangeApi* exchange = nullptr;
+  const dlpack::ExchangeApi* exchange = nullptr;  // null before torch 2.10: tensors are read by the methods below
+  PyObject *data_ptr = nullptr, *stride = nullptr, *get_device = nullptr, *raw_stream = nullptr;
+  PyObject *shape_name = nullptr, *dtype_name = nullptr, *is_cuda_name = nullptr;
   PyObject *tensor = nullptr, *parameter = nullptr, *no_subclasses = nullptr, *cuda_device = nullptr;
   PyObject *empty_like = nullptr, *zeros_like = nullptr, *empty = nullptr, *zeros = nullptr;
   PyObject* empty_strided_cuda = nullptr;
@@ -26,60 +25,98 @@ struct Torch {
   void load(const char* module);
   PyObject* dtype(ScalarType type) const;
   PyObject* dtype_or_null(ScalarType type) const;
+  ScalarType type_of(PyObject* dtype) const;
+
+ private:
+  void check(const char* module, const Ref& package) const;
+  void look_up(const Ref& package);
 };
 
 inline Torch torch;  // lives as long as the process, like the module
 
-// The build says for which torch and newer ones it is made, in torch's own encoding.
-inline std::string oldest_torch() {
-  return std::to_string(TORCH_TARGET_VERSION >> 56) + "." + std::to_string(TORCH_TARGET_VERSION >> 48 & 255);
-}
-
 [[noreturn]] inline void refuse(const char* module, const std::string& found, const std::string& fix) {
-  const std::string text = std::string(module) + " needs torch " + oldest_torch() + " or newer, built for CUDA " +
-                           std::to_string(CUDART_VERSION / 1000) + ", and " + found + ".\n  " + fix;
+  const std::string text = std::string(module) + " needs torch 2.0 or newer, built for CUDA, and " + found + ".\n  type: " + fix;
   PyErr_SetString(PyExc_ImportError, text.c_str());
   throw PythonError();
 }
 
-// Null where the capsule holds no table of the version that is known here.
-inline const dlpack::ExchangeApi* exchange_api(PyObject* capsule) {
-  auto* header = static_cast<const dlpack::Header*>(PyCapsule_GetPointer(capsule, dlpack::capsule_name));
-  if (header == nullptr) PyErr_Clear();
+// The error that is set, in one line; it is cleared.
+inline std::string pending_error() {
+  PyObject *type = nullptr, *value = nullptr, *traceback = nullptr;
+  PyErr_Fetch(&type, &value, &traceback);
+  PyErr_NormalizeException(&type, &value, &traceback);
+  const Ref held_type(type), held_value(value), held_traceback(traceback);
+  const Ref name(type != nullptr ? PyObject_GetAttrString(type, "__name__") : nullptr);
+  const Ref text(value != nullptr ? PyObject_Str(value) : nullptr);
+  std::string said = name ? as_text(name.get()) : "an error";
+  if (text) said += ": " + as_text(text.get());
+  PyErr_Clear();
+  return said.substr(0, said.find('\n'));
+}
+
+// Null where the table is missing or of a version that is not known here.
+inline const dlpack::ExchangeApi* exchange_api(PyObject* tensor) {
+  const Ref capsule(PyObject_GetAttrString(tensor, "__dlpack_c_exchange_api__"));
+  const dlpack::Header* header = nullptr;
+  if (capsule) header = static_cast<const dlpack::Header*>(PyCapsule_GetPointer(capsule.get(), dlpack::capsule_name));
+  PyErr_Clear();
   while (header != nullptr && header->major != dlpack::major_version) header = header->previous;
   auto* api = reinterpret_cast<const dlpack::ExchangeApi*>(header);
   return api != nullptr && api->view != nullptr && api->current_stream != nullptr ? api : nullptr;
 }
 
 inline void Torch::load(const char* module) {
-  const std::string fitting = "'torch>=" + oldest_torch() + "'";
-  const std::string newest = "type: python -m pip install " + fitting;
-  Ref package(PyImport_ImportModule("torch"));
+  const std::string install = "python -m pip install torch";
+  const Ref package(PyImport_ImportModule("torch"));
   if (!package) {
-    if (!PyErr_ExceptionMatches(PyExc_ModuleNotFoundError)) throw PythonError();
-    PyErr_Clear();
-    refuse(module, "there is none", newest);
+    const bool none = PyErr_ExceptionMatches(PyExc_ModuleNotFoundError) != 0;
+    const std::string said = pending_error();
+    if (none && said.find("'torch'") != std::string::npos) refuse(module, "there is none", install);
+    refuse(module, "the one that is here fails when it is imported: " + said, "python -c 'import torch'   (shows all of it)");
   }
-  const auto get = [](const Ref& object, const char* name) { return attribute(object.get(), name).release(); };
-  const std::string here = "torch " + as_text(attribute(package.get(), "__version__").get());
-  const Ref cuda = attribute(attribute(package.get(), "version").get(), "cuda");
-  const std::string backend = std::to_string(CUDART_VERSION / 1000) + std::to_string(CUDART_VERSION % 1000 / 10);
-  const std::string other = "type: uv pip install --reinstall " + fitting + " --torch-backend=cu" + backend;
-  if (cuda.get() == Py_None) refuse(module, here + " is here, a build without CUDA", other);
-  const std::string built_for = as_text(cuda.get());
-  if (std::stoi(built_for) != CUDART_VERSION / 1000) refuse(module, here + " is here, for CUDA " + built_for, other);
+  check(module, package);
+  try {
+    look_up(package);
+  } catch (PythonError& error) {
+    error.restore();
+    refuse(module, "the one that is here lacks something: " + pending_error(), install + " --upgrade");
+  }
+}
 
-  tensor = get(package, "Tensor");
-  const Ref capsule(PyObject_GetAttrString(tensor, "__dlpack_c_exchange_api__"));
-  if (!capsule) {
+inline void Torch::check(const char* module, const Ref& package) const {
+  const Ref version(PyObject_GetAttrString(package.get(), "__version__"));
+  if (!version) {
     PyErr_Clear();
-    refuse(module, here + " is here", newest);
+    refuse(module, "what is called torch here is something else, or the rest of one",
+           "python -m pip install --force-reinstall torch");
   }
-  exchange = exchange_api(capsule.get());
-  if (exchange == nullptr) {
-    refuse(module, here + " is here, which shares tensors in a way that this build does not know",
-           "install a newer build of it, or an older torch");
+  const std::string here = "torch " + as_text(checked(PyObject_Str(version.get())).get()) + " is here";
+  if (here.compare(0, 8, "torch 1.") == 0 || here.compare(0, 8, "torch 0.") == 0) {
+    refuse(module, here, "python -m pip install --upgrade torch");
   }
+  const Ref versions = attribute(package.get(), "version");
+  const Ref cuda(PyObject_GetAttrString(versions.get(), "cuda"));
+  PyErr_Clear();
+  if (cuda && cuda.get() != Py_None) return;
+  const Ref hip(PyObject_GetAttrString(versions.get(), "hip"));
+  PyErr_Clear();
+  if (hip && hip.get() != Py_None) {
+    refuse(module, here + ", a build for ROCm", "python -m pip install mamba-ssm --no-build-isolation   (upstream's own build knows ROCm)");
+  }
+  refuse(module, here + ", a build without CUDA", "uv pip install --reinstall torch --torch-backend=auto");
+}
+
+inline void Torch::look_up(const Ref& package) {
+  const auto get = [](const Ref& object, const char* name) { return attribute(object.get(), name).release(); };
+  tensor = get(package, "Tensor");
+  // The tests of the other way set the variable.
+  if (std::getenv("MAMBA_STABLE_NO_EXCHANGE") == nullptr) exchange = exchange_api(tensor);
+  data_ptr = attribute(tensor, "data_ptr").release();
+  stride = attribute(tensor, "stride").release();
+  get_device = attribute(tensor, "get_device").release();
+  shape_name = checked(PyUnicode_InternFromString("shape")).release();
+  dtype_name = checked(PyUnicode_InternFromString("dtype")).release();
+  is_cuda_name = checked(PyUnicode_InternFromString("is_cuda")).release();
   parameter = get(attribute(package.get(), "nn"), "Parameter");
   cuda_device = get(attribute(package.get(), "cuda"), "device");
   empty_like = get(package, "empty_like");
@@ -87,21 +124,23 @@ inline void Torch::load(const char* module) {
   empty = get(package, "empty");
   zeros = get(package, "zeros");
   deterministic = get(package, "are_deterministic_algorithms_enabled");
-  accelerator_error = get(package, "AcceleratorError");
   float32 = get(package, "float32");
   float16 = get(package, "float16");
   bfloat16 = get(package, "bfloat16");
   complex64 = get(package, "complex64");
   int32 = get(package, "int32");
-  // Names with an underscore may go: what they are for is done without them then.
+  // Names with an underscore may go, and some are new: what they are for is done without them then.
   const auto optional = [](const char* module, const char* name) {
     const Ref holder(PyImport_ImportModule(module));
     PyObject* found = holder ? PyObject_GetAttrString(holder.get(), name) : nullptr;
     if (found == nullptr) PyErr_Clear();
     return found;
   };
+  accelerator_error = optional("torch", "AcceleratorError");  // from torch 2.8 on
   no_subclasses = optional("torch._C", "DisableTorchFunctionSubclass");
+  if (no_subclasses == nullptr) no_subclasses = optional("torch._C", "DisableTorchFunction");  // its name in torch 2.0
   empty_strided_cuda = optional("torch._C._dynamo.guards", "_empty_strided_cuda");
+  if (exchange == nullptr) raw_stream = get(attribute(package.get(), "_C"), "_cuda_getCurrentRawStream");
 }
 
 inline PyObject* Torch::dtype_or_null(ScalarType type) const {
@@ -113,6 +152,14 @@ inline PyObject* Torch::dtype_or_null(ScalarType type) const {
     case ScalarType::Int: return int32;
     default: return nullptr;
   }
+}
+
+inline ScalarType Torch::type_of(PyObject* dtype) const {
+  for (const ScalarType type :
+       {ScalarType::Float, ScalarType::Half, ScalarType::BFloat16, ScalarType::ComplexFloat, ScalarType::Int}) {
+    if (dtype == dtype_or_null(type)) return type;
+  }
+  return ScalarType::Undefined;
 }
 
 inline PyObject* Torch::dtype(ScalarType type) const {

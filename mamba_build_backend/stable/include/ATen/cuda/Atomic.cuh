@@ -1,6 +1,6 @@
 #pragma once
 // What torch's gpuAtomicAdd does for the types that the kernels accumulate in (ATen/cuda/Atomic.cuh of torch 2.11).
-#include <torch/headeronly/util/complex.h>
+#include <mamba_stable/numbers.h>
 
 inline __device__ float gpuAtomicAdd(float* address, float value) { return atomicAdd(address, value); }
 

@@ -1,2 +1,2 @@
 #pragma once
-#include <torch/headeronly/util/BFloat16.h>
+#include <mamba_stable/numbers.h>

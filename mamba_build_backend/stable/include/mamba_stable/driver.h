@@ -1,0 +1,50 @@
+#pragma once
+// Whether the driver runs what the CUDA runtime that is linked in was made for. Asked when the module is imported, of the driver's
+// own function that needs no context: a process that forks afterwards finds nothing initialised.
+#include <cuda_runtime_api.h>
+#include <dlfcn.h>
+
+#include <string>
+
+#include "python.h"
+
+// The oldest CUDA version of a driver that runs the wheel: that of the toolkit's major version, unless the build says more.
+#ifndef MAMBA_STABLE_DRIVER
+#define MAMBA_STABLE_DRIVER (CUDART_VERSION / 1000 * 1000)
+#endif
+
+namespace mamba_stable {
+
+// As 1000 * major + 10 * minor; 0 without a driver.
+inline int driver_version() {
+  void* library = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
+  if (library == nullptr) return 0;
+  int version = 0;
+  const auto ask = reinterpret_cast<int (*)(int*)>(dlsym(library, "cuDriverGetVersion"));
+  if (ask == nullptr || ask(&version) != 0) version = 0;
+  dlclose(library);
+  return version;
+}
+
+// NVIDIA's number of the first driver with a CUDA version (CUDA Compatibility, "Minor version compatibility").
+constexpr const char* driver_named(int version) {
+  return version >= 13000 ? "580" : version >= 12040 ? "550" : version >= 12000 ? "525" : "450";
+}
+
+inline std::string shown_version(int version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+// Throws PythonError with an ImportError. Without a driver the import works, and a call says what is missing.
+inline void check_driver(const char* module) {
+  const int found = driver_version();
+  if (found == 0 || found >= MAMBA_STABLE_DRIVER) return;
+  const std::string text = std::string(module) + " needs an NVIDIA driver that runs CUDA " +
+                           shown_version(MAMBA_STABLE_DRIVER) + ", which is " + driver_named(MAMBA_STABLE_DRIVER) +
+                           " or newer, and the driver here runs CUDA " + shown_version(found) +
+                           ".\n  type: nvidia-smi   (shows the driver; a newer one, or a wheel built with an older CUDA, is needed)";
+  PyErr_SetString(PyExc_ImportError, text.c_str());
+  throw PythonError();
+}
+
+}  // namespace mamba_stable
