@@ -77,6 +77,10 @@ def _with_braces(text, reworded):
 
 
 class Loader(SourceFileLoader):
+    def get_code(self, fullname):
+        """From the source each time: bytecode that is kept is of the module as it is, and must stay so."""
+        return self.source_to_code(self.get_data(self.path), self.path)
+
     def source_to_code(self, data, path, *, _optimize=-1):  # type: ignore[override]
         tree = Reworded().visit(ast.parse(data))
         return compile(ast.fix_missing_locations(tree), path, "exec", dont_inherit=True, optimize=_optimize)
