@@ -7,8 +7,8 @@ from ..core.facts import Facts, Gpu, Toolkit
 from ..core.settings import Settings
 from ..tables import FrontEnd, Tables
 from .nvcc import dotted
-from .remedies import torch_for
-from .types import Notebook, TorchTarget
+from .remedies import install_toolkit, torch_for
+from .types import Abi, Notebook, TorchTarget
 
 OLDEST = 60
 """Pascal: the first GPUs with the float16 arithmetic and the atomics that the kernels use."""
@@ -55,6 +55,31 @@ def check_gpus(
             f"arch={settings.arch} ({settings.origin('arch')}) does not run on this machine's GPU, {gpu.name} "
             f"({gpu.capability}): -C arch=native for it, or -C arch=all"
         )
+
+
+def check_own_runtime(
+    settings: Settings, facts: Facts, tables: Tables, cuda: str, target: TorchTarget, abi: Abi, notebook: Notebook
+) -> None:
+    """The same of a wheel with a CUDA runtime of its own, whose toolkit may be newer than this machine's driver and its torch."""
+    known = [item for item in notebook.problems if item.code == "driver"]
+    if not abi.is_stable or not facts.driver or not cuda or known:
+        return
+    row, driver = tables.cuda_row(cuda), version.Version(facts.driver)
+    if driver >= version.Version(row.driver):
+        return
+    found = f"this machine's driver is {facts.driver}, and the wheel would carry the runtime of CUDA {cuda}"
+    needed = f"CUDA {version.Version(cuda).major}.x needs {row.driver} or newer"
+    if settings.is_set("arch") and settings.arch != "native":
+        notebook.note(f"{found}: {needed}; this wheel is for other machines, as its arch was named")
+        return
+    notebook.problem(
+        "driver",
+        found,
+        needed,
+        *install_toolkit(target.cuda, facts.machine, tables),  # the driver serves torch's
+        f"install NVIDIA's driver {row.driver} or newer",
+        "-C arch=all   (said so, the build goes on: for other machines)",
+    )
 
 
 def _served(gpu: Gpu, front_ends: tuple[FrontEnd, ...]) -> bool:
