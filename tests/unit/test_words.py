@@ -77,7 +77,7 @@ def _with_braces(text, reworded):
 
 
 class Loader(SourceFileLoader):
-    def get_code(self, fullname):
+    def get_code(self, _fullname):
         """From the source each time: bytecode that is kept is of the module as it is, and must stay so."""
         return self.source_to_code(self.get_data(self.path), self.path)
 
