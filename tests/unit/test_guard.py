@@ -112,6 +112,16 @@ def test_a_stable_wheel_says_from_which_torch_on_it_works(stable, version, cuda,
     assert f"type: {way}" in done.stderr
 
 
+def test_a_torch_for_rocm_is_left_as_it_is(stable):
+    give_torch(stable, "2.11.0+rocm6.4", None)
+    with (stable / "torch.py").open("a") as file:
+        file.write("version.hip = '6.4'\n")
+    done = python(stable, "-c", "import mamba_ssm")
+    assert "and torch 2.11.0+rocm6.4 is a build for ROCm." in done.stderr
+    assert "type: python -m pip install --no-build-isolation --no-binary mamba-ssm mamba-ssm" in done.stderr
+    assert "--torch-backend" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("torch", "transformers", "fits"),
     [("2.4.1+cu121", "5.15.0", False), ("2.4.1+cu121", "5.14.2", True), ("2.6.0+cu124", "5.20.1", True)],

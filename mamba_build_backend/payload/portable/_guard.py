@@ -31,6 +31,11 @@ def misfit() -> str | None:
         return (
             f"{built}, and {why}.\n  type: {install}   ({'a' if _STABLE else 'the'} torch that it was built for){again}"
         )
+    if getattr(torch.version, "hip", None):
+        # Whoever has such a torch wants it: no command replaces it.
+        upstream = _built_for.UPSTREAM.partition(" ")[0]
+        own = f"python -m pip install --no-build-isolation --no-binary {upstream} {upstream}"
+        return f"{built}, and torch {torch.__version__} is a build for ROCm.\n  type: {own}   (upstream's own build for ROCm)"
     if why := _other_cuda(torch, cuda):
         # Of a torch that is new enough, pip would say that it is installed.
         backend = "auto" if _STABLE else f"cu{_built_for.CUDA.replace('.', '')}"
@@ -56,8 +61,7 @@ def _other_release(torch: Any) -> str:
 def _other_cuda(torch: Any, cuda: str) -> str:
     """What is installed, if it is for no CUDA, or for another than a wheel without a runtime of its own; else empty."""
     if torch.version.cuda is None:
-        rocm = getattr(torch.version, "hip", None)
-        return f"torch {torch.__version__} is a build {'for ROCm' if rocm else 'without CUDA'}"
+        return f"torch {torch.__version__} is a build without CUDA"
     if not _STABLE and torch.version.cuda.partition(".")[0] != cuda:
         return f"torch {torch.__version__} is a build for CUDA {torch.version.cuda}"
     return ""
@@ -67,12 +71,14 @@ def _other_transformers(torch: Any) -> str | None:
     """What to type where the transformers that are installed are too new for this torch: they hide what upstream imports of them."""
     minor = ".".join(map(str, _release(str(torch.__version__))))
     fitting = dict(_built_for.TRANSFORMERS).get(minor, "")
+    least_too_new = next((part[1:] for part in fitting.split(",") if part.startswith("<")), "")
+    if not least_too_new:
+        return None
     try:
         found = metadata.version("transformers")
     except metadata.PackageNotFoundError:
         return None
-    least_too_new = next((part[1:] for part in fitting.split(",") if part.startswith("<")), "")
-    if not least_too_new or _release(found) < _release(least_too_new):
+    if _release(found) < _release(least_too_new):
         return None
     why = f"transformers {found} is installed, which is too new for torch {torch.__version__}"
     return f"{_built_for.UPSTREAM} ({_built_for.DISTRIBUTION}): {why}.\n  type: python -m pip install 'transformers{fitting}'"
