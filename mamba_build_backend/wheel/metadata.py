@@ -169,8 +169,8 @@ def _requirements(plan: BuildPlan, dependencies: list[str], extras: list[str]) -
         name = utils.canonicalize_name(item.name)
         if (name == "torch" and item.marker is None) or name in left_out:
             continue
-        bounded = str(requirements.Requirement(text)).replace(" ", "") if item.specifier else name
-        if (extra := optional.get(name) or optional.get(bounded)) and item.marker is None:
+        extra = optional.get(name) or optional.get(f"{name}{item.specifier}")
+        if extra and item.marker is None:
             moved.setdefault(extra, []).append(f'{text}; extra == "{extra}"')
             # A bound that one part needs alone: everybody needs the package.
             kept += [] if name in optional else [name]
