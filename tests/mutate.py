@@ -142,7 +142,7 @@ def mutants(files: list[Path]) -> Iterator[Mutant]:
         }
         for mutation in mutations:
             function = mutation.contained_by_top_level_function
-            if function is not None:
+            if type(function).__name__ == "FunctionDef":  # newer mutmuts change a module's constants, too
                 source = module.deep_replace(mutation.original_node, mutation.mutated_node).code  # type: ignore[attr-defined]
                 yield Mutant(file, methods.get(id(function), function.name.value), source)
 

@@ -139,9 +139,9 @@ class Settings:
         alias="TORCH_CUDA_ARCH_LIST",
     )
     abi: str = _setting(
-        "torch",
-        read.choice("torch", "stable"),
-        "`torch`: for this torch minor and this Python alone; `stable`: one wheel for torch 2.0 and newer with any CUDA, and Python 3.9 and newer",
+        "auto",
+        read.choice("auto", "stable", "torch"),
+        "`stable`: one wheel for torch 2.0 and newer with any CUDA, and Python 3.9 and newer; `torch`: for this torch minor and this Python alone; `auto`: `stable` wherever it can be, and `torch` for a project's own source",
     )
     glibc: str = _setting("2.17", read.glibc, "the highest glibc symbol version that the wheel may need")
     sysroot: str = _setting("auto", read.as_text, "`auto`, `conda`, `zig`, `host`, or a path")

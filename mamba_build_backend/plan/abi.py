@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from ..core._compat import version
-from ..core.facts import Machine
+from ..core.errors import Problem
+from ..core.facts import Facts, Torch
 from ..core.settings import Settings
 from ..tables import ProjectVersion, Tables, minor
+from .toolkit import STATIC_RUNTIME, decide_toolkit
 from .types import TORCH_ABI, Abi, Choice, Notebook, TorchTarget
 
 STABLE_ABI = Abi("stable", torch_min="2.0", python_min="3.9")
@@ -16,39 +20,68 @@ _BACK = "-C abi=torch   (a wheel for the torch and the Python that are here)"
 
 
 def decide_abi(
-    settings: Settings, row: ProjectVersion, machine: Machine, target: TorchTarget, tables: Tables, notebook: Notebook
+    settings: Settings,
+    facts: Facts,
+    tables: Tables,
+    row: ProjectVersion,
+    torch: Torch | None,
+    target: TorchTarget,
+    notebook: Notebook,
 ) -> Choice[Abi]:
-    """The setting's; what stands in the way of a stable one is a problem."""
+    """The setting's, where what stands in the way of a stable one is a problem; for ``auto``, the stable one where nothing does."""
     if settings.abi == "torch":
-        why = "setting abi" if settings.is_set("abi") else "the default; abi=stable serves later ones too"
-        return Choice(TORCH_ABI, why)
+        return Choice(TORCH_ABI, "setting abi")
+    obstacles = list(_obstacles(row, facts, target, tables))
+    if settings.abi == "stable":
+        notebook.problems += obstacles
+        if row.is_own:
+            notebook.note(
+                "abi=stable: this project's binding has to do with the names that mamba_build_backend/stable has"
+            )
+        return Choice(STABLE_ABI, "setting abi")
+    if row.is_own:
+        return Choice(
+            TORCH_ABI, "the default for a project's own source; abi=stable is for one that includes little of torch"
+        )
+    if obstacles:
+        return Choice(TORCH_ABI, "; ".join(problem.found.partition(": ")[2] for problem in obstacles))
+
+    def toolkit_for(abi: Abi) -> bool:
+        found = Notebook()
+        decide_toolkit(settings, facts, tables, row, torch, target, abi, found)
+        return not found.problems
+
+    if toolkit_for(TORCH_ABI) and not toolkit_for(STABLE_ABI):
+        return Choice(TORCH_ABI, f"no toolkit here has {STATIC_RUNTIME}")
+    return Choice(STABLE_ABI, "the default: one wheel for every torch, CUDA and Python that can run it")
+
+
+def _obstacles(row: ProjectVersion, facts: Facts, target: TorchTarget, tables: Tables) -> Iterator[Problem]:
+    """Why the wheel cannot be one for many torches and Pythons."""
     if not (row.stable or row.is_own):
         ported = [item for item in tables.versions_of(row.name) if item.stable]
-        notebook.problem(
+        yield Problem(
             "abi-upstream",
             f"abi=stable: the binding of {row.title} is not ported to it",
             f"it is from {row.name} {ported[0].version} on" if ported else f"none of {row.name} is",
-            *(f"-C upstream-version={item.version}" for item in ported[-1:]),
-            _BACK,
+            (*(f"-C upstream-version={item.version}" for item in ported[-1:]), _BACK),
         )
     oldest = STABLE_ABI.torch_min
     if target.version and version.Version(minor(target.version)) < version.Version(oldest):
-        notebook.problem(
+        yield Problem(
             "abi-torch",
             f"abi=stable: torch {target.version} is older than what the wheel would be for",
             f"torch {oldest} or newer is needed to run it",
-            f"-C torch=torch=={oldest}.*   (installs it for the build alone)",
-            f"python -m pip install 'torch>={oldest}'",
-            _BACK,
+            (
+                f"-C torch=torch=={oldest}.*   (installs it for the build alone)",
+                f"python -m pip install 'torch>={oldest}'",
+                _BACK,
+            ),
         )
-    if machine.python_tag.endswith("t"):
-        notebook.problem(
+    if facts.machine.python_tag.endswith("t"):
+        yield Problem(
             "abi-python",
-            f"abi=stable: this Python is free-threaded ({machine.python_tag})",
+            f"abi=stable: this Python is free-threaded ({facts.machine.python_tag})",
             "it takes no extension of Python's stable ABI",
-            "use a Python with the GIL",
-            _BACK,
+            ("use a Python with the GIL", _BACK),
         )
-    if row.is_own:
-        notebook.note("abi=stable: this project's binding has to do with the names that mamba_build_backend/stable has")
-    return Choice(STABLE_ABI, "setting abi")

@@ -91,6 +91,7 @@ def _with_companion(plan: BuildPlan, name: str, settings: Settings, facts: Facts
         settings,
         upstream=name,
         upstream_version=plan.partner.value,
+        abi=plan.abi.value.name,  # the two share a wheel's tag
         source="auto" if alone else settings.source,
     )
     companion = _decide_one(other, facts, tables)
@@ -113,7 +114,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     no_place = tuple(item for item in notebook.problems if item.code in NO_PLACE)
     upstream = decide_upstream(settings, facts, tables, target, dotted_python(facts.machine), notebook)
     source = decide_source(settings, facts, upstream.value, notebook)
-    abi = decide_abi(settings, upstream.value, facts.machine, target, tables, notebook)
+    abi = decide_abi(settings, facts, tables, upstream.value, torch.value, target, notebook)
     toolkit, nvcc_installs = decide_toolkit(
         settings, facts, tables, upstream.value, torch.value, target, abi.value, notebook
     )
@@ -136,7 +137,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         upstream=upstream,
         source=source,
         allow_unverified=settings.allow_unverified,
-        patches=decide_patches(upstream.value, cuda, target, tables),
+        patches=decide_patches(upstream.value, cuda, target, abi.value, tables),
         torch=torch,
         target=target,
         abi=abi,

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from ..tables import PatchRow, ProjectVersion, Tables, minor
-from .types import Choice, Rejected, TorchTarget
+from .types import Abi, Choice, Rejected, TorchTarget
 
 
-def decide_patches(row: ProjectVersion, cuda: str, target: TorchTarget, tables: Tables) -> Choice[tuple[PatchRow, ...]]:
-    """The patches that this source needs for this CUDA and this torch, in the order of the series."""
+def decide_patches(
+    row: ProjectVersion, cuda: str, target: TorchTarget, abi: Abi, tables: Tables
+) -> Choice[tuple[PatchRow, ...]]:
+    """The patches that this source needs for this CUDA and this torch, in the order of the series.
+
+    A wheel for many torches needs those of the newest of them: what such a patch changes works with an older one, too.
+    """
     release = minor(target.version) if target.version else ""
+    if abi.is_stable:
+        release = tables.torch[-1].version
     pairs = [(patch, patch.misfit(row, cuda, release, target.cxx_standard)) for patch in tables.patches]
     chosen = tuple(patch for patch, why in pairs if not why)
     because = (

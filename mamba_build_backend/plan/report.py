@@ -90,7 +90,7 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
     abi = "" if torch is None or torch.cxx11_abi is None else f", C++ ABI {'new' if torch.cxx11_abi else 'old'}"
     installed = f"{torch.version}, CUDA {torch.cuda}{abi}, C++{torch.cxx_standard}" if torch else ""
     yield _line("torch", installed or plan.target.requirement or "none", plan.torch)
-    if plan.abi.value.is_stable or verbose:
+    if plan.abi.value.is_stable or verbose or not plan.upstream.value.is_own:
         yield _line("ABI", _ties(plan), plan.abi)
     nvcc, zig = plan.installs_tool(Tool.NVCC), plan.installs_tool(Tool.SYSROOT)
     own = f"{toolkit.version} in {toolkit.home}" if toolkit else ""

@@ -194,27 +194,35 @@ def decide_pins(
     if not target.version or row.is_own:
         return Choice((), "upstream's own requirements")
     known = tables.torch_row(minor(target.version))
-    pins = []
-    if known.numpy and not abi.is_stable:
-        pins.append(f"numpy{known.numpy}")
-    ranges = specifiers.SpecifierSet(known.transformers if row.transformers and not abi.is_stable else "")
-    ranges &= specifiers.SpecifierSet(row.transformers)
-    if str(ranges):
-        pins.append(f"transformers{ranges}")
+    torchs = [f"numpy{known.numpy}"] if known.numpy else []
+    torchs += [f"transformers{known.transformers}"] if row.transformers and known.transformers else []
+    upstreams = [f"transformers{row.transformers}"] if row.transformers else []
     partner = row.project.partner.name if row.project.partner else ""
     if partner and row.partner_fits:
         # Upstream's own range admits versions whose binding takes other arguments: they fail at the first call.
-        pins.append(f"{partner}{specifiers.SpecifierSet(row.partner_fits)}")
+        upstreams.append(f"{partner}{specifiers.SpecifierSet(row.partner_fits)}")
     installed = {package.name: package.version for package in torch.packages} if torch else {}
-    for text in pins:
-        pin = requirements.Requirement(text)
+    for pin in map(requirements.Requirement, _joined([*torchs, *upstreams])):
         found = installed.get(pin.name)
         if found and pin.name != partner and not pin.specifier.contains(found, prereleases=True):
             why = f"torch {minor(target.version)}" + (f" and {row.title}" if pin.name == "transformers" else "")
             notebook.note(f"{pin.name} {found} is installed, and {why} need {pin}: python -m pip install '{pin}'")
     for note in _neighbours(installed, target, tables):
         notebook.note(note)
-    return Choice(tuple(pins), f"what torch {minor(target.version)} and {row.title} are known to work with")
+    if abi.is_stable:
+        return Choice(tuple(_joined(upstreams)), f"what {row.title} is known to work with, under any torch")
+    return Choice(
+        tuple(_joined([*torchs, *upstreams])),
+        f"what torch {minor(target.version)} and {row.title} are known to work with",
+    )
+
+
+def _joined(texts: list[str]) -> list[str]:
+    """Requirements, one for each name."""
+    ranges: dict[str, specifiers.SpecifierSet] = {}
+    for item in map(requirements.Requirement, texts):
+        ranges[item.name] = ranges.get(item.name, specifiers.SpecifierSet()) & item.specifier
+    return [f"{name}{found}" for name, found in ranges.items()]
 
 
 def _neighbours(installed: dict[str, str], target: TorchTarget, tables: Tables) -> Iterator[str]:

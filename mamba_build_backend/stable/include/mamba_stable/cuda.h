@@ -16,14 +16,16 @@ inline int current_device() {
 // torch's own guard, where the tensor lies on another device than the current one; it knows which devices have a context.
 class DeviceGuard {
  public:
-  explicit DeviceGuard(const Device& device) {
-    if (!device.is_cuda()) return;
+  explicit DeviceGuard(const Device& device) : DeviceGuard(device.is_cuda() ? device.index() : -1) {}
+
+  // Of a device's number; -1, which a tensor of the CPU has, changes nothing.
+  explicit DeviceGuard(int index) {
     const int current = current_device();
-    if (current < 0 || current == device.index()) return;
-    scope_.enter(call(torch.cuda_device, integer(device.index()).get()));
+    if (index < 0 || current < 0 || current == index) return;
+    scope_.enter(call(torch.cuda_device, integer(index).get()));
     // torch's CUDA runtime may have been on that device already and told nobody: before CUDA 12, one makes a context current only
     // when it first needs it, and until then the runtime that is linked in here does not see what torch's was set to.
-    if (current_device() != device.index()) C10_CUDA_CHECK(cudaSetDevice(device.index()));
+    if (current_device() != index) C10_CUDA_CHECK(cudaSetDevice(index));
   }
 
  private:

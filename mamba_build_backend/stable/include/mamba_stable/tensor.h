@@ -123,6 +123,8 @@ class Tensor {
   ScalarType dtype() const { return type_; }
   bool has_own_memory() const { return foreign_ == nullptr; }
   std::int32_t device_index() const { return known().device_.index; }
+  // Of a tensor of the CPU: -1, as in torch.
+  std::int64_t get_device() const { return is_cuda() ? device_index() : -1; }
   Device device() const;
   TensorOptions options() const;
 

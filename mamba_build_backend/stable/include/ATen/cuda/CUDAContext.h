@@ -1,0 +1,2 @@
+#pragma once
+#include <mamba_stable/binding.h>
