@@ -85,7 +85,7 @@ Capabilities are written as torch writes them, `9.0` or `9.0+PTX`, as nvcc does,
 `Hopper`. Machine code of 8.0 also runs on 8.6 and 8.9, that of 9.0 not on 10.0; PTX is for GPUs to come. `native` asks the
 driver, and is an error without a GPU.""",
     "abi": """\
-`stable` needs mamba-ssm 2.2.5 or causal-conv1d 1.5.1 or newer, and a toolkit with `libcudart_static.a`, of any CUDA; the wheel is tied to the
+`stable` needs a toolkit with `libcudart_static.a`, of any CUDA, and a Python with the GIL; the wheel is tied to the
 driver that this CUDA needs and to the GPUs that it was compiled for. [One wheel for every torch and every Python](stable-abi.md) says how, and who promises what.""",
     "glibc": """\
 The audit refuses a wheel that needs more. A lower number does not help where torch itself needs a newer glibc: `doctor` prints

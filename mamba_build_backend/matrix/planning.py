@@ -46,7 +46,7 @@ def plan_cells(
             problem = Problem(
                 "duplicate",
                 f"the wheel of {served.id} serves it",
-                "abi=stable makes one for every torch and Python of a CUDA major version",
+                "abi=stable makes one for every torch and every Python",
                 ("[[exclude]]   with this cell's torch and Python",),
             )
             item = replace(item, plan=None, problems=(problem,))
@@ -60,7 +60,7 @@ def _serves(one: PlannedCell, other: PlannedCell) -> bool:
     if one.plan is None or other.plan is None or one.problems or other.problems:
         return False
     stable = one.plan.abi.value.is_stable and other.plan.abi.value == one.plan.abi.value
-    majors = {version.Version(item.cuda).major for item in (one, other)}
+    majors = {version.Version(item.cuda).major for item in (one.plan, other.plan)}
     same = one.title == other.title and one.plan.distribution == other.plan.distribution
     return stable and same and len(majors) == 1
 

@@ -25,7 +25,7 @@ from .source import decide_source
 from .sysroot import decide_effective_floor, decide_floor, decide_sysroot, is_portable
 from .toolkit import decide_toolkit
 from .torch import decide_pins, decide_torch
-from .types import Abi, BuildPlan, Choice, GpuCode, Install, Notebook, NvccOptions, Tool, TorchTarget
+from .types import Abi, BuildPlan, Choice, GpuCode, Install, Notebook, NvccOptions, Tool, TorchTarget, cuda_of
 from .upstream import check_upstream, decide_upstream
 
 
@@ -115,13 +115,14 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     upstream = decide_upstream(settings, facts, tables, target, dotted_python(facts.machine), notebook)
     source = decide_source(settings, facts, upstream.value, notebook)
     abi = decide_abi(settings, facts, tables, upstream.value, torch.value, target, notebook)
+    if abi.value.is_stable:
+        target = replace(target, cxx_standard=17)  # upstream's sources are that; torch's headers are not included
     toolkit, nvcc_installs = decide_toolkit(
         settings, facts, tables, upstream.value, torch.value, target, abi.value, notebook
     )
-    # Without a toolkit yet: the one that will be installed is torch's own release.
-    cuda = toolkit.value.version if toolkit.value else target.cuda
+    cuda = cuda_of(toolkit.value, nvcc_installs) or target.cuda
     check_upstream(upstream.value, target, dotted_python(facts.machine), tables, notebook)
-    compiler = decide_compiler(settings, facts, tables, cuda, target, notebook)
+    compiler = decide_compiler(settings, facts, tables, cuda, target, abi.value, notebook)
     sysroot, sysroot_installs = decide_sysroot(settings, facts, tables, cuda, compiler.value, notebook)
     compilation = _decide_compilation(settings, facts, tables, upstream.value, cuda, toolkit.value, notebook)
     check_gpus(settings, facts, tables, cuda, toolkit.value, target, compilation.passes, notebook)
@@ -133,7 +134,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     return BuildPlan(
         distribution=utils.canonicalize_name(settings.distribution_name) if settings.distribution_name else "",
         local_version=_local_version(settings, target, cuda, abi.value),
-        variant=variant_label(settings.variant, target.cuda),
+        variant=variant_label(settings.variant, cuda if abi.value.is_stable else target.cuda),
         upstream=upstream,
         source=source,
         allow_unverified=settings.allow_unverified,

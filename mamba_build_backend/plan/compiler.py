@@ -9,21 +9,23 @@ from ..core.facts import Compiler, CompilerKind, Facts, Origin
 from ..core.settings import Place, Settings
 from ..tables import Cuda, Tables, TorchRow, is_newer, minor
 from .remedies import install_compiler
-from .types import Choice, Notebook, Rejected, TorchTarget
+from .types import Abi, Choice, Notebook, Rejected, TorchTarget
 
-CXX20_GCC = 10
-"""The first g++ with -std=c++20 (GCC 10 release notes); before it was -std=c++2a."""
+CXX17_GCC, CXX20_GCC = 7, 10
+"""The first g++ with all of C++17, and with -std=c++20, which was -std=c++2a before (GCC 7 and 10 release notes)."""
 
 
 class Limits:
-    """The versions of g++ that nvcc and torch admit together, each limit with who sets it."""
+    """The versions of g++ that nvcc and torch's headers, where they are included, admit together, each limit with who sets it."""
 
-    def __init__(self, tables: Tables, cuda: str, target: TorchTarget) -> None:
+    def __init__(self, tables: Tables, cuda: str, target: TorchTarget, abi: Abi) -> None:
         self.cuda = cuda
         row: Cuda = tables.cuda_row(cuda) if cuda else tables.cuda[-1]
         torch: TorchRow | None = tables.torch_row(minor(target.version)) if target.version else None
         lower = [(row.gcc_min, f"nvcc {cuda}")]
-        if torch is not None:
+        if abi.is_stable:
+            lower.append((CXX17_GCC, "C++17"))
+        elif torch is not None:
             lower.append((torch.gcc_min, f"torch {minor(target.version)}"))
         if target.cxx_standard >= 20:
             lower.append((CXX20_GCC, f"torch's C++{target.cxx_standard}"))
@@ -59,10 +61,10 @@ class Limits:
 
 
 def decide_compiler(
-    settings: Settings, facts: Facts, tables: Tables, cuda: str, target: TorchTarget, notebook: Notebook
+    settings: Settings, facts: Facts, tables: Tables, cuda: str, target: TorchTarget, abi: Abi, notebook: Notebook
 ) -> Choice[Compiler | None]:
     """The first g++ that nvcc and torch both take, and whose libstdc++ can be linked in part."""
-    limits = Limits(tables, cuda, target)
+    limits = Limits(tables, cuda, target, abi)
     forced = settings.host_compiler != "auto" and settings.place("host-compiler") is not Place.ALIAS
     rejected: list[Rejected] = []
     best: Compiler | None = None

@@ -94,7 +94,7 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
         yield _line("ABI", _ties(plan), plan.abi)
     nvcc, zig = plan.installs_tool(Tool.NVCC), plan.installs_tool(Tool.SYSROOT)
     own = f"{toolkit.version} in {toolkit.home}" if toolkit else ""
-    yield _line("CUDA", own or (f"{nvcc.version} from the package index" if nvcc else "none"), plan.toolkit)
+    yield _line("CUDA", own or (f"{nvcc.release}.* from the package index" if nvcc else "none"), plan.toolkit)
     name = f"g++ {compiler.version} ({compiler.path})" if compiler else "none"
     yield _line("compiler", name, plan.compiler)
     shown = f"{sysroot.provider} ({sysroot.path})" if sysroot else "zig" if zig else "none"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ..core._compat import version
 from ..core.facts import Facts, Origin, Toolkit, Torch
 from ..core.settings import Place, Settings
@@ -40,15 +42,56 @@ def decide_toolkit(
 ) -> tuple[Choice[Toolkit | None], list[Install]]:
     """The toolkit whose major version is torch's and whose minor version is nearest, and what else is to be installed.
 
-    A wheel with a CUDA runtime of its own can be compiled by any; that of torch's major version stays the first choice.
+    A wheel with a CUDA runtime of its own can be compiled by any that the driver runs. The first choice is torch's major version all
+    the same; then what is newer, be it installed or the index's; then what is older; and last what no driver here was seen to run.
     """
     cuda = target.cuda
     if not cuda:
         return Choice(None, "there is no CUDA torch to choose for"), []
     need = version.Version(cuda)
+    rank = _Rank(need, _driver_runs(facts, tables, need))
     forced = settings.cuda_home != "auto" and settings.place("cuda-home") is not Place.ALIAS
-    rejected: list[Rejected] = []
+    from_index = settings.cuda_home == "pypi"
+    fitting, rejected = _sorted_out(settings, facts, row, torch, cuda, abi, forced=forced)
+    # Of two that are equally near, the older: what it compiles asks less of torch's CUDA runtime and of the driver.
+    # The sort is stable, so of two of the same version the one that was found first is taken.
+    fitting.sort(key=lambda item: (rank(item.version), *_distance(item.version, need), version.Version(item.version)))
+    release = _of_index(tables, cuda, abi) if not forced or from_index else ""
+    if release and not from_index and rank(release) == _UNSEEN:
+        release = ""  # a driver that nobody has seen is asked for by those who say so
+    if fitting and (forced or not release or rank(fitting[0].version) <= rank(release)):
+        best = fitting[0]
+        rejected += [
+            Rejected(_name(item), f"CUDA {best.version} was nearer to torch's {cuda}, or found first")
+            for item in fitting[1:]
+        ]
+        _note(best, cuda, torch, abi, tables, notebook)
+        _note_driver(best.version, rank, facts, tables, notebook)
+        exact = _distance(best.version, need) == (0, 0)
+        reason = f"exactly torch's CUDA {cuda}" if exact else f"the nearest to torch's CUDA {cuda}"
+        return Choice(best, f"{best.found_in}: {reason}", tuple(rejected), forced=forced), []
+    if release:
+        rejected += [
+            Rejected(_name(item), "the package index's nvcc is newer, and the driver runs it") for item in fitting
+        ]
+        _note_driver(release, rank, facts, tables, notebook)
+        taken = version.Version(release)
+        because = f"no toolkit of CUDA {need.major} on this machine: from the package index"
+        if taken.major != need.major:
+            because += f", which has a whole nvcc from CUDA {taken.major} on"
+        pin = f"=={taken.major}.{taken.minor}.*"
+        nvcc = Install(Tool.NVCC, tuple(name + pin for name in PYPI_NVCC), f"{taken.major}.{taken.minor}")
+        return Choice(None, because, tuple(rejected)), [nvcc]
+    _problem(settings, facts, tables, target, abi, tuple(rejected), notebook)
+    return Choice(None, "none fits", tuple(rejected)), []
+
+
+def _sorted_out(
+    settings: Settings, facts: Facts, row: ProjectVersion, torch: Torch | None, cuda: str, abi: Abi, *, forced: bool
+) -> tuple[list[Toolkit], list[Rejected]]:
+    """Those that were found and would do, and those that would not."""
     fitting: list[Toolkit] = []
+    rejected: list[Rejected] = []
     for item in facts.toolkits:
         why = _misfit(item, cuda, row, torch, abi)
         if not why and forced and settings.cuda_home != "pypi" and item.origin is not Origin.SETTING:
@@ -57,27 +100,42 @@ def decide_toolkit(
             rejected.append(Rejected(_name(item), why))
         else:
             fitting.append(item)
-    # Of two that are equally near, the older: what it compiles asks less of torch's CUDA runtime and of the driver.
-    # The sort is stable, so of two of the same version the one that was found first is taken.
-    fitting.sort(key=lambda item: (*_distance(item.version, need), version.Version(item.version)))
-    of_index = tables.cuda_row(cuda).index_nvcc and (not forced or settings.cuda_home == "pypi")
-    if fitting and (version.Version(fitting[0].version).major == need.major or forced or not of_index):
-        best = fitting[0]
-        rejected += [
-            Rejected(_name(item), f"CUDA {best.version} was nearer to torch's {cuda}, or found first")
-            for item in fitting[1:]
-        ]
-        _note(best, cuda, torch, abi, tables, notebook)
-        exact = _distance(best.version, need) == (0, 0)
-        reason = f"exactly torch's CUDA {cuda}" if exact else f"the nearest to torch's CUDA {cuda}"
-        return Choice(best, f"{best.found_in}: {reason}", tuple(rejected), forced=forced), []
-    if of_index:
-        because = f"no toolkit of CUDA {need.major} on this machine: from the package index"
-        pin = f"=={need.major}.{need.minor}.*"
-        nvcc = Install(Tool.NVCC, tuple(name + pin for name in PYPI_NVCC), pin.removeprefix("=="))
-        return Choice(None, because, tuple(rejected)), [nvcc]
-    _problem(settings, facts, tables, target, tuple(rejected), notebook)
-    return Choice(None, "none fits", tuple(rejected)), []
+    return fitting, rejected
+
+
+_UNSEEN = 3  # the rank of what no driver here was seen to run
+
+
+def _driver_runs(facts: Facts, tables: Tables, need: version.Version) -> int:
+    """The newest CUDA major version that the driver here runs; where it is not known, torch's, which somebody chose for a driver."""
+    known = [
+        row for row in tables.cuda if facts.driver and version.Version(row.driver) <= version.Version(facts.driver)
+    ]
+    return max((version.Version(row.version).major for row in known), default=need.major)
+
+
+@dataclass(frozen=True)
+class _Rank:
+    """How good a CUDA release is for a wheel that any may compile, 0 the best; ``runs`` is the newest major that the driver runs."""
+
+    need: version.Version
+    runs: int
+
+    def __call__(self, release: str) -> int:
+        major = version.Version(release).major
+        if major == self.need.major:
+            return 0
+        if major > self.runs:
+            return _UNSEEN
+        return 1 if major > self.need.major else 2
+
+
+def _of_index(tables: Tables, cuda: str, abi: Abi) -> str:
+    """The CUDA release whose nvcc the package index has for a torch of ``cuda``; empty where there is none."""
+    if tables.cuda_row(cuda).index_nvcc:
+        return cuda
+    releases = [row.version for row in tables.cuda if row.index_nvcc] if abi.is_stable else []
+    return releases[0] if releases else ""
 
 
 def _distance(release: str, need: version.Version) -> tuple[int, int]:
@@ -128,11 +186,21 @@ def _note(best: Toolkit, cuda: str, torch: Torch | None, abi: Abi, tables: Table
         )
 
 
+def _note_driver(release: str, rank: _Rank, facts: Facts, tables: Tables, notebook: Notebook) -> None:
+    """What the wheel will ask of drivers that torch does not, where none is here to be asked."""
+    if rank(release) == _UNSEEN and not facts.driver:
+        notebook.note(
+            f"torch is for CUDA {rank.need.major}, and the wheel will need a driver for CUDA {version.Version(release).major}, "
+            f"{tables.cuda_row(release).driver} or newer: no driver could be asked here"
+        )
+
+
 def _problem(
     settings: Settings,
     facts: Facts,
     tables: Tables,
     target: TorchTarget,
+    abi: Abi,
     rejected: tuple[Rejected, ...],
     notebook: Notebook,
 ) -> None:
@@ -145,6 +213,11 @@ def _problem(
     if settings.cuda_home == "pypi":
         seen = "setting cuda-home: the package index has a whole nvcc from CUDA 13 on"
     fixes = list(install_toolkit(cuda, machine, tables))
+    index = _of_index(tables, cuda, abi)
+    if index and not facts.driver:
+        fixes.append(
+            f"-C cuda-home=pypi   (nvcc {index} from the package index; the wheel then needs driver {tables.cuda_row(index).driver})"
+        )
     fixes += _torch_for_what_is_here(facts, tables, target)
     if not tables.cuda_row(cuda).index_nvcc:
         note = "for CUDA {cuda}, nvcc comes from the package index by itself"

@@ -50,8 +50,8 @@ class Install:
 
     tool: Tool
     requirements: tuple[str, ...]
-    version: str = ""
-    """Specifiers of its version, where a report names it."""
+    release: str = ""
+    """Its minor version, such as ``13.0``, where something is decided by it."""
 
 
 @dataclass(frozen=True)
@@ -269,8 +269,8 @@ class BuildPlan:
 
     @property
     def cuda(self) -> str:
-        """The CUDA that the wheel's kernels are compiled with: the toolkit's, or torch's where that is what will be installed."""
-        return self.toolkit.value.version if self.toolkit.value else self.target.cuda
+        """The CUDA that the wheel's kernels are compiled with: the toolkit's, or that of the nvcc that will be installed, or torch's."""
+        return cuda_of(self.toolkit.value, self.installs) or self.target.cuda
 
     @property
     def driver(self) -> str:
@@ -351,6 +351,13 @@ def not_installed(requirements: Sequence[str]) -> Problem:
         "an isolated build installs them by itself",
         ("python -m pip install .   (without --no-build-isolation)", f"python -m pip install {quoted}"),
     )
+
+
+def cuda_of(toolkit: Toolkit | None, installs: Sequence[Install]) -> str:
+    """The CUDA of a toolkit, or of the nvcc that a build environment will have; empty without either."""
+    if toolkit is not None:
+        return toolkit.version
+    return next((item.release for item in installs if item.tool is Tool.NVCC), "")
 
 
 class Notebook:

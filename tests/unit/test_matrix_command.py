@@ -36,7 +36,8 @@ def planned(folder, text, environ=None, machine=MACHINE):
 def reasons(folder, **axes):
     """Why the only cell of these axes is left out."""
     given = {"upstream": "mamba-ssm==2.3.0", "python": "3.11", "torch": "2.11", **axes}
-    (item,) = planned(folder, "[axes]\n" + "".join(f'{key} = ["{value}"]\n' for key, value in given.items()))
+    axes = "".join(f'{key} = ["{value}"]\n' for key, value in given.items())
+    (item,) = planned(folder, f'[axes]\n{axes}[settings]\nabi = "torch"\n')
     return [problem.found for problem in item.problems]
 
 
@@ -222,12 +223,12 @@ def test_a_folder_whose_project_does_not_vendor_the_backend_is_refused(tmp_path)
 
 
 def test_wheels_for_several_torches_get_several_names(tmp_path):
-    text = AXES.replace('"2.11"', '"2.11", "2.15"') + 'cuda = ["13.0"]\n'
+    text = AXES.replace('"2.11"', '"2.11", "2.15"') + 'cuda = ["13.0"]\n[settings]\nabi = "torch"\n'
     first, second = planned(tmp_path, text)
-    assert dict(first.settings) == {"local-version": "auto"}
-    assert dict(second.settings) == {"local-version": "cu130torch2.15"}
+    assert dict(first.settings) == {"abi": "torch", "local-version": "auto"}
+    assert dict(second.settings) == {"abi": "torch", "local-version": "cu130torch2.15"}
     with pytest.raises(SettingsError, match="would have one name"):
-        planned(tmp_path, text + '[settings]\nlocal-version = "lab1"\n')
+        planned(tmp_path, text + 'local-version = "lab1"\n')
 
 
 def test_one_cell_that_is_said_in_two_ways_is_built_once(tmp_path):
@@ -259,7 +260,7 @@ def test_an_environment_is_taken_where_it_is_and_made_where_it_is_not(tmp_path):
 
 # The command.
 
-MIXED = AXES.replace('"3.11"', '"3.11", "3.12", "3.8"') + '[settings]\narch = "9.0"\n'
+MIXED = AXES.replace('"3.11"', '"3.11", "3.12", "3.8"') + '[settings]\narch = "9.0"\nabi = "torch"\n'
 
 
 def test_the_table_says_what_each_cell_would_be_or_why_not(tmp_path, clean_env):
@@ -273,7 +274,7 @@ def test_the_table_says_what_each_cell_would_be_or_why_not(tmp_path, clean_env):
     assert lines[-1] == "3 cells, 2 to build, 1 skipped"
     told = command("matrix", tmp_path / "matrix.toml", "--facts", MACHINE, "-v", env=clean_env).stdout
     assert 'type: torch = ["2.4"]   (has wheels for Python 3.8)' in told
-    assert "torch: torch==2.11.*; settings: arch=9.0 local-version=auto" in told
+    assert "torch: torch==2.11.*; settings: arch=9.0 abi=torch local-version=auto" in told
 
 
 def test_github_gets_one_line_with_the_cells_that_can_be_built(tmp_path, clean_env):
@@ -289,8 +290,8 @@ def test_github_gets_one_line_with_the_cells_that_can_be_built(tmp_path, clean_e
         "cuda": "13.0",
         "torch-backend": "cu130",
         "requirement": "torch==2.11.*",
-        "settings": {"arch": "9.0", "local-version": "auto"},
-        "arguments": "mamba-ssm==2.3.0 -C arch=9.0 -C local-version=auto",
+        "settings": {"abi": "torch", "arch": "9.0", "local-version": "auto"},
+        "arguments": "mamba-ssm==2.3.0 -C arch=9.0 -C abi=torch -C local-version=auto",
     }
 
 

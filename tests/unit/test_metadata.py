@@ -63,7 +63,7 @@ def test_a_stable_wheel_asks_for_the_oldest_torch_and_python_alone():
 
 
 def test_the_wheel_is_upstreams_under_our_name_and_pins_its_torch():
-    head, _, body = composed().partition("\n\n")
+    head, _, body = composed(abi="torch").partition("\n\n")
     assert head.splitlines() == [
         "Metadata-Version: 2.4",
         "Name: mamba-ssm-portable",
@@ -128,7 +128,7 @@ def composed_for(machine, pkg_info=PKG_INFO, **given):
 
 
 def test_an_old_torch_brings_the_numpy_and_the_transformers_that_it_works_with():
-    text = composed_for("numpy-2.1-torch-2.1.2")
+    text = composed_for("numpy-2.1-torch-2.1.2", abi="torch")
     assert "Requires-Dist: numpy<2\n" in text
     assert "Requires-Dist: transformers<4.56,>=4.37\n" in text
     assert "Requires-Dist: torch==2.1.*\n" in text
@@ -168,7 +168,7 @@ def test_a_drop_in_has_upstreams_name():
     ("given", "version"), [("auto", "2.3.2.post1+cu13torch2.11cxx11abiTRUE"), ("lab1", "2.3.2.post1+lab1")]
 )
 def test_a_local_version_is_in_the_metadata_and_in_the_folder_name(given, version):
-    text = composed(**{"local-version": given})
+    text = composed(abi="torch", **{"local-version": given})
     assert f"Version: {version}\n" in text
     assert metadata.dist_info_name(text) == f"mamba_ssm_portable-{version}.dist-info"
 
@@ -183,7 +183,7 @@ def test_the_guard_stands_before_the_first_import_and_once():
 
 
 def test_self_keeps_its_own_name_and_pins_torch():
-    own = replace(made(), upstream=plan.Choice(tables.ProjectVersion(tables.Project("self"), ""), "test"))
+    own = replace(made(abi="torch"), upstream=plan.Choice(tables.ProjectVersion(tables.Project("self"), ""), "test"))
     text = metadata.compose_metadata(
         own, ["Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\nRequires-Dist: torch\n\n"], {}, ()
     )

@@ -150,7 +150,7 @@ def test_what_owns_the_same_files_under_another_name_is_told(settings, said, uns
 
 def needing(glibcxx, glibc="2.17"):
     """The promise of a wheel for a torch of the new C++ ABI that needs this much of libstdc++ itself."""
-    chosen, found = recording.load(RECORDED_TORCH, {"glibc": glibc})
+    chosen, found = recording.load(RECORDED_TORCH, {"glibc": glibc, "abi": "torch"})
     torch = replace(found.torches[0], glibcxx=glibcxx)
     return plan.decide(chosen, replace(found, torches=(torch,)), tables.load_tables()).floor
 
@@ -165,6 +165,75 @@ def test_a_wheel_may_need_no_more_of_libstdcxx_than_its_glibcs_policy_or_its_tor
     assert needing("3.4.30").glibcxx == "3.4.22"
     assert needing("3.4.11", glibc="2.28").glibcxx == "3.4.24"
     assert needing("").glibcxx == "3.4.22"
+
+
+def on(machine, *, driver=None, ported=True, facts_too=None, **config):
+    """The plan of a recorded machine with another driver, with projects that are not ported, or with other facts."""
+    chosen, found = recording.load(ROOT / "tests" / "facts" / f"{machine}.json", {})
+    given = {key.replace("_", "-"): value for key, value in config.items()}
+    chosen = settings.load_settings({**given}, {}, {}) if given else chosen
+    found = replace(found, **(facts_too or {}), **({} if driver is None else {"driver": driver}))
+    known = tables.load_tables()
+    if not ported:
+        known = replace(
+            known, versions=tuple(replace(row, project=replace(row.project, stable="")) for row in known.versions)
+        )
+    return plan.decide(chosen, found, known)
+
+
+@pytest.mark.parametrize(
+    ("machine", "change", "abi", "because"),
+    [
+        ("debian12-torch2.11-cuda13.0", {}, "stable", "the default"),
+        ("debian12-torch2.11-cuda13.0", {"abi": "torch"}, "torch", "setting abi"),
+        ("debian12-torch2.11-cuda13.0", {"abi": "stable"}, "stable", "setting abi"),
+        ("debian12-torch2.11-cuda13.0", {"upstream": "self"}, "torch", "a project's own source"),
+        ("debian12-torch2.11-cuda13.0", {"ported": False}, "torch", "the binding of mamba-ssm 2.3.2.post1 is not ported to it"),
+        ("free-threaded", {"abi": "auto"}, "torch", "this Python is free-threaded"),
+    ],
+)  # fmt: skip
+def test_the_wheel_is_for_everyone_wherever_it_can_be(machine, change, abi, because):
+    made = on(machine, **change)
+    assert (made.abi.value.name, made.abi.because.count(because)) == (abi, 1)
+    assert not [item for item in made.problems if item.code.startswith("abi")]
+
+
+def test_a_project_that_is_not_ported_cannot_be_asked_for_the_stable_abi():
+    (problem,) = on("debian12-torch2.11-cuda13.0", ported=False, abi="stable").problems
+    assert (problem.code, problem.needed) == ("abi-upstream", "none of mamba-ssm is")
+    assert problem.fix == ("-C abi=torch   (a wheel for the torch and the Python that are here)",)
+
+
+def test_a_toolkit_without_the_static_runtime_still_makes_a_wheel():
+    _, found = recording.load(RECORDED_TORCH, {})
+    (kit,) = found.toolkits
+    without = {"toolkits": (replace(kit, missing=(*kit.missing, "libcudart_static")),)}
+    # The index's nvcc brings the runtime: it is asked for then.
+    assert on(RECORDED_TORCH.stem, facts_too=without).abi.value.name == "stable"
+    made = on(RECORDED_TORCH.stem, facts_too=without, cuda_home=kit.home)
+    found = replace(kit, missing=without["toolkits"][0].missing, origin=facts.Origin.SETTING)
+    made = on(RECORDED_TORCH.stem, facts_too={"toolkits": (found,)}, cuda_home=kit.home)
+    assert (made.abi.value.name, made.abi.because) == ("torch", "no toolkit here has libcudart_static")
+    assert not made.problems
+
+
+@pytest.mark.parametrize(
+    ("machine", "driver", "cuda", "noted", "problems"),
+    [
+        # CUDA 13.0 alone, torch for CUDA 12.8
+        ("cuda12-torch-no-toolkit", "580.82", "13.0", False, []),
+        ("cuda12-torch-no-toolkit", "", "13.0", True, []),
+        ("cuda12-torch-no-toolkit", "550.54", "13.0", False, ["driver"]),
+        # CUDA 11.6 alone, torch for CUDA 12.1: older, but it runs; with a driver that runs CUDA 13, the index's nvcc does better
+        ("torch-cu121-nvcc-11.6", "", "11.6", False, []),
+        ("torch-cu121-nvcc-11.6", "535.104", "11.6", False, []),
+        ("torch-cu121-nvcc-11.6", "580.82", "13.0", False, []),
+    ],
+)
+def test_the_driver_and_torch_choose_the_cuda_of_a_wheel_for_everyone(machine, driver, cuda, noted, problems):
+    made = on(machine, driver=driver, abi="auto")
+    assert (made.cuda, [item.code for item in made.problems]) == (cuda, problems)
+    assert any("the wheel will need a driver for CUDA 13" in note for note in made.notes) == noted
 
 
 def test_where_no_memory_is_free_there_is_one_compiler():

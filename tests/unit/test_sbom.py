@@ -106,7 +106,7 @@ def all_refs(value):
 
 
 PLANS = {
-    "plain": made,
+    "plain": lambda: made(abi="torch"),
     "companion": lambda: made(**{"with-causal-conv1d": "true"}),
     "patched": lambda: made("cuda13-mamba-2.2.4"),
     "drop-in": lambda: made(**{"distribution-name": "mamba-ssm", "local-version": "auto"}),
@@ -147,7 +147,7 @@ def test_it_is_valid_by_the_official_schema_of_cyclonedx(name, tmp_path):
 
 
 def test_it_names_the_wheel_its_source_what_is_compiled_in_and_what_is_not(tmp_path):
-    document = json.loads(written(staged(made(), tmp_path)))
+    document = json.loads(written(staged(made(abi="torch"), tmp_path)))
     wheel = document["metadata"]["component"]
     assert wheel["purl"] == "pkg:pypi/mamba-ssm@2.3.2.post1"
     assert wheel["licenses"] == [{"expression": "Apache-2.0 AND BSD-3-Clause"}]
@@ -285,10 +285,10 @@ def test_versions_are_read_from_the_headers_of_every_layout(tmp_path):
 @pytest.mark.parametrize(
     ("config", "expression", "notices"),
     [
-        ({}, "Apache-2.0 AND BSD-3-Clause", {"cccl", "mamba-build-backend", "pybind11", "torch"}),
-        ({"abi": "stable"}, "Apache-2.0 AND BSD-3-Clause", {"cccl", "mamba-build-backend"}),
+        ({"abi": "torch"}, "Apache-2.0 AND BSD-3-Clause", {"cccl", "mamba-build-backend", "pybind11", "torch"}),
+        ({}, "Apache-2.0 AND BSD-3-Clause", {"cccl", "mamba-build-backend"}),
         (
-            {"upstream": "causal-conv1d"},
+            {"upstream": "causal-conv1d", "abi": "torch"},
             "BSD-3-Clause AND Apache-2.0",
             {"cccl", "mamba-build-backend", "pybind11", "torch"},
         ),
