@@ -116,6 +116,11 @@ class Settings:
         read.flag,
         "take a source that is not as upstream released it, such as a fork; the wheel's record says so",
     )
+    fixes: bool = _setting(
+        True,
+        read.flag,
+        "mend what upstream's kernels compute wrongly; `false`: upstream's own results, bit for bit",
+    )
     companions: tuple[str, ...] = ()
     """The projects whose ``with-NAME`` is on: a key for each that some project's ``[partner]`` names."""
     torch: str = _setting(

@@ -138,7 +138,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         upstream=upstream,
         source=source,
         allow_unverified=settings.allow_unverified,
-        patches=decide_patches(upstream.value, cuda, target, abi.value, tables),
+        patches=decide_patches(settings, upstream.value, cuda, target, abi.value, tables),
         torch=torch,
         target=target,
         abi=abi,

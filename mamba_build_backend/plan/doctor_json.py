@@ -100,6 +100,8 @@ class Part:
     path: str
     """Of the source ``path``; empty for others."""
     patches: tuple[str, ...]
+    fixes: tuple[str, ...]
+    """Those of the patches that change results."""
 
 
 @dataclass(frozen=True)
@@ -295,7 +297,8 @@ def _part(plan: BuildPlan) -> Part:
     row, source = plan.upstream.value, plan.source.value
     path = source.path if isinstance(source, GivenPath) else ""
     patches = tuple(item.file for item in plan.patches.value)
-    return Part(row.name, row.version, plan.upstream.because, source.kind, path, patches)
+    fixes = tuple(item.file for item in plan.fixes)
+    return Part(row.name, row.version, plan.upstream.because, source.kind, path, patches, fixes)
 
 
 def _target(plan: BuildPlan) -> Target:

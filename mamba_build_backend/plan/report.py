@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.facts import CompilerCache, Facts
 from ..core.settings import companion_key
-from ..tables import minor
+from ..tables import PatchRow, minor
 from .platform import NO_PLACE
 from .types import BuildPlan, Choice, GivenPath, Rejected, SourceOrigin, Tool
 
@@ -83,9 +83,7 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
             )
             yield Line("with", part.upstream.value.title, f"{why}: in the same wheel")
         yield _line("source", source_text(part.source.value), part.source)
-        if part.patches.value or verbose:
-            # Those that are for other versions are the `patches` command's to list.
-            yield Line("patches", ", ".join(item.file for item in part.patches.value) or "none", part.patches.because)
+        yield from _patch_lines(part, verbose=verbose)
     torch, toolkit, compiler, sysroot = plan.torch.value, plan.toolkit.value, plan.compiler.value, plan.sysroot.value
     abi = "" if torch is None or torch.cxx11_abi is None else f", C++ ABI {'new' if torch.cxx11_abi else 'old'}"
     installed = f"{torch.version}, CUDA {torch.cuda}{abi}, C++{torch.cxx_standard}" if torch else ""
@@ -132,6 +130,16 @@ def _ties(plan: BuildPlan) -> str:
     return f"stable: torch {plan.torch_least} and newer, for any CUDA; Python {python} and newer; a driver that runs CUDA {driver}"
 
 
+def _patch_lines(plan: BuildPlan, *, verbose: bool) -> Iterator[Line]:
+    """Those that are applied; those for other versions are the ``patches`` command's to list."""
+    drift = [item.file for item in plan.patches.value if not item.is_fix]
+    if drift or verbose:
+        yield Line("patches", ", ".join(drift) or "none", plan.patches.because)
+    if plan.fixes:
+        because = "; ".join(item.why for item in plan.fixes) + "; -C fixes=false leaves it as upstream has it"
+        yield Line("fixes", ", ".join(item.file for item in plan.fixes), because)
+
+
 def _machine_lines(facts: Facts) -> Iterator[Line]:
     machine = facts.machine
     system = f"{machine.system} {machine.arch}" + (f" ({machine.distribution})" if machine.distribution else "")
@@ -154,12 +162,12 @@ def _program(cache: CompilerCache | None) -> str:
 
 def patches_json(plan: BuildPlan) -> dict[str, Any]:
     """The plan's patches for a machine to read."""
-    applied = {item.file: item.why for part in plan.parts for item in part.patches.value}
+    applied = {item.file: item for part in plan.parts for item in part.patches.value}
     rejected = {item.what: item.why for item in plan.patches.rejected if item.what not in applied}
     return {
         "schema": PATCHES_SCHEMA,
         "upstream": {"name": plan.upstream.value.name, "version": plan.upstream.value.version},
-        "applied": [{"file": file, "why": why} for file, why in applied.items()],
+        "applied": [{"file": item.file, "kind": item.kind, "why": item.why} for item in applied.values()],
         "not-applied": [{"file": file, "why": why} for file, why in rejected.items()],
     }
 
@@ -169,10 +177,14 @@ def patches_text(plan: BuildPlan) -> str:
     out = []
     for part in plan.parts:
         out.append(f"{part.title}, torch {plan.target.version}, CUDA {plan.target.cuda}")
-        patches = [f"  applied      {item.file}: {item.why}" for item in part.patches.value]
+        patches = [f"  {_applied(item)}  {item.file}: {item.why}" for item in part.patches.value]
         patches += [f"  not applied  {item.what}: {item.why}" for item in part.patches.rejected]
         out += patches or ["  there are no patches"]
     return "\n".join(out) + "\n"
+
+
+def _applied(patch: PatchRow) -> str:
+    return "fix        " if patch.is_fix else "applied    "
 
 
 def _line(name: str, value: str, choice: Choice[Any]) -> Line:

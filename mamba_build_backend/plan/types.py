@@ -268,6 +268,11 @@ class BuildPlan:
         return " with ".join(part.upstream.value.title for part in self.parts)
 
     @property
+    def fixes(self) -> tuple[PatchRow, ...]:
+        """Those of the patches that change results."""
+        return tuple(item for item in self.patches.value if item.is_fix)
+
+    @property
     def cuda(self) -> str:
         """The CUDA that the wheel's kernels are compiled with: the toolkit's, or that of the nvcc that will be installed, or torch's."""
         return cuda_of(self.toolkit.value, self.installs) or self.target.cuda

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..core.errors import SourceError
 from ..core.files import sha256
 from ..core.work import BuildContext
 from ..plan import BuildPlan
-from ..tables import PATCHES
+from ..tables import PATCHES, PatchRow
 from . import locate, patching
 
 
@@ -23,6 +24,8 @@ class Part:
     context: BuildContext
     tree: Path
     source: locate.Source
+    patches: tuple[PatchRow, ...] = ()
+    """Those that were applied: of the plan's, without the fixes that do not fit a source that is not as released."""
 
 
 def prepare(
@@ -54,19 +57,31 @@ def prepare_one(
         return Part(plan, context, project if in_place else locate.place(source, target), source)
     patches = plan.patches.value if patched else ()
     content = [source.digest, *(f"{item.file} {sha256(PATCHES / item.file)}" for item in patches)]
-    stamp = target / ".content"
+    stamp, left_out = target / ".content", target / ".left-out"
     kept = stamp.read_text(encoding="utf-8").splitlines() if stamp.is_file() else []
     if kept == content or (kept[:1] == content and not patched):
-        return Part(plan, context, next(path for path in target.iterdir() if path.is_dir()), source)
+        without = left_out.read_text(encoding="utf-8").splitlines()
+        there = tuple(item for item in patches if item.file not in without)
+        return Part(plan, context, next(path for path in target.iterdir() if path.is_dir()), source, there)
     shutil.rmtree(target, ignore_errors=True)
     tree = locate.place(source, target)
     if not source.verified:
         context.echo(f"note: {source.path} is not {row.title} as released; the wheel's record will say so")
+    applied = []
     for item in patches:
-        context.echo(f"patching with {item.file}: {item.why}")
-    patching.apply_patches(patches, tree, row.title)
+        try:
+            patching.apply_patches([item], tree, row.title)
+        except SourceError as error:
+            # What a release needs to compile, its copies need, too; a changed file may be right already.
+            if source.verified or not item.is_fix:
+                raise
+            context.echo(f"note: {error.problems[0].found}: its results stay as they are there ({item.why})")
+        else:
+            context.echo(f"{'fixing results' if item.is_fix else 'patching'} with {item.file}: {item.why}")
+            applied.append(item)
+    left_out.write_text("\n".join(item.file for item in patches if item not in applied), encoding="utf-8")
     stamp.write_text("\n".join(content), encoding="utf-8")
-    return Part(plan, context, tree, source)
+    return Part(plan, context, tree, source, tuple(applied))
 
 
 def origins(parts: Sequence[Part]) -> list[dict[str, Any]]:
@@ -77,8 +92,8 @@ def origins(parts: Sequence[Part]) -> list[dict[str, Any]]:
             "version": part.plan.upstream.value.version,
             "sha256": part.source.digest,
             "verified": part.source.verified,
-            "patches": [item.file for item in part.plan.patches.value],
-            "patches_sha256": {item.file: sha256(PATCHES / item.file) for item in part.plan.patches.value},
+            "patches": [item.file for item in part.patches],
+            "patches_sha256": {item.file: sha256(PATCHES / item.file) for item in part.patches},
         }
         for part in parts
     ]

@@ -168,6 +168,10 @@ def _patch_row(data: dict[str, Any]) -> PatchRow:
     row: PatchRow = load_row(PatchRow, data, f"patches/series.toml: {data.get('file')}")
     for ranges in (row.versions, row.cuda, row.torch, row.cxx):
         specifiers.SpecifierSet(ranges)
+    if row.is_fix != bool(row.shown and row.concern):
+        raise ValueError(
+            f"patches/series.toml: {row.file}: a fix says how it was shown and whose results change, and no other does"
+        )
     return row
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Optional
 
 from ..core._compat import specifiers, tomllib
+from ..core.facts import Word
 from ..core.projects import SELF, read_projects
 from ..core.typed import load_row, sourced
 from .rows import KernelGroup, admits, in_order
@@ -148,6 +149,15 @@ class ProjectVersion:
         return f"{self.project.repository.rpartition('/')[2]}.git"
 
 
+class PatchKind(Word):
+    """What a patch is for."""
+
+    DRIFT = "drift"
+    """The source does not compile or import without it, since a toolkit, torch or Triton changed."""
+    FIX = "fix"
+    """The source computes wrong results without it. A build may do without: ``fixes=false``."""
+
+
 @dataclass(frozen=True)
 class PatchRow:
     """A patch to a project's sources. ``versions``, ``cuda``, ``torch`` and ``cxx`` are specifiers; empty ones admit all."""
@@ -162,6 +172,16 @@ class PatchRow:
     cxx: str = ""
     """Of the language standard: ``>=20``."""
     why: str = ""
+    kind: PatchKind = PatchKind.DRIFT
+    shown: str = sourced("")
+    """Of a fix: the command that shows what is wrong, and what it printed before and after."""
+    concern: str = ""
+    """Of a fix: whose results change."""
+
+    @property
+    def is_fix(self) -> bool:
+        """Whether it changes results."""
+        return self.kind is PatchKind.FIX
 
     def concerns(self, row: ProjectVersion) -> bool:
         """Whether it is for this project and this version."""

@@ -26,6 +26,8 @@ class PatchRecord:
 
     file: str
     sha256: str
+    kind: str = "drift"
+    """``fix`` where it changes results; ``drift`` where the source does not compile or import without it."""
 
 
 @dataclass(frozen=True)

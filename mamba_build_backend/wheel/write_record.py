@@ -114,13 +114,14 @@ def _sysroot(ready: ReadyPlan) -> SysrootRecord:
 
 def _source(plan: BuildPlan, origin: Mapping[str, Any]) -> SourceRecord:
     hashes: Mapping[str, str] = origin["patches_sha256"]
+    kinds = {item.file: str(item.kind) for item in plan.patches.value}
     return SourceRecord(
         name=plan.upstream.value.name,
         version=plan.upstream.value.version,
         origin=plan.source.value.kind,
         sha256=str(origin["sha256"]),
         verified=bool(origin["verified"]),
-        patches=tuple(PatchRecord(file, digest) for file, digest in hashes.items()),
+        patches=tuple(PatchRecord(file, digest, kinds[file]) for file, digest in hashes.items()),
         packages=plan.upstream.value.project.packages,
         extensions=plan.upstream.value.project.extensions,
     )

@@ -133,7 +133,10 @@ def test_a_plan_is_recorded_under_those_names_whatever_its_own_are():
     assert record.upstream.extensions == ("selective_scan_cuda",)
     assert record.upstream.origin == "index"
     patched = record_of(planned(ROOT / "tests/facts/cuda13-mamba-2.2.4.json", repair="false"))
-    assert [item.file for item in patched.upstream.patches] == ["mamba-ssm/0002-cub-3-before-2.2.6.patch"]
+    assert [(item.file, item.kind) for item in patched.upstream.patches] == [
+        ("mamba-ssm/0002-cub-3-before-2.2.6.patch", "drift"),
+        ("mamba-ssm/0008-complex-backward-of-several-groups.patch", "fix"),
+    ]
     assert patched.upstream.origin == "git"
     assert not patched.repaired
 

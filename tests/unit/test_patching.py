@@ -226,9 +226,21 @@ def test_the_command_lists_what_applies_and_why_the_rest_does_not():
     assert re.search(
         r"^  not applied  mamba-ssm/0001-cub-3-before-2.1.patch: it is for mamba-ssm <2.1", done.stdout, re.MULTILINE
     )
-    data = json.loads(command("--json", "--facts", str(machine), "-C", "upstream-version=2.3.0").stdout)
+    assert re.search(
+        r"^  fix          mamba-ssm/0008-\S+: the backward scan of complex numbers", done.stdout, re.MULTILINE
+    )
+    asked = ("--json", "--facts", str(machine), "-C", "upstream-version=2.3.0")
+    data = json.loads(command(*asked).stdout)
     assert data["schema"] == 1
+    assert [(item["file"], item["kind"]) for item in data["applied"]] == [
+        ("mamba-ssm/0008-complex-backward-of-several-groups.patch", "fix")
+    ]
+    data = json.loads(command(*asked, "-C", "fixes=false").stdout)
     assert data["applied"] == []
+    assert {
+        "file": "mamba-ssm/0008-complex-backward-of-several-groups.patch",
+        "why": "setting fixes: upstream's own results",
+    } in data["not-applied"]
     assert {item["file"] for item in data["not-applied"]} == {row.file for row in LOADED.patches}
 
 
@@ -238,4 +250,4 @@ def test_check_tells_what_cannot_be_tried(tmp_path):
     done = command("check", "-C", f"source={tmp_path / 'empty.git'}", "-C", f"cache-dir={tmp_path / 'cache'}")
     assert done.returncode == 4
     assert "could not be fetched" in done.stdout
-    assert re.search(r"^0 of \d\d fit$", done.stdout, re.MULTILINE)
+    assert re.search(r"^0 of \d+ fit$", done.stdout, re.MULTILINE)

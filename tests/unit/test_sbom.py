@@ -50,7 +50,7 @@ def parts_of(plan_, folder, digest=None, verified=True):
             (tree / name).write_text(f"{name} of {row.name}\n")
         known = digest or ("self" if row.is_own else DIGEST[row.title])
         shop = BuildContext(folder, folder / "log", {}, lambda _line: None)
-        out.append(prepare.Part(item, shop, tree, locate.Source(tree, known, verified)))
+        out.append(prepare.Part(item, shop, tree, locate.Source(tree, known, verified), item.patches.value))
     return out
 
 
@@ -195,11 +195,12 @@ def test_a_patched_source_has_the_released_one_as_ancestor_and_each_patch_with_i
     (ancestor,) = source["pedigree"]["ancestors"]
     assert ancestor["purl"].startswith("pkg:github/state-spaces/mamba@")
     assert source["purl"] == ancestor["purl"]
-    (patch,) = source["pedigree"]["patches"]
+    patch, fix = source["pedigree"]["patches"]
     file = "mamba-ssm/0002-cub-3-before-2.2.6.patch"
     assert patch["diff"]["url"] == f"patches/{file}"
     assert patch["resolves"][0]["description"].startswith("CUB 3")
-    (reference,) = source["externalReferences"]
+    assert fix["resolves"][0]["description"].startswith("the backward scan of complex numbers")
+    reference, _ = source["externalReferences"]
     assert reference["url"] == patch["diff"]["url"]
     assert reference["hashes"] == [{"alg": "SHA-256", "content": sha256(ROOT / "patches" / file)}]
 
@@ -216,7 +217,7 @@ def test_a_fork_is_not_called_what_upstream_released(tmp_path):
 def test_a_companion_is_a_second_source(tmp_path):
     document = json.loads(written(staged(made(**{"with-causal-conv1d": "true"}), tmp_path)))
     assert component(document, "upstream/causal-conv1d")["licenses"] == [{"expression": "BSD-3-Clause"}]
-    assert component(document, "upstream/causal-conv1d")["hashes"]
+    assert component(document, "upstream/causal-conv1d")["pedigree"]["ancestors"][0]["hashes"]
 
 
 def test_with_the_stable_abi_our_headers_are_in_and_torchs_binding_is_not(tmp_path):
