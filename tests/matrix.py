@@ -75,7 +75,8 @@ def run(options: argparse.Namespace) -> int:
         with tempfile.TemporaryDirectory() as folder:
             start = time.monotonic()
             command = [options.python, "-m", "mamba_build_backend", "build", build["what"], "-w", folder]
-            command += ["-C", f"arch={environment['arch']}"]
+            # With abi=stable the torch would be of no matter.
+            command += ["-C", f"arch={environment['arch']}", "-C", "abi=torch"]
             command += ["-C", f"host-compiler={build['gxx']}"] if "gxx" in build else []
             command += ["-C", f"cuda-home={environment['cuda-home']}"] if "cuda-home" in environment else []
             command += ["-C", f"source={options.source}"] if options.source and build.get("git") else []

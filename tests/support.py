@@ -27,6 +27,7 @@ from unittest import mock
 import pytest
 
 from mamba_build_backend.core.facts import Sysroot, SysrootProvider
+from mamba_build_backend.core.locks import locked
 from mamba_build_backend.plan.types import BuildPlan, ReadyPlan
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -193,17 +194,6 @@ def environment_with_torch(folder: Path, torch_site: Path) -> Path:
 
 
 @contextmanager
-def fresh_environment(folder: Path, env: dict[str, str], *packages: object) -> Iterator[Path]:
-    """A new virtual environment with these packages, and its Python; gone at the end, as a CUDA torch fills 5 GB.
-
-    uv fetches them, in a fifth of pip's time. That pip installs a wheel with all it needs is shown in e2e/test_mamba.py.
-    """
-    with empty_environment(folder, env) as python:
-        run(uv_program(), "pip", "install", "-q", "--python", python, *packages, env=env, cwd=ROOT)
-        yield python
-
-
-@contextmanager
 def empty_environment(folder: Path, env: dict[str, str]) -> Iterator[Path]:
     """A new virtual environment with pip alone, and its Python; gone at the end."""
     try:
@@ -236,6 +226,20 @@ def released_tree(title: str, into: Path) -> Path:
 
     row = next(row for row in load_tables().versions if f"{row.name}=={row.version}" == title)
     return archives.unpack(index.obtain(row, into / "fetched", os.environ, print), into / "source")
+
+
+def old_torch(env: Mapping[str, str]) -> Path:
+    """The Python of an environment with Python 3.9 and torch 2.0.0 for CUDA 11.7, made once and kept."""
+    folder = kept_folder() / "torch-2.0.0-python3.9"
+    python = folder / "bin" / "python"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with locked(folder.with_suffix(".lock")):
+        if not (folder / "complete").exists():
+            run(python_of_version("3.9"), "-m", "venv", "--clear", folder, env=env, cwd=ROOT)
+            install = [uv_program(), "pip", "install", "-q", "--python", python]
+            run(*install, "pip>=25", "torch==2.0.0", "numpy<2", "setuptools<82", env=env, cwd=ROOT)
+            (folder / "complete").touch()
+    return python
 
 
 def cut_kernels(tree: Path) -> None:

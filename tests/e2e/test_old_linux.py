@@ -15,8 +15,8 @@ from support import (
     cut_kernels,
     kept_folder,
     lacking,
+    old_torch,
     only_wheel,
-    python_of_version,
     released_tree,
     run,
     uv_program,
@@ -144,27 +144,19 @@ def test_what_the_same_compiler_makes_without_the_recipe_does_not_load(libraries
 
 
 @pytest.fixture(scope="session")
-def old_torch(env):
-    """A Python 3.9 with torch 2.0.0 for CUDA 11.7."""
-    folder = kept_folder() / "torch-2.0.0-python3.9"
-    python = folder / "bin" / "python"
-    if not (folder / "complete").exists():
-        run(python_of_version("3.9"), "-m", "venv", "--clear", folder, env=env, cwd=ROOT)
-        install = [uv_program(), "pip", "install", "-q", "--python", python]
-        run(*install, "pip>=25", "torch==2.0.0", "numpy<2", "setuptools<82", env=env, cwd=ROOT)
-        (folder / "complete").touch()
-    return python
+def python(env):
+    return old_torch(env)
 
 
 @pytest.fixture(scope="session")
-def site(old_torch):
-    (site,) = (old_torch.parent.parent / "lib").glob("python*/site-packages")
+def site(python):
+    (site,) = (python.parent.parent / "lib").glob("python*/site-packages")
     return site
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory, env, old_torch):
-    """mamba-ssm 2.3.0 by the recipe, and without it: nvcc 11.8 and g++ 11. What is looked at is the host's side."""
+def built(tmp_path_factory, env, python):
+    """mamba-ssm 2.3.0 with torch's ABI by the recipe, and without it: nvcc 11.8 and g++ 11. What is looked at is the host's side."""
     if shutil.which("g++-11") is None:
         lacking("g++-11 (apt-get install g++-11)")
     home, wheels = cuda_toolkit("11.8", kept_folder()), {}
@@ -172,7 +164,8 @@ def built(tmp_path_factory, env, old_torch):
     cut_kernels(tree)
     for name, more in (("portable", []), ("plain", ["-C", "repair=false"])):
         out = tmp_path_factory.mktemp(name)
-        command = [old_torch, "-m", "pip", "wheel", ".", "-w", out, "--no-deps", "-v", "-C", "upstream-version=2.3.0"]
+        command = [python, "-m", "pip", "wheel", ".", "-w", out, "--no-deps", "-v", "-C", "upstream-version=2.3.0"]
+        command += ["-C", "abi=torch"]
         command += [
             "-C",
             f"source={tree}",

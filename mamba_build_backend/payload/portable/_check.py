@@ -43,7 +43,11 @@ def _wheel() -> Row:
         return Row("wheel", "failed", str(error))
     codes = " ".join(code for item in record["gpu_code"]["passes"] for code in item["codes"])
     found = f"{_built_for.DISTRIBUTION} {_built_for.VERSION}, GPU code for {codes}"
-    forks = [item["name"] for item in [record["upstream"], *record["companions"]] if not item["verified"]]
+    sources = [record["upstream"], *record["companions"]]
+    fixes = [patch["file"] for item in sources for patch in item["patches"] if patch.get("kind") == "fix"]
+    if fixes:
+        found += f"\nresults of upstream's that are mended in it: {', '.join(fixes)}"
+    forks = [item["name"] for item in sources if not item["verified"]]
     if forks:
         found += f"\nbuilt from a source of {' and '.join(forks)} that is not as upstream released it"
     return Row("wheel", "ok", found)

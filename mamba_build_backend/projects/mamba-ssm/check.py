@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 TITLE = "selective scan"
-COVERS = "forward and backward, fp32 fp16 bf16"
+LENGTHS = (1, 7, 129, 512, 513, 2049)
+"""Around the ends of a kernel's blocks: it takes 128 to 2,048 steps at once (csrc/selective_scan)."""
+COVERS = f"forward and backward, fp32 fp16 bf16, right at {len(LENGTHS)} lengths"
 
 
 def results() -> Iterator[tuple[str, Any, Any, float]]:
@@ -20,19 +22,21 @@ def results() -> Iterator[tuple[str, Any, Any, float]]:
     # Tolerances of upstream's tests/ops/test_selective_scan.py, relative part. Gradients sum over the sequence: upstream allows
     # them several times the forward tolerance.
     for dtype, tolerance in ((torch.float32, 6e-4), (torch.float16, 3e-3), (torch.bfloat16, 3e-2)):
-        for name, ours, reference in zip(
-            ("out", "du", "ddelta", "dA", "dB", "dC", "dD"),
-            _scan(selective_scan_fn, dtype),
-            _scan(selective_scan_ref, dtype),
-        ):
-            yield f"{name} in {dtype}", ours, reference, tolerance * (1 if name == "out" else 5)
+        for length in LENGTHS:
+            for name, ours, reference in zip(
+                ("out", "du", "ddelta", "dA", "dB", "dC", "dD"),
+                _scan(selective_scan_fn, dtype, length),
+                _scan(selective_scan_ref, dtype, length),
+            ):
+                allowed = tolerance * (1 if name == "out" else 5)
+                yield f"{name} of {length} steps in {dtype}", ours, reference, allowed
 
 
-def _scan(scan: Any, dtype: Any) -> list[Any]:
+def _scan(scan: Any, dtype: Any, length: int) -> list[Any]:
     import torch
 
     torch.manual_seed(0)
-    batch, dim, state, length = 2, 64, 16, 512
+    batch, dim, state = 2, 64, 16
     options = {"device": "cuda", "dtype": dtype}
     u = torch.randn(batch, dim, length, **options).requires_grad_()
     delta = (0.5 * torch.rand(batch, dim, length, **options)).requires_grad_()
