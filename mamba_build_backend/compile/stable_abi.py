@@ -20,7 +20,8 @@ def flags(plan: BuildPlan) -> list[str]:
     if not plan.abi.value.is_stable:
         return []
     major, minor = plan.driver.split(".")
-    return [f"-DMAMBA_STABLE_DRIVER={int(major) * 1000 + int(minor) * 10}"]
+    name = [] if plan.upstream.value.is_own else [f"-DMAMBA_STABLE_PROJECT={plan.upstream.value.name}"]
+    return [f"-DMAMBA_STABLE_DRIVER={int(major) * 1000 + int(minor) * 10}", *name]
 
 
 def extension(folder: Path) -> StableExtension:

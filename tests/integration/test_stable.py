@@ -62,7 +62,7 @@ def compiled(trees, gxx, torch_site, tmp_path_factory):
         *(f"-l{name}" for name in stable_abi.extension(tmp_path_factory.mktemp("x")).libraries),
     ]
     # A name of its own, so that what this machine's nvcc is does not matter.
-    driver = ["-DMAMBA_STABLE_DRIVER=12000"]
+    driver = ["-DMAMBA_STABLE_DRIVER=12000", "-DMAMBA_STABLE_PROJECT=causal-conv1d"]
     known, out = {}, {}
     for title, (plan, tree) in trees.items():
         module, folder, binding, launchers = BINDINGS[plan.upstream.value.name]
@@ -141,7 +141,7 @@ INSTALL = "type: python -m pip install "
         (None, ["and there is none.", f"{INSTALL}torch"]),
         ("__version__ = '1.13.1+cu117'", ["torch 1.13.1+cu117 is here.", f"{INSTALL}--upgrade torch"]),
         ("CUDA = None", ["torch 2.13.0 is here, a build without CUDA", "--torch-backend=auto"]),
-        ("CUDA, HIP = None, '6.4'", ["torch 2.13.0 is here, a build for ROCm", f"{INSTALL}mamba-ssm --no-build-isolation"]),
+        ("CUDA, HIP = None, '6.4'", ["torch 2.13.0 is here, a build for ROCm", "--no-binary causal-conv1d causal-conv1d   (upstream's own build knows ROCm)"]),
         ("del __version__", ["what is called torch here is something else", f"{INSTALL}--force-reinstall torch"]),
         ("raise OSError('libcublas.so.12: no such file\\nmore')", ["fails when it is imported: OSError: libcublas.so.12: no such file.\n"]),
         ("import a_module_of_torchs", ["fails when it is imported: ModuleNotFoundError: No module named 'a_module_of_torchs'"]),

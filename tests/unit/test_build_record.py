@@ -123,7 +123,7 @@ def test_a_plan_is_recorded_under_those_names_whatever_its_own_are():
     assert {key for key in agreed if key.count(".") == 1} == {f".{key}" for key in record.to_json()}
     assert record.gpu_code.codes == ("90",)
     assert record.flags.nvcc[0] == "-gencode=arch=compute_90,code=sm_90"
-    assert record.flags.cxx == ("-std=c++17", "-DMAMBA_STABLE_DRIVER=13000")
+    assert record.flags.cxx == ("-std=c++17", "-DMAMBA_STABLE_DRIVER=13000", "-DMAMBA_STABLE_PROJECT=mamba-ssm")
     assert (record.torch.version, record.torch.cuda, record.torch.cxx11_abi) == ("2.11.0+cu130", "13.0", True)
     assert record.torch.requirement == "torch>=2.4"
     assert (record.abi, record.repaired, record.portable, record.stripped) == ("stable", True, True, True)

@@ -40,6 +40,18 @@ inline Torch torch;  // lives as long as the process, like the module
   throw PythonError();
 }
 
+// What knows ROCm. The project's name is defined by the build of one that is released.
+#ifdef MAMBA_STABLE_PROJECT
+#define MAMBA_STABLE_TEXT_OF(name) #name
+#define MAMBA_STABLE_TEXT(name) MAMBA_STABLE_TEXT_OF(name)
+#define MAMBA_STABLE_NAME MAMBA_STABLE_TEXT(MAMBA_STABLE_PROJECT)
+constexpr const char* own_build =
+    "python -m pip install --no-build-isolation --no-binary " MAMBA_STABLE_NAME " " MAMBA_STABLE_NAME
+    "   (upstream's own build knows ROCm)";
+#else
+constexpr const char* own_build = "use this package's own build for ROCm";
+#endif
+
 // The error that is set, in one line; it is cleared.
 inline std::string pending_error() {
   PyObject *type = nullptr, *value = nullptr, *traceback = nullptr;
@@ -101,7 +113,7 @@ inline void Torch::check(const char* module, const Ref& package) const {
   const Ref hip(PyObject_GetAttrString(versions.get(), "hip"));
   PyErr_Clear();
   if (hip && hip.get() != Py_None) {
-    refuse(module, here + ", a build for ROCm", "python -m pip install mamba-ssm --no-build-isolation   (upstream's own build knows ROCm)");
+    refuse(module, here + ", a build for ROCm", own_build);
   }
   refuse(module, here + ", a build without CUDA", "uv pip install --reinstall torch --torch-backend=auto");
 }
