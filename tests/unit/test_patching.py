@@ -17,6 +17,7 @@ from mamba_build_backend.plan.types import GivenPath
 from mamba_build_backend.probe import recording
 from mamba_build_backend.source import patching, prepare
 from mamba_build_backend.tables import PATCHES, PatchRow, Project, ProjectVersion
+from mamba_build_backend.tables.projects import PatchKind
 
 LOADED = tables.load_tables()
 BEFORE = "".join(f"line {n}\n" for n in range(1, 21))
@@ -81,6 +82,19 @@ def test_a_patch_that_does_not_fit_exactly_is_refused_whole(series, change, told
     assert (tree / "csrc/a.cuh").read_text() == change(BEFORE), "nothing half-made"
 
 
+def fork(tree, content, row, tmp_path, monkeypatch, echo=print):
+    """The plan to build a changed source, and where."""
+    monkeypatch.setattr(prepare, "PATCHES", tmp_path / "patches")
+    (tree / "csrc/a.cuh").write_text(content)
+    (tree / "setup.py").write_text("")
+    (tree / "csrc/a.cu").write_text("")
+    chosen, found = recording.load(ROOT / "tests/facts/debian12-torch2.11-cuda13.0.json", {"allow-unverified": "true"})
+    made = plan.decide(chosen, found, LOADED)
+    made = replace(made, source=plan.Choice(GivenPath(str(tree)), "test"), patches=plan.Choice((row,), "test"))
+    (tmp_path / "work").mkdir()
+    return made, BuildContext(tmp_path / "work", tmp_path / "log", os.environ, echo)
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [
@@ -91,21 +105,54 @@ def test_a_patch_that_does_not_fit_exactly_is_refused_whole(series, change, told
 )
 def test_a_fork_that_the_patch_does_not_fit_is_refused_and_left_as_it_is(series, tmp_path, monkeypatch, content, told):
     row, tree = series
-    monkeypatch.setattr(prepare, "PATCHES", tmp_path / "patches")
-    (tree / "csrc/a.cuh").write_text(content)
-    (tree / "setup.py").write_text("")
-    (tree / "csrc/a.cu").write_text("")
-    chosen, found = recording.load(ROOT / "tests/facts/debian12-torch2.11-cuda13.0.json", {"allow-unverified": "true"})
-    made = plan.decide(chosen, found, LOADED)
-    made = replace(made, source=plan.Choice(GivenPath(str(tree)), "test"), patches=plan.Choice((row,), "test"))
-    (tmp_path / "work").mkdir()
+    made, shop = fork(tree, content, row, tmp_path, monkeypatch)
     before = {path: path.read_bytes() for path in tree.rglob("*") if path.is_file()}
-    shop = BuildContext(tmp_path / "work", tmp_path / "log", os.environ, print)
     with pytest.raises(SourceError, match="does not fit") as caught:
         prepare.prepare_one(made, tmp_path, tmp_path / "cache", shop, patched=True)
     assert told in str(caught.value)
     assert {path: path.read_bytes() for path in tree.rglob("*") if path.is_file()} == before
     assert not (tmp_path / "work/source/.content").exists(), "the next build does not take it for done"
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_a_fix_that_does_not_fit_a_fork_is_said_and_left_out_of_the_record(series, tmp_path, monkeypatch, fits):
+    row, tree = series
+    said = []
+    content = BEFORE if fits else BEFORE.replace("line 15\n", "another 15\n")
+    made, shop = fork(tree, content, replace(row, kind=PatchKind.FIX), tmp_path, monkeypatch, said.append)
+    # The second build in this folder takes what the first prepared.
+    for _ in range(2):
+        part = prepare.prepare_one(made, tmp_path, tmp_path / "cache", shop, patched=True)
+        (origin,) = prepare.origins([part])
+        assert origin["patches"] == (["0001-a.patch"] if fits else [])
+        assert (part.tree / "csrc/a.cuh").read_text() == (patched(BEFORE) if fits else content)
+    told = "fixing results with 0001-a.patch: line 5 is gone"
+    if not fits:
+        told = (
+            "note: the patch 0001-a.patch does not fit this source of mamba-ssm 2.3.2.post1 (hunk 2, line 15 of csrc/a.cuh): "
+            "its results stay as they are there (line 5 is gone)"
+        )
+    assert said.count(told) == 1
+
+
+def patched(text):
+    return text.replace("line 5\n", "five\n").replace("line 15\n", "fifteen\n")
+
+
+@pytest.mark.parametrize(("shown", "concern"), [("", "who"), ("how", "")])
+def test_a_fix_says_how_it_was_shown_and_whom_it_concerns(shown, concern):
+    data = {
+        "file": "a",
+        "upstream": "mamba-ssm",
+        "versions": "",
+        "why": "w",
+        "reported": "r",
+        "until": "u",
+        "kind": "fix",
+    }
+    data |= {"shown": shown, "concern": concern, "shown-source": "s"}
+    with pytest.raises(ValueError, match="a fix says how it was shown and whose results change"):
+        tables._patch_row({key: value for key, value in data.items() if value})
 
 
 def test_a_link_out_of_the_tree_is_not_followed(series, tmp_path):

@@ -1,0 +1,163 @@
+"""One and the same wheels under every torch: installed, imported, called. What came of it is in ``torches.json``, for the docs.
+
+    python tests/stable/torches.py mamba.whl conv.whl [--only 2.6 …] [--python 3.10=/usr/bin/python3.10 …]
+
+The wheels are those of abi=stable: mamba-ssm's, and causal-conv1d's, which is installed where its own Python can be (torch 2.4,
+Python 3.10). Each torch gets a new environment, with the transformers that the tables name for it; uv installs the wheels, and
+pip says what it would install. Neither may touch torch, Triton or a package of NVIDIA's. Then ``python -m mamba_ssm_portable``
+is asked, and from torch 2.10 on the calls of ``calls.py``: fake tensors of an older one ask for a driver. Needs uv, a network, and
+8 GB of disk; one torch takes two minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent.parent), str(HERE.parent)]
+
+from support import python_of_version  # noqa: E402
+
+from mamba_build_backend.core._compat import version  # noqa: E402
+from mamba_build_backend.tables import load_tables  # noqa: E402
+
+RESULTS = HERE / "torches.json"
+ROWS = (
+    ("2.0.1", "3.9"), ("2.1.2", "3.11"), ("2.2.2", "3.10"), ("2.3.1", "3.12"), ("2.4.1", "3.9"), ("2.4.1", "3.12"), ("2.5.1", "3.11"),
+    ("2.6.0", "3.13"), ("2.7.1", "3.10"), ("2.8.0", "3.9"), ("2.8.0", "3.13"), ("2.9.1", "3.12"), ("2.10.0", "3.10"), ("2.11.0", "3.11"),
+    ("2.11.0", "3.13"), ("2.12.*", "3.12"), ("2.13.*", "3.10"), ("2.14.*", "3.13"), ("2.15.*", "3.11"), ("2.15.*", "3.13"),
+)  # fmt: skip
+"""torch and Python: the index's build of each minor version from 2.0 on."""
+OURS = ("torch", "triton", "nvidia-")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("mamba", type=Path)
+    parser.add_argument("conv", type=Path)
+    parser.add_argument("--only", nargs="*", default=[], help="minor versions of torch")
+    options = parser.parse_args()
+    done = json.loads(RESULTS.read_text(encoding="utf-8"))["rows"] if RESULTS.exists() else []
+    for torch, python in ROWS:
+        minor = ".".join(torch.split(".")[:2])
+        if options.only and minor not in options.only:
+            continue
+        start = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="mamba-torches-") as folder:
+            row = tried(Path(folder), torch, python, minor, options.mamba, options.conv)
+        print(f"{time.monotonic() - start:.0f} s", json.dumps(row), flush=True)
+        done = [item for item in done if (item["asked"], item["python"]) != (torch, python)] + [row]
+        order = {pair: number for number, pair in enumerate(ROWS)}
+        done.sort(key=lambda item: order.get((item["asked"], item["python"]), len(ROWS)))
+        wheels = [options.mamba.name, options.conv.name]
+        text = json.dumps({"wheels": wheels, "rows": done}, indent=1)
+        RESULTS.write_text(text + "\n", encoding="utf-8")
+    return 0
+
+
+def tried(folder: Path, torch: str, python: str, minor: str, mamba: Path, conv: Path) -> dict[str, Any]:
+    """What one environment says of the wheels."""
+    uv, env = shutil.which("uv") or "uv", clean()
+    run([uv, "venv", "-q", "--seed", "--python", python_of_version(python), folder / "venv"], env, folder)
+    inside = folder / "venv" / "bin" / "python"
+    known = load_tables().torch_row(minor)
+    wanted = [
+        f"torch=={torch}",
+        f"numpy{known.numpy}",
+        *([f"transformers{known.transformers}"] if known.transformers else []),
+    ]
+    run([uv, "pip", "install", "-q", "--python", inside, *wanted], env, folder)
+    before = installed(uv, inside, env, folder)
+    wheels = [mamba]
+    if version.Version(minor) >= version.Version("2.4") and version.Version(python) >= version.Version("3.10"):
+        wheels.append(conv)
+    report = folder / "report.json"
+    pip = [
+        inside,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--dry-run",
+        "--report",
+        report,
+        "--disable-pip-version-check",
+        *wheels,
+    ]
+    run(pip, env, folder)
+    pips = [item["metadata"]["name"].lower() for item in json.loads(report.read_text(encoding="utf-8"))["install"]]
+    run([uv, "pip", "install", "-q", "--python", inside, *wheels], env, folder)
+    after = installed(uv, inside, env, folder)
+    changed = [name for name in after if name.startswith(OURS) and after[name] != before.get(name)]
+    rows = {}
+    packages = ["mamba_ssm_portable", *(["causal_conv1d_portable"] if len(wheels) == 2 else [])]
+    for package in packages:
+        said = run([inside, "-m", package, "--json"], env, folder, check=False).stdout
+        rows.update(
+            {item["check"]: item for item in json.loads(said)["rows"]} if said else {package: {"state": "failed"}}
+        )
+    return {
+        "asked": torch,
+        "python": python,
+        "torch": local_version(inside, env, folder),
+        "triton": after.get("triton", ""),
+        "transformers": after.get("transformers", ""),
+        "checks": {name: item["state"] for name, item in rows.items()},
+        "failed": {name: item.get("found", "") for name, item in rows.items() if item["state"] == "failed"},
+        "mamba3": mamba3(inside, env, folder),
+        "changed by uv": sorted(changed),
+        "changed by pip": sorted(name for name in pips if name.startswith(OURS)),
+        "calls": calls(inside, minor, env, folder) if len(wheels) == 2 else "",
+    }
+
+
+def clean() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "PYTHONPATH")}
+
+
+def run(
+    command: list[Any], env: dict[str, str], folder: Path, *, check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [str(part) for part in command], env=env, cwd=folder, capture_output=True, text=True, check=False
+    )
+    if check and done.returncode:
+        raise RuntimeError(f"{command}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done
+
+
+def installed(uv: str, python: Path, env: dict[str, str], folder: Path) -> dict[str, str]:
+    said = run([uv, "pip", "list", "-q", "--python", python, "--format", "json"], env, folder).stdout
+    return {item["name"].lower(): item["version"] for item in json.loads(said)}
+
+
+def local_version(python: Path, env: dict[str, str], folder: Path) -> str:
+    return run([python, "-c", "import torch; print(torch.__version__)"], env, folder).stdout.strip()
+
+
+def mamba3(python: Path, env: dict[str, str], folder: Path) -> str:
+    """Whether Mamba-3 was imported with the package, or the first line of what it says at use."""
+    code = "from mamba_ssm import Mamba3; import inspect; print('imports' if inspect.isclass(Mamba3) else 'says')"
+    done = run([python, "-c", code], env, folder, check=False)
+    return done.stdout.strip() or (done.stderr.strip().splitlines() or [""])[-1]
+
+
+def calls(python: Path, minor: str, env: dict[str, str], folder: Path) -> str:
+    if version.Version(minor) < version.Version("2.10"):
+        return "not called: its fake tensors ask for a driver"
+    (site,) = (folder / "venv" / "lib").glob("python*/site-packages")
+    done = run([python, HERE / "calls.py", "check", site], env, folder, check=False)
+    return (done.stdout.strip().splitlines() or [done.stderr.strip()[-200:]])[-1]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
