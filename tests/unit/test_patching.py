@@ -144,7 +144,7 @@ def test_a_fix_says_how_it_was_shown_and_whom_it_concerns(shown, concern):
     data = {
         "file": "a",
         "upstream": "mamba-ssm",
-        "versions": "",
+        "versions": "<2",
         "why": "w",
         "reported": "r",
         "until": "u",
