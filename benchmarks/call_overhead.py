@@ -141,6 +141,21 @@ def convolution(batch: int, dim: int, length: int, *, update: bool = False) -> C
     return make
 
 
+def convolution_backward(batch: int, dim: int, length: int, *, dtype: torch.dtype) -> Case:
+    def make(module: ModuleType) -> Callable[[], object]:
+        torch.manual_seed(0)
+        x, dout = (torch.randn(batch, dim, length, device="cuda", dtype=dtype) for _ in range(2))
+        weight, bias = torch.randn(dim, 4, device="cuda", dtype=dtype), torch.randn(dim, device="cuda", dtype=dtype)
+        into = (
+            torch.empty_like(x),
+            torch.zeros_like(weight, dtype=torch.float32),
+            torch.zeros_like(bias, dtype=torch.float32),
+        )
+        return lambda: module.causal_conv1d_bwd(x, weight, bias, dout, None, None, None, *into, None, True)
+
+    return make
+
+
 def small_cases() -> dict[str, tuple[str, Case]]:
     """Calls whose kernels are over at once: what is left is the host's work."""
     tiny, scan, conv = (1, 64, 16), "selective_scan_cuda", "causal_conv1d_cuda"
@@ -165,6 +180,11 @@ def large_cases() -> dict[str, tuple[str, Case]]:
             cases[f"GPU: scan forward, {about}"] = (scan, scan_forward(*shape, dtype=dtype, full=True, weight=weight))
             cases[f"GPU: scan backward, {about}"] = (scan, scan_backward(*shape, dtype=dtype, weight=weight))
     cases["GPU: convolution forward, bfloat16, 8 x 2048 x 2048"] = (conv, convolution(8, 2048, 2048))
+    # Lengths that fill no vector take the other kernel.
+    for length in (4096, 4095, 4097):
+        for kind in (torch.bfloat16, torch.float32):
+            name = f"GPU: convolution backward, {str(kind)[6:]}, 8 x 4096 x {length}"
+            cases[name] = (conv, convolution_backward(8, 4096, length, dtype=kind))
     return cases
 
 

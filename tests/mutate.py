@@ -35,7 +35,19 @@ from _pytest.runner import runtestprotocol
 
 ROOT = Path(__file__).resolve().parent.parent
 PLAN = ROOT / "mamba_build_backend" / "plan"
-TESTS = ("test_plan.py", "test_report.py", "test_properties.py")
+TESTS = (
+    "test_plan.py",
+    "test_report.py",
+    "test_properties.py",
+    "test_plan_nvcc.py",
+    "test_api.py",
+    "test_build_record.py",
+    "test_matrix_command.py",
+    "test_metadata.py",
+    "test_patching.py",
+    "test_requires.py",
+    "test_targets.py",
+)
 """Those that plan in their own process; what only starts other processes cannot see a change."""
 LONGEST = 120  # seconds of processor time: a change that makes an endless loop is killed by then
 FAULT = 2  # the exit status of a fork that failed outside of a test
@@ -58,10 +70,11 @@ def main() -> int:
     parser.add_argument(
         "--least", type=float, default=0, help="the score, in per cent, below which the exit status is 1"
     )
+    parser.add_argument("--again", type=Path, metavar="LOG", help="try only what survived in a run that printed this")
     options = parser.parse_args()
     files = [path.resolve() for path in options.files]
     os.chdir(ROOT)
-    run = Run(files, options.jobs)
+    run = Run(files, options.jobs, options.again.read_text(encoding="utf-8") if options.again else "")
     arguments = [
         "-q",
         "-p",
@@ -77,8 +90,8 @@ def main() -> int:
 class Run:
     """Takes the place of pytest's loop over the tests."""
 
-    def __init__(self, files: list[Path], jobs: int) -> None:
-        self.files, self.jobs = files, jobs
+    def __init__(self, files: list[Path], jobs: int, again: str = "") -> None:
+        self.files, self.jobs, self.again = files, jobs, again
         self.results: list[tuple[Mutant, str]] = []
 
     @pytest.hookimpl(tryfirst=True)
@@ -88,6 +101,12 @@ class Run:
         covering = covered(session.items, self.files)
         print(f"{len(session.items)} tests run {len(covering)} functions of {len(self.files)} files", flush=True)
         waiting, running = list(mutants(self.files))[::-1], {}
+        if self.again:
+            waiting = [
+                mutant
+                for mutant in waiting
+                if f"{mutant.file.name}: {mutant.function}\n{shown(mutant)}\n" in self.again
+            ]
         total = len(waiting)
         while waiting or running:
             while waiting and len(running) < self.jobs:
@@ -112,10 +131,7 @@ class Run:
     def report(self, least: float) -> int:
         for mutant, outcome in sorted(self.results, key=lambda item: (str(item[0].file), item[0].function)):
             if outcome != "killed":
-                print(f"\n{outcome}: {mutant.file.name}: {mutant.function}")
-                before = mutant.file.read_text(encoding="utf-8").splitlines()
-                lines = list(difflib.unified_diff(before, mutant.source.splitlines(), n=0, lineterm=""))[2:]
-                print("\n".join(f"    {line}" for line in lines))
+                print(f"\n{outcome}: {mutant.file.name}: {mutant.function}\n{shown(mutant)}")
         print()
         killed, tried = Counter[str](), Counter[str]()
         for mutant, outcome in self.results:
@@ -125,6 +141,13 @@ class Run:
         for name in sorted(tried):
             print(f"{name:22} {killed[name]:5} of {tried[name]:5} killed, {100 * killed[name] / tried[name]:5.1f} %")
         return 0 if tried and 100 * killed["all"] / tried["all"] >= least else 1
+
+
+def shown(mutant: Mutant) -> str:
+    """The change, as a diff."""
+    before = mutant.file.read_text(encoding="utf-8").splitlines()
+    lines = list(difflib.unified_diff(before, mutant.source.splitlines(), n=0, lineterm=""))[2:]
+    return "\n".join(f"    {line}" for line in lines)
 
 
 def mutants(files: list[Path]) -> Iterator[Mutant]:

@@ -66,7 +66,7 @@ def main() -> int:
 
 def tried(folder: Path, torch: str, python: str, minor: str, mamba: Path, conv: Path) -> dict[str, Any]:
     """What one environment says of the wheels."""
-    uv, env = shutil.which("uv") or "uv", clean()
+    uv, env = shutil.which("uv") or "uv", {**clean(), "UV_CACHE_DIR": str(folder / "uv")}  # some torches fill 80 GB
     run([uv, "venv", "-q", "--seed", "--python", python_of_version(python), folder / "venv"], env, folder)
     inside = folder / "venv" / "bin" / "python"
     known = load_tables().torch_row(minor)
