@@ -185,9 +185,9 @@ def troubleshooting() -> str:
 
 
 COMPATIBILITY = """\
-# What was compiled with what
+# What was compiled with what, and imported where
 
-Each row was built from this project's checkout, linked, audited and imported beside that torch; `patches` names what was
+[One file, every torch](#one-file-every-torch) is what a wheel runs with. The other tables are of wheels with `abi=torch`: each row was built from this project's checkout, linked, audited and imported beside that torch; `patches` names what was
 changed in upstream's source for it (`patches/series.toml` has the series). One compute capability each, since it is the
 sources that are tried: 8.0 with CUDA 11 and 12, 9.0 with CUDA 13. `python tests/matrix.py list` prints what the matrix holds,
 and in an environment as its heading says, this builds it again:
@@ -202,10 +202,53 @@ every change too. This page is made from `tests/matrix.toml` and `tests/matrix-r
 """
 
 
+TORCHES = """\
+## One file, every torch
+
+The same two wheels with `abi=stable`, mamba-ssm 2.3.2.post1 and causal-conv1d 1.7.0, built beside torch 2.11.0+cu130 with nvcc 12.4: each row a
+new environment, without a GPU, with the index's build of that torch. uv installed the wheels, and pip said what it would install. What is
+made of it: `python -m mamba_ssm_portable`, and from torch 2.10 on the recorded calls (fake tensors of an older torch ask for a driver).
+
+<!-- run: text -->
+```console
+$ python tests/stable/torches.py mamba_ssm_portable-*.whl causal_conv1d_portable-*.whl
+```
+
+causal-conv1d's Python is for torch 2.4 and Python 3.10; where those are older its wheel was not installed.
+
+| torch | Python | extensions | `import mamba_ssm` | Mamba-3 | brought beside torch | calls |
+|---|---|---|---|---|---|---|"""
+WITHOUT_GPU = "RuntimeError: 0 active drivers"
+
+
+def torches() -> list[str]:
+    """What came of tests/stable/torches.py."""
+    rows = json.loads((ROOT / "tests" / "stable" / "torches.json").read_text(encoding="utf-8"))["rows"]
+    return [TORCHES, *map(_torch, rows), ""]
+
+
+def _torch(row: dict[str, Any]) -> str:
+    extensions = [name for name in ("selective_scan_cuda", "causal_conv1d_cuda") if name in row["checks"]]
+    fine = all(row["checks"][name] == "ok" for name in extensions)
+    package, trouble = "imports", row["failed"].get("mamba_ssm", "")
+    if trouble:
+        asks = f"not without a GPU: Triton {row['triton']} asks for one where a kernel is declared"
+        package = asks if WITHOUT_GPU in trouble else f"not with transformers {row['transformers']}"
+    mamba3 = {"imports": "imports", "says": "says what it needs"}.get(row["mamba3"], "")
+    calls = (
+        row["calls"]
+        .replace("not called: its fake tensors ask for a driver", "")
+        .replace(" compared, 0 differ", " alike")
+    )
+    brought = ", ".join(f"{name} {row[name]}" if name in row else name for name in row["changed by uv"]) or "nothing"
+    state = "import" if fine else "**fail**"
+    return f"| {row['torch']} | {row['python']} | {state} | {package} | {mamba3} | {brought} | {calls} |"
+
+
 def compatibility() -> str:
     """The page of the matrix."""
     seen = {(item["environment"], item["what"]): item for item in matrix.results()}
-    out = [COMPATIBILITY]
+    out = [COMPATIBILITY, *torches()]
     for name, environment in matrix.environments().items():
         out.append(
             f"## {name}: torch {environment['torch']}, Python {environment['python']}, nvcc {environment['nvcc']}\n\n"

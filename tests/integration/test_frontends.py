@@ -277,11 +277,10 @@ def test_ctrl_c_in_the_middle_leaves_no_process_no_wheel_and_a_good_cache(tiny, 
         if "compiling this project" in line:
             break
     deadline = time.monotonic() + 60
-    while not working(tmp_path) and time.monotonic() < deadline:
+    # ninja is there from the first compile to the last; a g++ that is asked for its version comes before it.
+    while not (at_work := "ninja" in working(tmp_path)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert any(
-        "cicc" in name or "cc1plus" in name or "nvcc" in name or "ninja" in name for name in working(tmp_path)
-    ), "a compiler is at work"
+    assert at_work
     os.killpg(backend.pid, signal.SIGINT)
     _, rest = backend.communicate(timeout=60)
     assert backend.returncode == 130, rest
