@@ -155,6 +155,14 @@ def test_on_an_old_linux_its_extensions_are_imported_under_the_oldest_torch_and_
     assert "glibc 2.31: 2 extension modules imported" in said
 
 
+def test_under_the_oldest_torch_it_answers_as_upstreams_own(wheel, env, tmp_path):
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    said = run(old_torch(env), ROOT / "tests" / "stable" / "calls.py", "check", tmp_path, env=env, cwd=tmp_path).stdout
+    # One of the calls cannot be made there without a driver.
+    assert said.splitlines()[-1] == "2630 compared, 0 differ"
+
+
 def test_an_sdist_carries_the_source_and_is_the_same_twice(python, env, tmp_path):
     """build makes it with no torch in the build environment; what it holds is what a wheel is made of, offline."""
     import tarfile
