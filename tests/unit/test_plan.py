@@ -236,6 +236,31 @@ def test_the_driver_and_torch_choose_the_cuda_of_a_wheel_for_everyone(machine, d
     assert any("the wheel will need a driver for CUDA 13" in note for note in made.notes) == noted
 
 
+@pytest.mark.parametrize(
+    ("arch", "capability", "runs"),
+    [
+        ("9.0", "9.0", True),
+        ("8.0", "8.6", True),
+        ("8.6", "8.0", False),
+        ("8.0", "9.0", False),
+        ("8.0+PTX", "9.0", True),
+        ("9.0+PTX", "9.0", True),
+        ("9.0+PTX", "8.0", False),
+        ("8.0;9.0+PTX", "8.6", True),
+        ("9.0a", "9.0", True),
+        ("9.0a", "10.0", False),
+        ("10.0f", "10.0", True),
+        ("7.5;10.0", "8.0", False),
+    ],
+)
+def test_a_gpu_that_the_named_architectures_do_not_serve_is_said(arch, capability, runs):
+    gpu = facts.Gpu("a GPU", capability)
+    made = on("debian12-torch2.11-cuda13.0", driver="590.44", facts_too={"gpus": (gpu,)}, arch=arch)
+    said = [note for note in made.notes if "does not run on this machine's GPU, a GPU" in note]
+    assert bool(said) != runs, made.notes
+    assert not made.problems
+
+
 def test_where_no_memory_is_free_there_is_one_compiler():
     _, machine, _ = planned(next(path for path in RECORDED if path.stem == "debian12-torch2.11-cuda13.0"))
     machine = replace(machine, machine=replace(machine.machine, cores=16, memory_available=1))
