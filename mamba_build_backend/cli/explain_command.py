@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..core.error_boundary import PREFIX
 from ..core.errors import SettingsError
+from ..core.files import is_file
 from ..core.process import say
 from .options import Commands, print_json
 
@@ -36,6 +37,13 @@ def _explain(options: argparse.Namespace) -> int:
     return 0 if diagnosis.explanations else 1
 
 
+def _is_special(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def _given_text(words: list[str]) -> str:
     """A file's content, the words themselves, or stdin."""
     if not words or words == ["-"]:
@@ -43,7 +51,13 @@ def _given_text(words: list[str]) -> str:
             say(f"{PREFIX}paste the message, then Ctrl-D")
         return sys.stdin.buffer.read().decode("utf-8", errors="replace") if sys.stdin is not None else ""
     path = Path(words[0])
-    if len(words) == 1 and path.is_file():
+    if len(words) == 1 and not is_file(path) and _is_special(path):
+        raise SettingsError(
+            f"{path} is no plain file",
+            "a log is needed",
+            "python -m mamba_build_backend explain < build.log",
+        )
+    if len(words) == 1 and is_file(path):
         try:
             return path.read_text(encoding="utf-8", errors="replace")
         except OSError as error:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from importlib import import_module
 from importlib.util import find_spec
+from typing import TextIO, cast
 
 from .._version import __version__
+from ..core.outside_text import Visible
 from ..core.own_copy import not_in_a_copy
 from .explain_command import add_explain
 from .options import Commands
@@ -34,7 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words and words[0] in _CHECKOUT_ONLY and not _is_carried(words[0]):
         raise not_in_a_copy(f"`{words[0]}`", words)
     options = make_parser().parse_args(words)
-    status: int = options.run(options)
+    # What is printed may come from a log, a wheel or a machine's file of somebody else's.
+    with redirect_stdout(cast("TextIO", Visible(sys.stdout, os.environ))):
+        status: int = options.run(options)
     return status
 
 

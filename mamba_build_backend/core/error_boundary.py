@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from .errors import FULL, INTERRUPTED, BackendError, StorageError
+from .outside_text import secrets, visible, without_secrets
 
 PREFIX = "mamba-build-backend: "
 EXIT_FILE = "_MAMBA_BACKEND_EXIT_FILE"
@@ -82,4 +83,5 @@ def _print_error(error: BackendError) -> None:
 
 
 def _print(line: str) -> None:
-    print(f"{PREFIX}{line}", file=sys.stderr, flush=True)
+    shown = visible(without_secrets(line, secrets(os.environ)))
+    print(f"{PREFIX}{shown}", file=sys.stderr, flush=True)

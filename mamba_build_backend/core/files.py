@@ -2,18 +2,59 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
+import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from .storage import disk_errors
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Open a file to read. Raises OSError, at once, for what is no plain file: nobody waits for a FIFO or reads a device."""
+    return _opened(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+
+
+def open_own(path: Path) -> BinaryIO:
+    """The same of one in a folder that others write to: no link, and this user's. Raises OSError."""
+    file = _opened(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    if os.fstat(file.fileno()).st_uid != os.getuid():
+        file.close()
+        raise PermissionError(errno.EPERM, "somebody else's", str(path))
+    return file
+
+
+def _opened(path: Path, flags: int) -> BinaryIO:
+    number = os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise OSError(errno.EINVAL, "it is no plain file", str(path))
+    return os.fdopen(number, "rb")
+
+
+def is_file(path: Path) -> bool:
+    """Whether it is a plain file; no also where that cannot be asked: a name that is too long, a NUL, a folder of others."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_dir(path: Path) -> bool:
+    """The same of a folder."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def sha256(path: Path) -> str:
     """The file's SHA-256, in hexadecimal."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

@@ -20,7 +20,12 @@ def as_text(key: str, raw: Value) -> str:
     """A value as ``-C`` would give it; a list is its items with ``;`` between. Raises SettingsError for anything else."""
     if isinstance(raw, bool):
         return "true" if raw else "false"
-    if isinstance(raw, (str, int, float)):
+    if isinstance(raw, float):
+        # TOML has read 2.20 as 2.2 and 1.10 as 1.1 already.
+        raise SettingsError(
+            f"{key}: {raw} is a number with a point", "a text is needed, which keeps its zeros", f'{key} = "{raw}"'
+        )
+    if isinstance(raw, (str, int)):
         return str(raw).strip()
     if isinstance(raw, list) and all(isinstance(item, str) for item in raw):
         return ";".join(item.strip() for item in raw)
@@ -42,10 +47,26 @@ def optional(key: str, raw: Value) -> str | None:
     return as_text(key, raw) or None
 
 
+_LONGEST = 80
+"""Letters of what goes into a file name: a name of 255 has to hold the version, the tags and more."""
+
+
+def distribution_name(key: str, raw: Value) -> str | None:
+    """A project name (PEP 508), or None. Raises SettingsError."""
+    text = as_text(key, raw)
+    if text and (not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", text) or len(text) > _LONGEST):
+        raise SettingsError(
+            f"{key}: {text[:_LONGEST]!r} is not a distribution's name",
+            f"it is made of letters, digits, dots, - and _, and of {_LONGEST} at most",
+            f"-C {key}=my-build",
+        )
+    return text or None
+
+
 def local_version(key: str, raw: Value) -> str | None:
     """A local version label as PEP 440 normalises it, or None. Raises SettingsError."""
     text = as_text(key, raw).lstrip("+")
-    if text and not re.fullmatch(r"[A-Za-z0-9]+([-_.][A-Za-z0-9]+)*", text):
+    if text and (not re.fullmatch(r"[A-Za-z0-9]+([-_.][A-Za-z0-9]+)*", text) or len(text) > _LONGEST):
         raise SettingsError(
             f"{key}: {text!r} is not a local version label",
             "it is made of letters and digits, with dots between",
@@ -100,7 +121,7 @@ def memory(key: str, raw: Value) -> int | None:
 def glibc(key: str, raw: Value) -> str:
     """A glibc version. Raises SettingsError."""
     text = as_text(key, raw)
-    if not re.fullmatch(r"2\.\d{1,2}", text):
+    if not re.fullmatch(r"2\.[0-9]{1,2}", text):
         raise SettingsError(
             f"{key}: {text!r} is not a glibc version", "a version such as 2.17 is needed", f"-C {key}=2.17"
         )

@@ -173,7 +173,7 @@ class Settings:
     strip: bool = _setting(True, read.flag, "drop symbols that nobody links against")
     lineinfo: bool = _setting(False, read.flag, "keep source lines in the kernels, for profilers")
     distribution_name: str | None = _setting(
-        None, read.optional, "the wheel's name; upstream's own makes it a drop-in", shown="the project's"
+        None, read.distribution_name, "the wheel's name; upstream's own makes it a drop-in", shown="the project's"
     )
     local_version: str | None = _setting(
         None,

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import StorageError
+from .files import open_own
 from .locks import lock, try_lock
 from .settings import Settings
 from .storage import disk_errors
@@ -77,10 +78,10 @@ _SETTLED = 60.0
 def _sweep(parent: Path) -> None:
     """Remove the work folders of processes that were killed: their lock is there, and nobody holds it."""
     for path in parent.glob(f"{_WORK}*/{_HELD}"):
-        with suppress(OSError), path.open() as held:
+        # Anybody may put something of these names there: a FIFO, which would be waited for, or a link.
+        with suppress(OSError), open_own(path) as held:
             # One that was made just now may not have been locked yet.
-            status = path.lstat()
-            if status.st_uid == os.getuid() and time.time() - status.st_mtime > _SETTLED:
+            if time.time() - os.fstat(held.fileno()).st_mtime > _SETTLED:
                 try_lock(held.fileno())
                 shutil.rmtree(path.parent, ignore_errors=True)
 

@@ -18,10 +18,10 @@ from typing import Any
 
 from ..core.errors import SettingsError
 from ..core.facts import SCHEMA, Facts, from_json, to_json
+from ..core.outside_text import secrets, without_secrets
 from ..core.settings import Place, Settings, known_keys, load_settings
 from ..tables import is_version
 
-_SECRET = re.compile(r"TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|_KEY$|^KEY_|APIKEY|AUTH", re.IGNORECASE)
 _KEYS = {"schema", "about", "settings", "environ", "facts", "expect"}
 
 
@@ -41,12 +41,11 @@ def private_words(environ: Mapping[str, str]) -> Private:
     with suppress(Exception):  # no password database entry for this number, as in containers
         user = user or getpass.getuser()
     host = socket.gethostname()
-    secrets = {value for name, value in environ.items() if _SECRET.search(name) and len(value) >= 6}
     return Private(
         environ.get("HOME", ""),
         user,
         tuple(dict.fromkeys(name for name in (host, host.partition(".")[0]) if name)),
-        tuple(sorted(secrets, key=len, reverse=True)),
+        secrets(environ),
     )
 
 
@@ -60,9 +59,7 @@ def without_names(value: Any, private: Private) -> Any:
 
 
 def _clean(text: str, private: Private) -> str:
-    for secret in private.secrets:
-        text = text.replace(secret, "***")
-    text = re.sub(r"(\w+://)[^/@\s]+@", r"\1***@", text)
+    text = without_secrets(text, private.secrets)
     if private.home.strip("/"):
         text = re.sub(re.escape(private.home.rstrip("/")) + r"(?![\w.-])", "/home/user", text)
     if "/" not in text and "@" not in text:

@@ -20,10 +20,19 @@ def has_tag(repository: Path, row: ProjectVersion, environ: Mapping[str, str]) -
     program = shutil.which("git", path=environ.get("PATH"))
     try:
         return program is not None and bool(
-            capture([program, "-C", repository, "tag", "--list", row.git_tag], env=environ).strip()
+            capture([program, "-C", repository, "tag", "--list", row.git_tag], env=_environment(environ)).strip()
         )
     except ToolError:
         return False
+
+
+_REACH = ("GIT_SSL_", "GIT_SSH", "GIT_PROXY", "GIT_HTTP_", "GIT_ASKPASS", "GIT_CURL")
+"""Variables of git's that say how a server is reached. The others say which repository and what configuration: a hook of the
+caller's sets GIT_DIR, and its repository is not ours to fetch into."""
+
+
+def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environ.items() if not name.startswith("GIT_") or name.startswith(_REACH)}
 
 
 def kept_repository(row: ProjectVersion, cache: Path) -> Path:
@@ -31,14 +40,7 @@ def kept_repository(row: ProjectVersion, cache: Path) -> Path:
     return cache / "git" / f"{row.name}-{row.git_commit[:16]}"
 
 
-def export(
-    row: ProjectVersion, repository: str, cache: Path, environ: Mapping[str, str], echo: Echo, into: Path
-) -> Path:
-    """Write the archive of the row's commit into the folder ``into``; return its path.
-
-    ``repository`` is an address or a local mirror. The commit is fetched once, shallow, with every object checked
-    (fetch.fsckObjects), and its name is the hash of its content. Raises SourceError.
-    """
+def _program(row: ProjectVersion, environ: Mapping[str, str]) -> str:
     program = shutil.which("git", path=environ.get("PATH"))
     if program is None:
         raise SourceError(
@@ -50,7 +52,19 @@ def export(
                 "a newer -C upstream-version, which the package index has whole",
             ),
         )
-    env = {**environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    return program
+
+
+def export(
+    row: ProjectVersion, repository: str, cache: Path, environ: Mapping[str, str], echo: Echo, into: Path
+) -> Path:
+    """Write the archive of the row's commit into the folder ``into``; return its path.
+
+    ``repository`` is an address or a local mirror. The commit is fetched once, shallow, with every object checked
+    (fetch.fsckObjects), and its name is the hash of its content. Raises SourceError.
+    """
+    program = _program(row, environ)
+    env = {**_environment(environ), "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     kept = kept_repository(row, cache)
 
     def fetch(folder: Path) -> None:
@@ -80,12 +94,22 @@ def export(
                 f"-C source={row.project.repository}",
             )
 
-    with disk_errors(cache, "-C cache-dir=/another/folder"):
-        prepared(kept, fetch)
-        archive = into / f"{row.name}-{row.version}.tar.gz"
+    archive = into / f"{row.name}-{row.version}.tar.gz"
+
+    def write() -> None:
         capture(
             [program, "-C", kept, "archive", f"--prefix={row.name}-{row.version}/", "-o", archive, row.git_commit],
             env=env,
             timeout=60,
         )
+
+    with disk_errors(cache, "-C cache-dir=/another/folder"):
+        prepared(kept, fetch)
+        try:
+            write()
+        except ToolError:
+            # What lies in the cache is damaged, or the rest of something: once more, from the beginning.
+            shutil.rmtree(kept, ignore_errors=True)
+            prepared(kept, fetch)
+            write()
     return archive

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ..core._compat import version
 from ..core.errors import SourceError
 from ..core.files import sha256
+from ..core.outside_text import without_secrets
 from ..core.process import Echo
 from ..core.storage import disk_errors, is_disk_error
 from ..tables import ProjectVersion
@@ -56,8 +57,12 @@ def _fetch(row: ProjectVersion, config: IndexConfig, folder: Path) -> Path:
     if config.no_index and not config.find_links:
         raise _unreachable(row, "pip is configured with no-index and no find-links")
     urls = [] if config.no_index else [*config.index_urls, *config.extra_index_urls]
+    try:
+        session = _session(config)
+    except Exception as error:  # a proxy or a certificate that the HTTP library cannot read
+        raise _unreachable(row, f"pip's configuration: {without_secrets(str(error))}") from None
     finder = PackageFinder(
-        session=_session(config),
+        session=session,
         index_urls=urls,
         find_links=config.find_links,
         trusted_hosts=config.trusted_hosts,
@@ -99,10 +104,12 @@ def _download(finder: PackageFinder, row: ProjectVersion, folder: Path) -> Path:
         except OSError as error:
             if is_disk_error(error):
                 raise
-            last = str(error)
+            last = without_secrets(str(error))
             continue
         except Exception as error:  # the HTTP library's errors are many and private to unearth
-            last = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no answer'}"
+            last = (
+                f"{type(error).__name__}: {without_secrets(str(error)).splitlines()[0] if str(error) else 'no answer'}"
+            )
             continue
         if link.is_file:
             shutil.copyfile(link.file_path, folder / row.index_file)
@@ -110,12 +117,14 @@ def _download(finder: PackageFinder, row: ProjectVersion, folder: Path) -> Path:
     raise _unreachable(row, last)
 
 
-def _session(config: IndexConfig) -> object | None:
-    if config.cert is None and config.proxy is None:
-        return None
+def _session(config: IndexConfig) -> object:
+    """As unearth makes one, but that it goes where an index sends it, as pip does; httpx sends no credentials to another host."""
+    from unearth.auth import MultiDomainBasicAuth
     from unearth.fetchers import PyPIClient
 
     options: dict[str, object] = {"trusted_hosts": config.trusted_hosts, "timeout": config.timeout}
+    options["follow_redirects"] = True
+    options["auth"] = MultiDomainBasicAuth(prompting=False, index_urls=[*config.index_urls, *config.extra_index_urls])
     if config.cert:
         import ssl
 

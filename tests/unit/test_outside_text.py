@@ -1,0 +1,226 @@
+"""What comes from outside and is shown: no secret in it, nothing that a terminal obeys; and files that are none."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import ROOT
+
+from mamba_build_backend.core import files, outside_text, work_folder
+from mamba_build_backend.core.error_boundary import user_errors
+from mamba_build_backend.core.errors import SettingsError, SourceError
+from mamba_build_backend.core.settings import load_settings
+from mamba_build_backend.source import git
+
+SECRET = "hunter2-swordfish"
+
+
+def doctor(*arguments, env, cwd=ROOT):
+    command = [sys.executable, "-m", "mamba_build_backend", *map(str, arguments)]
+    return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, check=False, timeout=60)
+
+
+# Secrets.
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"https://bob:{SECRET}@host/simple",
+        f"cannot open 'http://bob:{SECRET}@127.0.0.1:8080/x': refused",
+        f"-DURL=https://bob:{SECRET}@host.example/simple",
+        f"/work/https:/bob:{SECRET}@host/x",
+        f"https://bob:{SECRET}/with/slashes@host",
+        f"https://{SECRET}@host/simple",
+    ],
+)
+def test_passwords_of_addresses_are_not_shown(text):
+    shown = outside_text.without_secrets(text)
+    assert SECRET not in shown
+    assert "***@" in shown
+    assert shown.partition("***")[0] == text.partition("bob" if "bob" in text else SECRET)[0]
+
+
+@pytest.mark.parametrize(
+    "text", ["git@github.com:a/b", "mamba@2.3 of https://host/a", "user@host", "12:30 @ noon", "a:b"]
+)
+def test_what_is_no_address_with_a_password_stays(text):
+    assert outside_text.without_secrets(text) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PIP_INDEX_URL", f"bob:{SECRET}@:::"),
+        ("PIP_PROXY", f"bob:{SECRET}@:x"),
+        ("https_proxy", f"http://bob:{SECRET}@proxy:3128"),
+        ("PIP_EXTRA_INDEX_URL", f"https://a/simple https://bob:{SECRET}@b/simple"),
+        ("GH_PAT", SECRET),
+        ("DB_PWD", SECRET),
+        ("MY_TOKEN", SECRET),
+    ],
+)
+def test_no_error_shows_what_the_environment_holds_as_a_secret(monkeypatch, capsys, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit), user_errors():
+        raise SourceError(f"the proxy {value} said no to {SECRET}")
+    said = capsys.readouterr().err
+    assert SECRET not in said
+    assert "***" in said
+
+
+def test_the_working_folder_is_no_secret():
+    assert outside_text.secrets({"PWD": "/home/somebody", "OLDPWD": "/srv/data"}) == ()
+
+
+@pytest.mark.parametrize("value", [f"https://bob:{SECRET}@host/x", f"https://bob:{SECRET}/x@host/y"])
+def test_a_saved_machine_holds_no_password_of_a_source(tmp_path, clean_env, value):
+    done = doctor("doctor", "--save", tmp_path / "m.json", "-C", f"source={value}", env=clean_env)
+    assert SECRET not in (tmp_path / "m.json").read_text() + done.stdout + done.stderr
+
+
+# What a terminal obeys.
+
+
+@pytest.mark.parametrize(
+    "text", ["\x1b]52;c;ZXZpbA==\a", "\x1b]0;title\a", "\x1bP…\x1b\\", "\x9b2J", "\x1bc", "a\bb", "\x1b[>4;2m", "\x1b\x1b[31m[2J", "\u202e"]
+)  # fmt: skip
+def test_what_a_terminal_would_obey_is_shown(text, tmp_path, clean_env):
+    shown = outside_text.visible(f"{text} No space left on device", colours=True)
+    assert not any(letter in shown.replace("\x1b[31m", "") for letter in "\x1b\x9b\a\b\u202e")
+    assert shown.endswith("No space left on device")
+    log = tmp_path / "l.log"
+    log.write_text(f"{text} No space left on device\n", encoding="utf-8")
+    done = doctor("explain", log, env={**clean_env, "NO_COLOR": "1"})
+    assert not any(letter in done.stdout for letter in "\x1b\x9b\a\b\u202e")
+
+
+def test_colours_and_lines_stay():
+    text = "\x1b[1;31mred\x1b[0m\n\ttab"
+    assert outside_text.visible(text, colours=True) == text
+    assert outside_text.visible(text) == "\\u001b[1;31mred\\u001b[0m\n\ttab"
+
+
+@given(st.text())
+def test_nothing_that_is_shown_is_obeyed(text):
+    shown = outside_text.visible(text)
+    assert all(letter in "\n\t" or ord(letter) >= 32 for letter in shown)
+    assert not any(0x7F <= ord(letter) <= 0x9F for letter in shown)
+
+
+# Files that are none.
+
+
+def make(kind, path):
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(path))
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "dangling":
+        path.symlink_to(path.parent / "nowhere")
+    return path
+
+
+KINDS = ["fifo", "socket", "device", "folder", "dangling"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_no_plain_file_is_neither_waited_for_nor_read(kind, tmp_path):
+    path = make(kind, tmp_path / "x")
+    start = time.monotonic()
+    with pytest.raises(OSError, match=r"plain file|No such|directory"):
+        files.open_plain(path)
+    with pytest.raises(OSError, match=r"."):
+        files.open_own(path)
+    with pytest.raises(OSError, match=r"."):
+        files.sha256(path)
+    assert not files.is_file(path)
+    assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("path", ["a" * 300, "a\0b", "a/" * 3000])
+def test_a_path_that_cannot_be_asked_about_is_no_file(path):
+    assert not files.is_file(Path(path))
+    assert not files.is_dir(Path(path))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_explain_says_that_it_is_no_log(kind, tmp_path, clean_env):
+    done = doctor("explain", make(kind, tmp_path / "build.log"), env=clean_env)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_explain_takes_a_message_of_any_length(clean_env):
+    for text in ("a" * 300, "GLIBC_2.32 not found " * 200, "undefined symbol: " + "x" * 5000):
+        assert "Traceback" not in doctor("explain", text, env=clean_env).stderr
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_others_put_beside_the_work_folders_stops_no_build(kind, tmp_path):
+    (tmp_path / "mamba-build-x").mkdir()
+    held = make(kind, tmp_path / "mamba-build-x" / ".held")
+    start = time.monotonic()
+    work_folder._sweep(tmp_path)
+    assert time.monotonic() - start < 5
+    assert held.is_symlink() or held.exists()
+
+
+def test_the_folder_of_a_build_that_was_killed_is_swept_and_a_strangers_is_not(tmp_path, monkeypatch):
+    for name in ("mamba-build-old", "mamba-build-new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / ".held").touch()
+    os.utime(tmp_path / "mamba-build-old/.held", (1, 1))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getuid", lambda: 4242)
+        work_folder._sweep(tmp_path)
+        assert (tmp_path / "mamba-build-old").is_dir(), "another user's"
+    work_folder._sweep(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mamba-build-new"]
+
+
+# Values that reach a file name, a header, a command.
+
+
+@pytest.mark.parametrize(
+    "name", ["/abs/x", "../x", "x\nInjected: yes", "x\n\nbody", "a b", "$(id)", "é", "\x1b[2J", "-x", "x-", "x" * 81, "x" * 300]
+)  # fmt: skip
+def test_a_distribution_name_is_one(name):
+    with pytest.raises(SettingsError, match="is not a distribution's name"):
+        load_settings({"distribution-name": name}, {}, {})
+
+
+def test_a_distribution_name_may_have_all_that_one_may_have():
+    assert load_settings({"distribution-name": "My.Ext_2-x"}, {}, {}).distribution_name == "My.Ext_2-x"
+
+
+@pytest.mark.parametrize("key", ["glibc", "local-version", "upstream-version", "torch", "variant"])
+def test_a_number_of_toml_that_has_lost_its_zeros_is_no_text(key):
+    with pytest.raises(SettingsError, match="is a number with a point"):
+        load_settings({}, {}, {key: 2.20})
+
+
+@pytest.mark.parametrize(("key", "value"), [("glibc", "2.١٧"), ("local-version", "x" * 81), ("local-version", "١")])
+def test_digits_are_those_of_ascii_and_names_end_somewhere(key, value):
+    with pytest.raises(SettingsError):
+        load_settings({key: value}, {}, {})
+
+
+# git.
+
+
+def test_the_callers_repository_is_none_of_ours():
+    given = {"GIT_DIR": "/my/.git", "GIT_WORK_TREE": "/my", "GIT_INDEX_FILE": "i", "GIT_OBJECT_DIRECTORY": "o",
+             "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_GLOBAL": "g", "GIT_SSL_CAINFO": "/ca.pem", "GIT_SSH_COMMAND": "ssh -4", "PATH": "/bin"}  # fmt: skip
+    assert git._environment(given) == {"GIT_SSL_CAINFO": "/ca.pem", "GIT_SSH_COMMAND": "ssh -4", "PATH": "/bin"}
