@@ -9,8 +9,7 @@ from typing import Any, TextIO
 SECRET_NAME = re.compile(
     r"TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|_KEY$|^KEY_|APIKEY|AUTH|_PAT$|_PWD$|^PGPASS", re.IGNORECASE
 )
-"""Variables whose whole value is secret."""
-_FOLDER_NAMES = ("PWD", "OLDPWD")
+"""Variables whose whole value is secret, unless it is a path, such as that of an agent's socket."""
 _USERINFO = re.compile(r"([a-z][a-z0-9+.-]*:/{1,2})([^\s/@'\"]+|[^\s/@:'\"]*:[^\s@'\"]+)@", re.IGNORECASE)
 """``user:password`` of an address; a path that was made of one has lost a slash, and a password may have some."""
 _BARE = re.compile(r"[^\s/@:]+:([^\s/@][^\s@]*)@")
@@ -22,7 +21,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 def secrets(environ: Mapping[str, str]) -> tuple[str, ...]:
     """Values that must not be shown: of variables that are called secret, and passwords in addresses; the longest first."""
-    found = {value for name, value in environ.items() if SECRET_NAME.search(name) and name not in _FOLDER_NAMES}
+    found = {value for name, value in environ.items() if SECRET_NAME.search(name) and not value.startswith("/")}
     for value in environ.values():
         for word in value.split():
             found |= {match[2].partition(":")[2] or match[2] for match in _USERINFO.finditer(word)}
