@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..core.error_boundary import PREFIX
 from ..core.errors import SettingsError
-from ..core.files import is_file
+from ..core.files import exists, is_file
 from ..core.process import say
 from .options import Commands, print_json
 
@@ -37,13 +37,6 @@ def _explain(options: argparse.Namespace) -> int:
     return 0 if diagnosis.explanations else 1
 
 
-def _is_special(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
-
-
 def _given_text(words: list[str]) -> str:
     """A file's content, the words themselves, or stdin."""
     if not words or words == ["-"]:
@@ -51,7 +44,7 @@ def _given_text(words: list[str]) -> str:
             say(f"{PREFIX}paste the message, then Ctrl-D")
         return sys.stdin.buffer.read().decode("utf-8", errors="replace") if sys.stdin is not None else ""
     path = Path(words[0])
-    if len(words) == 1 and not is_file(path) and _is_special(path):
+    if len(words) == 1 and not is_file(path) and exists(path):
         raise SettingsError(
             f"{path} is no plain file",
             "a log is needed",

@@ -43,10 +43,10 @@ def is_file(path: Path) -> bool:
         return False
 
 
-def is_dir(path: Path) -> bool:
-    """The same of a folder."""
+def exists(path: Path) -> bool:
+    """The same of anything that may have this name."""
     try:
-        return path.is_dir()
+        return path.exists()
     except (OSError, ValueError):
         return False
 

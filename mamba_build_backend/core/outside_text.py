@@ -10,8 +10,14 @@ SECRET_NAME = re.compile(
     r"TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|_KEY$|^KEY_|APIKEY|AUTH|_PAT$|_PWD$|^PGPASS", re.IGNORECASE
 )
 """Variables whose whole value is secret, unless it is a path, such as that of an agent's socket."""
-_USERINFO = re.compile(r"([a-z][a-z0-9+.-]*:/{1,2})([^\s/@'\"]+|[^\s/@:'\"]*:[^\s@'\"]+)@", re.IGNORECASE)
-"""``user:password`` of an address; a path that was made of one has lost a slash, and a password may have some."""
+_USERINFO = re.compile(
+    r"((?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,31}:/{1,2})([^\s/@'\"]{1,512}|[^\s/@:'\"]{0,128}:[^\s@'\"]{1,512})@",
+    re.IGNORECASE,
+)
+"""``user:password`` of an address; a path that was made of one has lost a slash, and a password may have some.
+
+The lengths have bounds, so that the time does not grow with the square of a long word's.
+"""
 _BARE = re.compile(r"[^\s/@:]+:([^\s/@][^\s@]*)@")
 """The same at the start of a value that is an address without a scheme, or a mistyped one."""
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
