@@ -14,6 +14,12 @@ def results():
     reference = torch.tensor([1.0, 4.0])
     yield "out", reference + {error}, reference, 1e-3
 """
+MORE = """
+COVERS_MORE = "fp32 and fp64"
+def more_results():
+    reference = torch.tensor([1.0, 4.0], dtype=torch.float64)
+    yield "more", reference + 8e-3, reference, 1e-3
+"""
 CODE = "import p_portable._check as c, p_portable._check_p as p; row = c._kernels(p); print(row.state, row.found)"
 
 
@@ -30,6 +36,17 @@ def test_a_result_is_compared_with_its_reference(tmp_path, clean_env, torch_site
     shutil.copytree(ROOT / "mamba_build_backend/payload/portable", tmp_path / "p_portable")
     (tmp_path / "p_portable/_check_p.py").write_text(CHECK.format(error=error))
     assert run(sys.executable, "-c", CODE, env=clean_env, cwd=tmp_path).stdout.startswith(row)
+
+
+def test_full_compares_what_a_check_has_more_of(tmp_path, clean_env, torch_site):
+    shutil.copytree(ROOT / "mamba_build_backend/payload/portable", tmp_path / "p_portable")
+    (tmp_path / "p_portable/_check_p.py").write_text(CHECK.format(error="2e-3") + MORE)
+    assert run(sys.executable, "-c", CODE, env=clean_env, cwd=tmp_path).stdout.startswith("ok sums, fp32:")
+    said = run(sys.executable, "-c", CODE.replace("(p)", "(p, full=True)"), env=clean_env, cwd=tmp_path).stdout
+    assert said.startswith("failed sums: more is off by")
+    (tmp_path / "p_portable/_check_p.py").write_text(CHECK.format(error="2e-3") + MORE.replace("8e-3", "2e-3"))
+    said = run(sys.executable, "-c", CODE.replace("(p)", "(p, full=True)"), env=clean_env, cwd=tmp_path).stdout
+    assert said.startswith("ok sums, fp32 and fp64:")
 
 
 CONV = """

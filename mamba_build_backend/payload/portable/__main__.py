@@ -19,8 +19,9 @@ def main() -> int:
         description="Check this installation against the torch and the GPU that are here.",
     )
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    parser.add_argument("--full", action="store_true", help="compare the kernels at more lengths and layouts: minutes")
     options = parser.parse_args()
-    rows = all_rows()
+    rows = all_rows(full=options.full)
     failed = [row for row in rows if row.state == "failed"]
     verdict = _verdict(rows)
     if options.json:
