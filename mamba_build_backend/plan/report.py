@@ -136,8 +136,8 @@ def _patch_lines(plan: BuildPlan, *, verbose: bool) -> Iterator[Line]:
     if drift or verbose:
         yield Line("patches", ", ".join(drift) or "none", plan.patches.because)
     if plan.fixes:
-        because = "; ".join(item.why for item in plan.fixes) + "; -C fixes=false leaves it as upstream has it"
-        yield Line("fixes", ", ".join(item.file for item in plan.fixes), because)
+        because = "upstream computes these wrongly; the command patches says for whom; -C fixes=false leaves them so"
+        yield Line("fixes", ", ".join(item.subject for item in plan.fixes), because)
 
 
 def _machine_lines(facts: Facts) -> Iterator[Line]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Optional
@@ -182,6 +183,12 @@ class PatchRow:
     def is_fix(self) -> bool:
         """Whether it changes results."""
         return self.kind is PatchKind.FIX
+
+    @property
+    def subject(self) -> str:
+        """What it is about, in the words of its file's name: without its number and the versions that it ends with."""
+        name = self.file.rpartition("/")[2].removesuffix(".patch").partition("-")[2]
+        return re.sub(r"-(to|before)-[0-9][0-9a-z.]*$", "", name).replace("-", " ")
 
     def concerns(self, row: ProjectVersion) -> bool:
         """Whether it is for this project and this version."""

@@ -279,9 +279,8 @@ def test_the_command_lists_what_applies_and_why_the_rest_does_not():
     asked = ("--json", "--facts", str(machine), "-C", "upstream-version=2.3.0")
     data = json.loads(command(*asked).stdout)
     assert data["schema"] == 1
-    assert [(item["file"], item["kind"]) for item in data["applied"]] == [
-        ("mamba-ssm/0008-complex-backward-of-several-groups.patch", "fix")
-    ]
+    assert {item["kind"] for item in data["applied"]} == {"fix"}
+    assert "mamba-ssm/0008-complex-backward-of-several-groups.patch" in {item["file"] for item in data["applied"]}
     data = json.loads(command(*asked, "-C", "fixes=false").stdout)
     assert data["applied"] == []
     assert {

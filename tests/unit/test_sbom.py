@@ -195,12 +195,12 @@ def test_a_patched_source_has_the_released_one_as_ancestor_and_each_patch_with_i
     (ancestor,) = source["pedigree"]["ancestors"]
     assert ancestor["purl"].startswith("pkg:github/state-spaces/mamba@")
     assert source["purl"] == ancestor["purl"]
-    patch, fix = source["pedigree"]["patches"]
+    patch, fix, *_ = source["pedigree"]["patches"]
     file = "mamba-ssm/0002-cub-3-before-2.2.6.patch"
     assert patch["diff"]["url"] == f"patches/{file}"
     assert patch["resolves"][0]["description"].startswith("CUB 3")
     assert fix["resolves"][0]["description"].startswith("the backward scan of complex numbers")
-    reference, _ = source["externalReferences"]
+    reference, *_ = source["externalReferences"]
     assert reference["url"] == patch["diff"]["url"]
     assert reference["hashes"] == [{"alg": "SHA-256", "content": sha256(ROOT / "patches" / file)}]
 
