@@ -1,6 +1,8 @@
 """Right results: every kernel of the wheels at every edge, beside a reference in plain torch and float64.
 
-    python tests/gpu/edges.py mamba.whl conv.whl [--only conv|update|scan|ssd|state|norm|races|long ...] [--json FILE]
+    python tests/gpu/edges.py mamba.whl conv.whl [--only conv|update|scan|ssd|state|norm|races|long ...] [--every N] [--json FILE]
+    PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --target-processes all --error-exitcode 9 \\
+        python tests/gpu/edges.py mamba.whl conv.whl --only conv update scan --every 40
     python tests/gpu/edges.py --self-test
 
 The first needs a GPU. The second needs neither that nor a wheel: it tries the references, the bounds, and faults put in.
@@ -733,10 +735,12 @@ class Case:
     length: int
 
 
-def all_cases(kernels: dict[str, Kernel], sections: Iterable[str]) -> Iterator[Case]:
+def all_cases(kernels: dict[str, Kernel], sections: Iterable[str], every: int = 1) -> Iterator[Case]:
+    """Of each configuration every so many of the lengths, from another one on each time."""
     for section in sections:
-        for row, (words, lengths) in enumerate(CASES[section].items()):
-            for config in crossed(words):
+        for row, (words, all_lengths) in enumerate(CASES[section].items()):
+            for number, config in enumerate(crossed(words)):
+                lengths = all_lengths[number % min(every, len(all_lengths)) :: every]
                 kernel = config.split(", ")[0] if section in ("races", "long") else section
                 if kernel in kernels and not lacking(kernels[kernel], config):
                     yield from (Case(section, row, kernel, config, length) for length in lengths)
@@ -902,7 +906,9 @@ def child(options: argparse.Namespace) -> int:
     placed(folder)
     kernels = loaded(options.wheels)
     print(json.dumps({"left out": {name: left_out(kernels, name) for name in options.only}}), flush=True)
-    groups = itertools.groupby(all_cases(kernels, options.only), key=lambda case: (case.section, case.config, case.row))
+    groups = itertools.groupby(
+        all_cases(kernels, options.only, options.every), key=lambda case: (case.section, case.config, case.row)
+    )
     mine = [(number, key, list(cases)) for number, (key, cases) in enumerate(groups) if number % parts == part]
     for number, key, cases in mine[skipped:]:
         print(json.dumps({"begun": key}), flush=True)
@@ -920,7 +926,19 @@ def watch(options: argparse.Namespace, sections: Sequence[str], folder: str, par
     groups: list[Group] = []
     begun = 0
     while True:
-        rest = ["--seed", options.seed, "--only", *sections, "--child", folder, part, parts, begun]
+        rest = [
+            "--seed",
+            options.seed,
+            "--every",
+            options.every,
+            "--only",
+            *sections,
+            "--child",
+            folder,
+            part,
+            parts,
+            begun,
+        ]
         command = [*map(str, [sys.executable, __file__, *options.wheels, *rest])]
         run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
         lines = [json.loads(line) for line in run.stdout.splitlines() if line.startswith('{"')]
@@ -1206,6 +1224,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("wheels", nargs="*", type=Path, metavar="WHEEL")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS)
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="only every so many of the lengths")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--self-test", action="store_true")
