@@ -141,6 +141,7 @@ class Tensor {
 
   Tensor to(ScalarType type) const { return type == type_ ? *this : of(method("to", torch.dtype(type))); }
   Tensor contiguous() const { return is_contiguous() ? *this : of(method("contiguous")); }
+  Tensor clone() const { return of(method("clone")); }
   Tensor transpose(std::int64_t one, std::int64_t other) const {
     return of(method("transpose", integer(one).get(), integer(other).get()));
   }
