@@ -356,7 +356,10 @@ def call_scan(module: types.ModuleType, given: Given) -> Outputs:
     found = module.bwd(*inputs, dout, x, out, None, given["softplus"], False)
     names = ("du", "ddelta", "dA", "dB", "dC", "dD", "ddelta_bias", "dz")
     gradients = {name: value for name, value in zip(names, found) if value is not None}
-    return {"out": out, "last_state": x[:, :, -1, 1::2], **dict(zip(["out_z"], gated)), **gradients}
+    # The state is the interface's: where B does not vary, the binding's is without it.
+    interface = importlib.import_module("mamba_ssm.ops.selective_scan_interface")
+    _, last_state = interface.selective_scan_fn(*inputs, given["softplus"], True)
+    return {"out": out, "last_state": last_state, **dict(zip(["out_z"], gated)), **gradients}
 
 
 # Mamba-2's scan in chunks.
