@@ -57,6 +57,17 @@ def check_gpus(
         )
 
 
+def is_served(settings: Settings, facts: Facts, codes: set[str]) -> bool:
+    """Whether an nvcc for these GPUs (``90``) compiles for those that are asked for by name, or else for this machine's."""
+    if settings.arch not in ("all", "native"):
+        asked = {item.partition("+")[0].replace(".", "").rstrip("af") for item in settings.arch.split(";")}
+        return asked <= codes
+    if settings.is_set("arch") and settings.arch != "native":
+        return True  # for other machines
+    known = {code for code in codes if int(code) >= OLDEST}
+    return not facts.gpus or any(_runs(gpu, known) for gpu in facts.gpus)
+
+
 def check_own_runtime(
     settings: Settings, facts: Facts, tables: Tables, cuda: str, target: TorchTarget, abi: Abi, notebook: Notebook
 ) -> None:

@@ -16,6 +16,7 @@ from ..core.files import sha256
 from ..core.outside_text import without_secrets
 from ..core.process import Echo
 from ..core.storage import disk_errors, is_disk_error
+from ..probe.fetched import cached_archive
 from ..tables import ProjectVersion
 from .pip_config import IndexConfig, read_index_config
 
@@ -26,11 +27,6 @@ FETCHER = "unearth"
 """The build requirement that reads package indexes; asked for only where a source has to be fetched."""
 
 _ATTEMPTS = 3
-
-
-def cached_archive(row: ProjectVersion, cache: Path) -> Path:
-    """Where an archive that was fetched is kept. The hash is in the path, so another content has another place."""
-    return cache / "sources" / row.index_sha256[:16] / row.index_file
 
 
 def obtain(row: ProjectVersion, cache: Path, environ: Mapping[str, str], echo: Echo) -> Path:

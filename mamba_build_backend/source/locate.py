@@ -13,6 +13,7 @@ from ..core.files import sha256
 from ..core.process import Echo
 from ..plan import BuildPlan
 from ..plan.types import EmbeddedArchive, GitTag, IndexArchive, OwnTree
+from ..probe.fetched import cached_archive
 from ..probe.source import is_repository
 from ..tables import ProjectVersion, load_tables
 from . import archives, git, index
@@ -41,7 +42,7 @@ def needs_fetch(plan: BuildPlan, cache: Path | None) -> bool:
     """Whether building would ask the package index; without a cache, for everything that is not embedded."""
     return any(
         isinstance(part.source.value, IndexArchive)
-        and (cache is None or not index.cached_archive(part.upstream.value, cache).is_file())
+        and (cache is None or not cached_archive(part.upstream.value, cache).is_file())
         for part in plan.parts
     )
 
