@@ -118,6 +118,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     abi = decide_abi(settings, facts, tables, upstream.value, target, notebook)
     offers = Offers(settings, facts, tables, upstream.value, torch.value, target, abi.value)
     abi, nvcc = decide_nvcc(offers, abi, other=settings.abi == "auto")
+    offers = replace(offers, abi=abi.value)
     nvcc.tell(notebook)
     if abi.value.is_stable:
         target = replace(target, cxx_standard=17)  # upstream's sources are that; torch's headers are not included
@@ -126,8 +127,8 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     compiler = decide_compiler(settings, facts, tables, cuda, target, abi.value, notebook)
     sysroot, sysroot_installs = decide_sysroot(settings, facts, tables, cuda, compiler.value, notebook)
     compilation = _decide_compilation(settings, facts, tables, upstream.value, cuda, toolkit.value, notebook)
-    check_gpus(settings, facts, tables, cuda, toolkit.value, target, compilation.passes, notebook)
-    check_own_runtime(settings, facts, tables, cuda, target, abi.value, notebook)
+    check_gpus(offers, cuda, toolkit.value, compilation.passes, notebook)
+    check_own_runtime(offers, cuda, notebook)
     pins = decide_pins(upstream.value, torch.value, target, abi.value, tables, notebook)
     partner = decide_partner(upstream.value, torch.value, target, dotted_python(facts.machine), tables, notebook)
     note_machine(settings, facts, notebook)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 from ..core._compat import version
-from ..core.facts import Facts, Origin, Toolkit, Torch
+from ..core.facts import Facts, Gpu, Origin, Toolkit, Torch
 from ..core.setting_values import is_address
 from ..core.settings import ARCHIVED_NVCC, INDEX_NVCC, MIRROR_OFF, Place, Settings
 from ..tables import ProjectVersion, RedistRelease, Tables
-from .gpus import is_served
+from .nvcc import OLDEST
 from .types import Abi, Archives, Rejected, TorchTarget
 
 MATHS = ("cublas_v2.h", "cusparse.h", "cusolverDn.h")
@@ -49,7 +50,7 @@ class Offer:
     cuda: str
     """Its minor version: ``12.4``."""
     provider: Provider
-    order: tuple[object, ...]
+    order: tuple[Any, ...]
     """Among those of one provider that are equally good."""
     toolkit: Toolkit | None = None
     release: RedistRelease | None = None
@@ -85,11 +86,14 @@ class Offers:
     @property
     def runs(self) -> int:
         """The newest CUDA major version that the driver here runs; torch's where no driver was seen."""
-        driver = self.facts.driver
-        known = [row for row in self.tables.cuda if driver and version.Version(row.driver) <= version.Version(driver)]
-        if driver and not known:
-            return version.Version(self.tables.cuda[0].version).major
-        return max((version.Version(row.version).major for row in known), default=self.need.major)
+        driver, need = self.facts.driver, self.need.major
+        if not driver:
+            return need
+        oldest = version.Version(self.tables.cuda[0].version).major
+        known = [row for row in self.tables.cuda if version.Version(row.driver) <= version.Version(driver)]
+        here = max((version.Version(row.version).major for row in known), default=oldest)
+        # For other machines, what torch needs says more than the driver of this one.
+        return max(here, need) if self.settings.is_set("arch") and self.settings.arch != "native" else here
 
     def grade(self, cuda: str) -> Grade:
         """How good a release is for driver and torch."""
@@ -149,7 +153,7 @@ class Offers:
             if (same or self.abi.is_stable) and not self._too_old(release.cuda):
                 yield release
 
-    def order(self, release: RedistRelease) -> tuple[object, ...]:
+    def order(self, release: RedistRelease) -> tuple[Any, ...]:
         """For everyone the newest, which takes each g++ and each GPU that the older ones of its major version take; else torch's."""
         own = version.Version(release.cuda)
         return (-own.major, -own.minor) if self.abi.is_stable else (*distance(release.cuda, self.need), own.minor)
@@ -233,6 +237,23 @@ class Offers:
             beside = ()
         unneeded = () if self.abi.is_stable else (STATIC_RUNTIME,)
         return [name for name in item.missing if name not in (*beside, *unneeded)]
+
+
+def is_served(settings: Settings, facts: Facts, codes: set[str]) -> bool:
+    """Whether an nvcc for these GPUs (``90``) compiles for those that are asked for by name, or else for this machine's."""
+    if settings.arch not in ("all", "native"):
+        asked = {item.partition("+")[0].replace(".", "").rstrip("af") for item in settings.arch.split(";")}
+        return asked <= codes
+    if settings.is_set("arch") and settings.arch != "native":
+        return True  # for other machines
+    known = {code for code in codes if int(code) >= OLDEST}
+    return not facts.gpus or any(runs_on(gpu, known) for gpu in facts.gpus)
+
+
+def runs_on(gpu: Gpu, codes: set[str]) -> bool:
+    """SASS runs on GPUs of its major version and of its own or a later minor (CUDA C++ Programming Guide)."""
+    major, _, small = gpu.capability.partition(".")
+    return any(code[:-1] == major and int(code[-1]) <= int(small) for code in codes)
 
 
 def distance(cuda: str, need: version.Version) -> tuple[int, int]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from ..core.facts import Machine
 from ..core.projects import SELF
-from ..tables import RedistHost, Tables, TorchRow, minor
-from .types import Archives
+from ..tables import Archive, RedistHost, Tables, TorchRow, minor
 
 
 def install_toolkit(cuda: str, machine: Machine, tables: Tables) -> Iterator[str]:
@@ -27,11 +26,11 @@ def install_toolkit(cuda: str, machine: Machine, tables: Tables) -> Iterator[str
     yield "-C cuda-home=/path/to/cuda   (one that is already here)"
 
 
-def fetch_archives(archives: Archives, host: RedistHost, folder: str) -> Iterator[str]:
+def fetch_archives(archives: Sequence[Archive], host: RedistHost, folder: str) -> Iterator[str]:
     """How NVIDIA's archives come to where there is no internet; ``folder`` is where they are looked for already."""
-    addresses = " ".join(f"{host.address}/{item.path}" for item in archives.missing)
+    addresses = " ".join(f"{host.address}/{item.path}" for item in archives)
     into, there = (folder, "") if folder else ("cuda-archives", ", then -C cuda-mirror=/path/to/cuda-archives")
-    size = f"{sum(item.bytes for item in archives.missing) / 1e6:.0f} MB"
+    size = f"{sum(item.bytes for item in archives) / 1e6:.0f} MB"
     command = f"curl -fL --create-dirs --output-dir {shlex.quote(into)} --remote-name-all {addresses}"
     yield f"{command}   (where there is internet, {size}{there})"
 

@@ -169,7 +169,7 @@ def _problem(offers: Offers, notebook: Notebook) -> None:
         names = ", ".join(item.name for item in absent.missing)
         why = f"cuda-mirror names {settings.cuda_mirror}" if offers.mirror_folder else "offline is set"
         seen += f"; {why}, and of NVIDIA's archives of CUDA {absent.release.release} these are not here: {names}"
-        fixes += fetch_archives(absent, tables.nvidia, offers.mirror_folder)
+        fixes += fetch_archives(absent.missing, tables.nvidia, offers.mirror_folder)
     elif settings.cuda_mirror == MIRROR_OFF:
         fixes += _with_a_mirror(offers)
     fixes += install_toolkit(cuda, machine, tables)

@@ -343,6 +343,11 @@ class BuildPlan:
             raise PlanError((not_installed(self.requirements),))
         return ReadyPlan(self, torch, toolkit, compiler, sysroot)
 
+    def with_toolkit(self, toolkit: Toolkit) -> BuildPlan:
+        """The plan with a toolkit that NVIDIA's archives made, in place of the one that they were to make."""
+        companion = self.companion.with_toolkit(toolkit) if self.companion else None
+        return replace(self, toolkit=replace(self.toolkit, value=toolkit), companion=companion)
+
     def without_machine(self) -> BuildPlan:
         """The plan with the problems of its sources alone: for what needs no compiler, no GPU and no torch."""
         kept = tuple(item for item in self.problems if item.code.startswith(("upstream", "source", "companion")))
