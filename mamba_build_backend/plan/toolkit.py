@@ -61,6 +61,7 @@ def choose(offers: Offers) -> Nvcc:
         _problem(offers, notebook)
         return Nvcc(Choice(None, "none fits", rejected), problems=tuple(notebook.problems))
     _note_driver(best.cuda, offers, notebook)
+    _note_absent(best, offers, notebook)
     if best.toolkit is not None:
         _note_found(best.toolkit, offers, notebook)
         exact = distance(best.cuda, offers.need) == (0, 0)
@@ -166,9 +167,7 @@ def _problem(offers: Offers, notebook: Notebook) -> None:
         seen = "setting cuda-home: NVIDIA's archives"
     absent, fixes = _absent(offers), list[str]()
     if absent is not None:
-        names = ", ".join(item.name for item in absent.missing)
-        why = f"cuda-mirror names {settings.cuda_mirror}" if offers.mirror_folder else "offline is set"
-        seen += f"; {why}, and of NVIDIA's archives of CUDA {absent.release.release} these are not here: {names}"
+        seen += f"; {_not_here(absent, offers)}"
         fixes += fetch_archives(absent.missing, tables.nvidia, offers.mirror_folder)
     elif settings.cuda_mirror == MIRROR_OFF:
         fixes += _with_a_mirror(offers)
@@ -191,10 +190,26 @@ def _problem(offers: Offers, notebook: Notebook) -> None:
 
 
 def _absent(offers: Offers) -> Archives | None:
-    """What would be fetched, were it allowed; None where nothing would be, or it is."""
+    """What would be the best, were it allowed to fetch it; None where something else would be, or it is allowed."""
+    if not offers.fetches_nothing:
+        return None
     there = replace(offers, settings=replace(offers.settings, offline=False, cuda_mirror=None))
-    wanted = [item.release for item in there.best_first() if item.release is not None]
-    return offers.archives(wanted[0]) if wanted and offers.fetches_nothing else None
+    release = next((item.release for item in there.best_first()), None)
+    return offers.archives(release) if release is not None and offers.missing(release) else None
+
+
+def _not_here(absent: Archives, offers: Offers) -> str:
+    names = ", ".join(item.name for item in absent.missing)
+    why = f"cuda-mirror names {offers.mirror_folder}" if offers.mirror_folder else "offline is set"
+    return f"{why}, and of NVIDIA's archives of CUDA {absent.release.release} these are not here: {names}"
+
+
+def _note_absent(best: Offer, offers: Offers, notebook: Notebook) -> None:
+    """That what is taken is second to what is not here."""
+    absent = _absent(offers) if best.release is None else None
+    if absent is not None:
+        where = offers.mirror_folder or "a folder that -C cuda-mirror=/path/to/it names"
+        notebook.note(f"{_not_here(absent, offers)}; in {where}, they would be taken before CUDA {best.cuda}")
 
 
 def _with_a_mirror(offers: Offers) -> Iterator[str]:

@@ -23,7 +23,7 @@ def _sources(cache: Path, tables: Tables) -> Iterator[str]:
         if row.index_sha256 and is_file(cached_archive(row, cache)):
             yield row.index_file
         if row.git_commit and kept_repository(row, cache).is_dir():
-            yield kept_repository(row, cache).name
+            yield row.commit_name
 
 
 def _archives(settings: Settings, cache: Path, machine: str, tables: Tables) -> Iterator[str]:
@@ -42,7 +42,7 @@ def cached_archive(row: ProjectVersion, cache: Path) -> Path:
 
 def kept_repository(row: ProjectVersion, cache: Path) -> Path:
     """Where a commit of upstream's repository is kept."""
-    return cache / "git" / f"{row.name}-{row.git_commit[:16]}"
+    return cache / "git" / row.commit_name
 
 
 def toolkit_folder(release: RedistRelease, cache: Path) -> Path:
