@@ -11,11 +11,11 @@ from typing import Any
 from .audit.types import ABI_TABLE
 from .core import pyproject
 from .core.errors import PlanError, Problem
-from .core.facts import Facts, SysrootProvider
-from .core.outside_text import without_secrets
+from .core.facts import Facts, SysrootProvider, to_json
 from .core.setting_values import is_address
 from .core.settings import MIRROR_OFF, Settings
 from .plan import BuildPlan, decide
+from .plan.doctor_json import fetches
 from .plan.types import ReadyPlan, not_installed
 from .source.index import FETCHER
 from .source.locate import needs_fetch
@@ -70,14 +70,7 @@ def isolated_requirements(project: Path, plan: BuildPlan) -> list[str]:
 
 def isolated_files(plan: BuildPlan) -> list[dict[str, Any]]:
     """The archives that it fetches beside: name, address, bytes and SHA-256 of each."""
-    archives = plan.archives
-    if archives is None:
-        return []
-    mirror = without_secrets(archives.mirror)
-    return [
-        {"name": item.name, "url": f"{mirror}/{item.path}", "bytes": item.bytes, "sha256": item.sha256}
-        for item in archives.missing
-    ]
+    return [to_json(item) for item in fetches(plan)]
 
 
 def check_ready(plan: BuildPlan, cache: Path) -> ReadyPlan:

@@ -13,8 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mamba_build_backend.plan.types import Archives
-from mamba_build_backend.tables import Archive, RedistRelease
+from mamba_build_backend.tables import Archive, Archives, RedistRelease
 from mamba_build_backend.tables.redist import COMPONENTS
 
 NVCC = """\

@@ -11,9 +11,9 @@ from ..core._compat import version
 from ..core.facts import Facts, Gpu, Origin, Toolkit, Torch
 from ..core.setting_values import is_address
 from ..core.settings import ARCHIVED_NVCC, INDEX_NVCC, MIRROR_OFF, Place, Settings
-from ..tables import ProjectVersion, RedistRelease, Tables
+from ..tables import Archives, ProjectVersion, RedistRelease, Tables
 from .nvcc import OLDEST
-from .types import Abi, Archives, Rejected, TorchTarget
+from .types import Abi, Rejected, TorchTarget
 
 MATHS = ("cublas_v2.h", "cusparse.h", "cusolverDn.h")
 """Headers that only some sources include."""

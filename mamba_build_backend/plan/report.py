@@ -10,9 +10,9 @@ from typing import Any
 from ..core.facts import CompilerCache, Facts
 from ..core.outside_text import without_secrets
 from ..core.settings import companion_key
-from ..tables import PatchRow, minor
+from ..tables import Archives, PatchRow, minor
 from .platform import NO_PLACE
-from .types import Archives, BuildPlan, Choice, GivenPath, Rejected, SourceOrigin, Tool
+from .types import BuildPlan, Choice, GivenPath, Rejected, SourceOrigin, Tool
 
 PATCHES_SCHEMA = 1
 """Of what ``patches --json`` prints."""

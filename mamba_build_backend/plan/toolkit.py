@@ -9,10 +9,10 @@ from ..core._compat import version
 from ..core.errors import Problem
 from ..core.facts import Facts, Origin, Toolkit, ToolkitLayout
 from ..core.settings import ARCHIVED_NVCC, INDEX_NVCC, MIRROR_OFF
-from ..tables import RedistRelease, Tables, is_newer, minor
+from ..tables import Archives, RedistRelease, Tables, is_newer, minor
 from .offers import MATHS, STATIC_RUNTIME, Grade, Offer, Offers, distance
 from .remedies import fetch_archives, install_toolkit, other_torch, torch_for
-from .types import TORCH_ABI, Abi, Archives, Choice, Install, Notebook, Rejected, Tool, TorchTarget
+from .types import TORCH_ABI, Abi, Choice, Install, Notebook, Rejected, Tool, TorchTarget
 
 PYPI_NVCC = (
     "nvidia-cuda-nvcc",

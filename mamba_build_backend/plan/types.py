@@ -9,7 +9,7 @@ from typing import ClassVar, Generic, Optional, TypeVar, Union
 from ..core._compat import version
 from ..core.errors import PlanError, Problem
 from ..core.facts import Compiler, CompilerCache, Sysroot, Toolkit, Torch, Word
-from ..tables import Archive, Floor, FrontEnd, KernelGroup, PatchRow, ProjectVersion, RedistRelease
+from ..tables import Archives, Floor, FrontEnd, KernelGroup, PatchRow, ProjectVersion
 
 T = TypeVar("T")
 
@@ -52,22 +52,6 @@ class Install:
     requirements: tuple[str, ...]
     release: str = ""
     """Its minor version, such as ``13.0``, where something is decided by it."""
-
-
-@dataclass(frozen=True)
-class Archives:
-    """NVIDIA's archives that a toolkit is made of."""
-
-    release: RedistRelease
-    missing: tuple[Archive, ...]
-    """Those that are not here: they are fetched, once."""
-    mirror: str
-    """The address or the folder that they come from; it may hold a password."""
-
-    @property
-    def bytes(self) -> int:
-        """Of what is fetched."""
-        return sum(item.bytes for item in self.missing)
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,9 @@ from ..core.process import Echo
 from ..core.storage import prepared
 from ..plan.offers import MATHS
 from ..plan.remedies import fetch_archives
-from ..plan.types import Archives
 from ..probe.cuda import read_toolkit
 from ..probe.fetched import archive_in, mirror_folder, toolkit_folder
-from ..tables import Archive, RedistHost, load_tables
+from ..tables import Archive, Archives, RedistHost, load_tables
 from .download import Download, UnfetchedError
 from .pip_config import read_index_config
 

@@ -11,7 +11,7 @@ from ..core._compat import specifiers, tomllib, version
 from ..core.projects import PROJECTS
 from ..core.typed import load_row
 from .projects import BadArch, Partner, PatchRow, Project, ProjectVersion, ThirdParty, load_projects
-from .redist import Archive, RedistHost, RedistRelease, checked_archive, releases
+from .redist import Archive, Archives, RedistHost, RedistRelease, checked_archive, releases
 from .rows import (
     BadNeighbour,
     BadPair,
@@ -33,6 +33,7 @@ from .rows import (
 __all__ = [
     "PATCHES",
     "Archive",
+    "Archives",
     "BadArch",
     "BadNeighbour",
     "BadPair",

@@ -79,6 +79,22 @@ class RedistRelease:
         return sum(item.bytes for item in self.archives)
 
 
+@dataclass(frozen=True)
+class Archives:
+    """NVIDIA's archives that a toolkit is made of."""
+
+    release: RedistRelease
+    missing: tuple[Archive, ...]
+    """Those that are not here: they are fetched, once."""
+    mirror: str
+    """The address or the folder that they come from; it may hold a password."""
+
+    @property
+    def bytes(self) -> int:
+        """Of what is fetched."""
+        return sum(item.bytes for item in self.missing)
+
+
 def releases(archives: Sequence[Archive], machine: str) -> tuple[RedistRelease, ...]:
     """The releases that are whole for this machine (of platform.machine()), the oldest first."""
     platform = _PLATFORMS.get(machine, "")

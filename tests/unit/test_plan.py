@@ -247,7 +247,7 @@ NONE, CU13, CU12, CU11 = "no-torch", "cuda13-no-toolkit", "torch-cu128-nvcc-11.7
         (CU12, "580.82", B300, "13.0", "index"),
         # Nothing is here but the driver.
         (NONE, "535.104", H100, "12.9", "archives"),
-        (NONE, "580.82", H100, "13.0", "index"),
+        (NONE, "580.82", H100, "13.2", "index"),
     ],
 )
 def test_driver_gpu_and_torch_choose_what_is_fetched(machine, driver, gpu, cuda, by):
