@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.server
 import io
+import platform
 import re
 import tarfile
 import threading
@@ -131,3 +132,59 @@ def laid_out(files: Mapping[str, bytes], folder: Path, *, flat: bool) -> Path:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
     return folder
+
+
+PROFILE = """\
+TOP = $(_HERE_)/..
+NVVMIR_LIBRARY_DIR = $(TOP)/$(_NVVM_BRANCH_)/libdevice
+PATH += $(TOP)/$(_NVVM_BRANCH_)/bin:$(_HERE_):
+INCLUDES += "-I$(TOP)/$(_TARGET_DIR_)/include" $(_SPACE_)
+LIBRARIES =+ $(_SPACE_) "-L$(TOP)/$(_TARGET_DIR_)/lib$(_TARGET_SIZE_)"
+"""
+"""The words by which NVIDIA's own nvcc finds its parts."""
+_CCCL = ("cub", "cuda", "nv", "thrust")
+_OTHERS = ("cublas", "cudalibxt", "cufft", "curand", "cusolver", "cusparse", "npp", "nvjpeg", "nvml", "nvrtc")
+
+
+def packed_toolkit(home: Path, release: str, folder: Path) -> tuple[RedistRelease, dict[str, bytes]]:
+    """A toolkit as tests/debian.py makes it, cut into NVIDIA's three archives: ``lib``, cicc in nvvm/bin, no mathematical libraries."""
+    arch = {"x86_64": "linux-x86_64", "aarch64": "linux-sbsa"}[platform.machine()]
+    headers = [path for path in sorted((home / "include").iterdir()) if not path.name.startswith(_OTHERS)]
+    profile = folder / "nvcc.profile"
+    profile.write_text(PROFILE)
+    programs = [path for path in sorted((home / "bin").iterdir()) if path.name not in ("cicc", "nvcc.profile")]
+    parts: dict[str, list[tuple[Path, str]]] = {
+        "cuda_nvcc": [
+            *((path, f"bin/{path.name}") for path in programs),
+            (profile, "bin/nvcc.profile"),
+            (home / "bin" / "cicc", "nvvm/bin/cicc"),
+            (home / "nvvm" / "libdevice", "nvvm/libdevice"),
+            *((path, f"include/{path.name}") for path in headers if path.name == "crt"),
+        ],
+        "cuda_cudart": [
+            *((path, f"include/{path.name}") for path in headers if path.name not in ("crt", *_CCCL)),
+            *((path, f"lib/{path.name}") for path in sorted((home / "lib64").iterdir())),
+        ],
+        "cuda_cccl": [(path, f"include/{path.name}") for path in headers if path.name in _CCCL],
+    }
+    rows, files = [], {}
+    for component in COMPONENTS:
+        row = archive(component, b"x", release=release, arch=arch)
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w:xz", preset=0) as tar:
+            for path, name in parts[component]:
+                tar.add(path, f"{row.top}/{name}")
+        row = archive(component, out.getvalue(), release=release, arch=arch)
+        rows.append(row)
+        files[row.path] = out.getvalue()
+    return RedistRelease(release, tuple(rows)), files
+
+
+def table_of(release: RedistRelease, address: str) -> str:
+    """tables/redist.toml for these archives alone."""
+    text = f'[nvidia]\naddress = "{address}"\naddress-china = "{address}"\nlicence = "its licence"\n'
+    text += 'licence-address = "https://example.org/licence"\nsource = "a test"\n'
+    for item in release.archives:
+        text += f'\n[[archive]]\nrelease = "{item.release}"\ncomponent = "{item.component}"\narch = "{item.arch}"\n'
+        text += f'version = "{item.version}"\nbytes = {item.bytes}\nsha256 = "{item.sha256}"\nsource = "a test"\n'
+    return text

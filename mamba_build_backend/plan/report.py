@@ -135,7 +135,7 @@ def _toolkit(plan: BuildPlan) -> str:
 
 
 def _to_fetch(archives: Archives) -> Line:
-    files = ", ".join(f"{item.name} ({item.bytes / 1e6:.1f} MB)" for item in archives.missing)
+    files = ", ".join(f"{item.component} {item.version} ({item.bytes / 1e6:.1f} MB)" for item in archives.missing)
     return Line("to fetch", files, f"{archives.bytes / 1e6:.0f} MB, once, from {without_secrets(archives.mirror)}")
 
 

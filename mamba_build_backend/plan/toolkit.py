@@ -100,9 +100,8 @@ def _of_archives(release: RedistRelease, offers: Offers, rejected: tuple[Rejecte
     if archives.missing:
         own = f"{row.conda}, or " if row.conda else ""
         notebook.note(
-            f"nvcc {release.cuda} is fetched from NVIDIA's archives, {_megabytes(archives.bytes)}, under {host.licence} "
-            f"({host.licence_address}). To use a toolkit of your own: {own}-C cuda-home=/path/to/cuda; "
-            "-C cuda-mirror=off fetches none"
+            f"nvcc {release.cuda} is fetched from NVIDIA's archives ({archives.bytes / 1e6:.0f} MB, under {host.licence}, "
+            f"{host.licence_address}); for a toolkit of your own: {own}-C cuda-home=/path/to/cuda"
         )
     _note_found(toolkit, offers, notebook)
     return Nvcc(
@@ -117,10 +116,6 @@ def _driver_words(offers: Offers, release: RedistRelease) -> str:
     if offers.facts.driver:
         return f"the newest CUDA {major} that there is of them, as the driver is {offers.facts.driver}"
     return f"the newest CUDA {major} that there is of them, as torch is for CUDA {offers.target.cuda}"
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.0f} MB"
 
 
 def _note_found(best: Toolkit, offers: Offers, notebook: Notebook) -> None:
@@ -177,8 +172,9 @@ def _problem(offers: Offers, notebook: Notebook) -> None:
         fixes.append(
             f"-C cuda-home=pypi   (nvcc {index} from the package index; the wheel then needs driver {tables.cuda_row(index).driver})"
         )
-    fixes += _torch_for_what_is_here(facts, tables, target)
-    if not tables.cuda_row(cuda).index_nvcc:
+    if not offers.abi.is_stable:  # a wheel for everyone does not ask what torch is for
+        fixes += _torch_for_what_is_here(facts, tables, target)
+    if not offers.abi.is_stable and not tables.cuda_row(cuda).index_nvcc:
         note = "for CUDA {cuda}, nvcc comes from the package index by itself"
         fixes += list(torch_for(lambda build: tables.cuda_row(build).index_nvcc, machine, tables, note=note))
     notebook.problem(

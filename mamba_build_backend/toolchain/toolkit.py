@@ -52,9 +52,10 @@ def apply_toolkit(
     # A build folder that stays may hold links into an environment that was an earlier build's alone.
     view = emptied(work / "toolchain" / "cuda")
     home = Path(toolkit.home)
-    # NVIDIA's archives have lib, and torch's build code looks in lib64.
-    if toolkit.layout is ToolkitLayout.HOME and not toolkit.missing and (home / "lib64").is_dir():
+    if toolkit.layout is ToolkitLayout.HOME and not toolkit.missing:
         _link_entries(home, view)
+        if (home / "lib").is_dir():
+            _link(home / "lib", view / "lib64")  # NVIDIA's archives have lib, and torch's build code looks in lib64
     else:
         _gather(toolkit, torch_site, view, dpkg)
     if compact:

@@ -66,7 +66,7 @@ def test_recorded_machine_gets_its_plan(path):
 
 
 TYPED = re.compile(
-    r"(apt|apt-get|conda|dnf|export|git|pacman|python|uv|yum|zypper) "
+    r"(apt|apt-get|conda|curl|dnf|export|git|pacman|python|uv|yum|zypper) "
     r"|-C [a-z0-9-]+="
     r"|install NVIDIA's driver \d"  # each system has its own way to it
     r"|use (a |such a )?\w"  # another machine, image, Python or torch: no command makes one
