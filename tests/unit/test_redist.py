@@ -10,12 +10,15 @@ from dataclasses import replace
 import pytest
 from redist import PARTS, archive, from_mirror, laid_out, mirror, packed, small_release, whole
 
+from mamba_build_backend import tables
+from mamba_build_backend.core import settings
 from mamba_build_backend.core.errors import SourceError, StorageError, ToolError
 from mamba_build_backend.core.facts import Origin
 from mamba_build_backend.plan.offers import MATHS
 from mamba_build_backend.probe import fetched
 from mamba_build_backend.source import download, redist
 from mamba_build_backend.tables import RedistRelease
+from mamba_build_backend.tables.redist import checked_archive
 from mamba_build_backend.toolchain import toolkit
 
 NOBODY = {"PIP_CONFIG_FILE": os.devnull, "PATH": os.environ["PATH"]}
@@ -380,3 +383,48 @@ def test_a_python_without_lzma_is_told_before_anything_is_fetched(tmp_path, monk
     with mirror(files) as (address, asked):
         assert "this Python was built without lzma" in refused(release, address, tmp_path)
     assert asked == []
+
+
+def test_what_is_here_is_found_in_the_cache_and_in_the_folder_of_the_mirror(tmp_path):
+    known = tables.load_tables()
+    newest, row = known.redist("x86_64")[-1], next(row for row in known.versions if row.index_sha256 and row.git_commit)
+    cache, usb = tmp_path / "cache", tmp_path / "usb"
+
+    def here(**given):
+        return fetched.probe_fetched(settings.load_settings(given, {}, {}), cache, "x86_64", known)
+
+    assert here() == ()
+    for path in (fetched.cached_archive(row, cache), usb / newest.archives[0].name, usb / newest.archives[1].path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (usb / "other.tar.xz").touch()
+    (usb / newest.archives[2].name).mkdir()  # no file
+    fetched.kept_repository(row, cache).mkdir(parents=True)
+    assert here() == (row.index_file, row.commit_name)
+    found = here(**{"cuda-mirror": str(usb)})
+    assert found == (*here(), newest.archives[0].name, newest.archives[1].name)
+    fetched.toolkit_folder(newest, cache).mkdir(parents=True)
+    assert here() == (row.index_file, row.commit_name, *(item.name for item in newest.archives))
+    assert here(**{"cuda-mirror": "~nosuchuser/x" + "x" * 300}) == here()
+
+
+def test_the_rows_of_the_table_are_whole_and_of_releases_that_are_known():
+    known = tables.load_tables()
+    for machine in ("x86_64", "aarch64"):
+        found = known.redist(machine)
+        assert [item.release for item in found] == ["11.8.0", "12.1.1", "12.4.1", "12.6.3", "12.8.1", "12.9.1"]
+        assert all(known.cuda_row(item.cuda).version == item.cuda for item in found)
+        assert all(40e6 < item.bytes < 90e6 for item in found)
+    assert known.redist("riscv64") == ()
+    assert len({item.sha256 for item in known.archives}) == len(known.archives) == 36
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"sha256": "X" * 64}, {"bytes": 0}, {"version": "../1"}, {"component": "evil"}, {"arch": "windows-x86_64"}],
+)
+def test_a_row_that_cannot_be_true_does_not_load(wrong):
+    row = tables.load_tables().archives[0]
+    assert checked_archive(row) == row
+    with pytest.raises(ValueError, match="contradicts itself"):
+        checked_archive(replace(row, **wrong))
