@@ -48,7 +48,7 @@ def check_gpus(
 def check_own_runtime(offers: Offers, cuda: str, notebook: Notebook) -> None:
     """The same of a wheel with a CUDA runtime of its own, whose toolkit may be newer than this machine's driver and its torch."""
     settings, facts = offers.settings, offers.facts
-    known = [item for item in notebook.problems if item.code == "driver"]
+    known = [item for item in notebook.problems if item.code in ("driver", "no-toolkit")]
     if not offers.abi.is_stable or not facts.driver or not cuda or known:
         return
     row, driver = offers.tables.cuda_row(cuda), version.Version(facts.driver)

@@ -41,11 +41,12 @@ class Nvcc:
 
 
 def decide_nvcc(offers: Offers, abi: Choice[Abi], *, other: bool) -> tuple[Choice[Abi], Nvcc]:
-    """The nvcc, and the ABI: with ``other``, one for torch alone where what is here serves that and no stable one."""
+    """The nvcc, and the ABI: with ``other``, one for torch alone where a toolkit that is here serves that and no stable one."""
     nvcc = choose(offers)
     if other and nvcc.problems and abi.value.is_stable:
         for_torch = choose(replace(offers, abi=TORCH_ABI))
-        if not for_torch.problems:
+        kit = for_torch.toolkit.value
+        if kit is not None and STATIC_RUNTIME in kit.missing and for_torch.archives is None:
             return Choice(TORCH_ABI, f"no toolkit here has {STATIC_RUNTIME}"), for_torch
     return abi, nvcc
 
@@ -148,50 +149,69 @@ def _note_driver(cuda: str, offers: Offers, notebook: Notebook) -> None:
 
 
 def _problem(offers: Offers, notebook: Notebook) -> None:
-    """The ways out: NVIDIA's archives, a toolkit for this torch, and a torch for a toolkit that is here."""
-    settings, facts, tables, target = offers.settings, offers.facts, offers.tables, offers.target
-    cuda, machine = target.cuda, facts.machine
-    major = version.Version(cuda).major
-    rejected = offers.rejected(None)
-    seen = "; ".join(f"{item.what}: {item.why}" for item in rejected) or (
-        "no nvcc on PATH, in CUDA_HOME, /usr/local, conda, Debian's package or the HPC SDK"
-    )
-    if settings.cuda_home == INDEX_NVCC:
-        seen = "setting cuda-home: the package index has a whole nvcc from CUDA 13 on"
-    if settings.cuda_home == ARCHIVED_NVCC:
-        seen = "setting cuda-home: NVIDIA's archives"
-    absent, fixes = _absent(offers), list[str]()
+    """The ways out: NVIDIA's archives, a toolkit, and for a wheel for one torch another torch."""
+    tables, target, stable = offers.tables, offers.target, offers.abi.is_stable
+    seen = _seen(offers)
+    ideal, absent, fixes = _were_it_fetched(offers), _absent(offers), list[str]()
+    # What torch is for may be more than the driver runs.
+    cuda = ideal.cuda if ideal is not None and stable else target.cuda
     if absent is not None:
         seen += f"; {_not_here(absent, offers)}"
         fixes += fetch_archives(absent.missing, tables.nvidia, offers.mirror_folder)
-    elif settings.cuda_mirror == MIRROR_OFF:
-        fixes += _with_a_mirror(offers)
-    fixes += install_toolkit(cuda, machine, tables)
-    index = _index_release(offers)
-    if index and not facts.driver:
-        fixes.append(
-            f"-C cuda-home=pypi   (nvcc {index} from the package index; the wheel then needs driver {tables.cuda_row(index).driver})"
-        )
-    if not offers.abi.is_stable:  # a wheel for everyone does not ask what torch is for
-        fixes += _torch_for_what_is_here(facts, tables, target)
-    if not offers.abi.is_stable and not tables.cuda_row(cuda).index_nvcc:
-        note = "for CUDA {cuda}, nvcc comes from the package index by itself"
-        fixes += list(torch_for(lambda build: tables.cuda_row(build).index_nvcc, machine, tables, note=note))
+    elif ideal is not None and offers.settings.cuda_mirror == MIRROR_OFF:
+        fixes.append(f"-C cuda-mirror={tables.nvidia.address}   (nvcc {ideal.cuda} from NVIDIA's archives)")
+    fixes += install_toolkit(cuda, offers.facts.machine, tables)
+    if not tables.cuda_row(cuda).index_nvcc:
+        fixes += _by_the_index(offers) if stable else _by_another_torch(offers)
+    major = version.Version(cuda).major
+    least = f"nvcc {offers.row.cuda_min} or newer is needed" if offers.row.cuda_min else "an nvcc is needed"
     notebook.problem(
         "no-toolkit",
         f"no CUDA toolkit fits torch {target.version} ({seen})",
-        f"nvcc {cuda} is needed, or at least another {major}.x",
+        f"{least}, which makes a wheel for every torch"
+        if stable
+        else f"nvcc {cuda} is needed, or at least another {major}.x",
         *fixes,
     )
 
 
+def _seen(offers: Offers) -> str:
+    """What was found, or asked for in its place."""
+    if offers.settings.cuda_home == INDEX_NVCC:
+        return "setting cuda-home: the package index has a whole nvcc from CUDA 13 on"
+    if offers.settings.cuda_home == ARCHIVED_NVCC:
+        return "setting cuda-home: NVIDIA's archives"
+    nothing = "no nvcc on PATH, in CUDA_HOME, /usr/local, conda, Debian's package or the HPC SDK"
+    return "; ".join(f"{item.what}: {item.why}" for item in offers.rejected(None)) or nothing
+
+
+def _by_the_index(offers: Offers) -> Iterator[str]:
+    """The package index's nvcc, where a driver that runs it may be elsewhere."""
+    row = next((row for row in offers.tables.cuda if row.index_nvcc), None)
+    if row is not None and not offers.facts.driver:
+        yield f"-C cuda-home=pypi   (nvcc {row.version} from the package index; the wheel then needs driver {row.driver})"
+
+
+def _by_another_torch(offers: Offers) -> Iterator[str]:
+    tables = offers.tables
+    yield from _torch_for_what_is_here(offers.facts, tables, offers.target)
+    note = "for CUDA {cuda}, nvcc comes from the package index by itself"
+    yield from torch_for(lambda build: tables.cuda_row(build).index_nvcc, offers.facts.machine, tables, note=note)
+
+
+def _were_it_fetched(offers: Offers) -> Offer | None:
+    """What would be the best, were all allowed to be fetched."""
+    return next(
+        iter(replace(offers, settings=replace(offers.settings, offline=False, cuda_mirror=None)).best_first()), None
+    )
+
+
 def _absent(offers: Offers) -> Archives | None:
-    """What would be the best, were it allowed to fetch it; None where something else would be, or it is allowed."""
-    if not offers.fetches_nothing:
+    """The archives that would then be the best; None where something else would be, or it is allowed."""
+    ideal = _were_it_fetched(offers) if offers.fetches_nothing else None
+    if ideal is None or ideal.release is None or not offers.missing(ideal.release):
         return None
-    there = replace(offers, settings=replace(offers.settings, offline=False, cuda_mirror=None))
-    release = next((item.release for item in there.best_first()), None)
-    return offers.archives(release) if release is not None and offers.missing(release) else None
+    return offers.archives(ideal.release)
 
 
 def _not_here(absent: Archives, offers: Offers) -> str:
@@ -206,21 +226,6 @@ def _note_absent(best: Offer, offers: Offers, notebook: Notebook) -> None:
     if absent is not None:
         where = offers.mirror_folder or "a folder that -C cuda-mirror=/path/to/it names"
         notebook.note(f"{_not_here(absent, offers)}; in {where}, they would be taken before CUDA {best.cuda}")
-
-
-def _with_a_mirror(offers: Offers) -> Iterator[str]:
-    host = offers.tables.nvidia
-    there = replace(offers, settings=replace(offers.settings, cuda_mirror=None))
-    for item in [item for item in there.best_first() if item.release is not None][:1]:
-        yield f"-C cuda-mirror={host.address}   (nvcc {item.cuda} from NVIDIA's archives)"
-
-
-def _index_release(offers: Offers) -> str:
-    """The CUDA release whose nvcc the package index has, were the driver new enough; empty where there is none."""
-    if offers.tables.cuda_row(offers.target.cuda).index_nvcc:
-        return offers.target.cuda
-    releases = [row.version for row in offers.tables.cuda if row.index_nvcc] if offers.abi.is_stable else []
-    return releases[0] if releases else ""
 
 
 def _torch_for_what_is_here(facts: Facts, tables: Tables, target: TorchTarget) -> list[str]:

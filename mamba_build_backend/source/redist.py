@@ -101,9 +101,9 @@ def _check_unpacker(archives: Archives) -> None:
 def _given(shop: _Shop, folder: Path, item: Archive) -> Path:
     path = archive_in(folder, item)
     if path is None:
-        raise _unfetched(shop, item, f"it is not in {folder}")
+        raise _unfetched(shop, item, "it is not there")
     if (found := sha256(path)) != item.sha256:
-        raise _unfetched(shop, item, f"the sha256 of the one in {folder} is {found}, and as released {item.sha256}")
+        raise _unfetched(shop, item, f"its sha256 is {found}, and as released {item.sha256}")
     return path
 
 
@@ -132,7 +132,7 @@ def _fetch(shop: _Shop, into: Path) -> list[Path]:
             try:
                 Download(session, address, item.bytes, item.sha256, shop.environ, tell).into(path)
             except UnfetchedError as error:
-                raise _unfetched(shop, item, f"{without_secrets(address)}: {error}") from None
+                raise _unfetched(shop, item, str(error)) from None
             paths.append(path)
     return paths
 
@@ -148,7 +148,7 @@ def _unfetched(shop: _Shop, item: Archive, why: str) -> SourceError:
     elif not folder:
         ways.append("-C cuda-mirror=auto   (NVIDIA's own host)")
     return SourceError(
-        f"{item.name} cannot be had ({why})",
+        f"{item.name} cannot be had from {without_secrets(archives.mirror)} ({why})",
         f"nvcc {archives.release.cuda} is made of {needed}",
         (*ways, _OWN_WAY),
     )

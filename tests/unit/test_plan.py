@@ -385,6 +385,16 @@ def test_nvidias_archives_can_be_asked_for_and_be_done_without():
     assert "setting cuda-home: NVIDIA's archives" in problem.found
 
 
+def test_what_a_driver_runs_is_what_is_advised_where_nothing_may_be_fetched():
+    """Torch is for CUDA 13, and this machine's driver for CUDA 12."""
+    made = on(NONE, driver="535.104", cuda_mirror="off", facts_too={"toolkits": ()})
+    (problem,) = made.problems
+    assert problem.fix[0].endswith("(nvcc 12.9 from NVIDIA's archives)")
+    assert "conda install -c nvidia/label/cuda-12.9.1 cuda-toolkit" in problem.fix
+    assert not [way for way in problem.fix if "torch" in way or "pypi" in way]
+    assert len({way.partition("   ")[0] for way in problem.fix}) == len(problem.fix)
+
+
 @pytest.mark.parametrize("change", [{"arch": "riscv64"}, {"libc": "musl"}, {"system": "Darwin"}])
 def test_where_nvidia_has_no_archives_none_are_offered(change):
     _, found = recording.load(ROOT / "tests" / "facts" / f"{CU12}.json", {})

@@ -84,10 +84,10 @@ def test_a_folder_that_lacks_one_or_has_another_content_is_said(tmp_path):
     release, files = small_release()
     folder, name = laid_out(files, tmp_path / "given", flat=True), release.archives[1].name
     (folder / name).write_bytes(b"something else")
-    assert f"the sha256 of the one in {folder} is " in refused(release, str(folder), tmp_path / "cache")
+    assert f"cannot be had from {folder} (its sha256 is " in refused(release, str(folder), tmp_path / "cache")
     (folder / name).unlink()
     told = refused(release, str(folder), tmp_path / "cache")
-    assert f"{name} cannot be had (it is not in {folder}); nvcc 12.4 is made of" in told
+    assert f"{name} cannot be had from {folder} (it is not there); nvcc 12.4 is made of" in told
 
 
 def status(code, reason):
@@ -140,7 +140,7 @@ def test_what_a_mirror_may_do_ends_in_one_sentence_and_leaves_nothing(tmp_path, 
     with mirror(files, answer) as (address, _):
         first = refused(release, address, tmp_path)
     name = release.archives[0].name
-    assert first.startswith(f"{name} cannot be had ({address}/{release.archives[0].path}: ")
+    assert first.startswith(f"{name} cannot be had from {address} (")
     assert any(word in first for word in told.split("|")), first
 
 
@@ -153,6 +153,17 @@ def test_a_mirror_that_sends_elsewhere_is_followed(tmp_path):
 
         with mirror(files, answer) as (address, _):
             assert obtain(release, address, tmp_path).version == "12.4"
+
+
+def test_how_far_a_large_file_is_is_told(tmp_path, monkeypatch):
+    big = {**PARTS, "cuda_nvcc": {**PARTS["cuda_nvcc"], "bin/ptxas": os.urandom(1_500_000).hex()}}
+    (release, files), said = small_release(big), []
+    monkeypatch.setattr(download, "_TELL", 0.0)
+    with mirror(files) as (address, _):
+        obtain(release, address, tmp_path, said=said)
+    told = [line for line in said if line.startswith(release.archives[0].name)]
+    assert told[0].endswith(" of 2 MB")
+    assert told[-1].endswith(": 2 of 2 MB")
 
 
 def test_a_connection_that_breaks_is_continued_where_it_broke(tmp_path):
