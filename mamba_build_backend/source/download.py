@@ -60,8 +60,11 @@ class Download:
         vain = 0
         while True:
             before = _size(path)
+            if before == self.size:
+                return  # a connection may break behind the last byte
             try:
-                return self._ask(path)
+                self._ask(path)
+                continue
             except (UnfetchedError, SourceError):
                 raise
             except OSError as error:

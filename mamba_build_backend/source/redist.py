@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from ..core.errors import SourceError, ToolError
 from ..core.facts import Origin, Toolkit
 from ..core.files import sha256
-from ..core.outside_text import without_secrets
+from ..core.outside_text import secrets, without_secrets
 from ..core.process import Echo
 from ..core.storage import prepared
 from ..plan.offers import MATHS
@@ -27,6 +27,7 @@ from .pip_config import read_index_config
 _GROWTH, _SPARE = 20, 100_000_000
 """An archive may grow by this factor, and by these bytes beside; NVIDIA's grow about fourfold, headers alone tenfold."""
 _MEMBERS = 100_000
+_NVCC, _FOUND_IN = "bin/nvcc", "NVIDIA's archives"
 _OWN_WAY = "-C cuda-home=/path/to/cuda   (a toolkit that is on this machine)"
 
 
@@ -43,31 +44,34 @@ class _Shop:
 def obtain(archives: Archives, cache: Path, environ: Mapping[str, str], echo: Echo) -> Toolkit:
     """The toolkit, from the cache or made now. Raises SourceError, StorageError, and ToolError if its nvcc does not run."""
     shop = _Shop(archives, load_tables().nvidia, environ, echo)
-    folder = toolkit_folder(archives.release, cache)
+    folder, cuda = toolkit_folder(archives.release, cache), archives.release.cuda
     known = folder.is_dir()
-    prepared(folder, lambda draft: _make(shop, draft))
-    wrong = _wrong(found := _read(folder, environ), archives.release.cuda)
-    if wrong and known:
+    found = _prepared(shop, folder)
+    if known and _lacks(found):
         # What lies in the cache is damaged: once more, from the beginning.
         shutil.rmtree(folder, ignore_errors=True)
-        prepared(folder, lambda draft: _make(shop, draft))
-        wrong = _wrong(found := _read(folder, environ), archives.release.cuda)
-    if wrong:
-        raise ToolError(f"nvcc {archives.release.cuda} of NVIDIA's archives, in {folder}: {wrong}", "", _OWN_WAY)
+        found = _prepared(shop, folder)
+    wrong = found.problem or (f"it lacks {', '.join(_lacks(found))}" if _lacks(found) else "")
+    if wrong or found.version != cuda:
+        wrong = wrong or f"it calls itself {found.version}"
+        raise ToolError(f"nvcc {cuda} of NVIDIA's archives, in {folder}: {wrong}", "", _OWN_WAY)
     return found
 
 
-def _read(folder: Path, environ: Mapping[str, str]) -> Toolkit:
-    if not (folder / "bin" / "nvcc").is_file():
-        return Toolkit(str(folder), "NVIDIA's archives", problem="there is no bin/nvcc", origin=Origin.ARCHIVE)
-    return read_toolkit(folder, "NVIDIA's archives", environ, Origin.ARCHIVE)
+def _prepared(shop: _Shop, folder: Path) -> Toolkit:
+    """The toolkit in the cache, and what its nvcc says of itself."""
+
+    def waits() -> None:
+        shop.echo(f"another build is making nvcc {shop.archives.release.cuda} of NVIDIA's archives: waiting for it")
+
+    prepared(folder, lambda draft: _make(shop, draft), waits)
+    if not (folder / _NVCC).is_file():
+        return Toolkit(str(folder), _FOUND_IN, missing=(_NVCC,), origin=Origin.ARCHIVE)
+    return read_toolkit(folder, _FOUND_IN, shop.environ, Origin.ARCHIVE)
 
 
-def _wrong(found: Toolkit, cuda: str) -> str:
-    lacks = [name for name in found.missing if name not in MATHS]
-    if found.problem or lacks:
-        return found.problem or f"it lacks {', '.join(lacks)}"
-    return "" if found.version == cuda else f"it calls itself {found.version}"
+def _lacks(found: Toolkit) -> list[str]:
+    return [name for name in found.missing if name not in MATHS]
 
 
 def _make(shop: _Shop, draft: Path) -> None:
@@ -118,7 +122,7 @@ def _fetch(shop: _Shop, into: Path) -> list[Path]:
     try:
         session = open_session(read_index_config(shop.environ), [mirror], local=False)
     except Exception as error:  # noqa: BLE001 - a proxy or a certificate that the HTTP library cannot read
-        why = f"pip's configuration: {without_secrets(str(error))}"
+        why = f"pip's configuration: {without_secrets(str(error), secrets(shop.environ))}"
         raise _unfetched(shop, release.archives[0], why) from None
     paths = []
     with closing(session):

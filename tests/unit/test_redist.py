@@ -255,6 +255,17 @@ def test_a_proxy_whose_password_nobody_sees(tmp_path, monkeypatch, way, alive):
     assert ("407" in told) == alive
 
 
+@pytest.mark.parametrize(
+    "given", [{"PIP_PROXY": "bob:hunter22@:x"}, {"PIP_CERT": "/nowhere/hunter22.pem", "A_TOKEN": "hunter22"}]
+)
+def test_a_configuration_that_cannot_be_read_is_said_without_its_secrets(tmp_path, given):
+    release, files = small_release()
+    with mirror(files) as (address, asked):
+        told = refused(release, address, tmp_path, {**NOBODY, **given})
+    assert "pip's configuration" in told or "cannot be had" in told
+    assert asked == []
+
+
 def test_credentials_of_a_mirror_are_sent_and_not_shown(tmp_path):
     (release, files), said = small_release(), []
 
@@ -291,14 +302,33 @@ def test_a_cache_folder_that_cannot_be_written_is_told_before_anything_is_fetche
 
 
 def test_two_builds_at_once_fetch_it_once(tmp_path):
-    (release, files), found = small_release(), []
+    (release, files), found, said = small_release(), [], []
+
+    def build():
+        found.append(obtain(release, address, tmp_path, said=said))
+
     with mirror(files) as (address, asked):
-        builds = [threading.Thread(target=lambda: found.append(obtain(release, address, tmp_path))) for _ in range(4)]
-        for build in builds:
-            build.start()
-        for build in builds:
-            build.join()
+        builds = [threading.Thread(target=build) for _ in range(4)]
+        for one in builds:
+            one.start()
+        for one in builds:
+            one.join()
     assert found == [found[0]] * 4
+    assert len(asked) == 3
+    assert said.count("another build is making nvcc 12.4 of NVIDIA's archives: waiting for it") in (1, 2, 3)
+
+
+def test_a_connection_that_breaks_behind_the_last_byte_is_no_failure(tmp_path):
+    release, files = small_release()
+
+    def answer(request, data):
+        request.send_response(200)
+        request.send_header("Transfer-Encoding", "chunked")
+        request.end_headers()
+        request.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")  # and no last chunk
+
+    with mirror(files, answer) as (address, asked):
+        assert obtain(release, address, tmp_path).version == "12.4"
     assert len(asked) == 3
 
 
@@ -358,7 +388,7 @@ def test_what_an_archive_must_not_hold_is_refused(tmp_path, members, told):
     release, files = hostile(*members)
     folder = laid_out(files, tmp_path / "given", flat=True)
     if not told:  # tarfile itself ends a name there
-        with pytest.raises(ToolError, match="there is no bin/nvcc"):
+        with pytest.raises(ToolError, match="it lacks bin/nvcc"):
             obtain(release, str(folder), tmp_path / "cache")
         return
     assert told in refused(release, str(folder), tmp_path / "cache")
