@@ -74,22 +74,22 @@ it.""",
 `auto` looks in the order that [Researchers](researcher.md#which-torch-is-taken) tells. A path may also be the root of an environment.
 A requirement takes a torch that is here if it fits, and else has it installed for the build.""",
     "cuda-home": """\
-`auto` takes an nvcc of this machine that fits; else the package index's, which is CUDA 13, where the driver is 580 or newer, or none was
-seen and torch is for CUDA 13; else that of NVIDIA's archives: CUDA 12 for a driver from 525 on, 11.8 for an older one, and where no driver
-was seen the one that torch is for. What fits compiles for the GPU that is here, or for those that `arch` names, runs with the driver, and is of
-no older major version than torch's CUDA. With `abi=torch` torch's major version decides. The toolkit that is named is still checked.
-`CUDA_HOME` in the environment is only the first candidate: if it does not fit, the others are looked at. The packages
+`auto` takes the first of these that fits: a toolkit on this machine; CUDA 13 from the package index; CUDA 12.9 or 11.8 from NVIDIA's archives.
+A toolkit fits if the driver runs it, if it compiles for this machine's GPU (or the GPUs that `arch` names), and if its major version is not older
+than that of torch's CUDA. Without a driver, as on a login node, `auto` assumes the oldest driver that torch's CUDA needs. With `abi=torch` the
+toolkit must have torch's major version. A toolkit that a path names is still checked. `CUDA_HOME` in the environment is only the first candidate: if it does not fit, the others are looked at. The packages
 `nvidia-cuda-nvcc` and its parts make a whole nvcc from CUDA 13 on; those of CUDA 11 and 12 do not.""",
     "cuda-mirror": """\
-NVIDIA's host is `https://developer.download.nvidia.com/compute/cuda/redist`; its host in China is
-`https://developer.download.nvidia.cn/compute/cuda/redist`. Any address does that has the same folders below it; an address may hold a name and
-a password, which are never printed. In a folder the archives lie side by side, or as on NVIDIA's host; nothing is then asked of a network.
-Whatever their way, they are compared with the hashes of `mamba_build_backend/tables/redist.toml`. They are under NVIDIA's CUDA EULA, and are
-fetched when a build needs them: `off` if you do not want that. pip's `proxy`, `cert`, `trusted-host` and `timeout` hold here too. See
-[Without internet](cluster.md#without-internet).""",
+The default is `https://developer.download.nvidia.com/compute/cuda/redist`. NVIDIA's host in China is
+`https://developer.download.nvidia.cn/compute/cuda/redist`. A mirror has the same folders as NVIDIA's host. Its address may contain a name and
+a password, which the backend never prints. A local folder holds the archives side by side, or in NVIDIA's folders; the backend then uses no
+network for them. The backend checks each archive's SHA-256 against `mamba_build_backend/tables/redist.toml` before it unpacks the archive.
+NVIDIA's [CUDA EULA](https://docs.nvidia.com/cuda/eula/) is the licence; set `off` to download nothing. pip's `proxy`, `cert`, `trusted-host`
+and `timeout` settings apply. This project could not reach NVIDIA's hosts: [Verification](verification.md#nvidias-archives) says what was
+tested instead. See also [Without internet](cluster.md#without-internet).""",
     "offline": """\
-What pip or uv installs for the build is theirs to find: `--no-index --find-links wheelhouse`, or `UV_OFFLINE`. This setting is for what the backend itself
-fetches, which is upstream's source and NVIDIA's archives; both may be in `cache-dir` already, from an earlier build.""",
+The setting covers what the backend itself downloads: upstream's source and NVIDIA's archives. An earlier build may have left both in
+`cache-dir`. pip and uv have options of their own for the packages that they install: `--no-index --find-links wheelhouse`, `--offline`.""",
     "host-compiler": """\
 nvcc and torch both limit the versions of g++, and a portable link needs its `libstdc++.a`. `CXX` in the environment is only the
 first candidate. clang is not taken.""",

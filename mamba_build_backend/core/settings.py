@@ -141,7 +141,7 @@ class Settings:
     cuda_mirror: str | None = _setting(
         None,
         read.mirror,
-        "where NVIDIA's archives of CUDA come from: the address of a mirror, a folder that holds them, or `off`",
+        "where the build downloads NVIDIA's CUDA archives: the address of a mirror, a local folder that holds them, or `off`",
         shown="NVIDIA's own host",
     )
     host_compiler: str = _setting(
@@ -201,7 +201,9 @@ class Settings:
         None, read.optional, "sysroots and sources that were fetched", shown="the user's cache folder"
     )
     offline: bool = _setting(
-        False, read.flag, "fetch no source and no archive of CUDA: what is missing is named before anything is built"
+        False,
+        read.flag,
+        "download neither sources nor CUDA archives, and name every missing file before the build starts",
     )
     build_dir: str | None = _setting(None, read.optional, "where the work happens", shown="a temporary folder")
     keep_build_dir: bool = _setting(False, read.flag, "keep that folder, to look at it")

@@ -190,18 +190,18 @@ class Offers:
     def _why_not(self, item: Toolkit, best: Offer | None) -> str:
         major = version.Version(item.version).major
         if best is not None and not self.serves(Offer(item.version, Provider.MACHINE, (), item)) and self.serves(best):
-            return f"CUDA {item.version} does not compile for the GPUs that the wheel is for"
+            return f"nvcc {item.version} does not compile for the target GPUs"
         grade = self.grade(item.version)
         if grade is Grade.UNSEEN:
             driver = (
                 f"this machine's driver, {self.facts.driver}, does not run"
                 if self.facts.driver
-                else "no driver was seen that runs"
+                else "no driver was found that runs"
             )
             return f"{driver} CUDA {major}"
         if best is not None and best.toolkit is None and grade is Grade.OLDER:
             return (
-                f"CUDA {item.version} is older than torch's {self.target.cuda}, and knows fewer GPUs than torch runs on"
+                f"CUDA {item.version} is older than torch's CUDA {self.target.cuda} and supports fewer GPUs than torch"
             )
         nearest = best.cuda if best is not None else "another"
         return f"CUDA {nearest} was nearer to torch's {self.target.cuda}, or found first"

@@ -101,8 +101,8 @@ def _of_archives(release: RedistRelease, offers: Offers, rejected: tuple[Rejecte
     if archives.missing:
         own = f"{row.conda}, or " if row.conda else ""
         notebook.note(
-            f"nvcc {release.cuda} is fetched from NVIDIA's archives ({archives.bytes / 1e6:.0f} MB, under {host.licence}, "
-            f"{host.licence_address}); for a toolkit of your own: {own}-C cuda-home=/path/to/cuda"
+            f"the build downloads nvcc {release.cuda} from NVIDIA's archives ({archives.bytes / 1e6:.0f} MB; licence: "
+            f"{host.licence}, {host.licence_address}); to use another toolkit: {own}-C cuda-home=/path/to/cuda"
         )
     _note_found(toolkit, offers, notebook)
     return Nvcc(
@@ -113,10 +113,10 @@ def _of_archives(release: RedistRelease, offers: Offers, rejected: tuple[Rejecte
 def _driver_words(offers: Offers, release: RedistRelease) -> str:
     major = version.Version(release.release).major
     if not offers.abi.is_stable:
-        return f"abi=torch: it is the nearest to torch's CUDA {offers.target.cuda}"
+        return f"abi=torch, and {release.cuda} is the archives' nearest release to torch's CUDA {offers.target.cuda}"
     if offers.facts.driver:
-        return f"the newest CUDA {major} that there is of them, as the driver is {offers.facts.driver}"
-    return f"the newest CUDA {major} that there is of them, as torch is for CUDA {offers.target.cuda}"
+        return f"driver {offers.facts.driver} runs CUDA {major}, and {release.cuda} is the archives' newest {major}.x"
+    return f"no driver was found, torch is for CUDA {offers.target.cuda}, and {release.cuda} is the archives' newest {major}.x"
 
 
 def _note_found(best: Toolkit, offers: Offers, notebook: Notebook) -> None:
@@ -168,9 +168,7 @@ def _problem(offers: Offers, notebook: Notebook) -> None:
     notebook.problem(
         "no-toolkit",
         f"no CUDA toolkit fits torch {target.version} ({seen})",
-        f"{least}, which makes a wheel for every torch"
-        if stable
-        else f"nvcc {cuda} is needed, or at least another {major}.x",
+        least if stable else f"nvcc {cuda} is needed, or at least another {major}.x",
         *fixes,
     )
 
@@ -216,16 +214,22 @@ def _absent(offers: Offers) -> Archives | None:
 
 def _not_here(absent: Archives, offers: Offers) -> str:
     names = ", ".join(item.name for item in absent.missing)
-    why = f"cuda-mirror names {offers.mirror_folder}" if offers.mirror_folder else "offline is set"
-    return f"{why}, and of NVIDIA's archives of CUDA {absent.release.release} these are not here: {names}"
+    why = f"cuda-mirror is {offers.mirror_folder}" if offers.mirror_folder else "offline is set"
+    return f"{why}, and these of NVIDIA's archives of CUDA {absent.release.release} are missing: {names}"
 
 
 def _note_absent(best: Offer, offers: Offers, notebook: Notebook) -> None:
     """That what is taken is second to what is not here."""
     absent = _absent(offers) if best.release is None else None
     if absent is not None:
-        where = offers.mirror_folder or "a folder that -C cuda-mirror=/path/to/it names"
-        notebook.note(f"{_not_here(absent, offers)}; in {where}, they would be taken before CUDA {best.cuda}")
+        where = (
+            f"into {offers.mirror_folder}"
+            if offers.mirror_folder
+            else "into a folder, and set -C cuda-mirror=/path/to/it"
+        )
+        notebook.note(
+            f"{_not_here(absent, offers)}; the build uses CUDA {best.cuda}; to use the archives, put them {where}"
+        )
 
 
 def _torch_for_what_is_here(facts: Facts, tables: Tables, target: TorchTarget) -> list[str]:

@@ -53,7 +53,7 @@ class Download:
         self._told = time.monotonic()
         self._gather(path)
         if (found := sha256(path)) != self.sha256:
-            raise UnfetchedError(f"its sha256 is {found}, and as released {self.sha256}")
+            raise UnfetchedError(f"its sha256 is {found}, expected {self.sha256}")
 
     def _gather(self, path: Path) -> None:
         """Ask until all is here, each time for the rest of it."""
@@ -89,14 +89,14 @@ class Download:
                 for block in response.iter_raw():
                     have += len(block)
                     if have > self.size:
-                        raise UnfetchedError(f"it is longer there than the {self.size} bytes that were released")
+                        raise UnfetchedError(f"the server sends more than the expected {self.size} bytes")
                     file.write(block)
                     self._check_time(path)
                     if time.monotonic() - self._told > _TELL:
                         self._told = time.monotonic()
                         self.tell(have)
         if have < self.size:
-            raise _AgainError(f"it ends after {have} of {self.size} bytes")
+            raise _AgainError(f"the connection closed after {have} of {self.size} bytes")
 
     def _check_answer(self, response: Any, have: int) -> bool:
         """Whether the answer continues what is here."""
@@ -104,18 +104,18 @@ class Download:
         if status == 206:
             if response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
                 return True
-            raise UnfetchedError("the server answers with another part than was asked for")
+            raise UnfetchedError("the server sent another byte range than requested")
         if status in _LATER or status >= 500:
             raise _AgainError(f"the server answers {status} {response.reason_phrase}")
         if status != 200:
             raise UnfetchedError(f"the server answers {status} {response.reason_phrase}")
         if length.isdigit() and int(length) != self.size:
-            raise UnfetchedError(f"it has {length} bytes there, and as released {self.size}")
+            raise UnfetchedError(f"the server's file has {length} bytes, expected {self.size}")
         return False
 
     def _check_time(self, path: Path) -> None:
         if time.monotonic() > self._ends:
-            raise UnfetchedError(f"it came too slowly: {_size(path)} of {self.size} bytes")
+            raise UnfetchedError(f"the download was too slow: {_size(path)} of {self.size} bytes arrived in time")
 
     def _words(self, error: Exception) -> str:
         said = without_secrets(str(error), secrets(self.environ)).strip()

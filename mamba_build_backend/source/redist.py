@@ -62,7 +62,7 @@ def _prepared(shop: _Shop, folder: Path) -> Toolkit:
     """The toolkit in the cache, and what its nvcc says of itself."""
 
     def waits() -> None:
-        shop.echo(f"another build is making nvcc {shop.archives.release.cuda} of NVIDIA's archives: waiting for it")
+        shop.echo(f"waiting for another build, which is unpacking nvcc {shop.archives.release.cuda}")
 
     prepared(folder, lambda draft: _make(shop, draft), waits)
     if not (folder / _NVCC).is_file():
@@ -87,7 +87,7 @@ def _make(shop: _Shop, draft: Path) -> None:
     for link in links:
         inside = os.path.realpath(draft) + os.sep
         if not (os.path.realpath(link) + os.sep).startswith(inside):
-            raise _unsafe(link.name, "a link that leads outside")
+            raise _unsafe(link.name, "a link that points outside")
     shutil.rmtree(fetched)
 
 
@@ -97,7 +97,7 @@ def _check_unpacker(archives: Archives) -> None:
     except ImportError:
         raise SourceError(
             "this Python was built without lzma, and NVIDIA's archives are .tar.xz",
-            f"they are unpacked for nvcc {archives.release.cuda}",
+            f"nvcc {archives.release.cuda} is unpacked from them",
             ("use a Python that has it   (python -c 'import lzma')", _OWN_WAY),
         ) from None
 
@@ -107,7 +107,7 @@ def _given(shop: _Shop, folder: Path, item: Archive) -> Path:
     if path is None:
         raise _unfetched(shop, item, "it is not there")
     if (found := sha256(path)) != item.sha256:
-        raise _unfetched(shop, item, f"its sha256 is {found}, and as released {item.sha256}")
+        raise _unfetched(shop, item, f"its sha256 is {found}, expected {item.sha256}")
     return path
 
 
@@ -116,8 +116,8 @@ def _fetch(shop: _Shop, into: Path) -> list[Path]:
 
     release, mirror = shop.archives.release, shop.archives.mirror
     shop.echo(
-        f"fetching nvcc {release.cuda} from {without_secrets(mirror)} ({release.bytes / 1e6:.0f} MB); "
-        f"it is under {shop.host.licence}: {shop.host.licence_address}"
+        f"downloading nvcc {release.cuda} from {without_secrets(mirror)} ({release.bytes / 1e6:.0f} MB); "
+        f"licence: {shop.host.licence}, {shop.host.licence_address}"
     )
     try:
         session = open_session(read_index_config(shop.environ), [mirror], local=False)
@@ -152,8 +152,8 @@ def _unfetched(shop: _Shop, item: Archive, why: str) -> SourceError:
     elif not folder:
         ways.append("-C cuda-mirror=auto   (NVIDIA's own host)")
     return SourceError(
-        f"{item.name} cannot be had from {without_secrets(archives.mirror)} ({why})",
-        f"nvcc {archives.release.cuda} is made of {needed}",
+        f"{item.name} cannot be {'read' if folder else 'downloaded'} from {without_secrets(archives.mirror)} ({why})",
+        f"nvcc {archives.release.cuda} needs {needed}",
         (*ways, _OWN_WAY),
     )
 
@@ -168,7 +168,7 @@ def _unpack(archive: Path, item: Archive, into: Path) -> list[Path]:
         with tarfile.open(archive, "r:xz") as tar:
             for number, member in enumerate(tar):
                 if member.size > left or number > _MEMBERS:
-                    raise _unsafe(item.name, "more than NVIDIA's archive can")
+                    raise _unsafe(item.name, "more data than expected")
                 if (place := _place(member.name, item, into)) is not None:
                     left -= _write(tar, member, place, item)
                     links += [place] if member.issym() else []
@@ -185,12 +185,12 @@ def _place(name: str, item: Archive, into: Path) -> Path | None:
     """Where a member goes; None for the archive's own folder. Raises SourceError for one that would lie elsewhere."""
     parts = PurePosixPath(name).parts
     if parts[:1] != (item.top,) or ".." in parts or "\0" in name:
-        raise _unsafe(item.name, f"{name!r}, which lies outside of its folder")
+        raise _unsafe(item.name, f"{name!r}, which is outside of its own folder")
     if len(parts) == 1:
         return None
     place = into.joinpath(*parts[1:])
     if os.path.realpath(place.parent) != os.path.join(os.path.realpath(into), *parts[1:-1]):
-        raise _unsafe(item.name, f"{name!r}, which leads through a link")
+        raise _unsafe(item.name, f"{name!r}, whose path leads through a link")
     return place
 
 
@@ -208,7 +208,7 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, place: Path, item: Arc
     # A hard link is another name of a member that lies in the archive, and is written as a file of its own.
     content = tar.extractfile(member) if member.isfile() or member.islnk() else None
     if content is None:
-        raise _unsafe(item.name, f"{member.name!r}, which is no file, no folder and no link inside")
+        raise _unsafe(item.name, f"{member.name!r}, which is neither a file nor a folder nor a relative link")
     with content, place.open("wb") as file:
         shutil.copyfileobj(content, file, 1 << 20)
         size = file.tell()
@@ -222,4 +222,4 @@ def _damaged(item: Archive, error: Exception) -> SourceError:
 
 
 def _unsafe(name: str, what: str) -> SourceError:
-    return SourceError(f"{name} holds {what}", "an archive of NVIDIA's holds nothing of that kind", _OWN_WAY)
+    return SourceError(f"{name} contains {what}", "NVIDIA's archives contain nothing of that kind", _OWN_WAY)

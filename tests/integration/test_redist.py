@@ -35,8 +35,8 @@ def test_a_torch_of_cuda_11_gets_its_nvcc_from_the_archives_past_a_newer_one(pro
         done = run(*command, tree, env=env, cwd=tmp_path)
         again = run(python, "-m", "mamba_build_backend", "doctor", "--project", tree, env=env, cwd=tree)
     said = done.stdout + done.stderr
-    assert f"fetching nvcc 11.8 from {address}" in said
-    assert "it is under its licence: https://example.org/licence" in said
+    assert f"downloading nvcc 11.8 from {address}" in said
+    assert "licence: its licence, https://example.org/licence" in said
     assert len(asked) == 3
     assert "to fetch" not in again.stdout, "it is in the cache"
     wheel = only_wheel(tmp_path / "dist")

@@ -365,14 +365,14 @@ def test_a_folder_of_archives_is_all_that_there_is():
     made = on(CU12, cuda_mirror="/media/usb", facts_too=some)
     assert (made.problems, made.archives.release.release, made.archives.mirror) == ((), "12.4.1", "/media/usb")
     (problem,) = on(CU12, cuda_mirror="/media/usb", facts_too={"toolkits": ()}).problems
-    assert "cuda-mirror names /media/usb, and of NVIDIA's archives of CUDA 12.9.1 these are not here: " in problem.found
+    assert "cuda-mirror is /media/usb, and these of NVIDIA's archives of CUDA 12.9.1 are missing: " in problem.found
     assert "--output-dir /media/usb " in problem.fix[0]
 
 
 def test_what_is_second_to_an_archive_that_is_not_here_says_so():
     made = on(CU12, offline="true", facts_too={"toolkits": (kit("11.7"),)})
     assert made.toolkit.value.version == "11.7"
-    assert any(names("12.9.1")[0] in note and "would be taken before CUDA 11.7" in note for note in made.notes)
+    assert any(names("12.9.1")[0] in note and "the build uses CUDA 11.7" in note for note in made.notes)
 
 
 def test_nvidias_archives_can_be_asked_for_and_be_done_without():
