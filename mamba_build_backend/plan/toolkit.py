@@ -114,9 +114,10 @@ def _driver_words(offers: Offers, release: RedistRelease) -> str:
     major = version.Version(release.release).major
     if not offers.abi.is_stable:
         return f"abi=torch, and {release.cuda} is the archives' nearest release to torch's CUDA {offers.target.cuda}"
+    whose = f"the newest {major}.x {'that is here' if offers.fetches_nothing else 'of the archives'}"
     if offers.facts.driver:
-        return f"driver {offers.facts.driver} runs CUDA {major}, and {release.cuda} is the archives' newest {major}.x"
-    return f"no driver was found, torch is for CUDA {offers.target.cuda}, and {release.cuda} is the archives' newest {major}.x"
+        return f"driver {offers.facts.driver} runs CUDA {major}, and {release.cuda} is {whose}"
+    return f"no driver was found, torch is for CUDA {offers.target.cuda}, and {release.cuda} is {whose}"
 
 
 def _note_found(best: Toolkit, offers: Offers, notebook: Notebook) -> None:
