@@ -29,7 +29,7 @@ def _sources(cache: Path, tables: Tables) -> Iterator[str]:
 def _archives(settings: Settings, cache: Path, machine: str, tables: Tables) -> Iterator[str]:
     folder = mirror_folder(settings.cuda_mirror)
     for release in tables.redist(machine):
-        unpacked = toolkit_folder(release, cache).is_dir()
+        unpacked = is_file(toolkit_folder(release, cache) / "bin" / "nvcc")
         for item in release.archives:
             if unpacked or (folder and archive_in(folder, item)):
                 yield item.name

@@ -22,6 +22,7 @@ from ..probe.cuda import read_toolkit
 from ..probe.fetched import archive_in, mirror_folder, toolkit_folder
 from ..tables import Archive, Archives, RedistHost, load_tables
 from .download import Download, UnfetchedError
+from .index import FETCHER
 from .pip_config import read_index_config
 
 _GROWTH, _SPARE = 20, 100_000_000
@@ -121,6 +122,10 @@ def _fetch(shop: _Shop, into: Path) -> list[Path]:
     )
     try:
         session = open_session(read_index_config(shop.environ), [mirror], local=False)
+    except ImportError:  # the plan took the cache for whole
+        raise _unfetched(
+            shop, release.archives[0], f"this environment lacks {FETCHER}: python -m pip install {FETCHER}"
+        ) from None
     except Exception as error:  # noqa: BLE001 - a proxy or a certificate that the HTTP library cannot read
         why = f"pip's configuration: {without_secrets(str(error), secrets(shop.environ))}"
         raise _unfetched(shop, release.archives[0], why) from None

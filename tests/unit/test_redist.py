@@ -341,6 +341,17 @@ def test_a_damaged_toolkit_in_the_cache_is_made_again(tmp_path):
     assert len(asked) == 6
 
 
+def test_a_damaged_toolkit_in_an_environment_without_a_fetcher_is_a_sentence(tmp_path, monkeypatch):
+    release, files = small_release()
+    with mirror(files) as (address, asked):
+        found = obtain(release, address, tmp_path)
+        os.unlink(f"{found.home}/include/cuda_runtime.h")
+        monkeypatch.setitem(__import__("sys").modules, "unearth.auth", None)
+        with pytest.raises(SourceError, match=r"python -m pip install unearth\)"):
+            obtain(release, address, tmp_path)
+    assert len(asked) == 3
+
+
 def test_an_nvcc_that_does_not_run_here_is_said(tmp_path):
     dead = {**PARTS, "cuda_nvcc": {**PARTS["cuda_nvcc"], "bin/nvcc": "#!/bin/sh\necho no GLIBC here >&2; exit 1\n"}}
     release, files = small_release(dead)
@@ -444,7 +455,10 @@ def test_what_is_here_is_found_in_the_cache_and_in_the_folder_of_the_mirror(tmp_
     assert here() == (row.index_file, row.commit_name)
     found = here(**{"cuda-mirror": str(usb)})
     assert found == (*here(), newest.archives[0].name, newest.archives[1].name)
-    fetched.toolkit_folder(newest, cache).mkdir(parents=True)
+    nvcc = fetched.toolkit_folder(newest, cache) / "bin" / "nvcc"
+    nvcc.parent.mkdir(parents=True)
+    assert here() == (row.index_file, row.commit_name), "a folder is no toolkit"
+    nvcc.touch()
     assert here() == (row.index_file, row.commit_name, *(item.name for item in newest.archives))
     assert here(**{"cuda-mirror": "~nosuchuser/x" + "x" * 300}) == here()
 
