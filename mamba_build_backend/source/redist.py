@@ -28,6 +28,7 @@ from .pip_config import read_index_config
 _GROWTH, _SPARE = 20, 100_000_000
 """An archive may grow by this factor, and by these bytes beside; NVIDIA's grow about fourfold, headers alone tenfold."""
 _MEMBERS = 100_000
+_DOWNLOADS = ".archives"
 _NVCC, _FOUND_IN = "bin/nvcc", "NVIDIA's archives"
 _OWN_WAY = "-C cuda-home=/path/to/cuda   (a toolkit that is on this machine)"
 
@@ -78,7 +79,7 @@ def _lacks(found: Toolkit) -> list[str]:
 def _make(shop: _Shop, draft: Path) -> None:
     """All archives, one over the other, in ``draft``."""
     _check_unpacker(shop.archives)
-    fetched = draft / ".archives"
+    fetched = draft / _DOWNLOADS
     fetched.mkdir()
     given = mirror_folder(shop.archives.mirror)
     paths = [_given(shop, given, item) for item in shop.archives.release.archives] if given else _fetch(shop, fetched)
@@ -107,7 +108,11 @@ def _given(shop: _Shop, folder: Path, item: Archive) -> Path:
     path = archive_in(folder, item)
     if path is None:
         raise _unfetched(shop, item, "it is not there")
-    if (found := sha256(path)) != item.sha256:
+    try:
+        found = sha256(path)
+    except OSError as error:
+        raise _unfetched(shop, item, f"{path}: {error.strerror}") from None
+    if found != item.sha256:
         raise _unfetched(shop, item, f"its sha256 is {found}, expected {item.sha256}")
     return path
 
@@ -189,7 +194,7 @@ def _unpack(archive: Path, item: Archive, into: Path) -> list[Path]:
 def _place(name: str, item: Archive, into: Path) -> Path | None:
     """Where a member goes; None for the archive's own folder. Raises SourceError for one that would lie elsewhere."""
     parts = PurePosixPath(name).parts
-    if parts[:1] != (item.top,) or ".." in parts or "\0" in name:
+    if parts[:1] != (item.top,) or ".." in parts or "\0" in name or _DOWNLOADS in parts:
         raise _unsafe(item.name, f"{name!r}, which is outside of its own folder")
     if len(parts) == 1:
         return None

@@ -86,6 +86,9 @@ def test_a_folder_that_lacks_one_or_has_another_content_is_said(tmp_path):
     (folder / name).write_bytes(b"something else")
     assert f"cannot be read from {folder} (its sha256 is " in refused(release, str(folder), tmp_path / "cache")
     (folder / name).unlink()
+    (folder / name).symlink_to("/proc/self/mem")  # cannot be read from its beginning
+    assert f"{folder / name}: Input/output error" in refused(release, str(folder), tmp_path / "cache")
+    (folder / name).unlink()
     told = refused(release, str(folder), tmp_path / "cache")
     assert f"{name} cannot be read from {folder} (it is not there); nvcc 12.4 needs " in told
 
@@ -381,6 +384,7 @@ FILE, LINK, HARD, PIPE = tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarf
     ("members", "told"),
     [
         ([("{top}/../../evil", FILE, "", b"x")], "is outside of its own folder"),
+        ([("{top}/.archives/evil", FILE, "", b"x")], "is outside of its own folder"),
         ([("/etc/evil", FILE, "", b"x")], "is outside of its own folder"),
         ([("other/evil", FILE, "", b"x")], "is outside of its own folder"),
         ([("{top}/away", LINK, "/etc", b"")], "nor a relative link"),
