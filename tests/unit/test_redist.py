@@ -3,6 +3,7 @@
 import io
 import os
 import socket
+import subprocess
 import tarfile
 import threading
 from dataclasses import replace
@@ -301,6 +302,15 @@ def test_a_cache_folder_that_cannot_be_written_is_told_before_anything_is_fetche
     (cache / "cuda").write_text("a file in the way")
     with mirror(files) as (address, asked), pytest.raises(StorageError, match="cannot be written"):
         obtain(release, address, cache)
+    assert asked == []
+
+
+def test_a_cache_on_a_disk_that_is_read_only_is_told_as_such(tiny_disk):
+    release, files = small_release()
+    subprocess.run(["mount", "-o", "remount,ro", tiny_disk], check=True)
+    with mirror(files) as (address, asked), pytest.raises(StorageError, match="it is read-only") as caught:
+        obtain(release, address, tiny_disk)
+    assert "-C cache-dir=/another/folder" in str(caught.value)
     assert asked == []
 
 
