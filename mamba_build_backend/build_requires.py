@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from .audit.types import ABI_TABLE
 from .core import pyproject
 from .core.errors import PlanError, Problem
-from .core.facts import Facts, SysrootProvider
-from .core.settings import Settings
+from .core.facts import Facts, SysrootProvider, to_json
+from .core.setting_values import is_address
+from .core.settings import MIRROR_OFF, Settings
 from .plan import BuildPlan, decide
+from .plan.doctor_json import fetches
 from .plan.types import ReadyPlan, not_installed
 from .source.index import FETCHER
 from .source.locate import needs_fetch
@@ -45,17 +48,29 @@ def requires_for_sdist(plan: BuildPlan, cache: Path | None) -> list[str]:
     return [METADATA_WRITER, *([FETCHER] if needs_fetch(plan, cache) else [])]
 
 
-def isolated_requirements(project: Path, settings: Settings, facts: Facts) -> list[str]:
-    """All that an isolated build of a wheel installs: what pyproject.toml asks for, and what this machine lacks.
+def isolated_plan(settings: Settings, facts: Facts) -> BuildPlan:
+    """The plan of an isolated build that brings all with it: neither this user's cache nor this Python's own ziglang counts.
 
-    Neither this user's cache nor this Python's own ziglang counts: the list is for another user and an isolated build. Raises
-    PlanError for a plan that cannot work.
+    The list is for another user, and for who fetches what is to be carried. Raises PlanError for a plan that cannot work.
     """
     lasting = tuple(item for item in facts.sysroots if item.provider is not SysrootProvider.ZIG)
-    plan = decide(settings, replace(facts, sysroots=lasting), load_tables())
+    mirror = settings.cuda_mirror
+    kept = mirror if mirror is None or mirror == MIRROR_OFF or is_address(mirror) else None
+    fetching = replace(settings, offline=False, cuda_mirror=kept)
+    plan = decide(fetching, replace(facts, sysroots=lasting, fetched=()), load_tables())
     plan.raise_problems()
+    return plan
+
+
+def isolated_requirements(project: Path, plan: BuildPlan) -> list[str]:
+    """All that an isolated build of a wheel installs: what pyproject.toml asks for, and what this machine lacks."""
     static = pyproject.load(project).get("build-system", {}).get("requires", [])
     return list(dict.fromkeys([*static, *requires_for_wheel(plan, None)]))
+
+
+def isolated_files(plan: BuildPlan) -> list[dict[str, Any]]:
+    """The archives that it fetches beside: name, address, bytes and SHA-256 of each."""
+    return [to_json(item) for item in fetches(plan)]
 
 
 def check_ready(plan: BuildPlan, cache: Path) -> ReadyPlan:

@@ -88,6 +88,8 @@ def write_metadata(job: Job, directory: str) -> str:
     else:
         build_requires.check_ready(job.plan, job.cache)
     with build_context(job) as context:
+        if not job.plan.carries_metadata:
+            job = _with_toolkit(job, context)
         sources = _prepare_sources(job, context)
         return metadata.write_dist_info_files(Path(directory), sources.metadata, sources.licenses).name
 
@@ -97,11 +99,11 @@ def build_wheel(job: Job, directory: str, promised: str | None = None) -> str:
 
     ``promised`` is the .dist-info that the metadata hook wrote, if the frontend relies on it.
     """
-    ready = _check_ready(job)
+    _check_ready(job)
     # What has to be installed is: these import it.
     from .compile.run_setup_py import build_raw_wheel
 
-    with _compiled(job, ready, promised, build_raw_wheel) as done:
+    with _compiled(job, promised, build_raw_wheel) as done:
         stage, torch = done.context.folder / "stage", _torch_symbols(done)
         content = _stage_wheel(done, stage, torch)
         wheel = _pack(done, stage)
@@ -115,13 +117,13 @@ def build_wheel(job: Job, directory: str, promised: str | None = None) -> str:
 
 def build_editable(job: Job, directory: str, promised: str | None = None) -> str:
     """Compile in place, in a build folder that stays, and write a wheel that points there; return its name."""
-    ready = _check_ready(job)
+    _check_ready(job)
     from .compile.run_setup_py import build_in_place
     from .wheel import repair
 
     folder = job.settings.build_dir or str(job.project / "build" / f"editable-{job.facts.machine.python_tag}")
     job = replace(job, settings=replace(job.settings, build_dir=folder))
-    with _compiled(job, ready, promised, build_in_place, in_place=True) as done:
+    with _compiled(job, promised, build_in_place, in_place=True) as done:
         trees = [part.tree for part in done.sources.parts]
         for tree in trees:
             _check_extension(tree, done.context)
@@ -142,6 +144,8 @@ def build_sdist(job: Job, directory: str) -> str:
     job.plan.without_machine().raise_problems()
     build_requires.check_fetcher(job.plan, job.cache)
     with build_context(job) as context:
+        if job.is_own and not job.is_static:
+            job = _with_toolkit(job, context)
         parts = [] if job.is_static else prepare.prepare(job.plan, job.project, job.cache, context)
         carried = [] if job.is_own else parts
         archives = [(part.plan.upstream.value.archive_name, part.source.path) for part in carried]
@@ -156,13 +160,16 @@ def build_sdist(job: Job, directory: str) -> str:
 
 @contextmanager
 def _compiled(
-    job: Job, ready: ReadyPlan, promised: str | None, compile_part: CompilePart[Result], *, in_place: bool = False
+    job: Job, promised: str | None, compile_part: CompilePart[Result], *, in_place: bool = False
 ) -> Iterator[Compiled[Result]]:
     """The stages that every build of a binary has; the work folder is there until the caller is done with it."""
     from . import toolchain
 
     watch = Stopwatch()
     with build_context(job) as context:
+        job = _with_toolkit(job, context)
+        ready = job.plan.check()
+        watch.lap("fetch")
         # A project's own tree is what its author edits; another upstream's is unpacked once and edited there.
         sources = _prepare_sources(job, context, patched=True, in_place=in_place)
         if promised is not None:
@@ -178,15 +185,25 @@ def _compiled(
         yield Compiled(job, ready, context, sources, tools, results, watch)
 
 
-def _check_ready(job: Job) -> ReadyPlan:
-    """The plan as one that can be carried out now. Raises SettingsError, PlanError."""
+def _check_ready(job: Job) -> None:
+    """Raise SettingsError or PlanError if no wheel can be built now."""
     if job.plan.only_metadata:
         raise SettingsError(
             f"metadata-only is set (by {job.settings.origin('metadata-only')}), and a wheel is to be built",
             "with it, metadata can be had and no wheel",
             "-C metadata-only=false   (or unset it where it was set)",
         )
-    return build_requires.check_ready(job.plan, job.cache)
+    build_requires.check_ready(job.plan, job.cache)
+
+
+def _with_toolkit(job: Job, context: BuildContext) -> Job:
+    """The job with a toolkit that is there: NVIDIA's archives are fetched and unpacked here, where the plan takes them."""
+    if job.plan.archives is None:
+        return job
+    from .source import redist
+
+    found = redist.obtain(job.plan.archives, job.cache, context.environ, context.echo)
+    return replace(job, plan=job.plan.with_toolkit(found))
 
 
 def _prepare_sources(job: Job, context: BuildContext, *, patched: bool = False, in_place: bool = False) -> Sources:

@@ -74,9 +74,22 @@ it.""",
 `auto` looks in the order that [Researchers](researcher.md#which-torch-is-taken) tells. A path may also be the root of an environment.
 A requirement takes a torch that is here if it fits, and else has it installed for the build.""",
     "cuda-home": """\
-The toolkit that is named must still have torch's major version. `CUDA_HOME` in the environment is only the first candidate: if it
-does not fit, the others are looked at. The packages `nvidia-cuda-nvcc` and its parts make a whole nvcc from CUDA 13 on; those of
-CUDA 11 and 12 do not.""",
+`auto` takes the first of these that fits: a toolkit on this machine; CUDA 13 from the package index; CUDA 12.9 or 11.8 from NVIDIA's archives.
+A toolkit fits if the driver runs it, if it compiles for this machine's GPU (or the GPUs that `arch` names), and if its major version is not older
+than that of torch's CUDA. Without a driver, as on a login node, `auto` assumes the oldest driver that torch's CUDA needs. With `abi=torch` the
+toolkit must have torch's major version. A toolkit that a path names is still checked. `CUDA_HOME` in the environment is only the first candidate: if it does not fit, the others are looked at. The packages
+`nvidia-cuda-nvcc` and its parts make a whole nvcc from CUDA 13 on; those of CUDA 11 and 12 do not.""",
+    "cuda-mirror": """\
+The default is `https://developer.download.nvidia.com/compute/cuda/redist`. NVIDIA's host in China is
+`https://developer.download.nvidia.cn/compute/cuda/redist`. A mirror has the same folders as NVIDIA's host. Its address may contain a name and
+a password, which the backend never prints. A local folder holds the archives side by side, or in NVIDIA's folders; the backend then uses no
+network for them. The backend checks each archive's SHA-256 against `mamba_build_backend/tables/redist.toml` before it unpacks the archive.
+NVIDIA's [CUDA EULA](https://docs.nvidia.com/cuda/eula/) is the licence; set `off` to download nothing. pip's `proxy`, `cert`, `trusted-host`
+and `timeout` settings apply. This project could not reach NVIDIA's hosts: [Verification](verification.md#nvidias-archives) says what was
+tested instead. See also [Without internet](cluster.md#without-internet).""",
+    "offline": """\
+The setting covers what the backend itself downloads: upstream's source and NVIDIA's archives. An earlier build may have left both in
+`cache-dir`. pip and uv have options of their own for the packages that they install: `--no-index --find-links wheelhouse`, `--offline`.""",
     "host-compiler": """\
 nvcc and torch both limit the versions of g++, and a portable link needs its `libstdc++.a`. `CXX` in the environment is only the
 first candidate. clang is not taken.""",

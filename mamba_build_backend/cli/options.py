@@ -57,10 +57,14 @@ def read_settings(options: argparse.Namespace) -> dict[str, str]:
         key, equals, value = item.partition("=")
         if not equals:
             raise SettingsError(f"-C {item!r} has no value", "it is written KEY=VALUE", f"-C {key}=…")
-        out[key] = os.path.abspath(os.path.expanduser(value)) if key in PATHS and os.sep in value else value
+        out[key] = os.path.abspath(os.path.expanduser(value)) if _is_path(key, value) else value
     if options.allow_unverified:
         out["allow-unverified"] = "true"
     return out
+
+
+def _is_path(key: str, value: str) -> bool:
+    return key in PATHS and os.sep in value and not (key == "cuda-mirror" and "://" in value)
 
 
 def project_folder(options: argparse.Namespace) -> Path:

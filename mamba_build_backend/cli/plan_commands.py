@@ -96,7 +96,7 @@ def add_requires(commands: Commands) -> None:
     """The parser of ``requires``."""
     needs = commands.add_parser(
         "requires",
-        help="what an isolated build here would install, a requirement a line: for a wheelhouse, or --no-build-isolation",
+        help="what an isolated build here would install and fetch, a line each: for a wheelhouse, or --no-build-isolation",
     )
     add_common(needs)
     needs.add_argument("--facts", type=Path, metavar="FILE", help="for the machine in FILE instead of this one")
@@ -107,9 +107,16 @@ def _requires(options: argparse.Namespace) -> int:
     from .. import build_requires
 
     settings, facts, _ = plan_for(options)
-    found = build_requires.isolated_requirements(project_folder(options), settings, facts)
+    plan = build_requires.isolated_plan(settings, facts)
+    found, files = (
+        build_requires.isolated_requirements(project_folder(options), plan),
+        build_requires.isolated_files(plan),
+    )
     if options.json:
-        print_json({"schema": 1, "requires": found})
-    else:
-        print("\n".join(found))
+        print_json({"schema": 1, "requires": found, "files": files})
+        return 0
+    print("\n".join(found))
+    # A comment, so that the lines are a requirements file all the same.
+    for item in files:
+        print(f"# fetch {item['url']}  {item['bytes']} bytes, sha256 {item['sha256']}")
     return 0

@@ -41,6 +41,8 @@ class Origin(Word):
     """Where installers and packages of the system put it."""
     INDEX = "index"
     """A wheel of the package index."""
+    ARCHIVE = "archive"
+    """NVIDIA's archives, which the build unpacks into its cache."""
     CACHE = "cache"
     """Made by an earlier build of this backend."""
     UNKNOWN = "unknown"
@@ -259,6 +261,8 @@ class Facts:
     """What it holds, where it is a folder of archives and repositories."""
     frontend: str = ""
     """The command that calls the hooks, such as ``pip download``; empty where it is no frontend."""
+    fetched: tuple[str, ...] = ()
+    """Of the sources and archives that a build may fetch, the names of those that are here (``probe/fetched.py``)."""
     schema: int = SCHEMA
 
 

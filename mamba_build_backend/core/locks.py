@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file at ``path``, waiting for whoever holds it; the file stays. Raises OSError if it cannot be made."""
+def locked(path: Path, waits: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold the lock file at ``path``, waiting for whoever holds it; the file stays. Raises OSError if it cannot be made.
+
+    ``waits`` is called before a wait.
+    """
     number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     try:
+        if waits is not None:
+            _try_first(number, waits)
         lock(number)
         yield
     finally:
         os.close(number)
+
+
+def _try_first(number: int, waits: Callable[[], None]) -> None:
+    try:
+        try_lock(number)
+    except BlockingIOError:
+        waits()
+    except OSError:
+        pass  # a file system without locks
 
 
 def lock(number: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .errors import SettingsError
+from .outside_text import without_secrets
 
 VARIANT_LABEL = r"[0-9a-z_.]+"
 """What a label is made of (PEP 825)."""
@@ -30,6 +31,26 @@ def as_text(key: str, raw: Value) -> str:
     if isinstance(raw, list) and all(isinstance(item, str) for item in raw):
         return ";".join(item.strip() for item in raw)
     raise SettingsError(f"{key}: a value of type {type(raw).__name__}", "a string is needed", f"-C {key}=VALUE")
+
+
+def is_address(text: str) -> bool:
+    """Whether it is an address of the web, and no path."""
+    return re.match(r"https?://", text, re.IGNORECASE) is not None
+
+
+def mirror(key: str, raw: Value) -> str | None:
+    """An address without a slash at its end, a folder, or ``off``; None for nothing or ``auto``. Raises SettingsError."""
+    text = as_text(key, raw)
+    if text.lower() in ("", "auto", "off"):
+        return "off" if text.lower() == "off" else None
+    host = re.match(r"https?://(?:[^/@]*@)?[A-Za-z0-9.\[]", text, re.IGNORECASE)
+    if "://" in text and not host:
+        raise SettingsError(
+            f"{key}: {without_secrets(text)!r} is no address of http or https",
+            "an address, a folder, or off is needed",
+            (f"-C {key}=https://host/path", f"-C {key}=/path/to/a/folder"),
+        )
+    return text.rstrip("/") or text
 
 
 def flag(key: str, raw: Value) -> bool:

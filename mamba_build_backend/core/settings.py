@@ -21,10 +21,14 @@ from .setting_values import Value
 
 TABLE = "mamba-build-backend"
 ENV_PREFIX = "MAMBA_BUILD_"
-PATHS = ("source", "cuda-home", "host-compiler", "sysroot", "cache-dir", "build-dir", "torch")
+PATHS = ("source", "cuda-home", "cuda-mirror", "host-compiler", "sysroot", "cache-dir", "build-dir", "torch")
 """Settings whose value may be a path: hooks run in the project's folder, so whoever knows another one says it in full."""
 
 
+INDEX_NVCC, ARCHIVED_NVCC = "pypi", "redist"
+"""Values of ``cuda-home`` beside ``auto`` and a folder: who is to provide nvcc."""
+MIRROR_OFF = "off"
+"""The value of ``cuda-mirror`` with which nothing is fetched from NVIDIA."""
 _COMPILER_CACHES = ("ccache", "sccache")
 NVCC, COMPACT = GPU_CODE = ("nvcc", "compact")
 """Values of ``gpu-code``."""
@@ -131,8 +135,14 @@ class Settings:
     cuda_home: str = _setting(
         "auto",
         read.as_text,
-        "`auto`, a toolkit's folder, or `pypi` for nvcc from the package index (CUDA 13)",
+        "`auto`, a toolkit's folder, `pypi` for nvcc from the package index (CUDA 13), or `redist` for nvcc from NVIDIA's archives (CUDA 11.8 and 12)",
         alias="CUDA_HOME",
+    )
+    cuda_mirror: str | None = _setting(
+        None,
+        read.mirror,
+        "where the build downloads NVIDIA's CUDA archives: the address of a mirror, a local folder that holds them, or `off`",
+        shown="NVIDIA's own host",
     )
     host_compiler: str = _setting(
         "auto", read.as_text, "`auto`, or the path or name of a g++; still checked", alias="CXX"
@@ -189,6 +199,11 @@ class Settings:
     )
     cache_dir: str | None = _setting(
         None, read.optional, "sysroots and sources that were fetched", shown="the user's cache folder"
+    )
+    offline: bool = _setting(
+        False,
+        read.flag,
+        "download neither sources nor CUDA archives, and name every missing file before the build starts",
     )
     build_dir: str | None = _setting(None, read.optional, "where the work happens", shown="a temporary folder")
     keep_build_dir: bool = _setting(False, read.flag, "keep that folder, to look at it")

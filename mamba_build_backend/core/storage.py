@@ -50,8 +50,8 @@ def disk_errors(folder: Path, fix: str) -> Iterator[None]:
         raise StorageError(f"{folder} cannot be written: {why}", "a folder with room is needed", fix) from None
 
 
-def prepared(folder: Path, build: Callable[[Path], None]) -> Path:
-    """Return ``folder``, building it first if it is not there.
+def prepared(folder: Path, build: Callable[[Path], None], waits: Callable[[], None] | None = None) -> Path:
+    """Return ``folder``, building it first if it is not there; ``waits`` is called if another process is doing so.
 
     Built beside its place and renamed into it, under a lock: two builds that start together make it once, and one that
     is interrupted leaves nothing behind that a later one could mistake for the whole.
@@ -60,7 +60,7 @@ def prepared(folder: Path, build: Callable[[Path], None]) -> Path:
         return folder
     with disk_errors(folder.parent, "-C cache-dir=/another/folder"):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with locked(folder.parent / f".{folder.name}.lock"):
+        with locked(folder.parent / f".{folder.name}.lock", waits):
             if folder.is_dir():
                 return folder
             for left in folder.parent.glob(f".{folder.name}.*/"):  # by a process that was killed

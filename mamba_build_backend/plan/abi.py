@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 from ..core._compat import version
 from ..core.errors import Problem
-from ..core.facts import Facts, Torch
+from ..core.facts import Facts
 from ..core.settings import Settings
 from ..tables import ProjectVersion, Tables, minor
-from .toolkit import STATIC_RUNTIME, decide_toolkit
 from .types import TORCH_ABI, Abi, Choice, Notebook, TorchTarget
 
 STABLE_ABI = Abi("stable", torch_min="2.0", python_min="3.9")
@@ -24,11 +23,13 @@ def decide_abi(
     facts: Facts,
     tables: Tables,
     row: ProjectVersion,
-    torch: Torch | None,
     target: TorchTarget,
     notebook: Notebook,
 ) -> Choice[Abi]:
-    """The setting's, where what stands in the way of a stable one is a problem; for ``auto``, the stable one where nothing does."""
+    """The setting's, where what stands in the way of a stable one is a problem; for ``auto``, the stable one where nothing does.
+
+    Whether an nvcc can be had for it is decided with the nvcc: :func:`~mamba_build_backend.plan.toolkit.decide_nvcc`.
+    """
     if settings.abi == "torch":
         return Choice(TORCH_ABI, "setting abi")
     obstacles = list(_obstacles(row, facts, target, tables))
@@ -46,13 +47,6 @@ def decide_abi(
     if obstacles:
         return Choice(TORCH_ABI, "; ".join(problem.found.partition(": ")[2] for problem in obstacles))
 
-    def toolkit_for(abi: Abi) -> bool:
-        found = Notebook()
-        decide_toolkit(settings, facts, tables, row, torch, target, abi, found)
-        return not found.problems
-
-    if toolkit_for(TORCH_ABI) and not toolkit_for(STABLE_ABI):
-        return Choice(TORCH_ABI, f"no toolkit here has {STATIC_RUNTIME}")
     return Choice(STABLE_ABI, "the default: one wheel for every torch, CUDA and Python that can run it")
 
 

@@ -18,12 +18,13 @@ from .gpus import check_gpus, check_own_runtime
 from .jobs import decide_jobs, decide_split
 from .metadata_only import metadata_alone, offering_metadata
 from .nvcc import SMALLEST, decide_gpu_code, decide_options, decide_passes
+from .offers import Offers
 from .patches import decide_patches
 from .platform import NO_PLACE, check_platform, note_machine
 from .remedies import dotted_python
 from .source import decide_source
 from .sysroot import decide_effective_floor, decide_floor, decide_sysroot, is_portable
-from .toolkit import decide_toolkit
+from .toolkit import decide_nvcc
 from .torch import decide_pins, decide_torch
 from .types import Abi, BuildPlan, Choice, GpuCode, Install, Notebook, NvccOptions, Tool, TorchTarget, cuda_of
 from .upstream import check_upstream, decide_upstream
@@ -114,23 +115,24 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     no_place = tuple(item for item in notebook.problems if item.code in NO_PLACE)
     upstream = decide_upstream(settings, facts, tables, target, dotted_python(facts.machine), notebook)
     source = decide_source(settings, facts, upstream.value, notebook)
-    abi = decide_abi(settings, facts, tables, upstream.value, torch.value, target, notebook)
+    abi = decide_abi(settings, facts, tables, upstream.value, target, notebook)
+    offers = Offers(settings, facts, tables, upstream.value, torch.value, target, abi.value)
+    abi, nvcc = decide_nvcc(offers, abi, other=settings.abi == "auto")
+    offers = replace(offers, abi=abi.value)
+    nvcc.tell(notebook)
     if abi.value.is_stable:
         target = replace(target, cxx_standard=17)  # upstream's sources are that; torch's headers are not included
-    toolkit, nvcc_installs = decide_toolkit(
-        settings, facts, tables, upstream.value, torch.value, target, abi.value, notebook
-    )
-    cuda = cuda_of(toolkit.value, nvcc_installs) or target.cuda
+    toolkit, cuda = nvcc.toolkit, cuda_of(nvcc.toolkit.value, nvcc.installs) or target.cuda
     check_upstream(upstream.value, target, dotted_python(facts.machine), tables, notebook)
     compiler = decide_compiler(settings, facts, tables, cuda, target, abi.value, notebook)
     sysroot, sysroot_installs = decide_sysroot(settings, facts, tables, cuda, compiler.value, notebook)
     compilation = _decide_compilation(settings, facts, tables, upstream.value, cuda, toolkit.value, notebook)
-    check_gpus(settings, facts, tables, cuda, toolkit.value, target, compilation.passes, notebook)
-    check_own_runtime(settings, facts, tables, cuda, target, abi.value, notebook)
+    check_gpus(offers, cuda, toolkit.value, compilation.passes, notebook)
+    check_own_runtime(offers, cuda, notebook)
     pins = decide_pins(upstream.value, torch.value, target, abi.value, tables, notebook)
     partner = decide_partner(upstream.value, torch.value, target, dotted_python(facts.machine), tables, notebook)
     note_machine(settings, facts, notebook)
-    installs = (*nvcc_installs, *sysroot_installs, *_other_installs(settings, facts, torch.value, target, notebook))
+    installs = (*nvcc.installs, *sysroot_installs, *_other_installs(settings, facts, torch.value, target, notebook))
     return BuildPlan(
         distribution=utils.canonicalize_name(settings.distribution_name) if settings.distribution_name else "",
         local_version=_local_version(settings, target, cuda, abi.value),
@@ -156,6 +158,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         partner=partner,
         environment=tuple((item.variable, item.kept) for item in facts.polluted),
         installs=installs,
+        archives=nvcc.archives,
         portable=is_portable(settings, sysroot.value),
         repair=settings.repair,
         strip=settings.strip,

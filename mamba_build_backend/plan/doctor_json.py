@@ -12,6 +12,7 @@ from typing import Any, Generic, Optional, TypeVar
 
 from ..core.errors import Problem
 from ..core.facts import CacheProgram, CompilerKind, Facts, Origin, SysrootProvider, ToolkitLayout, to_json
+from ..core.outside_text import without_secrets
 from .types import BuildPlan, Choice, GivenPath, Tool
 
 SCHEMA = 2
@@ -54,6 +55,7 @@ class ChosenToolkit:
     """A CUDA toolkit."""
 
     home: str
+    """Empty where NVIDIA's archives will make it."""
     version: str
     layout: ToolkitLayout
     origin: Origin
@@ -198,6 +200,17 @@ class Installed:
 
 
 @dataclass(frozen=True)
+class Fetched:
+    """An archive of NVIDIA's that the build would fetch."""
+
+    name: str
+    url: str
+    """Without a password."""
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Plan:
     """What the build would do."""
 
@@ -219,6 +232,8 @@ class Plan:
     pins: Requirements
     partner: Partner
     installs: tuple[Installed, ...]
+    fetches: tuple[Fetched, ...]
+    """Archives of which ``toolkit`` will be made, where they are not here yet."""
     cleaned: tuple[str, ...]
     """Variables that the build drops or shortens."""
     portable: bool
@@ -282,11 +297,21 @@ def _plan(plan: BuildPlan) -> Plan:
         pins=Requirements(plan.pins.value, plan.pins.because),
         partner=Partner(plan.partner.value, plan.partner.because),
         installs=tuple(Installed(item.tool, item.requirements) for item in plan.installs),
+        fetches=fetches(plan),
         cleaned=tuple(name for name, _ in plan.environment),
         portable=plan.portable,
         repair=plan.repair,
         strip=plan.strip,
     )
+
+
+def fetches(plan: BuildPlan) -> tuple[Fetched, ...]:
+    """What of NVIDIA's archives a build would fetch."""
+    archives = plan.archives
+    if archives is None:
+        return ()
+    mirror = without_secrets(archives.mirror)
+    return tuple(Fetched(item.name, f"{mirror}/{item.path}", item.bytes, item.sha256) for item in archives.missing)
 
 
 def _decision(choice: Choice[Any], chosen: T | None) -> Decision[T]:

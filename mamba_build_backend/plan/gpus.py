@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from ..core._compat import version
-from ..core.facts import Facts, Gpu, Toolkit
-from ..core.settings import Settings
-from ..tables import FrontEnd, Tables
-from .nvcc import dotted
+from ..core.facts import Gpu, Toolkit
+from ..tables import FrontEnd
+from .nvcc import OLDEST, dotted
+from .offers import Offers, runs_on
 from .remedies import install_toolkit, torch_for
-from .types import Abi, Notebook, TorchTarget
-
-OLDEST = 60
-"""Pascal: the first GPUs with the float16 arithmetic and the atomics that the kernels use."""
+from .types import Notebook
 
 
 def check_gpus(
-    settings: Settings,
-    facts: Facts,
-    tables: Tables,
-    cuda: str,
-    toolkit: Toolkit | None,
-    target: TorchTarget,
-    front_ends: tuple[FrontEnd, ...],
-    notebook: Notebook,
+    offers: Offers, cuda: str, toolkit: Toolkit | None, front_ends: tuple[FrontEnd, ...], notebook: Notebook
 ) -> None:
     """Say before a long build, not after, that this machine's GPU or driver cannot run what it makes.
 
@@ -30,11 +20,9 @@ def check_gpus(
     """
     if not cuda:
         return
+    settings, facts = offers.settings, offers.facts
     elsewhere = settings.is_set("arch") and settings.arch != "native"
-    troubles = [
-        *_gpu_trouble(facts, tables, cuda, toolkit, target),
-        *_driver_trouble(facts, tables, target),
-    ]
+    troubles = [*_gpu_trouble(offers, cuda, toolkit), *_driver_trouble(offers)]
     for code, found, needed, fixes in troubles:
         if elsewhere:
             notebook.note(f"{found}: {needed}; this wheel is for other machines, as its arch was named")
@@ -57,14 +45,13 @@ def check_gpus(
         )
 
 
-def check_own_runtime(
-    settings: Settings, facts: Facts, tables: Tables, cuda: str, target: TorchTarget, abi: Abi, notebook: Notebook
-) -> None:
+def check_own_runtime(offers: Offers, cuda: str, notebook: Notebook) -> None:
     """The same of a wheel with a CUDA runtime of its own, whose toolkit may be newer than this machine's driver and its torch."""
-    known = [item for item in notebook.problems if item.code == "driver"]
-    if not abi.is_stable or not facts.driver or not cuda or known:
+    settings, facts = offers.settings, offers.facts
+    known = [item for item in notebook.problems if item.code in ("driver", "no-toolkit")]
+    if not offers.abi.is_stable or not facts.driver or not cuda or known:
         return
-    row, driver = tables.cuda_row(cuda), version.Version(facts.driver)
+    row, driver = offers.tables.cuda_row(cuda), version.Version(facts.driver)
     if driver >= version.Version(row.driver):
         return
     found = f"this machine's driver is {facts.driver}, and the wheel would carry the runtime of CUDA {cuda}"
@@ -76,7 +63,7 @@ def check_own_runtime(
         "driver",
         found,
         needed,
-        *install_toolkit(target.cuda, facts.machine, tables),  # the driver serves torch's
+        *install_toolkit(offers.target.cuda, facts.machine, offers.tables),  # the driver serves torch's
         f"install NVIDIA's driver {row.driver} or newer",
         "-C arch=all   (said so, the build goes on: for other machines)",
     )
@@ -89,28 +76,25 @@ def _served(gpu: Gpu, front_ends: tuple[FrontEnd, ...]) -> bool:
     plain = {code for code in sass if code.isdigit()}
     ptx = [item.compute for item in front_ends if "PTX" in item.codes and item.compute.isdigit()]
     number = gpu.capability.replace(".", "")
-    return _runs(gpu, plain) or number in exact or any(int(compute) <= int(number) for compute in ptx)
+    return runs_on(gpu, plain) or number in exact or any(int(compute) <= int(number) for compute in ptx)
 
 
 Trouble = list[tuple[str, str, str, list[str]]]
 
 
-def _gpu_trouble(
-    facts: Facts,
-    tables: Tables,
-    cuda: str,
-    toolkit: Toolkit | None,
-    target: TorchTarget,
-) -> Trouble:
-    known = set(toolkit.archs) if toolkit and toolkit.archs else set(tables.cuda_row(cuda).archs)
-    known = {code for code in known if int(code) >= OLDEST}
-    if not facts.gpus or any(_runs(gpu, known) for gpu in facts.gpus):
+def _gpu_trouble(offers: Offers, cuda: str, toolkit: Toolkit | None) -> Trouble:
+    """That the nvcc does not compile for this machine's GPU, or that torch, whose CUDA is another, cannot run there either."""
+    facts, tables, target = offers.facts, offers.tables, offers.target
+    known = _compiled_for(toolkit.archs if toolkit and toolkit.archs else tables.cuda_row(cuda).archs)
+    if any(runs_on(gpu, known) for gpu in facts.gpus) and offers.torch is not None:
+        cuda, known = target.cuda, _compiled_for(tables.cuda_row(target.cuda).archs)
+    if not facts.gpus or any(runs_on(gpu, known) for gpu in facts.gpus):
         return []
     gpu = facts.gpus[0]
     if version.Version(gpu.capability) < version.Version(dotted(str(OLDEST))):
         found = f"this machine's GPU, {gpu.name}, has compute capability {gpu.capability}"
         return [("gpu-target", found, f"the kernels need {dotted(str(OLDEST))} or newer (Pascal)", [])]
-    serving = [row.version for row in tables.cuda if _runs(gpu, {code for code in row.archs if int(code) >= OLDEST})]
+    serving = [row.version for row in tables.cuda if runs_on(gpu, _compiled_for(row.archs))]
     # A GPU that is too new needs a later release; one that was dropped needs an earlier.
     newer = version.Version(gpu.capability) > max(version.Version(dotted(code)) for code in known)
     ends = sorted(known, key=int)
@@ -126,14 +110,14 @@ def _gpu_trouble(
     return [("gpu-target", found, f"torch {target.version} cannot run on it either; {wanted}", list(fixes))]
 
 
-def _runs(gpu: Gpu, codes: set[str]) -> bool:
-    """SASS runs on GPUs of its major version and of its own or a later minor (CUDA C++ Programming Guide)."""
-    major, _, small = gpu.capability.partition(".")
-    return any(code[:-1] == major and int(code[-1]) <= int(small) for code in codes)
+def _compiled_for(archs: tuple[str, ...]) -> set[str]:
+    return {code for code in archs if int(code) >= OLDEST}
 
 
-def _driver_trouble(facts: Facts, tables: Tables, target: TorchTarget) -> Trouble:
-    if not facts.driver or not target.cuda:
+def _driver_trouble(offers: Offers) -> Trouble:
+    facts, tables, target = offers.facts, offers.tables, offers.target
+    # A torch that is installed for the build of a wheel for everyone is not what the wheel will run with.
+    if not facts.driver or not target.cuda or (offers.torch is None and offers.abi.is_stable):
         return []
     row = tables.cuda_row(target.cuda)
     if version.Version(facts.driver) >= version.Version(row.driver):

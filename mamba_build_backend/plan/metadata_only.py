@@ -18,7 +18,7 @@ _WAY = "export MAMBA_BUILD_METADATA_ONLY=true   (to fetch or lock an sdist: it n
 def metadata_alone(plan: BuildPlan) -> BuildPlan:
     """The plan with the setting ``metadata-only``: nothing is compiled, so what the machine lacks is no problem."""
     if plan.carries_metadata:
-        return replace(plan.without_machine(), only_metadata=True, installs=())
+        return replace(plan.without_machine(), only_metadata=True, installs=(), archives=None)
     problem = Problem(
         "metadata-only",
         f"metadata-only is set, and the source of {plan.title} carries no metadata",

@@ -33,7 +33,8 @@ from ..core.settings import COMPACT, Place, Settings
 from ..tables import Cuda, FrontEnd, ProjectVersion, Tables, admits, is_newer
 from .types import Choice, GpuCode, Notebook, NvccOptions, SharedPasses
 
-TURING, AMPERE, HOPPER = 75, 80, 90
+OLDEST, TURING, AMPERE, HOPPER = 60, 75, 80, 90
+"""The oldest, Pascal, is the first with the float16 arithmetic and the atomics that the kernels use."""
 SMALLEST = "size"
 """The mode of nvcc's fatbin compression that compresses best."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import shlex
+from collections.abc import Callable, Iterator, Sequence
 
 from ..core.facts import Machine
 from ..core.projects import SELF
-from ..tables import Tables, TorchRow, minor
+from ..tables import Archive, RedistHost, Tables, TorchRow, minor
 
 
 def install_toolkit(cuda: str, machine: Machine, tables: Tables) -> Iterator[str]:
@@ -23,6 +24,15 @@ def install_toolkit(cuda: str, machine: Machine, tables: Tables) -> Iterator[str
     if row.index_nvcc:
         yield "-C cuda-home=pypi   (nvcc from the package index; the build does so by itself where none is found)"
     yield "-C cuda-home=/path/to/cuda   (one that is already here)"
+
+
+def fetch_archives(archives: Sequence[Archive], host: RedistHost, folder: str) -> Iterator[str]:
+    """How NVIDIA's archives come to where there is no internet; ``folder`` is where they are looked for already."""
+    addresses = " ".join(f"{host.address}/{item.path}" for item in archives)
+    into, there = (folder, "") if folder else ("cuda-archives", ", then -C cuda-mirror=/path/to/cuda-archives")
+    size = f"{sum(item.bytes for item in archives) / 1e6:.0f} MB"
+    command = f"curl -fL --create-dirs --output-dir {shlex.quote(into)} --remote-name-all {addresses}"
+    yield f"{command}   (where there is internet, {size}{there})"
 
 
 def other_torch(release: str, cuda: str, tables: Tables, *, same: bool, note: str = "") -> str:

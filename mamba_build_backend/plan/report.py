@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.facts import CompilerCache, Facts
+from ..core.outside_text import without_secrets
 from ..core.settings import companion_key
-from ..tables import PatchRow, minor
+from ..tables import Archives, PatchRow, minor
 from .platform import NO_PLACE
 from .types import BuildPlan, Choice, GivenPath, Rejected, SourceOrigin, Tool
 
@@ -84,15 +85,16 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
             yield Line("with", part.upstream.value.title, f"{why}: in the same wheel")
         yield _line("source", source_text(part.source.value), part.source)
         yield from _patch_lines(part, verbose=verbose)
-    torch, toolkit, compiler, sysroot = plan.torch.value, plan.toolkit.value, plan.compiler.value, plan.sysroot.value
+    torch, compiler, sysroot = plan.torch.value, plan.compiler.value, plan.sysroot.value
     abi = "" if torch is None or torch.cxx11_abi is None else f", C++ ABI {'new' if torch.cxx11_abi else 'old'}"
     installed = f"{torch.version}, CUDA {torch.cuda}{abi}, C++{torch.cxx_standard}" if torch else ""
     yield _line("torch", installed or plan.target.requirement or "none", plan.torch)
     if plan.abi.value.is_stable or verbose or not plan.upstream.value.is_own:
         yield _line("ABI", _ties(plan), plan.abi)
     nvcc, zig = plan.installs_tool(Tool.NVCC), plan.installs_tool(Tool.SYSROOT)
-    own = f"{toolkit.version} in {toolkit.home}" if toolkit else ""
-    yield _line("CUDA", own or (f"{nvcc.release}.* from the package index" if nvcc else "none"), plan.toolkit)
+    yield _line(
+        "CUDA", _toolkit(plan) or (f"{nvcc.release}.* from the package index" if nvcc else "none"), plan.toolkit
+    )
     name = f"g++ {compiler.version} ({compiler.path})" if compiler else "none"
     yield _line("compiler", name, plan.compiler)
     shown = f"{sysroot.provider} ({sysroot.path})" if sysroot else "zig" if zig else "none"
@@ -120,6 +122,21 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
             )
     to_install = ", ".join(plan.requirements)
     yield Line("to install", to_install or "nothing", "build requirements, beside the usual tools")
+    if plan.archives and plan.archives.missing:
+        yield _to_fetch(plan.archives)
+
+
+def _toolkit(plan: BuildPlan) -> str:
+    """The toolkit that is here, or that will be."""
+    if plan.archives:
+        return f"{plan.archives.release.release} from NVIDIA's archives"
+    toolkit = plan.toolkit.value
+    return f"{toolkit.version} in {toolkit.home}" if toolkit else ""
+
+
+def _to_fetch(archives: Archives) -> Line:
+    files = ", ".join(f"{item.component} {item.version} ({item.bytes / 1e6:.1f} MB)" for item in archives.missing)
+    return Line("to fetch", files, f"{archives.bytes / 1e6:.0f} MB, once, from {without_secrets(archives.mirror)}")
 
 
 def _ties(plan: BuildPlan) -> str:

@@ -10,6 +10,32 @@ from .types import Choice, EmbeddedArchive, GitTag, GivenPath, IndexArchive, Not
 
 def decide_source(settings: Settings, facts: Facts, row: ProjectVersion, notebook: Notebook) -> Choice[SourceOrigin]:
     """The project's own tree, an archive, upstream's repository, or what the setting names."""
+    choice = _source(settings, facts, row, notebook)
+    if settings.offline:
+        _check_here(choice.value, facts, row, notebook)
+    return choice
+
+
+def _check_here(origin: SourceOrigin, facts: Facts, row: ProjectVersion, notebook: Notebook) -> None:
+    """With the setting ``offline``, what would be fetched has to be in the cache."""
+    if isinstance(origin, IndexArchive) and origin.file not in facts.fetched:
+        missing, way = origin.file, f"-C source=/path/to/{origin.file}   (copied from another machine)"
+    elif isinstance(origin, GitTag) and row.commit_name not in facts.fetched:
+        missing = f"tag {origin.tag} of {origin.repository}"
+        way = f"git clone --mirror {origin.repository} where there is internet, then -C source=/path/to/the/mirror"
+    else:
+        return
+    notebook.problem(
+        "source-offline",
+        f"offline is set, and {missing} is not in the cache",
+        f"the source of {row.title} is needed",
+        way,
+        "use the sdist, which carries it",
+        "-C offline=false",
+    )
+
+
+def _source(settings: Settings, facts: Facts, row: ProjectVersion, notebook: Notebook) -> Choice[SourceOrigin]:
     if row.is_own:
         return Choice(OwnTree(), "setting upstream: the project's own tree")
     if settings.source not in ("auto", "index", "git"):

@@ -1,15 +1,18 @@
-"""Which nvcc compiles, out of those that were found."""
+"""Which nvcc compiles: one that was found, the package index's, or that of NVIDIA's archives."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from ..core._compat import version
-from ..core.facts import Facts, Origin, Toolkit, Torch
-from ..core.settings import Place, Settings
-from ..tables import ProjectVersion, Tables, is_newer, minor
-from .remedies import install_toolkit, other_torch, torch_for
-from .types import Abi, Choice, Install, Notebook, Rejected, Tool, TorchTarget
+from ..core.errors import Problem
+from ..core.facts import Facts, Origin, Toolkit, ToolkitLayout
+from ..core.settings import ARCHIVED_NVCC, INDEX_NVCC, MIRROR_OFF
+from ..tables import Archives, RedistRelease, Tables, is_newer, minor
+from .offers import MATHS, STATIC_RUNTIME, Grade, Offer, Offers, distance
+from .remedies import fetch_archives, install_toolkit, other_torch, torch_for
+from .types import TORCH_ABI, Abi, Choice, Install, Notebook, Rejected, Tool, TorchTarget
 
 PYPI_NVCC = (
     "nvidia-cuda-nvcc",
@@ -20,214 +23,214 @@ PYPI_NVCC = (
 )
 """The packages that make a whole nvcc, of the releases that the table says so of."""
 
-MATHS = ("cublas_v2.h", "cusparse.h", "cusolverDn.h")
-"""Headers that only some sources include."""
-
-STATIC_RUNTIME = "libcudart_static"
-"""What a wheel holds that is tied to no torch's CUDA; no other needs it."""
-
-OF_WHEELS = ("cuda_runtime.h", "cuda_fp16.h", "cuda_bf16.h", *MATHS, "libcudart")
-"""What a torch from the package index brings in NVIDIA's wheels, once it is installed for the build."""
-
-
-def decide_toolkit(
-    settings: Settings,
-    facts: Facts,
-    tables: Tables,
-    row: ProjectVersion,
-    torch: Torch | None,
-    target: TorchTarget,
-    abi: Abi,
-    notebook: Notebook,
-) -> tuple[Choice[Toolkit | None], list[Install]]:
-    """The toolkit whose major version is torch's and whose minor version is nearest, and what else is to be installed.
-
-    A wheel with a CUDA runtime of its own can be compiled by any that the driver runs. The first choice is torch's major version all
-    the same; then what is newer, be it installed or the index's; then what is older; and last what no driver here was seen to run.
-    """
-    cuda = target.cuda
-    if not cuda:
-        return Choice(None, "there is no CUDA torch to choose for"), []
-    need = version.Version(cuda)
-    rank = _Rank(need, _driver_runs(facts, tables, need))
-    forced = settings.cuda_home != "auto" and settings.place("cuda-home") is not Place.ALIAS
-    from_index = settings.cuda_home == "pypi"
-    fitting, rejected = _sorted_out(settings, facts, row, torch, cuda, abi, forced=forced)
-    # Of two that are equally near, the older: what it compiles asks less of torch's CUDA runtime and of the driver.
-    # The sort is stable, so of two of the same version the one that was found first is taken.
-    fitting.sort(key=lambda item: (rank(item.version), *_distance(item.version, need), version.Version(item.version)))
-    release = _of_index(tables, cuda, abi) if not forced or from_index else ""
-    if release and not from_index and rank(release) == _UNSEEN:
-        release = ""  # a driver that nobody has seen is asked for by those who say so
-    if fitting and (forced or not release or rank(fitting[0].version) <= rank(release)):
-        best = fitting[0]
-        rejected += [
-            Rejected(_name(item), f"CUDA {best.version} was nearer to torch's {cuda}, or found first")
-            for item in fitting[1:]
-        ]
-        _note(best, cuda, torch, abi, tables, notebook)
-        _note_driver(best.version, rank, facts, tables, notebook)
-        exact = _distance(best.version, need) == (0, 0)
-        reason = f"exactly torch's CUDA {cuda}" if exact else f"the nearest to torch's CUDA {cuda}"
-        return Choice(best, f"{best.found_in}: {reason}", tuple(rejected), forced=forced), []
-    if release:
-        rejected += [
-            Rejected(_name(item), "the package index's nvcc is newer, and the driver runs it") for item in fitting
-        ]
-        _note_driver(release, rank, facts, tables, notebook)
-        taken = version.Version(release)
-        because = f"no toolkit of CUDA {need.major} on this machine: from the package index"
-        if taken.major != need.major:
-            because += f", which has a whole nvcc from CUDA {taken.major} on"
-        pin = f"=={taken.major}.{taken.minor}.*"
-        nvcc = Install(Tool.NVCC, tuple(name + pin for name in PYPI_NVCC), f"{taken.major}.{taken.minor}")
-        return Choice(None, because, tuple(rejected)), [nvcc]
-    _problem(settings, facts, tables, target, abi, tuple(rejected), notebook)
-    return Choice(None, "none fits", tuple(rejected)), []
-
-
-def _sorted_out(
-    settings: Settings, facts: Facts, row: ProjectVersion, torch: Torch | None, cuda: str, abi: Abi, *, forced: bool
-) -> tuple[list[Toolkit], list[Rejected]]:
-    """Those that were found and would do, and those that would not."""
-    fitting: list[Toolkit] = []
-    rejected: list[Rejected] = []
-    for item in facts.toolkits:
-        why = _misfit(item, cuda, row, torch, abi)
-        if not why and forced and settings.cuda_home != "pypi" and item.origin is not Origin.SETTING:
-            why = "setting cuda-home names another"
-        if why:
-            rejected.append(Rejected(_name(item), why))
-        else:
-            fitting.append(item)
-    return fitting, rejected
-
-
-_UNSEEN = 3  # the rank of what no driver here was seen to run
-
-
-def _driver_runs(facts: Facts, tables: Tables, need: version.Version) -> int:
-    """The newest CUDA major version that the driver here runs; where it is not known, torch's, which somebody chose for a driver."""
-    known = [
-        row for row in tables.cuda if facts.driver and version.Version(row.driver) <= version.Version(facts.driver)
-    ]
-    return max((version.Version(row.version).major for row in known), default=need.major)
-
 
 @dataclass(frozen=True)
-class _Rank:
-    """How good a CUDA release is for a wheel that any may compile, 0 the best; ``runs`` is the newest major that the driver runs."""
+class Nvcc:
+    """What was decided: the toolkit, if it is here or NVIDIA's archives make it, and what else is to be installed or fetched."""
 
-    need: version.Version
-    runs: int
+    toolkit: Choice[Toolkit | None]
+    installs: tuple[Install, ...] = ()
+    archives: Archives | None = None
+    notes: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
-    def __call__(self, release: str) -> int:
-        major = version.Version(release).major
-        if major == self.need.major:
-            return 0
-        if major > self.runs:
-            return _UNSEEN
-        return 1 if major > self.need.major else 2
-
-
-def _of_index(tables: Tables, cuda: str, abi: Abi) -> str:
-    """The CUDA release whose nvcc the package index has for a torch of ``cuda``; empty where there is none."""
-    if tables.cuda_row(cuda).index_nvcc:
-        return cuda
-    releases = [row.version for row in tables.cuda if row.index_nvcc] if abi.is_stable else []
-    return releases[0] if releases else ""
+    def tell(self, notebook: Notebook) -> None:
+        """Write down what a person has to know of it."""
+        notebook.notes += self.notes
+        notebook.problems += self.problems
 
 
-def _distance(release: str, need: version.Version) -> tuple[int, int]:
-    found = version.Version(release)
-    return abs(found.major - need.major), abs(found.minor - need.minor)
+def decide_nvcc(offers: Offers, abi: Choice[Abi], *, other: bool) -> tuple[Choice[Abi], Nvcc]:
+    """The nvcc, and the ABI: with ``other``, one for torch alone where a toolkit that is here serves that and no stable one."""
+    nvcc = choose(offers)
+    if other and nvcc.problems and abi.value.is_stable:
+        for_torch = choose(replace(offers, abi=TORCH_ABI))
+        kit = for_torch.toolkit.value
+        if kit is not None and STATIC_RUNTIME in kit.missing and for_torch.archives is None:
+            return Choice(TORCH_ABI, f"no toolkit here has {STATIC_RUNTIME}"), for_torch
+    return abi, nvcc
 
 
-def _name(item: Toolkit) -> str:
-    return f"CUDA {item.version or '?'} in {item.home}"
+def choose(offers: Offers) -> Nvcc:
+    """The best of what there is; a problem that says how to come to one, where there is nothing."""
+    if not offers.target.cuda:
+        return Nvcc(Choice(None, "there is no CUDA torch to choose for"))
+    best = next(iter(offers.best_first()), None)
+    notebook = Notebook()
+    rejected = offers.rejected(best)
+    if best is None:
+        _problem(offers, notebook)
+        return Nvcc(Choice(None, "none fits", rejected), problems=tuple(notebook.problems))
+    _note_driver(best.cuda, offers, notebook)
+    _note_absent(best, offers, notebook)
+    if best.toolkit is not None:
+        _note_found(best.toolkit, offers, notebook)
+        exact = distance(best.cuda, offers.need) == (0, 0)
+        torchs = f"torch's CUDA {offers.target.cuda}"
+        because = f"{best.toolkit.found_in}: {'exactly' if exact else 'the nearest to'} {torchs}"
+        choice: Choice[Toolkit | None] = Choice(best.toolkit, because, rejected, forced=offers.forced)
+        return Nvcc(choice, notes=tuple(notebook.notes))
+    if rejected and not offers.forced:
+        notebook.note("passed over: " + "; ".join(f"{item.what} ({item.why})" for item in rejected))
+    if best.release is None:
+        return _of_index(best, offers, rejected, notebook)
+    return _of_archives(best.release, offers, rejected, notebook)
 
 
-def _misfit(item: Toolkit, cuda: str, row: ProjectVersion, torch: Torch | None, abi: Abi) -> str:
-    if item.problem:
-        return item.problem
-    major = version.Version(cuda).major
-    same = version.Version(item.version).major == major
-    if not same and not abi.is_stable:
-        return f"torch was built with CUDA {cuda}: the major version must be {major}"
-    if row.cuda_min and version.Version(item.version) < version.Version(row.cuda_min):
-        return f"{row.title} takes nvcc {row.cuda_min} or newer"
-    lacks = [name for name in lacking(item, cuda, torch, abi) if name not in MATHS]
-    return f"it is incomplete: it lacks {', '.join(lacks)}" if lacks else ""
+def _of_index(best: Offer, offers: Offers, rejected: tuple[Rejected, ...], notebook: Notebook) -> Nvcc:
+    taken = version.Version(best.cuda)
+    because = f"no toolkit of CUDA {offers.need.major} on this machine: from the package index"
+    if taken.major != offers.need.major:
+        because += f", which has a whole nvcc from CUDA {taken.major} on"
+    pin = f"=={taken.major}.{taken.minor}.*"
+    install = Install(Tool.NVCC, tuple(name + pin for name in PYPI_NVCC), f"{taken.major}.{taken.minor}")
+    return Nvcc(Choice(None, because, rejected), (install,), notes=tuple(notebook.notes))
 
 
-def lacking(item: Toolkit, cuda: str, torch: Torch | None, abi: Abi) -> list[str]:
-    """What is missing of a toolkit that NVIDIA's wheels beside torch, which is for ``cuda``, do not bring either."""
-    beside = torch.cuda_headers if torch else OF_WHEELS
-    if version.Version(item.version).major != version.Version(cuda).major:
-        beside = ()
-    unneeded = () if abi.is_stable else (STATIC_RUNTIME,)
-    return [name for name in item.missing if name not in (*beside, *unneeded)]
+def _of_archives(release: RedistRelease, offers: Offers, rejected: tuple[Rejected, ...], notebook: Notebook) -> Nvcc:
+    """A toolkit that will be, whose folder nobody needs to know before it is there."""
+    archives, host = offers.archives(release), offers.tables.nvidia
+    row = offers.tables.cuda_row(release.cuda)
+    toolkit = Toolkit(
+        "", "NVIDIA's archives", ToolkitLayout.HOME, release.cuda, row.archs, missing=MATHS, origin=Origin.ARCHIVE
+    )
+    if offers.settings.cuda_home == ARCHIVED_NVCC and offers.forced:
+        because = "setting cuda-home"
+    else:
+        because = f"no toolkit on this machine fits; {_driver_words(offers, release)}"
+    if archives.missing:
+        own = f"{row.conda}, or " if row.conda else ""
+        notebook.note(
+            f"the build downloads nvcc {release.cuda} from NVIDIA's archives ({archives.bytes / 1e6:.0f} MB; licence: "
+            f"{host.licence}, {host.licence_address}); to use another toolkit: {own}-C cuda-home=/path/to/cuda"
+        )
+    _note_found(toolkit, offers, notebook)
+    return Nvcc(
+        Choice(toolkit, because, rejected, forced=offers.forced), archives=archives, notes=tuple(notebook.notes)
+    )
 
 
-def _note(best: Toolkit, cuda: str, torch: Torch | None, abi: Abi, tables: Tables, notebook: Notebook) -> None:
+def _driver_words(offers: Offers, release: RedistRelease) -> str:
+    major = version.Version(release.release).major
+    if not offers.abi.is_stable:
+        return f"abi=torch, and {release.cuda} is the archives' nearest release to torch's CUDA {offers.target.cuda}"
+    whose = f"the newest {major}.x {'that is here' if offers.fetches_nothing else 'of the archives'}"
+    if offers.facts.driver:
+        return f"driver {offers.facts.driver} runs CUDA {major}, and {release.cuda} is {whose}"
+    return f"no driver was found, torch is for CUDA {offers.target.cuda}, and {release.cuda} is {whose}"
+
+
+def _note_found(best: Toolkit, offers: Offers, notebook: Notebook) -> None:
+    """What a toolkit has that somebody may stumble over."""
+    abi, cuda, tables = offers.abi, offers.target.cuda, offers.tables
+    name = best.home or best.found_in
     if minor(best.version) != minor(cuda) and not abi.is_stable:
         notebook.note(
-            f"torch was built with CUDA {cuda} and {best.home} is {best.version}: "
+            f"torch was built with CUDA {cuda} and {name} is {best.version}: "
             "a mismatch of the minor version alone, which works"
         )
     if is_newer(tables.cuda, best.version):
         newest = tables.cuda[-1].version
         notebook.note(f"CUDA {best.version} is newer than the newest known here, {newest}: planned as that one")
-    lacks = [name for name in lacking(best, cuda, torch, abi) if not (abi.is_stable and name in MATHS)]
+    lacks = [item for item in offers.lacking(best) if not (abi.is_stable and item in MATHS)]
     if lacks:
         notebook.note(
-            f"{best.home} lacks {', '.join(lacks)}: a source that includes them fails; "
+            f"{name} lacks {', '.join(lacks)}: a source that includes them fails; "
             "conda install -c conda-forge libcublas-dev libcusparse-dev libcusolver-dev"
         )
 
 
-def _note_driver(release: str, rank: _Rank, facts: Facts, tables: Tables, notebook: Notebook) -> None:
+def _note_driver(cuda: str, offers: Offers, notebook: Notebook) -> None:
     """What the wheel will ask of drivers that torch does not, where none is here to be asked."""
-    if rank(release) == _UNSEEN and not facts.driver:
+    if offers.grade(cuda) is Grade.UNSEEN and not offers.facts.driver:
         notebook.note(
-            f"torch is for CUDA {rank.need.major}, and the wheel will need a driver for CUDA {version.Version(release).major}, "
-            f"{tables.cuda_row(release).driver} or newer: no driver could be asked here"
+            f"torch is for CUDA {offers.need.major}, and the wheel will need a driver for CUDA {version.Version(cuda).major}, "
+            f"{offers.tables.cuda_row(cuda).driver} or newer: no driver could be asked here"
         )
 
 
-def _problem(
-    settings: Settings,
-    facts: Facts,
-    tables: Tables,
-    target: TorchTarget,
-    abi: Abi,
-    rejected: tuple[Rejected, ...],
-    notebook: Notebook,
-) -> None:
-    """Both ways out: a toolkit for this torch, and a torch for a toolkit that is here."""
-    cuda, machine = target.cuda, facts.machine
-    major = version.Version(cuda).major
-    seen = "; ".join(f"{item.what}: {item.why}" for item in rejected) or (
-        "no nvcc on PATH, in CUDA_HOME, /usr/local, conda, Debian's package or the HPC SDK"
-    )
-    if settings.cuda_home == "pypi":
-        seen = "setting cuda-home: the package index has a whole nvcc from CUDA 13 on"
-    fixes = list(install_toolkit(cuda, machine, tables))
-    index = _of_index(tables, cuda, abi)
-    if index and not facts.driver:
-        fixes.append(
-            f"-C cuda-home=pypi   (nvcc {index} from the package index; the wheel then needs driver {tables.cuda_row(index).driver})"
-        )
-    fixes += _torch_for_what_is_here(facts, tables, target)
+def _problem(offers: Offers, notebook: Notebook) -> None:
+    """The ways out: NVIDIA's archives, a toolkit, and for a wheel for one torch another torch."""
+    tables, target, stable = offers.tables, offers.target, offers.abi.is_stable
+    seen = _seen(offers)
+    ideal, absent, fixes = _were_it_fetched(offers), _absent(offers), list[str]()
+    # What torch is for may be more than the driver runs.
+    cuda = ideal.cuda if ideal is not None and stable else target.cuda
+    if absent is not None:
+        seen += f"; {_not_here(absent, offers)}"
+        fixes += fetch_archives(absent.missing, tables.nvidia, offers.mirror_folder)
+    elif ideal is not None and offers.settings.cuda_mirror == MIRROR_OFF:
+        fixes.append(f"-C cuda-mirror={tables.nvidia.address}   (nvcc {ideal.cuda} from NVIDIA's archives)")
+    fixes += install_toolkit(cuda, offers.facts.machine, tables)
     if not tables.cuda_row(cuda).index_nvcc:
-        note = "for CUDA {cuda}, nvcc comes from the package index by itself"
-        fixes += list(torch_for(lambda build: tables.cuda_row(build).index_nvcc, machine, tables, note=note))
+        fixes += _by_the_index(offers) if stable else _by_another_torch(offers)
+    major = version.Version(cuda).major
+    least = f"nvcc {offers.row.cuda_min} or newer is needed" if offers.row.cuda_min else "an nvcc is needed"
     notebook.problem(
         "no-toolkit",
         f"no CUDA toolkit fits torch {target.version} ({seen})",
-        f"nvcc {cuda} is needed, or at least another {major}.x",
+        least if stable else f"nvcc {cuda} is needed, or at least another {major}.x",
         *fixes,
     )
+
+
+def _seen(offers: Offers) -> str:
+    """What was found, or asked for in its place."""
+    if offers.settings.cuda_home == INDEX_NVCC:
+        return "setting cuda-home: the package index has a whole nvcc from CUDA 13 on"
+    if offers.settings.cuda_home == ARCHIVED_NVCC:
+        return "setting cuda-home: NVIDIA's archives"
+    nothing = "no nvcc on PATH, in CUDA_HOME, /usr/local, conda, Debian's package or the HPC SDK"
+    return "; ".join(f"{item.what}: {item.why}" for item in offers.rejected(None)) or nothing
+
+
+def _by_the_index(offers: Offers) -> Iterator[str]:
+    """The package index's nvcc, where a driver that runs it may be elsewhere."""
+    row = next((row for row in offers.tables.cuda if row.index_nvcc), None)
+    if row is not None and not offers.facts.driver:
+        yield f"-C cuda-home=pypi   (nvcc {row.version} from the package index; the wheel then needs driver {row.driver})"
+
+
+def _by_another_torch(offers: Offers) -> Iterator[str]:
+    tables = offers.tables
+    yield from _torch_for_what_is_here(offers.facts, tables, offers.target)
+    note = "for CUDA {cuda}, nvcc comes from the package index by itself"
+    yield from torch_for(lambda build: tables.cuda_row(build).index_nvcc, offers.facts.machine, tables, note=note)
+
+
+def _were_it_fetched(offers: Offers) -> Offer | None:
+    """What would be the best, were all allowed to be fetched."""
+    return next(
+        iter(replace(offers, settings=replace(offers.settings, offline=False, cuda_mirror=None)).best_first()), None
+    )
+
+
+def _absent(offers: Offers) -> Archives | None:
+    """The archives that would then be the best; None where something else would be, or it is allowed."""
+    ideal = _were_it_fetched(offers) if offers.fetches_nothing else None
+    if ideal is None or ideal.release is None or not offers.missing(ideal.release):
+        return None
+    return offers.archives(ideal.release)
+
+
+def _not_here(absent: Archives, offers: Offers) -> str:
+    names = ", ".join(item.name for item in absent.missing)
+    why = f"cuda-mirror is {offers.mirror_folder}" if offers.mirror_folder else "offline is set"
+    return f"{why}, and these of NVIDIA's archives of CUDA {absent.release.release} are missing: {names}"
+
+
+def _note_absent(best: Offer, offers: Offers, notebook: Notebook) -> None:
+    """That what is taken is second to what is not here."""
+    absent = _absent(offers) if best.release is None else None
+    if absent is not None:
+        where = (
+            f"into {offers.mirror_folder}"
+            if offers.mirror_folder
+            else "into a folder, and set -C cuda-mirror=/path/to/it"
+        )
+        notebook.note(
+            f"{_not_here(absent, offers)}; the build uses CUDA {best.cuda}; to use the archives, put them {where}"
+        )
 
 
 def _torch_for_what_is_here(facts: Facts, tables: Tables, target: TorchTarget) -> list[str]:

@@ -9,7 +9,7 @@ from typing import ClassVar, Generic, Optional, TypeVar, Union
 from ..core._compat import version
 from ..core.errors import PlanError, Problem
 from ..core.facts import Compiler, CompilerCache, Sysroot, Toolkit, Torch, Word
-from ..tables import Floor, FrontEnd, KernelGroup, PatchRow, ProjectVersion
+from ..tables import Archives, Floor, FrontEnd, KernelGroup, PatchRow, ProjectVersion
 
 T = TypeVar("T")
 
@@ -247,6 +247,8 @@ class BuildPlan:
     strip: bool
     companion: Optional[BuildPlan] = None
     """The plan of the partner that goes into the same wheel."""
+    archives: Optional[Archives] = None
+    """NVIDIA's archives, where the toolkit is made of them."""
     only_metadata: bool = False
     """Whether nothing will be compiled: the setting ``metadata-only``."""
     notes: tuple[str, ...] = ()
@@ -324,6 +326,11 @@ class BuildPlan:
         if self.installs or torch is None or toolkit is None or compiler is None or sysroot is None:
             raise PlanError((not_installed(self.requirements),))
         return ReadyPlan(self, torch, toolkit, compiler, sysroot)
+
+    def with_toolkit(self, toolkit: Toolkit) -> BuildPlan:
+        """The plan with a toolkit that NVIDIA's archives made, in place of the one that they were to make."""
+        companion = self.companion.with_toolkit(toolkit) if self.companion else None
+        return replace(self, toolkit=replace(self.toolkit, value=toolkit), companion=companion)
 
     def without_machine(self) -> BuildPlan:
         """The plan with the problems of its sources alone: for what needs no compiler, no GPU and no torch."""

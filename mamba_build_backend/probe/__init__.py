@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import tempfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,9 @@ from typing import Any
 
 from ..core.facts import Facts
 from ..core.settings import Settings
+from ..tables import load_tables
 from . import compiler_caches, compilers, cuda, environment, frontend, gpus, machine, source, sysroots, torch
+from .fetched import probe_fetched
 from .handover import ALL, Earlier, Family, Look, read_marks
 
 __all__ = ["Family", "Look", "look", "probe_all"]
@@ -45,6 +48,7 @@ def look(
         "source_kind": source_kind,
         "source_files": source_files,
         "frontend": caller.command,
+        "fetched": probe_fetched(settings, cache, platform.machine(), load_tables()),
     }
     if earlier is None or Family.TORCHES in stale:
         found["torches"] = torch.probe_torches(settings, environ, caller)

@@ -13,7 +13,7 @@ from pathlib import Path
 from ..core.errors import ToolError
 from ..core.facts import Origin, Toolkit, ToolkitLayout
 from ..core.process import capture
-from ..core.settings import Place, Settings
+from ..core.settings import ARCHIVED_NVCC, INDEX_NVCC, Place, Settings
 from .paths import conda_prefixes, on_path
 
 PARTS = {
@@ -58,13 +58,14 @@ def probe_toolkits(
 def _homes(
     settings: Settings, environ: Mapping[str, str], sites: Sequence[Path], root: Path
 ) -> Iterable[tuple[Path, Origin, str]]:
-    if settings.cuda_home not in ("auto", "pypi"):
+    provided = settings.cuda_home in (INDEX_NVCC, ARCHIVED_NVCC)
+    if settings.cuda_home != "auto" and not provided:
         home = Path(settings.cuda_home).expanduser()
         if settings.place("cuda-home") is Place.ALIAS:
             yield home, Origin.VARIABLE, settings.origin("cuda-home")
         else:
             yield home, Origin.SETTING, "setting cuda-home"
-    if settings.cuda_home != "pypi":
+    if not provided:
         for variable in ("CUDA_HOME", "CUDA_PATH"):
             if environ.get(variable):
                 yield Path(environ[variable]), Origin.VARIABLE, variable

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..core.errors import SourceError, ToolError
 from ..core.process import Echo, capture
 from ..core.storage import disk_errors, prepared
+from ..probe.fetched import kept_repository
 from ..tables import ProjectVersion
 
 _PATIENCE = 600.0
@@ -33,11 +34,6 @@ caller's sets GIT_DIR, and its repository is not ours to fetch into."""
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if not name.startswith("GIT_") or name.startswith(_REACH)}
-
-
-def kept_repository(row: ProjectVersion, cache: Path) -> Path:
-    """Where the fetched commit is kept."""
-    return cache / "git" / f"{row.name}-{row.git_commit[:16]}"
 
 
 def _program(row: ProjectVersion, environ: Mapping[str, str]) -> str:

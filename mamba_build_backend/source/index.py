@@ -16,8 +16,10 @@ from ..core.files import sha256
 from ..core.outside_text import without_secrets
 from ..core.process import Echo
 from ..core.storage import disk_errors, is_disk_error
+from ..probe.fetched import cached_archive
 from ..tables import ProjectVersion
 from .pip_config import IndexConfig, read_index_config
+from .web import open_session
 
 if TYPE_CHECKING:
     from unearth import PackageFinder
@@ -26,11 +28,6 @@ FETCHER = "unearth"
 """The build requirement that reads package indexes; asked for only where a source has to be fetched."""
 
 _ATTEMPTS = 3
-
-
-def cached_archive(row: ProjectVersion, cache: Path) -> Path:
-    """Where an archive that was fetched is kept. The hash is in the path, so another content has another place."""
-    return cache / "sources" / row.index_sha256[:16] / row.index_file
 
 
 def obtain(row: ProjectVersion, cache: Path, environ: Mapping[str, str], echo: Echo) -> Path:
@@ -58,7 +55,7 @@ def _fetch(row: ProjectVersion, config: IndexConfig, folder: Path) -> Path:
         raise _unreachable(row, "pip is configured with no-index and no find-links")
     urls = [] if config.no_index else [*config.index_urls, *config.extra_index_urls]
     try:
-        session = _session(config)
+        session = open_session(config, [*config.index_urls, *config.extra_index_urls])
     except Exception as error:  # a proxy or a certificate that the HTTP library cannot read
         raise _unreachable(row, f"pip's configuration: {without_secrets(str(error))}") from None
     finder = PackageFinder(
@@ -115,24 +112,6 @@ def _download(finder: PackageFinder, row: ProjectVersion, folder: Path) -> Path:
             shutil.copyfile(link.file_path, folder / row.index_file)
         return folder / row.index_file
     raise _unreachable(row, last)
-
-
-def _session(config: IndexConfig) -> object:
-    """As unearth makes one, but that it goes where an index sends it, as pip does; httpx sends no credentials to another host."""
-    from unearth.auth import MultiDomainBasicAuth
-    from unearth.fetchers import PyPIClient
-
-    options: dict[str, object] = {"trusted_hosts": config.trusted_hosts, "timeout": config.timeout}
-    options["follow_redirects"] = True
-    options["auth"] = MultiDomainBasicAuth(prompting=False, index_urls=[*config.index_urls, *config.extra_index_urls])
-    if config.cert:
-        import ssl
-
-        options["verify"] = ssl.create_default_context(cafile=config.cert)
-    if config.proxy:
-        options["proxy"] = config.proxy
-    session: object = PyPIClient(**options)
-    return session
 
 
 def _other_content(row: ProjectVersion, found: str) -> SourceError:

@@ -11,8 +11,10 @@ from pathlib import Path
 from ..core.errors import SourceError
 from ..core.files import sha256
 from ..core.process import Echo
+from ..core.setting_values import is_address
 from ..plan import BuildPlan
 from ..plan.types import EmbeddedArchive, GitTag, IndexArchive, OwnTree
+from ..probe.fetched import cached_archive
 from ..probe.source import is_repository
 from ..tables import ProjectVersion, load_tables
 from . import archives, git, index
@@ -38,10 +40,11 @@ def embedded_archives(project: Path) -> tuple[str, ...]:
 
 
 def needs_fetch(plan: BuildPlan, cache: Path | None) -> bool:
-    """Whether building would ask the package index; without a cache, for everything that is not embedded."""
-    return any(
+    """Whether building would fetch a source or an archive; without a cache, everything that is not embedded."""
+    archives = plan.archives
+    return (archives is not None and bool(archives.missing) and is_address(archives.mirror)) or any(
         isinstance(part.source.value, IndexArchive)
-        and (cache is None or not index.cached_archive(part.upstream.value, cache).is_file())
+        and (cache is None or not cached_archive(part.upstream.value, cache).is_file())
         for part in plan.parts
     )
 

@@ -11,6 +11,7 @@ from ..core._compat import specifiers, tomllib, version
 from ..core.projects import PROJECTS
 from ..core.typed import load_row
 from .projects import BadArch, Partner, PatchRow, Project, ProjectVersion, ThirdParty, load_projects
+from .redist import Archive, Archives, RedistHost, RedistRelease, checked_archive, releases
 from .rows import (
     BadNeighbour,
     BadPair,
@@ -31,6 +32,8 @@ from .rows import (
 
 __all__ = [
     "PATCHES",
+    "Archive",
+    "Archives",
     "BadArch",
     "BadNeighbour",
     "BadPair",
@@ -43,6 +46,8 @@ __all__ = [
     "PatchRow",
     "Project",
     "ProjectVersion",
+    "RedistHost",
+    "RedistRelease",
     "Tables",
     "ThirdParty",
     "TorchRow",
@@ -76,6 +81,9 @@ class Tables:
     floors: tuple[Floor, ...]
     cxx11_glibc: str
     zig: Zig
+    nvidia: RedistHost
+    archives: tuple[Archive, ...]
+    """NVIDIA's, of CUDA releases whose nvcc the package index has not."""
 
     def versions_of(self, project: str) -> list[ProjectVersion]:
         """The versions of a project, the oldest first; none of an unknown one."""
@@ -88,6 +96,10 @@ class Tables:
     def torch_row(self, wanted: str) -> TorchRow:
         """The row of a torch version, or the newest older one, or the oldest of all."""
         return nearest(self.torch, wanted)
+
+    def redist(self, machine: str) -> tuple[RedistRelease, ...]:
+        """The CUDA releases whose nvcc NVIDIA's archives make on this machine (of platform.machine()), the oldest first."""
+        return releases(self.archives, machine)
 
     def floor_row(self, glibc: str) -> Floor:
         """The manylinux row of a glibc version, or the newest older one, or the oldest of all."""
@@ -118,6 +130,8 @@ def load_tables() -> Tables:
         floors=_typed(Floor, "manylinux"),
         cxx11_glibc=_read("manylinux")["cxx11-abi"]["glibc"],
         zig=load_row(Zig, _read("manylinux")["zig"], "tables/manylinux.toml: zig"),
+        nvidia=load_row(RedistHost, _read("redist")["nvidia"], "tables/redist.toml: nvidia"),
+        archives=tuple(checked_archive(row) for row in _typed(Archive, "redist", "archive")),
     )
 
 

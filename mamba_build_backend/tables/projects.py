@@ -145,6 +145,11 @@ class ProjectVersion:
         return self.index_file or f"{self.name.replace('-', '_')}-{self.version}.tar.gz"
 
     @property
+    def commit_name(self) -> str:
+        """What a folder with the commit of its tag alone is called."""
+        return f"{self.name}-{self.git_commit[:16]}"
+
+    @property
     def mirror_name(self) -> str:
         """The folder that ``git clone --mirror`` makes of its repository."""
         return f"{self.project.repository.rpartition('/')[2]}.git"

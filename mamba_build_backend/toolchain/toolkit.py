@@ -2,8 +2,8 @@
 
 It is a folder of links. A toolkit that is such a folder, and whole, has a link for each of its entries. Others are put together: PyPI's nvcc, spread
 over the site-packages of the build environment and of torch; conda's, whose headers lie under targets/; Debian's, whose
-headers lie in /usr/include among everybody's; the HPC SDK's, whose cuBLAS and cuSPARSE have a folder of their own; and
-one that lacks headers which NVIDIA's wheels beside torch hold. nvcc finds its parts beside the path that it was started
+headers lie in /usr/include among everybody's; the HPC SDK's, whose cuBLAS and cuSPARSE have a folder of their own; that of NVIDIA's
+archives, which have lib in place of lib64; and one that lacks headers which NVIDIA's wheels beside torch hold. nvcc finds its parts beside the path that it was started
 by, so links are enough. Only for ``gpu-code=compact`` are cicc and fatbinary scripts, which start ``shims/nvcc_steps.py``.
 """
 
@@ -54,6 +54,8 @@ def apply_toolkit(
     home = Path(toolkit.home)
     if toolkit.layout is ToolkitLayout.HOME and not toolkit.missing:
         _link_entries(home, view)
+        if (home / "lib").is_dir():
+            _link(home / "lib", view / "lib64")  # NVIDIA's archives have lib, and torch's build code looks in lib64
     else:
         _gather(toolkit, torch_site, view, dpkg)
     if compact:

@@ -12,6 +12,7 @@ from support import RECORDED, ROOT, planned_for
 
 from mamba_build_backend import plan, tables
 from mamba_build_backend.core import facts, settings
+from mamba_build_backend.plan import doctor_json, report, types
 from mamba_build_backend.plan.report import source_text
 from mamba_build_backend.probe import recording
 
@@ -31,6 +32,7 @@ def test_recorded_machine_gets_its_plan(path):
         "torch": made.torch.value and made.torch.value.version,
         "torch_requirement": made.target.requirement,
         "requirements": list(made.requirements),
+        "to_fetch": [item.name for item in made.archives.missing] if made.archives else [],
         "floor": [made.floor.glibc, made.floor.glibcxx, made.floor.cxxabi],
         "portable": made.portable,
         "jobs": made.jobs.value,
@@ -64,7 +66,7 @@ def test_recorded_machine_gets_its_plan(path):
 
 
 TYPED = re.compile(
-    r"(apt|apt-get|conda|dnf|export|git|pacman|python|uv|yum|zypper) "
+    r"(apt|apt-get|conda|curl|dnf|export|git|pacman|python|uv|yum|zypper) "
     r"|-C [a-z0-9-]+="
     r"|install NVIDIA's driver \d"  # each system has its own way to it
     r"|use (a |such a )?\w"  # another machine, image, Python or torch: no command makes one
@@ -217,23 +219,195 @@ def test_a_toolkit_without_the_static_runtime_still_makes_a_wheel():
     assert not made.problems
 
 
+V100, H100, B300 = (
+    facts.Gpu(name, capability) for name, capability in (("V100", "7.0"), ("H100", "9.0"), ("B300", "10.3"))
+)
+NONE, CU13, CU12, CU11 = "no-torch", "cuda13-no-toolkit", "torch-cu128-nvcc-11.7", "nvcc-10.1-alone"
+"""Machines without an nvcc that fits: without torch, and with one for CUDA 13.0, 12.8 and 11.8."""
+
+
 @pytest.mark.parametrize(
-    ("machine", "driver", "cuda", "noted", "problems"),
+    ("machine", "driver", "gpu", "cuda", "by"),
     [
-        # CUDA 13.0 alone, torch for CUDA 12.8
-        ("cuda12-torch-no-toolkit", "580.82", "13.0", False, []),
-        ("cuda12-torch-no-toolkit", "", "13.0", True, []),
-        ("cuda12-torch-no-toolkit", "550.54", "13.0", False, ["driver"]),
-        # CUDA 11.6 alone, torch for CUDA 12.1: older, but it runs; with a driver that runs CUDA 13, the index's nvcc does better
-        ("torch-cu121-nvcc-11.6", "", "11.6", False, []),
-        ("torch-cu121-nvcc-11.6", "535.104", "11.6", False, []),
-        ("torch-cu121-nvcc-11.6", "580.82", "13.0", False, []),
+        # The driver says which major version, whatever torch is for; the newest release of it knows the most GPUs and g++.
+        (CU13, "580.82", H100, "13.0", "index"),
+        (CU12, "580.82", H100, "13.0", "index"),
+        (CU11, "580.82", None, "13.0", "index"),
+        (CU12, "550.54", H100, "12.9", "archives"),
+        (CU11, "535.104", None, "12.9", "archives"),
+        (CU12, "470.57", None, "11.8", "archives"),
+        (CU12, "440.33", None, "11.8", "archives"),
+        # Where no driver was seen, torch's CUDA says it.
+        (CU13, "", None, "13.0", "index"),
+        (CU12, "", None, "12.9", "archives"),
+        (CU11, "", None, "11.8", "archives"),
+        # A GPU that CUDA 13 knows no more, or that an older CUDA does not know yet.
+        (CU12, "580.82", V100, "12.9", "archives"),
+        (CU12, "570.124", B300, "12.9", "archives"),
+        (CU12, "580.82", B300, "13.0", "index"),
+        # Nothing is here but the driver.
+        (NONE, "535.104", H100, "12.9", "archives"),
+        (NONE, "580.82", H100, "13.2", "index"),
     ],
 )
-def test_the_driver_and_torch_choose_the_cuda_of_a_wheel_for_everyone(machine, driver, cuda, noted, problems):
-    made = on(machine, driver=driver, abi="auto")
-    assert (made.cuda, [item.code for item in made.problems]) == (cuda, problems)
-    assert any("the wheel will need a driver for CUDA 13" in note for note in made.notes) == noted
+def test_driver_gpu_and_torch_choose_what_is_fetched(machine, driver, gpu, cuda, by):
+    bare = {"toolkits": (), "gpus": (gpu,) if gpu else ()}
+    made = on(machine, driver=driver, abi="auto", facts_too=bare)
+    assert (made.cuda, "archives" if made.archives else "index") == (cuda, by)
+    assert bool(made.installs_tool(types.Tool.NVCC)) == (by == "index")
+    if machine == CU12 and driver > "525":
+        assert not made.problems
+
+
+@pytest.mark.parametrize(
+    ("arch", "driver", "cuda"),
+    [("7.0", "580.82", "12.9"), ("9.0", "580.82", "13.0"), ("7.0;9.0", "", "12.9"), ("6.1", "470.57", "12.9"), ("all", "470.57", "12.9")],
+)  # fmt: skip
+def test_for_other_machines_the_named_gpus_and_torch_choose(arch, driver, cuda):
+    """What is fetched compiles for all GPUs that are named; this machine's driver does not make it older than torch."""
+    made = on(CU12, driver=driver, abi="auto", arch=arch, facts_too={"toolkits": ()})
+    assert (made.cuda, [item.code for item in made.problems]) == (cuda, [])
+
+
+@pytest.mark.parametrize(
+    ("torch", "cuda"), [("cu118", "11.8"), ("cu121", "12.1"), ("cu124", "12.4"), ("cu128", "12.8")]
+)
+def test_a_wheel_for_one_torch_keeps_its_cuda_whatever_the_driver_runs(torch, cuda):
+    _, found = recording.load(ROOT / "tests" / "facts" / f"{CU12}.json", {})
+    (here,) = found.torches
+    number = f"{torch[2:4]}.{torch[4:]}"
+    here = replace(here, version=f"2.6.0+{torch}", cuda=number)
+    made = on(CU12, driver="580.82", abi="torch", facts_too={"toolkits": (), "torches": (here,)})
+    assert (made.cuda, made.archives.release.cuda) == (cuda, cuda)
+
+
+def kit(version, **fields):
+    return facts.Toolkit(f"/usr/local/cuda-{version}", "PATH", version=version, origin=facts.Origin.PATH, **fields)
+
+
+@pytest.mark.parametrize(
+    ("machine", "here", "driver", "gpu", "mirror", "taken"),
+    [
+        # What is here and fits is taken, were it older than what could be had.
+        (CU12, ["12.1"], "580.82", None, "auto", "12.1"),
+        (CU12, ["13.0"], "580.82", None, "auto", "13.0"),
+        (CU12, ["12.4", "13.0"], "550.54", H100, "auto", "12.4"),
+        (CU13, ["12.4"], "550.54", H100, "auto", "12.4"),
+        # What does not is passed over: too old for the project, than torch, for the GPU; too new for the driver, or for one not seen.
+        (CU12, ["10.1"], "", None, "auto", ""),
+        (CU12, ["11.7"], "", None, "auto", ""),
+        (CU12, ["12.1"], "570.124", B300, "auto", ""),
+        (CU12, ["13.0"], "550.54", H100, "auto", ""),
+        (CU12, ["13.0"], "", None, "auto", ""),
+        # It serves all the same where nothing may be fetched; not that which is too old for the project.
+        (CU12, ["11.7"], "", None, "off", "11.7"),
+        (CU12, ["13.0"], "", None, "off", "13.0"),
+        (CU12, ["10.1"], "", None, "off", None),
+    ],
+)
+def test_what_is_here_and_fits_is_taken_first_and_what_does_not_is_passed_over(
+    machine, here, driver, gpu, mirror, taken
+):
+    too = {"toolkits": tuple(kit(item) for item in here), "gpus": (gpu,) if gpu else ()}
+    made = on(machine, driver=driver, abi="auto", cuda_mirror=mirror, facts_too=too)
+    home = f"/usr/local/cuda-{taken}" if taken else taken
+    assert (made.toolkit.value.home if made.toolkit.value else None) == home
+    assert any(note.startswith("passed over: CUDA") for note in made.notes) == (taken == "")
+    assert ("no-toolkit" in [item.code for item in made.problems]) == (taken is None)
+
+
+def test_a_toolkit_for_a_driver_that_was_not_seen_is_said():
+    made = on(CU12, driver="", abi="auto", cuda_mirror="off", facts_too={"toolkits": (kit("13.0"),)})
+    assert any("the wheel will need a driver for CUDA 13" in note for note in made.notes)
+    made = on(CU12, driver="550.54", abi="auto", cuda_mirror="off", facts_too={"toolkits": (kit("13.0"),)})
+    assert [item.code for item in made.problems] == ["driver"]
+
+
+def names(release):
+    return tuple(
+        item.name
+        for found in tables.load_tables().redist("x86_64")
+        if found.release == release
+        for item in found.archives
+    )
+
+
+def test_offline_names_exactly_what_is_missing_and_where_to_put_it():
+    first, *rest = names("12.9.1")
+    made = on(CU12, offline="true", facts_too={"toolkits": (), "fetched": (first,)})
+    source, nvcc = made.problems
+    assert (source.code, nvcc.code) == ("source-offline", "no-toolkit")
+    assert "mamba_ssm-2.3.2.post1.tar.gz is not in the cache" in source.found
+    assert all(name in nvcc.found for name in rest)
+    assert first not in nvcc.found
+    host = tables.load_tables().nvidia.address
+    assert nvcc.fix[0].startswith("curl -fL --create-dirs --output-dir cuda-archives --remote-name-all ")
+    assert nvcc.fix[0].count(host) == 2
+    assert "then -C cuda-mirror=/path/to/cuda-archives" in nvcc.fix[0]
+    whole = {"toolkits": (), "fetched": (first, *rest, "mamba_ssm-2.3.2.post1.tar.gz")}
+    made = on(CU12, offline="true", facts_too=whole)
+    assert (made.problems, made.archives.missing, made.toolkit.value.version) == ((), (), "12.9")
+
+
+def test_offline_wants_the_commit_of_a_source_from_git():
+    made = on(CU12, offline="true", source="git")
+    assert made.problems[0].found.startswith("offline is set, and tag v2.3.2.post1 of https://")
+    assert made.problems[0].fix[0].startswith("git clone --mirror ")
+    kept = {"fetched": (made.upstream.value.commit_name,)}
+    assert not [
+        item for item in on(CU12, offline="true", source="git", facts_too=kept).problems if "source" in item.code
+    ]
+
+
+def test_a_folder_of_archives_is_all_that_there_is():
+    """What lies there is taken, the newest release of it that is whole; what is missing there is named with the folder."""
+    some = {"toolkits": (), "fetched": names("12.4.1")}
+    made = on(CU12, cuda_mirror="/media/usb", facts_too=some)
+    assert (made.problems, made.archives.release.release, made.archives.mirror) == ((), "12.4.1", "/media/usb")
+    (problem,) = on(CU12, cuda_mirror="/media/usb", facts_too={"toolkits": ()}).problems
+    assert "cuda-mirror is /media/usb, and these of NVIDIA's archives of CUDA 12.9.1 are missing: " in problem.found
+    assert "--output-dir /media/usb " in problem.fix[0]
+
+
+def test_what_is_second_to_an_archive_that_is_not_here_says_so():
+    made = on(CU12, offline="true", facts_too={"toolkits": (kit("11.7"),)})
+    assert made.toolkit.value.version == "11.7"
+    assert any(names("12.9.1")[0] in note and "the build uses CUDA 11.7" in note for note in made.notes)
+
+
+def test_nvidias_archives_can_be_asked_for_and_be_done_without():
+    asked = on(CU12, driver="580.82", cuda_home="redist", facts_too={"toolkits": (kit("12.8"),)})
+    assert (asked.cuda, asked.toolkit.forced, asked.toolkit.because) == ("12.9", True, "setting cuda-home")
+    (problem,) = on(CU12, driver="550.54", cuda_mirror="off", facts_too={"toolkits": ()}).problems
+    assert problem.code == "no-toolkit"
+    assert problem.fix[0].startswith("-C cuda-mirror=https://developer.download.nvidia.com/compute/cuda/redist ")
+    (problem,) = on(CU12, cuda_home="redist", cuda_mirror="off", facts_too={"toolkits": ()}).problems
+    assert "setting cuda-home: NVIDIA's archives" in problem.found
+
+
+def test_what_a_driver_runs_is_what_is_advised_where_nothing_may_be_fetched():
+    """Torch is for CUDA 13, and this machine's driver for CUDA 12."""
+    made = on(NONE, driver="535.104", cuda_mirror="off", facts_too={"toolkits": ()})
+    (problem,) = made.problems
+    assert problem.fix[0].endswith("(nvcc 12.9 from NVIDIA's archives)")
+    assert "conda install -c nvidia/label/cuda-12.9.1 cuda-toolkit" in problem.fix
+    assert not [way for way in problem.fix if "torch" in way or "pypi" in way]
+    assert len({way.partition("   ")[0] for way in problem.fix}) == len(problem.fix)
+
+
+@pytest.mark.parametrize("change", [{"arch": "riscv64"}, {"libc": "musl"}, {"system": "Darwin"}])
+def test_where_nvidia_has_no_archives_none_are_offered(change):
+    _, found = recording.load(ROOT / "tests" / "facts" / f"{CU12}.json", {})
+    made = on(CU12, facts_too={"toolkits": (), "machine": replace(found.machine, **change)})
+    assert made.archives is None
+
+
+def test_the_password_of_a_mirror_is_not_in_a_report():
+    made = on(CU12, cuda_mirror="https://bob:hunter22@mirror.lab/cuda", facts_too={"toolkits": ()})
+    _, found = recording.load(ROOT / "tests" / "facts" / f"{CU12}.json", {})
+    text = report.plan_text(found, made, verbose=True)
+    assert "from https://***@mirror.lab/cuda" in text
+    assert "hunter22" not in text + json.dumps(doctor_json.plan_json(found, made))
 
 
 @pytest.mark.parametrize(

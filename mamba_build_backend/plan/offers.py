@@ -1,0 +1,267 @@
+"""Every nvcc that a wheel could be compiled with, found here or to be had from elsewhere, and the order between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from ..core._compat import version
+from ..core.facts import Facts, Gpu, Origin, Toolkit, Torch
+from ..core.setting_values import is_address
+from ..core.settings import ARCHIVED_NVCC, INDEX_NVCC, MIRROR_OFF, Place, Settings
+from ..tables import Archives, ProjectVersion, RedistRelease, Tables
+from .nvcc import OLDEST
+from .types import Abi, Rejected, TorchTarget
+
+MATHS = ("cublas_v2.h", "cusparse.h", "cusolverDn.h")
+"""Headers that only some sources include."""
+
+STATIC_RUNTIME = "libcudart_static"
+"""What a wheel holds that is tied to no torch's CUDA; no other needs it."""
+
+OF_WHEELS = ("cuda_runtime.h", "cuda_fp16.h", "cuda_bf16.h", *MATHS, "libcudart")
+"""What a torch from the package index brings in NVIDIA's wheels, once it is installed for the build."""
+
+
+class Provider(IntEnum):
+    """Who has an nvcc; of two that are as good, the first one's is taken."""
+
+    MACHINE = 0
+    INDEX = 1
+    ARCHIVES = 2
+
+
+class Grade(IntEnum):
+    """How well a CUDA release suits the driver and torch, the best first."""
+
+    FITS = 0
+    OLDER = 1
+    """Its major version is older than torch's: it knows fewer GPUs than torch runs on."""
+    UNSEEN = 2
+    """No driver here was seen to run it."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One nvcc."""
+
+    cuda: str
+    """Its minor version: ``12.4``."""
+    provider: Provider
+    order: tuple[Any, ...]
+    """Among those of one provider that are equally good."""
+    toolkit: Toolkit | None = None
+    release: RedistRelease | None = None
+
+
+@dataclass(frozen=True)
+class Offers:
+    """What there is for a wheel of one ABI.
+
+    A wheel for one torch is compiled by torch's own major version. One with a CUDA runtime of its own can be compiled by any: what
+    counts is that it compiles for the GPUs that are asked for or are here, and that the driver runs it. Where no driver was seen, the
+    one that torch's CUDA needs is assumed, as somebody chose that torch for it.
+    """
+
+    settings: Settings
+    facts: Facts
+    tables: Tables
+    row: ProjectVersion
+    torch: Torch | None
+    target: TorchTarget
+    abi: Abi
+
+    @property
+    def need(self) -> version.Version:
+        """Torch's CUDA."""
+        return version.Version(self.target.cuda)
+
+    @property
+    def forced(self) -> bool:
+        """Whether a setting names the toolkit; ``CUDA_HOME`` names the first candidate alone."""
+        return self.settings.cuda_home != "auto" and self.settings.place("cuda-home") is not Place.ALIAS
+
+    @property
+    def runs(self) -> int:
+        """The newest CUDA major version that the driver here runs; torch's where no driver was seen."""
+        driver, need = self.facts.driver, self.need.major
+        if not driver:
+            return need
+        oldest = version.Version(self.tables.cuda[0].version).major
+        known = [row for row in self.tables.cuda if version.Version(row.driver) <= version.Version(driver)]
+        here = max((version.Version(row.version).major for row in known), default=oldest)
+        # For other machines, what torch needs says more than the driver of this one.
+        return max(here, need) if self.settings.is_set("arch") and self.settings.arch != "native" else here
+
+    def grade(self, cuda: str) -> Grade:
+        """How good a release is for driver and torch."""
+        major = version.Version(cuda).major
+        if not self.abi.is_stable:
+            return Grade.FITS  # of torch's major version, or it is no offer
+        if major > self.runs:
+            return Grade.UNSEEN
+        return Grade.FITS if major >= min(self.need.major, self.runs) else Grade.OLDER
+
+    def serves(self, offer: Offer) -> bool:
+        """Whether it compiles for the GPUs that the wheel is for."""
+        archs = offer.toolkit.archs if offer.toolkit and offer.toolkit.archs else self.tables.cuda_row(offer.cuda).archs
+        return is_served(self.settings, self.facts, set(archs))
+
+    def best_first(self) -> list[Offer]:
+        """All that would do."""
+        asked = self.settings.cuda_home if self.forced else ""
+        found = [*self._of_machine()]
+        found += self._of_index(asked == INDEX_NVCC) if asked in ("", INDEX_NVCC) else ()
+        found += self._of_archives(asked == ARCHIVED_NVCC) if asked in ("", ARCHIVED_NVCC) else ()
+        return sorted(
+            found, key=lambda item: (not self.serves(item), self.grade(item.cuda), item.provider, *item.order)
+        )
+
+    def _of_machine(self) -> Iterator[Offer]:
+        for item in self.facts.toolkits:
+            if not self.misfit(item):
+                # Of two that are equally near, the older: what it compiles asks less of torch's CUDA runtime and of the driver.
+                # The sort is stable, so of two of the same version the one that was found first is taken.
+                other = version.Version(item.version).major != self.need.major
+                order = (other, *distance(item.version, self.need), version.Version(item.version))
+                yield Offer(item.version, Provider.MACHINE, order, toolkit=item)
+
+    def _of_index(self, asked: bool) -> Iterator[Offer]:
+        """Torch's own release, or one that the table knows; what no driver was seen to run, only if it is asked for."""
+        cuda = self.target.cuda
+        if self.tables.cuda_row(cuda).index_nvcc and (asked or self.grade(cuda) is not Grade.UNSEEN):
+            yield Offer(cuda, Provider.INDEX, (0, self.need))
+        for row in self.tables.cuda if self.abi.is_stable else ():
+            if row.index_nvcc and row.version != cuda and (asked or self.grade(row.version) is not Grade.UNSEEN):
+                yield Offer(row.version, Provider.INDEX, (1, version.Version(row.version)))
+
+    def _of_archives(self, asked: bool) -> Iterator[Offer]:
+        for release in self.releases():
+            seen = asked or self.grade(release.cuda) is not Grade.UNSEEN
+            if seen and not (self.missing(release) and self.fetches_nothing):
+                yield Offer(release.cuda, Provider.ARCHIVES, self.order(release), release=release)
+
+    def releases(self) -> Iterator[RedistRelease]:
+        """Those of NVIDIA's archives that could compile the wheel, if they were here."""
+        machine = self.facts.machine
+        if self.settings.cuda_mirror == MIRROR_OFF or machine.system != "Linux" or machine.libc != "glibc":
+            return
+        for release in self.tables.redist(machine.arch):
+            same = version.Version(release.release).major == self.need.major
+            if (same or self.abi.is_stable) and not self._too_old(release.cuda):
+                yield release
+
+    def order(self, release: RedistRelease) -> tuple[Any, ...]:
+        """For everyone the newest, which takes each g++ and each GPU that the older ones of its major version take; else torch's."""
+        own = version.Version(release.cuda)
+        return (-own.major, -own.minor) if self.abi.is_stable else (*distance(release.cuda, self.need), own.minor)
+
+    @property
+    def fetches_nothing(self) -> bool:
+        """Whether all must be here: the setting ``offline``, or a mirror that is a folder."""
+        return self.settings.offline or bool(self.mirror_folder)
+
+    @property
+    def mirror_folder(self) -> str:
+        """The folder of this machine that the archives are to come from; empty where it is an address, or off."""
+        mirror = self.settings.cuda_mirror
+        return "" if mirror is None or mirror == MIRROR_OFF or is_address(mirror) else mirror
+
+    def missing(self, release: RedistRelease) -> bool:
+        """Whether some of its archives are not here."""
+        return bool(self.archives(release).missing)
+
+    def archives(self, release: RedistRelease) -> Archives:
+        """Its archives, and where they come from."""
+        missing = tuple(item for item in release.archives if item.name not in self.facts.fetched)
+        mirror = self.settings.cuda_mirror
+        return Archives(release, missing, mirror if mirror and mirror != MIRROR_OFF else self.tables.nvidia.address)
+
+    def rejected(self, best: Offer | None) -> tuple[Rejected, ...]:
+        """The toolkits of this machine that are not taken, and why."""
+        out = []
+        for item in self.facts.toolkits:
+            if best is None or item is not best.toolkit:
+                out.append(Rejected(name_of(item), self.misfit(item) or self._why_not(item, best)))
+        return tuple(out)
+
+    def _why_not(self, item: Toolkit, best: Offer | None) -> str:
+        major = version.Version(item.version).major
+        if best is not None and not self.serves(Offer(item.version, Provider.MACHINE, (), item)) and self.serves(best):
+            return f"nvcc {item.version} does not compile for the target GPUs"
+        grade = self.grade(item.version)
+        if grade is Grade.UNSEEN:
+            driver = (
+                f"this machine's driver, {self.facts.driver}, does not run"
+                if self.facts.driver
+                else "no driver was found that runs"
+            )
+            return f"{driver} CUDA {major}"
+        if best is not None and best.toolkit is None and grade is Grade.OLDER:
+            return (
+                f"CUDA {item.version} is older than torch's CUDA {self.target.cuda} and supports fewer GPUs than torch"
+            )
+        nearest = best.cuda if best is not None else "another"
+        return f"CUDA {nearest} was nearer to torch's {self.target.cuda}, or found first"
+
+    def misfit(self, item: Toolkit) -> str:
+        """Why a toolkit cannot compile the wheel; empty if it can."""
+        if item.problem:
+            return item.problem
+        if version.Version(item.version).major != self.need.major and not self.abi.is_stable:
+            return f"torch was built with CUDA {self.target.cuda}: the major version must be {self.need.major}"
+        if self._too_old(item.version):
+            return f"{self.row.title} takes nvcc {self.row.cuda_min} or newer"
+        lacks = [name for name in self.lacking(item) if name not in MATHS]
+        if lacks:
+            return f"it is incomplete: it lacks {', '.join(lacks)}"
+        return self._not_asked_for(item) if self.forced else ""
+
+    def _not_asked_for(self, item: Toolkit) -> str:
+        asked = self.settings.cuda_home
+        if asked == ARCHIVED_NVCC:
+            return "setting cuda-home asks for NVIDIA's archives"
+        if asked == INDEX_NVCC:
+            return "" if item.origin is Origin.INDEX else "setting cuda-home asks for the package index's nvcc"
+        return "" if item.origin is Origin.SETTING else "setting cuda-home names another"
+
+    def _too_old(self, cuda: str) -> bool:
+        return bool(self.row.cuda_min) and version.Version(cuda) < version.Version(self.row.cuda_min)
+
+    def lacking(self, item: Toolkit) -> list[str]:
+        """What is missing of a toolkit that NVIDIA's wheels beside torch do not bring either."""
+        beside = self.torch.cuda_headers if self.torch else OF_WHEELS
+        if version.Version(item.version).major != self.need.major:
+            beside = ()
+        unneeded = () if self.abi.is_stable else (STATIC_RUNTIME,)
+        return [name for name in item.missing if name not in (*beside, *unneeded)]
+
+
+def is_served(settings: Settings, facts: Facts, codes: set[str]) -> bool:
+    """Whether an nvcc for these GPUs (``90``) compiles for those that are asked for by name, or else for this machine's."""
+    if settings.arch not in ("all", "native"):
+        asked = {item.partition("+")[0].replace(".", "").rstrip("af") for item in settings.arch.split(";")}
+        return asked <= codes
+    if settings.is_set("arch") and settings.arch != "native":
+        return True  # for other machines
+    known = {code for code in codes if int(code) >= OLDEST}
+    return not facts.gpus or any(runs_on(gpu, known) for gpu in facts.gpus)
+
+
+def runs_on(gpu: Gpu, codes: set[str]) -> bool:
+    """SASS runs on GPUs of its major version and of its own or a later minor (CUDA C++ Programming Guide)."""
+    major, _, small = gpu.capability.partition(".")
+    return any(code[:-1] == major and int(code[-1]) <= int(small) for code in codes)
+
+
+def distance(cuda: str, need: version.Version) -> tuple[int, int]:
+    """How far a release is from another one."""
+    found = version.Version(cuda)
+    return abs(found.major - need.major), abs(found.minor - need.minor)
+
+
+def name_of(item: Toolkit) -> str:
+    """A toolkit, as one says it."""
+    return f"CUDA {item.version or '?'} in {item.home}"

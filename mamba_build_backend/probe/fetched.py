@@ -1,0 +1,61 @@
+"""What a build may fetch, and where of it lies what is here: in the cache, and in the folder that ``cuda-mirror`` names."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..core.files import is_file
+from ..core.setting_values import is_address
+from ..core.settings import MIRROR_OFF, Settings
+from ..tables import Archive, ProjectVersion, RedistRelease, Tables
+
+
+def probe_fetched(settings: Settings, cache: Path, machine: str, tables: Tables) -> tuple[str, ...]:
+    """The names of files that a build need not fetch any more; ``machine`` is that of platform.machine()."""
+    return tuple(dict.fromkeys((*_sources(cache, tables), *_archives(settings, cache, machine, tables))))
+
+
+def _sources(cache: Path, tables: Tables) -> Iterator[str]:
+    for row in tables.versions:
+        if row.index_sha256 and is_file(cached_archive(row, cache)):
+            yield row.index_file
+        if row.git_commit and kept_repository(row, cache).is_dir():
+            yield row.commit_name
+
+
+def _archives(settings: Settings, cache: Path, machine: str, tables: Tables) -> Iterator[str]:
+    folder = mirror_folder(settings.cuda_mirror)
+    for release in tables.redist(machine):
+        unpacked = is_file(toolkit_folder(release, cache) / "bin" / "nvcc")
+        for item in release.archives:
+            if unpacked or (folder and archive_in(folder, item)):
+                yield item.name
+
+
+def cached_archive(row: ProjectVersion, cache: Path) -> Path:
+    """Where an archive of the index is kept. The hash is in the path, so another content has another place."""
+    return cache / "sources" / row.index_sha256[:16] / row.index_file
+
+
+def kept_repository(row: ProjectVersion, cache: Path) -> Path:
+    """Where a commit of upstream's repository is kept."""
+    return cache / "git" / row.commit_name
+
+
+def toolkit_folder(release: RedistRelease, cache: Path) -> Path:
+    """Where a toolkit of NVIDIA's archives is kept, known by what they hold."""
+    content = hashlib.sha256("".join(item.sha256 for item in release.archives).encode()).hexdigest()
+    return cache / "cuda" / f"{release.release}-{release.archives[0].arch}-{content[:16]}"
+
+
+def mirror_folder(mirror: str | None) -> Path | None:
+    """The folder that the setting ``cuda-mirror`` names; None if it is an address, or none."""
+    return None if mirror in (None, MIRROR_OFF) or is_address(mirror) else Path(os.path.expanduser(mirror)).absolute()
+
+
+def archive_in(folder: Path, item: Archive) -> Path | None:
+    """An archive in a folder: at its top, or as NVIDIA's host has it."""
+    return next((path for path in (folder / item.name, folder / item.path) if is_file(path)), None)
