@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..core._compat import requirements, utils, version
 from ..core.errors import AuditError, Problem, SettingsError
+from ..core.paths import is_file, matching
 from ..symbols.elf import Needs, not_defined, read_needs
 from ..symbols.floors import (
     FAMILIES,
@@ -210,7 +211,9 @@ def _by_arch(needs: Needs, kind: str) -> tuple[tuple[str, int], ...]:
 def _tag_glibc(tags: Sequence[str]) -> str | None:
     """The oldest glibc that the file name claims to run on."""
     legacy = {"manylinux1": "2.5", "manylinux2010": "2.12", "manylinux2014": "2.17"}
-    found = [f"{match[1]}.{match[2]}" for tag in tags if (match := re.search(r"manylinux_([0-9]{1,9})_([0-9]{1,9})_", tag))]
+    found = [
+        f"{match[1]}.{match[2]}" for tag in tags if (match := re.search(r"manylinux_([0-9]{1,9})_([0-9]{1,9})_", tag))
+    ]
     found += [glibc for tag in tags for name, glibc in legacy.items() if f"{name}_" in tag]
     return min(found, key=version.Version) if found else None
 
@@ -319,13 +322,13 @@ def _check_codes(extensions: Sequence[Extension], codes: Sequence[str], who: str
 
 def provider(site: Path, release: str, cuda_home: Path | None, python_library: str | None) -> Provider:
     """The torch in a site-packages with what it finds in the same process: CUDA's runtime and Python."""
-    out = sorted((site / "torch" / "lib").glob("lib*.so"))
-    out += sorted(site.glob("nvidia/*/lib/libcudart.so.*"))
+    out = matching(site / "torch" / "lib", "lib*.so")
+    out += matching(site, "nvidia/*/lib/libcudart.so.*")
     if cuda_home is not None:
-        out += sorted(path for name in ("lib64", "lib") for path in (cuda_home / name).glob("libcudart.so*"))[:1]
+        out += sorted(path for name in ("lib64", "lib") for path in matching(cuda_home / name, "libcudart.so*"))[:1]
     if python_library:
         out.append(Path(python_library))
-    return Provider(str(site), release, tuple(path for path in out if path.is_file()))
+    return Provider(str(site), release, tuple(path for path in out if is_file(path)))
 
 
 def check_report(report: Report) -> None:

@@ -19,6 +19,7 @@ from ..core._compat import utils
 from ..core.error_boundary import EXIT_FILE, PREFIX
 from ..core.errors import BackendError, BuildFailedError, PlanError, SettingsError, ToolError
 from ..core.files import hand_over, sha256
+from ..core.paths import is_dir, is_file, read_text
 from ..core.process import say, stream
 from ..core.projects import default_project, partners
 from ..core.settings import Settings, as_environment
@@ -113,7 +114,7 @@ def _build_one(
             status = stream(command, env=env, cwd=project, log=log, echo=relay, patience=20.0)
         wheels = sorted(Path(folder).glob("*.whl"))
         if status != 0 or len(wheels) != 1:
-            raise _FrontendError(int(left.read_text()) if left.is_file() else BuildFailedError.exit_code)
+            raise _FrontendError(int(read_text(left)) if is_file(left) else BuildFailedError.exit_code)
         # A hook's wheel has no label: pip refuses such a name.
         final = hand_over(wheels[0], out, variants.variant_name(wheels[0].name, variant))
     return {
@@ -153,7 +154,7 @@ def audit(wheel: Path, sites: Sequence[Path], environ: Mapping[str, str], *, req
         ) from None
     required = parse_required(require) if require else None
     for site in sites:
-        if not (site / "torch").is_dir():
+        if not is_dir(site / "torch"):
             raise BackendError(
                 f"there is no torch in {site}",
                 "--torch takes a site-packages folder",

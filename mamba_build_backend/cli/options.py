@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import SettingsError
 from ..core.own_copy import check_carries
+from ..core.paths import is_file
 from ..core.settings import PATHS
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def read_settings(options: argparse.Namespace) -> dict[str, str]:
 def project_folder(options: argparse.Namespace) -> Path:
     """The project to build. Raises SettingsError for a folder without pyproject.toml."""
     project: Path = (options.project or CHECKOUT).absolute()
-    if not (project / "pyproject.toml").is_file():
+    if not is_file(project / "pyproject.toml"):
         raise SettingsError(f"{project} has no pyproject.toml", "the folder of a project is needed", "--project DIR")
     return project
 

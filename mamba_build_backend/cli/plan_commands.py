@@ -9,6 +9,7 @@ from pathlib import Path
 from ..core.error_boundary import PREFIX
 from ..core.errors import PlanError, SourceError
 from ..core.own_copy import not_in_a_copy
+from ..core.paths import is_file, read_text
 from ..core.process import say
 from ..core.storage import disk_errors
 from .options import Commands, add_common, plan_for, print_json, project_folder, read_settings
@@ -35,9 +36,9 @@ def _doctor(options: argparse.Namespace) -> int:
     from . import terminal
 
     if options.schema:
-        if not doctor_json.SCHEMA_FILE.is_file():
+        if not is_file(doctor_json.SCHEMA_FILE):
             raise not_in_a_copy("the JSON Schema of `doctor --json`", ["doctor", "--schema"])
-        print(doctor_json.SCHEMA_FILE.read_text(encoding="utf-8"), end="")
+        print(read_text(doctor_json.SCHEMA_FILE), end="")
         return 0
     settings, facts, plan = plan_for(options)
     if options.save:

@@ -58,7 +58,7 @@ def entries(folder: Path) -> list[Path]:
         return []
 
 
-def found(folder: Path, pattern: str) -> list[Path]:
+def matching(folder: Path, pattern: str) -> list[Path]:
     """What matches in a folder, in the order of names; nothing where it is none, or may not be read."""
     try:
         return sorted(folder.glob(pattern))
@@ -112,5 +112,5 @@ def read_bytes(path: AnyPath) -> bytes:
 
 
 def read_text(path: AnyPath, *, encoding: str = "utf-8", errors: str = "strict") -> str:
-    """The same as text, with ``\\n`` at the end of each line. Raises OSError, and UnicodeDecodeError."""
+    """The same as text, with a newline alone at the end of each line. Raises OSError, and UnicodeDecodeError."""
     return read_bytes(path).decode(encoding, errors).replace("\r\n", "\n").replace("\r", "\n")

@@ -18,6 +18,7 @@ from typing import IO
 
 from ._session_reaper import DONE, end_session
 from .errors import ToolError
+from .paths import open_plain
 
 Echo = Callable[[str], None]
 WARDEN = Path(__file__).with_name("_session_reaper.py")
@@ -69,9 +70,15 @@ _STEP = "+ cd "
 """What a command's part of a log begins with."""
 
 
+_MOST_OF_A_LOG = 32 << 20
+"""Bytes."""
+
+
 def last_step(log: Path) -> str:
     """What a log has of the last command that was run by :func:`stream`. Raises OSError."""
-    text = log.read_text(encoding="utf-8", errors="replace")
+    with open_plain(log) as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - _MOST_OF_A_LOG))
+        text = file.read().decode("utf-8", "replace")
     return text[max(0, text.rfind(f"\n{_STEP}")) :]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ._compat import tomllib
 from .errors import SettingsError
+from .paths import is_file, read_bytes
 from .settings import TABLE
 
 
@@ -17,10 +18,10 @@ def load(project: Path) -> dict[str, Any]:
 
 def read(path: Path) -> tuple[str, dict[str, Any]]:
     """The text and the content; both empty where there is no such file. Raises SettingsError."""
-    if not path.is_file():
+    if not is_file(path):
         return "", {}
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = read_bytes(path).decode("utf-8")
         data = tomllib.loads(text.replace("\r\n", "\n"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not valid TOML: {error}", "mend that line") from None

@@ -19,6 +19,7 @@ from urllib.parse import quote
 from ..core._compat import utils, version
 from ..core.errors import SettingsError
 from ..core.files import sha256, write_whole
+from ..core.paths import is_dir, is_file, matching, read_bytes
 from ..core.storage import disk_errors
 from ..tables import is_version
 from ..wheel import variants
@@ -69,9 +70,9 @@ def write_index(folder: Path, wheel_dir: Path | None = None) -> Index:
         raise SettingsError(
             f"{wheel_dir} is not in {folder}", "a server gives what lies below one folder", f"index {wheel_dir}"
         )
-    files = sorted(path for path in wheel_dir.glob("*.whl") if not path.name.startswith("."))
+    files = sorted(path for path in matching(wheel_dir, "*.whl") if not path.name.startswith("."))
     if not files:
-        found = "holds no wheel" if wheel_dir.is_dir() else "is not there"
+        found = "holds no wheel" if is_dir(wheel_dir) else "is not there"
         raise SettingsError(
             f"{wheel_dir} {found}",
             "an index is made of finished wheels",
@@ -161,7 +162,7 @@ def _write_pages(root: Path, wheels: Sequence[Listed]) -> None:
         versions = list(dict.fromkeys(item.version for item in own))
         _write(root / name / PAGES[1], _json({"name": name, "versions": versions, "files": files}))
     for path in sorted(root.iterdir()):
-        if path.is_dir() and path.name not in projects:  # of a project whose last wheel is gone
+        if is_dir(path) and path.name not in projects:  # of a project whose last wheel is gone
             for page in PAGES:
                 (path / page).unlink(missing_ok=True)
             with suppress(OSError):  # something else lies in it
@@ -224,7 +225,7 @@ def _json(data: dict[str, Any]) -> bytes:
 
 def _write(path: Path, data: bytes) -> None:
     """A file that holds this already is left alone."""
-    if path.is_file() and path.read_bytes() == data:
+    if is_file(path) and read_bytes(path) == data:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, data)

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..core._compat import tomllib, utils
 from ..core.errors import SettingsError
+from ..core.paths import is_dir, is_file, open_plain
 from ..core.projects import default_project
 from ..core.pyproject import load as load_pyproject
 from ..core.setting_values import as_text
@@ -67,7 +68,7 @@ def load_matrix(path: Path, home: Path) -> Matrix:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             data: dict[str, Any] = tomllib.load(file)
     except OSError as error:
         raise SettingsError(
@@ -261,9 +262,9 @@ def _environments(table: Mapping[str, Any], base: Path) -> tuple[tuple[str, str]
 
 def _project(folder: Path) -> Project:
     """A project that vendors the backend. Raises SettingsError for one that does not."""
-    if not (folder / "pyproject.toml").is_file():
+    if not is_file(folder / "pyproject.toml"):
         raise SettingsError(
-            f"upstream: {folder} {'has no pyproject.toml' if folder.is_dir() else 'is not there'}",
+            f"upstream: {folder} {'has no pyproject.toml' if is_dir(folder) else 'is not there'}",
             "the folder of a project that vendors the backend is needed, relative to the matrix file",
             'upstream = ["./my-extension"]',
         )

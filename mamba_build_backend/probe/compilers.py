@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..core.errors import ToolError
 from ..core.facts import Compiler, CompilerKind, Origin
+from ..core.paths import matching
 from ..core.process import capture
 from ..core.settings import Place, Settings
 from ..tables import is_version
@@ -60,7 +61,7 @@ def _candidates(settings: Settings, environ: Mapping[str, str], root: Path) -> I
     folders = [(folder, Origin.PATH, "PATH") for folder in on_path(environ)]
     folders[:0] = [(prefix / "bin", Origin.CONDA, where) for prefix, where in conda_prefixes(environ)]
     # devtoolset-11 of CentOS 7, gcc-toolset-13 of RHEL 8 and 9: installed, but on PATH only after `scl enable`.
-    toolsets = sorted((root / "opt/rh").glob("*toolset-[0-9]*/root/usr/bin"), key=_toolset_number, reverse=True)
+    toolsets = sorted(matching(root / "opt/rh", "*toolset-[0-9]*/root/usr/bin"), key=_toolset_number, reverse=True)
     folders += [(folder, Origin.SYSTEM, "/opt/rh") for folder in toolsets]
     for folder, origin, where in folders:
         try:

@@ -19,6 +19,7 @@ from typing import Any
 from ..core.errors import SettingsError
 from ..core.facts import SCHEMA, Facts, from_json, to_json
 from ..core.outside_text import secrets, without_secrets
+from ..core.paths import read_text
 from ..core.settings import Place, Settings, known_keys, load_settings
 from ..tables import is_version
 
@@ -99,7 +100,7 @@ def save(path: Path, settings: Settings, facts: Facts, environ: Mapping[str, str
 def load(path: Path, settings: Mapping[str, str]) -> tuple[Settings, Facts]:
     """Read a machine's file; ``settings`` are stronger than those in it. Raises SettingsError, naming what is wrong."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(read_text(path))
         if not isinstance(data, dict) or "facts" not in data or set(data) - _KEYS:
             raise ValueError("it is not what `doctor --save` writes")
         if data.get("schema", SCHEMA) > SCHEMA:

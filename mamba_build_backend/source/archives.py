@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from ..core.errors import SourceError
 from ..core.files import sha256
+from ..core.paths import is_dir, is_link
 
 _left_by_builds = shutil.ignore_patterns(".git", "__pycache__", "*.egg-info", "build", "dist", ".venv", "venv")
 
@@ -30,7 +31,7 @@ def unpack(archive: Path, into: Path) -> Path:
         else:
             _unpack_tar(archive, into)
         tops = list(into.iterdir())
-        if len(tops) != 1 or not tops[0].is_dir():
+        if len(tops) != 1 or not is_dir(tops[0]):
             raise SourceError(f"{archive.name} does not hold one folder", "a source archive has one")
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, OSError) as error:
         shutil.rmtree(into, ignore_errors=True)
@@ -92,7 +93,7 @@ def tree_sha256(tree: Path) -> str:
     """
     digest = hashlib.sha256()
     for path in source_files(tree):
-        content = f"link to {os.readlink(path)}" if path.is_symlink() else sha256(path)
+        content = f"link to {os.readlink(path)}" if is_link(path) else sha256(path)
         digest.update(f"{content}  {path.relative_to(tree).as_posix()}\n".encode())
     return digest.hexdigest()
 

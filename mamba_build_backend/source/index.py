@@ -14,6 +14,7 @@ from ..core._compat import version
 from ..core.errors import SourceError
 from ..core.files import sha256
 from ..core.outside_text import without_secrets
+from ..core.paths import is_file
 from ..core.process import Echo
 from ..core.storage import disk_errors, is_disk_error
 from ..tables import ProjectVersion
@@ -36,7 +37,7 @@ def cached_archive(row: ProjectVersion, cache: Path) -> Path:
 def obtain(row: ProjectVersion, cache: Path, environ: Mapping[str, str], echo: Echo) -> Path:
     """The archive, from the cache or the index; renamed into its place once it is whole. Raises SourceError."""
     kept = cached_archive(row, cache)
-    if kept.is_file() and sha256(kept) == row.index_sha256:
+    if is_file(kept) and sha256(kept) == row.index_sha256:
         return kept
     with disk_errors(cache, "-C cache-dir=/another/folder"):
         kept.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..core.paths import expanded
+
 _KEYS = ("index-url", "extra-index-url", "find-links", "trusted-host", "no-index", "cert", "proxy", "timeout")
 
 
@@ -73,7 +75,7 @@ def config_files(environ: Mapping[str, str], prefix: str) -> list[Path]:
     override = environ.get("PIP_CONFIG_FILE")
     if override == os.devnull:
         return []
-    home = Path(environ.get("HOME", "~")).expanduser()
+    home = expanded(Path(environ.get("HOME", "~")))
     shared = [
         Path(folder) / "pip" / "pip.conf" for folder in environ.get("XDG_CONFIG_DIRS", "/etc/xdg").split(os.pathsep)
     ]

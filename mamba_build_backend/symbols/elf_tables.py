@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Union
 
-from ..core.files import open_plain
+from ..core.paths import open_plain
 
 Data = Union[bytes, mmap.mmap]
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import ToolError
+from ..core.paths import exists, is_dir, is_file, is_link, resolved
 from ..core.process import capture
 from ..source.locate import EMBEDDED
 
@@ -55,7 +56,7 @@ def _tracked(project: Path, environ: Mapping[str, str]) -> list[str] | None:
     A folder within somebody else's repository, such as an sdist that was unpacked there, is not tracked by that one. Raises
     ToolError where git refuses, as it does in a folder of another user.
     """
-    if not any((folder / ".git").exists() for folder in (project, *project.resolve().parents)):
+    if not any(exists(folder / ".git") for folder in (project, *resolved(project).parents)):
         return None
     names = _ls_files(project, environ, "--cached", "--recurse-submodules")
     return names if "pyproject.toml" in names else None
@@ -79,17 +80,17 @@ def _ls_files(project: Path, environ: Mapping[str, str], *options: str) -> list[
 
 def _checked(project: Path, names: list[str], new: list[str]) -> ProjectFiles:
     """Those of the tracked names that are files here; a file that was deleted and is still in the index is left out."""
-    root = project.resolve()
+    root = resolved(project)
     paths, notes = [], []
     for name in sorted(set(names)):
         path = project / name
-        inside = root in path.resolve().parents
-        if path.is_file() and inside:
+        inside = root in resolved(path).parents
+        if is_file(path) and inside:
             paths.append(path)
-        elif path.is_symlink():
-            where = "to a folder" if path.is_dir() and inside else "out of the project" if path.exists() else "nowhere"
+        elif is_link(path):
+            where = "to a folder" if is_dir(path) and inside else "out of the project" if exists(path) else "nowhere"
             notes.append(f"{name} is a link that leads {where}, and the sdist is without it")
-        elif path.is_dir():
+        elif is_dir(path):
             notes.append(
                 f"the submodule {name} is not checked out, and the sdist is without it (git submodule update --init {name})"
             )
@@ -111,11 +112,11 @@ def _walked(project: Path) -> Iterator[Path]:
             if name not in _SKIPPED_FOLDERS
             and not name.startswith(".")
             and not name.endswith(".egg-info")
-            and not (top and name == "site" and (project / "mkdocs.yml").is_file())
-            and not (parent / name / "pyvenv.cfg").exists()
+            and not (top and name == "site" and is_file(project / "mkdocs.yml"))
+            and not exists(parent / name / "pyvenv.cfg")
         )
         for name in files:
             if name.endswith(_SKIPPED_FILES) or (top and (name.startswith(".") or name == "PKG-INFO")):
                 continue
-            if (parent / name).is_file():
+            if is_file(parent / name):
                 yield parent / name

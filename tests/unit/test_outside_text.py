@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import ROOT
 
-from mamba_build_backend.core import files, outside_text, work_folder
+from mamba_build_backend.core import files, outside_text, paths, work_folder
 from mamba_build_backend.core.error_boundary import user_errors
 from mamba_build_backend.core.errors import SettingsError, SourceError
 from mamba_build_backend.core.settings import load_settings
@@ -149,19 +149,19 @@ def test_what_is_no_plain_file_is_neither_waited_for_nor_read(kind, tmp_path):
     path = make(kind, tmp_path / "x")
     start = time.monotonic()
     with pytest.raises(OSError, match=r"plain file|No such|directory"):
-        files.open_plain(path)
+        paths.open_plain(path)
     with pytest.raises(OSError, match=r"."):
-        files.open_own(path)
+        paths.open_own(path)
     with pytest.raises(OSError, match=r"."):
         files.sha256(path)
-    assert not files.is_file(path)
+    assert not paths.is_file(path)
     assert time.monotonic() - start < 5
 
 
 @pytest.mark.parametrize("path", ["a" * 300, "a\0b", "a/" * 3000])
 def test_a_path_that_cannot_be_asked_about_is_no_file(path):
-    assert not files.is_file(Path(path))
-    assert not files.exists(Path(path))
+    assert not paths.is_file(Path(path))
+    assert not paths.exists(Path(path))
 
 
 @pytest.mark.parametrize("kind", KINDS)
