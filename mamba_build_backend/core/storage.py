@@ -24,6 +24,10 @@ _DISK = {
     errno.ENOTDIR: "a file is in the way",
     errno.EEXIST: "a file is in the way",
     errno.ENOENT: "it cannot be made",
+    errno.ENAMETOOLONG: "its name is too long",
+    errno.ELOOP: "links lead in a circle",
+    errno.EISDIR: "a folder is in the way",
+    errno.EINVAL: "what is there is no plain file",
 }
 
 

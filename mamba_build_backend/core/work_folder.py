@@ -14,10 +14,13 @@ from pathlib import Path
 
 from .errors import StorageError
 from .locks import lock, try_lock
-from .paths import expanded, is_dir, is_link, matching, open_own
+from .paths import entries, expanded, is_dir, is_file, is_link, matching, open_own
 from .settings import Settings
 from .storage import disk_errors
 
+CACHE_TAG = "CACHEDIR.TAG"
+"""A file that tells tools to leave a folder alone (the Cache Directory Tagging Specification)."""
+_CACHE_TAG_TEXT = "Signature: 8a477f597d28d172789f06886806bc55\n# A build folder of mamba_build_backend.\n"
 _SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 
 
@@ -35,6 +38,9 @@ def work_folder(settings: Settings) -> Iterator[Path]:
         else:
             real = expanded(settings.build_dir).absolute()
             real.mkdir(parents=True, exist_ok=True)
+            # It may lie in a project, whose source is copied: the tag says that nothing here is source.
+            if not is_file(real / CACHE_TAG):
+                (real / CACHE_TAG).write_text(_CACHE_TAG_TEXT, encoding="ascii")
         held = (real / _HELD).open("w") if temporary else None
         if held is not None:
             lock(held.fileno())
@@ -51,7 +57,7 @@ def work_folder(settings: Settings) -> Iterator[Path]:
             if not settings.keep_build_dir:
                 # The lock last: whatever ends us before that, the next build sweeps up.
                 with suppress(OSError):
-                    for path in real.iterdir():
+                    for path in entries(real):
                         if path.name != _HELD:
                             _remove(path)
             (real / _HELD).unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..core.errors import ToolError
 from ..core.facts import Compiler, CompilerKind, Origin
-from ..core.paths import matching
+from ..core.paths import find_program, matching
 from ..core.process import capture
 from ..core.settings import Place, Settings
 from ..tables import is_version
@@ -47,7 +47,7 @@ def _candidates(settings: Settings, environ: Mapping[str, str], root: Path) -> I
         # CXX may carry a launcher or flags ("ccache g++", "g++ -pthread"): its last word that is no flag is the compiler.
         words = [word for word in settings.host_compiler.split() if not word.startswith("-")]
         name = settings.host_compiler if os.path.exists(settings.host_compiler) else (words or [""])[-1]
-        path = shutil.which(name, path=environ.get("PATH"))
+        path = find_program(name, environ)
         if path and _is_disguised(path):
             name = os.path.basename(path)
             others = [str(item) for item in on_path(environ) if not _is_disguised(os.path.join(item, name))]

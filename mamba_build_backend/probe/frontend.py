@@ -8,12 +8,11 @@ here from the command line, folder and variables of the process above this one, 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..core.paths import is_dir, is_file, read_bytes
+from ..core.paths import find_program, is_dir, is_file, read_bytes
 
 PROC = Path("/proc")
 
@@ -165,7 +164,7 @@ def _of_pixi(process: _Process) -> Iterator[str]:
 def _of_python(process: _Process) -> Iterator[str]:
     """The environment whose Python runs the frontend; it need not be active."""
     word = process.arguments[0]
-    python = str(process.folder / word) if os.sep in word else shutil.which(word, path=process.environ.get("PATH"))
+    python = str(process.folder / word) if os.sep in word else find_program(word, process.environ)
     if python:
         yield os.path.dirname(os.path.dirname(os.path.abspath(python)))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from ..core.errors import ToolError
 from ..core.facts import Gpu
-from ..core.paths import exists, read_text
+from ..core.paths import exists, find_program, read_text
 from ..core.process import capture
 
 
@@ -68,7 +67,7 @@ def _text(value: str | bytes) -> str:
 
 
 def _by_nvidia_smi(environ: Mapping[str, str]) -> Answer | None:
-    program = shutil.which("nvidia-smi", path=environ.get("PATH"))
+    program = find_program("nvidia-smi", environ)
     if program is None:
         return None
     try:

@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..core.damage import JSON, why
 from ..core.errors import SettingsError
 from ..core.facts import SCHEMA, Facts, from_json, to_json
+from ..core.files import write_whole
 from ..core.outside_text import secrets, without_secrets
 from ..core.paths import read_text
 from ..core.settings import Place, Settings, known_keys, load_settings
@@ -94,7 +96,7 @@ def recording(settings: Settings, facts: Facts, private: Private) -> dict[str, A
 def save(path: Path, settings: Settings, facts: Facts, environ: Mapping[str, str]) -> None:
     """Write the machine's file. Raises OSError."""
     data = recording(settings, facts, private_words(environ))
-    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_whole(path, (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
 
 
 def load(path: Path, settings: Mapping[str, str]) -> tuple[Settings, Facts]:
@@ -112,8 +114,8 @@ def load(path: Path, settings: Mapping[str, str]) -> tuple[Settings, Facts]:
             raise ValueError("settings are strings")
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}", "a machine's file is needed", _HOW) from None
-    except (ValueError, TypeError, AttributeError) as error:
-        raise SettingsError(f"{path} is no machine's file: {error}", "one is made on that machine", _HOW) from None
+    except (*JSON, TypeError, AttributeError) as error:
+        raise SettingsError(f"{path} is no machine's file: {why(error)}", "one is made on that machine", _HOW) from None
     return load_settings({**given, **settings}, environ, {}), facts
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..core.facts import SourceKind
-from ..core.paths import exists, expanded, is_dir, is_file
+from ..core.paths import entries, exists, expanded, is_dir, is_file
 from ..core.settings import Settings
 
 
@@ -14,20 +14,15 @@ def probe_source(settings: Settings) -> tuple[SourceKind, tuple[str, ...]]:
     if settings.source in ("auto", "index", "git"):
         return SourceKind.NONE, ()
     path = expanded(settings.source).absolute()
-    try:
-        if is_file(path):
-            return SourceKind.ARCHIVE, ()
-        if not is_dir(path):
-            return SourceKind.MISSING, ()
-        if is_file(path / "setup.py"):
-            return SourceKind.TREE, ()
-        if is_repository(path):
-            return SourceKind.REPOSITORY, ()
-        return SourceKind.FOLDER, tuple(
-            sorted(item.name for item in path.iterdir() if is_file(item) or is_repository(item))
-        )
-    except OSError:
+    if is_file(path):
+        return SourceKind.ARCHIVE, ()
+    if not is_dir(path):
         return SourceKind.MISSING, ()
+    if is_file(path / "setup.py"):
+        return SourceKind.TREE, ()
+    if is_repository(path):
+        return SourceKind.REPOSITORY, ()
+    return SourceKind.FOLDER, tuple(item.name for item in entries(path) if is_file(item) or is_repository(item))
 
 
 def is_repository(path: Path) -> bool:

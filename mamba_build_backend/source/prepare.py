@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core.errors import SourceError
 from ..core.files import sha256
-from ..core.paths import is_dir, is_file, read_text
+from ..core.paths import entries, is_dir, is_file, read_text
 from ..core.work import BuildContext
 from ..plan import BuildPlan
 from ..tables import PATCHES, PatchRow
@@ -63,7 +63,7 @@ def prepare_one(
     if kept == content or (kept[:1] == content and not patched):
         without = read_text(left_out).splitlines()
         there = tuple(item for item in patches if item.file not in without)
-        return Part(plan, context, next(path for path in target.iterdir() if is_dir(path)), source, there)
+        return Part(plan, context, next(path for path in entries(target) if is_dir(path)), source, there)
     shutil.rmtree(target, ignore_errors=True)
     tree = locate.place(source, target)
     if not source.verified:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ..core.facts import Toolkit, ToolkitLayout
 from ..core.files import emptied
-from ..core.paths import exists, is_dir, is_file, is_link, matching, read_text, resolved
+from ..core.paths import entries, exists, is_dir, is_file, is_link, matching, read_text, resolved
 from ..probe.cuda import RUNTIME, TARGETS
 from .shims.protocol import NVCC_STEPS_SHIM, PYTHON
 
@@ -89,7 +89,7 @@ def _put_before_cicc(nvvm: Path) -> None:
 
 def _link_entries(home: Path, view: Path) -> None:
     """Links to what is in a folder, and in its ``bin``, which becomes a real one."""
-    for entry in (*home.iterdir(), *(home / "bin").iterdir()):
+    for entry in (*entries(home), *entries(home / "bin")):
         if entry != home / "bin":
             _link(entry, view / entry.relative_to(home))
 

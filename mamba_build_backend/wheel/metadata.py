@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from ..core._compat import requirements, specifiers, utils, version
 from ..core.errors import SourceError
 from ..core.paths import is_file, matching, read_text
+from ..core.setting_values import distribution_name as project_name
 from ..plan import BuildPlan
 from .third_party import license_expression
 
@@ -52,11 +53,12 @@ def distribution_name(plan: BuildPlan, project: Mapping[str, object], upstream_n
     """The wheel's name: the setting, else the project's, else upstream's.
 
     ``mamba-ssm-portable`` is the name of a project for one upstream; of another ``NAME`` it makes ``NAME-portable``.
+    Raises SettingsError for one that is none (PEP 508): it becomes a file's, a folder's and a header's.
     """
     declared, row = str(project.get("name") or ""), plan.upstream.value
     if declared.endswith("-portable") and not row.is_own:
         declared = f"{row.name}-portable"
-    return plan.distribution or declared or upstream_name
+    return plan.distribution or project_name("the project's name", declared or upstream_name) or ""
 
 
 def compose_metadata(

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import ast
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import ToolError
-from ..core.paths import exists, is_dir, is_file, is_link, resolved
+from ..core.paths import exists, find_program, is_dir, is_file, is_link, resolved
 from ..core.process import capture
+from ..core.work_folder import CACHE_TAG
+from ..source import git
 from ..source.locate import EMBEDDED
 
 _SKIPPED_FOLDERS = ("__pycache__", "build", "dist", "node_modules", EMBEDDED)
 _SKIPPED_FILES = (".pyc", ".whl", ".so", ".o", ".tar.gz")
-_REDIRECTS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
-"""Variables that git sets for its hooks, and that lead away from the project's folder."""
 _SHOWN = 5
 
 
@@ -68,13 +67,12 @@ def _new_files(project: Path, environ: Mapping[str, str]) -> list[str]:
 
 
 def _ls_files(project: Path, environ: Mapping[str, str], *options: str) -> list[str]:
-    program = shutil.which("git", path=environ.get("PATH"))
+    program = find_program("git", environ)
     if program is None:
         raise ToolError("there is no git on PATH")
-    env = {key: value for key, value in environ.items() if key not in _REDIRECTS}
     # git writes names outside ASCII, and those with a line end, as C strings: no locale can damage them.
     command: list[str | Path] = [program, "-C", project, "-c", "core.quotePath=true", "ls-files", *options]
-    lines = capture(command, env={**env, "LC_ALL": "C"}, timeout=60).splitlines()
+    lines = capture(command, env={**git.environment(environ), "LC_ALL": "C"}, timeout=60).splitlines()
     return [os.fsdecode(ast.literal_eval(f"b{line}")) if line.startswith('"') else line for line in lines]
 
 
@@ -114,6 +112,7 @@ def _walked(project: Path) -> Iterator[Path]:
             and not name.endswith(".egg-info")
             and not (top and name == "site" and is_file(project / "mkdocs.yml"))
             and not exists(parent / name / "pyvenv.cfg")
+            and not exists(parent / name / CACHE_TAG)
         )
         for name in files:
             if name.endswith(_SKIPPED_FILES) or (top and (name.startswith(".") or name == "PKG-INFO")):

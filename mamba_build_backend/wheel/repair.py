@@ -17,7 +17,7 @@ from .._version import __version__
 from ..compile.run_setup_py import failed
 from ..core.facts import Machine
 from ..core.files import emptied
-from ..core.paths import is_file, matching, read_bytes, read_text
+from ..core.paths import is_file, matching, read_bytes, read_text, search_path
 from ..core.process import stream
 from ..core.projects import PROJECTS
 from ..core.work import BuildContext
@@ -183,6 +183,7 @@ def insert_guard(source: str, portable: str) -> str:
 def pack(stage: Path, context: BuildContext) -> Path:
     """Write the staged folder as a wheel, with the `wheel` project's own packer (RECORD, order, SOURCE_DATE_EPOCH)."""
     out = emptied(context.folder / "packed")
+    _give_usual_modes(stage)
     return _one_wheel(
         [sys.executable, "-m", "wheel", "pack", str(stage), "--dest-dir", str(out)], out, context, "packing"
     )
@@ -205,9 +206,20 @@ def _as_given(stage: Path, out: Path) -> Path:
     (info,) = matching(stage, "*.dist-info")
     tag = "-".join(".".join(sorted(set(part))) for part in zip(*(tag.split("-") for tag in _tags(info))))
     wheel = out / f"{info.stem}-{tag}.whl"
+    _give_usual_modes(stage)
     with WheelFile(wheel, "w", compression=zipfile.ZIP_STORED) as archive:
         archive.write_files(stage)
     return wheel
+
+
+def _give_usual_modes(stage: Path) -> None:
+    """A wheel holds the modes of its files: they must not tell whose umask made them."""
+    for folder, _, files in os.walk(stage):
+        os.chmod(folder, 0o755)  # noqa: S103 - as every folder of a wheel
+        for name in files:
+            path = os.path.join(folder, name)
+            if not os.path.islink(path):
+                os.chmod(path, 0o755 if os.stat(path).st_mode & 0o100 else 0o644)
 
 
 def _tags(info: Path) -> list[str]:
@@ -218,7 +230,7 @@ def _tags(info: Path) -> list[str]:
 def _one_wheel(command: list[str], out: Path, context: BuildContext, what: str) -> Path:
     env: Mapping[str, str] = {
         **context.environ,
-        "PATH": os.pathsep.join([os.path.dirname(sys.executable), context.environ.get("PATH", os.defpath)]),
+        "PATH": os.pathsep.join([os.path.dirname(sys.executable), search_path(context.environ)]),
     }
     status = stream(
         command,

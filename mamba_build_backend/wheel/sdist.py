@@ -20,6 +20,7 @@ from ..core.timestamp import source_date_epoch
 from ..plan import BuildPlan
 from ..source.archives import source_files
 from ..source.locate import EMBEDDED
+from ..tables import is_version
 from .metadata import distribution_name, rfc822
 from .project_files import project_files
 
@@ -49,6 +50,10 @@ def write_sdist(
     if not name or not version:
         raise SettingsError(
             "neither pyproject.toml nor setup.py names the project and its version", "an sdist is named after both"
+        )
+    if not is_version(version):
+        raise SettingsError(
+            f"{version[:80]!r} is not a version (PEP 440)", "an sdist is named after it", 'version = "1.0"'
         )
     base = f"{utils.canonicalize_name(name).replace('-', '_')}-{version}"
     path = folder / f"{base}.tar.gz"

@@ -47,7 +47,7 @@ def _asks_itself(node):
     if not isinstance(node.func, ast.Attribute) or any(word.arg == "follow_symlinks" for word in node.keywords):
         return False
     owner = ast.unparse(node.func.value)
-    if owner in ("os.path", "shutil", "distribution") or owner.startswith("metadata."):
+    if owner in ("os.path", "shutil", "tarfile", "distribution") or owner.startswith("metadata."):
         return False
     reads = node.func.attr == "open" and [ast.unparse(item) for item in node.args] in ([], ["'rb'"], ["'r'"])
     return reads or node.func.attr in _RAISING

@@ -133,7 +133,7 @@ def test_a_million_letters_are_explained_in_time(text):
     assert time.process_time() - start < 2
 
 
-MEMORY = 130 << 20
+MEMORY = 110 << 20
 """Of addresses, of which Python itself takes a third."""
 MESSAGE = "ImportError: /lib64/libc.so.6: version `GLIBC_2.32' not found (required by x.so)\n"
 
@@ -174,7 +174,9 @@ def test_memory_does_not_grow_with_the_log(tmp_path, line):
 
     command = [sys.executable, "-m", "mamba_build_backend", "explain"]
     for arguments, given in (([log], None), ([], log.open("rb"))):
-        done = subprocess.run([*command, *arguments], cwd=ROOT, stdin=given, preexec_fn=limited, capture_output=True)
+        done = subprocess.run(
+            [*command, *arguments], cwd=ROOT, check=False, stdin=given, preexec_fn=limited, capture_output=True
+        )
         assert done.returncode == 1, done.stderr[-500:]
     assert isinstance(given, io.BufferedReader)
     given.close()

@@ -232,4 +232,4 @@ def test_digits_are_those_of_ascii_and_names_end_somewhere(key, value):
 def test_the_callers_repository_is_none_of_ours():
     given = {"GIT_DIR": "/my/.git", "GIT_WORK_TREE": "/my", "GIT_INDEX_FILE": "i", "GIT_OBJECT_DIRECTORY": "o",
              "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_GLOBAL": "g", "GIT_SSL_CAINFO": "/ca.pem", "GIT_SSH_COMMAND": "ssh -4", "PATH": "/bin"}  # fmt: skip
-    assert git._environment(given) == {"GIT_SSL_CAINFO": "/ca.pem", "GIT_SSH_COMMAND": "ssh -4", "PATH": "/bin"}
+    assert git.environment(given) == {"GIT_SSL_CAINFO": "/ca.pem", "GIT_SSH_COMMAND": "ssh -4", "PATH": "/bin"}
