@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
 from email.parser import HeaderParser
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from ..core import damage
@@ -38,6 +39,8 @@ _MOST_ENTRIES = 200_000
 _MOST_OF_A_TEXT = {"METADATA": 2 << 20, "WHEEL": 64 << 10, "RECORD": 32 << 20, RECORD_NAME: 4 << 20}
 """Bytes. The largest METADATA on the package index hold a changelog of some hundred kB."""
 _MOST_TAGS = 1000
+_MOST_REQUIREMENTS = 1000
+"""Those that name torch."""
 _REPACKED = (
     "download or build it again",
     "python -m wheel pack FOLDER   (writes RECORD, for one that was changed on purpose)",
@@ -121,9 +124,10 @@ def _record(wheel: Path, archive: zipfile.ZipFile) -> BuildRecord | None:
 
 
 def _torch_requirement(metadata: Message) -> requirements.Requirement | None:
-    for text in metadata.get_all("Requires-Dist") or []:
-        if not re.match(r"\s*torch\b", str(text), re.IGNORECASE):
-            continue
+    asked = (
+        text for text in metadata.get_all("Requires-Dist") or [] if re.match(r"\s*torch\b", str(text), re.IGNORECASE)
+    )
+    for text in islice(asked, _MOST_REQUIREMENTS):
         try:
             item = requirements.Requirement(str(text))
         except requirements.InvalidRequirement:

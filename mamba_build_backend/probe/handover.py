@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from ..core.damage import JSON
 from ..core.facts import Facts, from_json, to_json
 from ..core.own_copy import PACKAGE
 from ..core.paths import read_bytes, read_text
@@ -99,7 +100,7 @@ class Handover:
             if not isinstance(content, dict) or content["schema"] != _SCHEMA:
                 return None
             return Earlier(from_json(content["facts"]), {item: str(content["marks"][item.name]) for item in Family})
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (*JSON, TypeError, KeyError, AttributeError):
             return None
 
     def leave(self, facts: Facts, marks: Marks) -> None:

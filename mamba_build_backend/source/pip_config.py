@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..core.paths import expanded
+from ..core.paths import expanded, read_text
 
 _KEYS = ("index-url", "extra-index-url", "find-links", "trusted-host", "no-index", "cert", "proxy", "timeout")
 
@@ -38,7 +38,7 @@ def read_index_config(environ: Mapping[str, str], *, prefix: str = sys.prefix) -
     for path in config_files(environ, prefix):
         parser = configparser.RawConfigParser()
         try:
-            parser.read(path, encoding="utf-8")
+            parser.read_string(read_text(path))
         except (OSError, configparser.Error, UnicodeDecodeError):
             continue
         for section in ("global", "install"):
