@@ -40,11 +40,23 @@ _SHORTEST = 6
 """Letters. A shorter value may be a word that stands anywhere."""
 
 
+_PLAIN_WORD = re.compile(r"[A-Za-z]{1,12}")
+"""A secret that may be a word of every day: it is one only where a value stands, since ``python`` is part of what we say."""
+_ASSIGNED = re.compile(
+    r"((?<![A-Za-z0-9_])\w{0,40}?(?:TOKEN|SECRET|PASSW|CREDENTIAL|APIKEY|API_KEY|SIGNATURE)\w{0,40}=)[^\s\"',;&]{1,4096}",
+    re.IGNORECASE,
+)
+"""``-DHF_TOKEN=…``, ``?token=…``: what is called a secret beside its value."""
+
+
 def without_secrets(text: str, known: tuple[str, ...] = ()) -> str:
-    """The text with ``***`` for these secrets, and for the passwords of addresses in it."""
+    """The text with ``***`` for these secrets, for what is called one beside its value, and for the passwords of addresses in it."""
     for secret in known:
-        text = text.replace(secret, "***")
-    return _USERINFO.sub(r"\1***@", text)
+        if _PLAIN_WORD.fullmatch(secret):
+            text = re.sub(rf"(?<=[=:@])(['\"]?){secret}(?![A-Za-z0-9_])", r"\1***", text)
+        else:
+            text = text.replace(secret, "***")
+    return _USERINFO.sub(r"\1***@", _ASSIGNED.sub(r"\1***", text))
 
 
 def visible(text: str, *, colours: bool = False) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from .errors import SettingsError
-from .outside_text import without_secrets
 from .paths import why_no_path
 
 VARIANT_LABEL = r"[0-9a-z_.]+"
@@ -50,18 +49,6 @@ def path_or_word(key: str, raw: Value) -> str:
     if why := why_no_path(text):
         shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
         raise SettingsError(f"{key}: {shown!r} is no path: {why}", "another name is needed", f"-C {key}=/a/path")
-    return text
-
-
-def local_path_or_word(key: str, raw: Value) -> str:
-    """The same, and no address. Raises SettingsError."""
-    text = path_or_word(key, raw)
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]{0,31}:/", text):
-        raise SettingsError(
-            f"{key}: {without_secrets(text)!r} is an address",
-            "what it is taken from lies on this machine",
-            (f"-C {key}=/a/path   (what was fetched from there)", f"-C {key}=auto"),
-        )
     return text
 
 

@@ -108,7 +108,7 @@ class Settings:
     upstream_version: str | None = _setting(None, read.optional, "any version in that table", shown="newest known good")
     source: str = _setting(
         "auto",
-        read.local_path_or_word,
+        read.path_or_word,
         "`auto` (the package index, or upstream's git tag where the index's archive holds no CUDA sources), `index`, `git`, or the path of an archive, a tree, a git mirror, or a folder with archives and mirrors of several projects; verified by content in any case",
     )
     allow_unverified: bool = _setting(

@@ -28,6 +28,9 @@ from ..tables import is_version
 _KEYS = {"schema", "about", "settings", "environ", "facts", "expect"}
 
 
+_NOBODY = ("root", "user", "localhost", "host", "home")
+
+
 @dataclass(frozen=True)
 class Private:
     """What must not leave a machine."""
@@ -36,19 +39,28 @@ class Private:
     user: str
     hosts: tuple[str, ...]
     secrets: tuple[str, ...]
+    others: tuple[str, ...] = ()
+    """Further names of the user: of who called sudo, of a shell that was switched to."""
+
+    @property
+    def users(self) -> tuple[str, ...]:
+        """All names of the user, the longest first; none that every machine has."""
+        names = {name for name in (self.user, *self.others) if name and name.lower() not in _NOBODY}
+        return tuple(sorted(names, key=len, reverse=True))
 
 
 def private_words(environ: Mapping[str, str]) -> Private:
     """What names this machine, its user and their secrets."""
-    user = environ.get("LOGNAME") or environ.get("USER") or ""
+    users = [environ[name] for name in ("LOGNAME", "USER", "SUDO_USER", "USERNAME") if environ.get(name)]
     with suppress(Exception):  # no password database entry for this number, as in containers
-        user = user or getpass.getuser()
+        users = users or [getpass.getuser()]
     host = socket.gethostname()
     return Private(
         environ.get("HOME", ""),
-        user,
+        users[0] if users else "",
         tuple(dict.fromkeys(name for name in (host, host.partition(".")[0]) if name)),
         secrets(environ),
+        tuple(dict.fromkeys(users[1:])),
     )
 
 
@@ -65,16 +77,32 @@ def _clean(text: str, private: Private) -> str:
     text = without_secrets(text, private.secrets)
     if private.home.strip("/"):
         text = re.sub(re.escape(private.home.rstrip("/")) + r"(?![\w.-])", "/home/user", text)
-    if "/" not in text and "@" not in text:
+    if not re.search(r"[/@\\]", text):
         return text  # "linux" or "debian" may be somebody's host name and is a system's name here
-    for name in (private.user, *private.hosts):
-        if name and name not in ("root", "user", "localhost"):
-            # A short name is taken for one only where it is a whole component of a path.
-            around = r"[^/@:]" if len(name) < 4 else r"[A-Za-z0-9]"
-            text = re.sub(
-                f"(?<!{around}){re.escape(name)}(?!{around})", "user" if name == private.user else "host", text
-            )
+    for name in private.hosts:
+        if name not in _NOBODY:
+            around = _around(name, r"[A-Za-z0-9]", r"[^/@:\\]")
+            text = re.sub(around, "host", text)
+    return without_users(text, private)
+
+
+def without_users(text: str, private: Private) -> str:
+    """The text with no name of the user's in it, in any case, with a number or a word behind it or not."""
+    for name in private.users:
+        text = re.sub(_around(name, r"[A-Za-z]", r"[^/@:\\_]"), "user", text, flags=re.IGNORECASE)
     return text
+
+
+def _around(name: str, letter: str, other: str) -> str:
+    """A pattern of a name that is no part of a word. A short one is taken for one only where it is a whole component of a path."""
+    within = other if len(name) < _SHORT else letter
+    return f"(?<!{within}){re.escape(name)}(?!{within})"
+
+
+_SHORT = 4
+
+
+_FREE_TEXTS = ("local-version", "distribution-name", "variant")
 
 
 def recording(settings: Settings, facts: Facts, private: Private) -> dict[str, Any]:
@@ -89,6 +117,9 @@ def recording(settings: Settings, facts: Facts, private: Private) -> dict[str, A
         text = str(value).lower() if isinstance(value, bool) else str(value)
         # A variable of torch or CUDA is weaker than a setting, so it is kept as what it was.
         (environ if place is Place.ALIAS else given)[alias if place is Place.ALIAS else key] = text
+    for key in _FREE_TEXTS:
+        if key in given:
+            given[key] = without_users(given[key], private)
     body = {"settings": given, "environ": environ, "facts": to_json(facts)}
     return {"schema": SCHEMA, **without_names(json.loads(json.dumps(body)), private)}
 

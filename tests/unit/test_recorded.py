@@ -37,6 +37,14 @@ def facts_of(path):
         ("https://bob:pw@mirror.example.org/simple", "https://***@mirror.example.org/simple"),
         ("-L/opt/x -DTOKEN=hf_verysecret", "-L/opt/x -DTOKEN=***"),
         ("x86_64-linux-gnu", "x86_64-linux-gnu"),
+        ("/scratch/alice2024/env", "/scratch/user2024/env"),
+        ("/scratch/Alice/env", "/scratch/user/env"),
+        ("/scratch/alice_data/env", "/scratch/user_data/env"),
+        ("CORP\\alice", "CORP\\user"),
+        ("alice@corp", "user@corp"),
+        ("/scratch/malice/x", "/scratch/malice/x"),
+        ("-O3 -DHF_TOKEN=abcdef -DX=1", "-O3 -DHF_TOKEN=*** -DX=1"),
+        ("https://host/simple?token=abcdef&x=1", "https://host/simple?token=***&x=1"),
     ],
 )
 def test_nothing_that_names_a_person_is_kept(text, clean):
@@ -53,6 +61,17 @@ def test_a_host_that_is_called_like_a_system_does_not_rename_the_system():
 def test_a_short_user_name_is_replaced_only_as_a_whole_component():
     private = recording.Private("", "li", (), ())
     assert recording.without_names("/data/li/lib/libli.so", private) == "/data/user/lib/libli.so"
+
+
+def test_every_name_that_a_user_has_on_a_machine_is_replaced():
+    private = recording.private_words({"LOGNAME": "root", "USER": "alice", "SUDO_USER": "bobby", "HOME": "/root"})
+    assert recording.without_names("/data/alice/of/bobby", private) == "/data/user/of/user"
+
+
+def test_a_label_that_is_the_users_name_is_none_in_a_saved_machine(tmp_path):
+    settings = load_settings({"local-version": "alice1"}, {}, {})
+    recording.save(tmp_path / "m.json", settings, facts_of(MACHINE), {"HOME": "/nowhere", "USER": "alice"})
+    assert "alice" not in (tmp_path / "m.json").read_text()
 
 
 def test_secrets_are_the_values_of_variables_that_look_like_it():
