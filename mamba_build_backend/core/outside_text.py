@@ -20,8 +20,9 @@ The lengths have bounds, so that the time does not grow with the square of a lon
 """
 _BARE = re.compile(r"[^\s/@:]+:([^\s/@][^\s@]*)@")
 """The same at the start of a value that is an address without a scheme, or a mistyped one."""
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""What moves the cursor, sets a title, fills the clipboard or turns the direction of writing; not tab and newline."""
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What moves the cursor, sets a title, fills the clipboard or turns the direction of writing; not tab and newline. Of a file name that
+is no UTF-8 the surrogates, which cannot be written."""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 

@@ -20,6 +20,7 @@ from typing import IO
 
 from ._session_reaper import DONE, end_session
 from .errors import ToolError
+from .outside_text import secrets, visible, without_secrets
 from .paths import open_plain
 
 Echo = Callable[[str], None]
@@ -238,4 +239,4 @@ def _note(sink: IO[str], text: str) -> None:
 
 def say(text: str) -> None:
     """Print one line of progress to stderr, so that stdout stays free for what a machine reads."""
-    print(text, file=sys.stderr, flush=True)
+    print(visible(without_secrets(text, secrets(os.environ))), file=sys.stderr, flush=True)

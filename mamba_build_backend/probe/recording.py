@@ -140,6 +140,7 @@ def load(path: Path, settings: Mapping[str, str]) -> tuple[Settings, Facts]:
             raise ValueError(f"it is of schema {data['schema']}, and this version reads up to {SCHEMA}")
         facts = from_json(data["facts"])
         _check_versions(data["facts"], "facts")
+        _check_candidates(facts)
         given, environ = data.get("settings", {}), data.get("environ", {})
         if not all(isinstance(item, str) for part in (given, environ) for item in part.values()):
             raise ValueError("settings are strings")
@@ -164,7 +165,19 @@ def _check_versions(value: Any, where: str) -> None:
                 raise ValueError(f"{where}.{key}: {item!r} is not a version")
             if key == "python_tag" and not re.fullmatch(r"[a-z]{2}\d{2,}t?", str(item)):
                 raise ValueError(f"{where}.{key}: {item!r} is not a Python tag such as cp311")
+            if key == "archs" and not all(re.fullmatch(r"[0-9]{2,3}", str(arch)) for arch in item):
+                raise ValueError(f"{where}.{key}: {item!r} are not architectures such as 90")
             _check_versions(item, f"{where}.{key}")
+
+
+def _check_candidates(facts: Facts) -> None:
+    """What a build could take has a version; only what has a problem may have none. Raises ValueError."""
+    for found in (facts.torches, facts.toolkits, facts.compilers, facts.compiler_caches):
+        for number, item in enumerate(found):
+            if not item.problem and not item.version:
+                raise ValueError(
+                    f"facts: {type(item).__name__.lower()} {number + 1} has neither a version nor a problem"
+                )
 
 
 _HOW = "python -m mamba_build_backend doctor --save machine.json   (there), then doctor --facts machine.json"

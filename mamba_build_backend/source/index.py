@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core._compat import version
 from ..core.errors import SourceError
@@ -107,6 +108,8 @@ def _download(finder: PackageFinder, row: ProjectVersion, folder: Path) -> Path:
                 raise
             last = without_secrets(str(error))
             continue
+        except _EndlessError:
+            raise _unreachable(row, f"it took over {_PATIENCE:g} s, or is over {_MOST_BYTES >> 20} MB") from None
         except Exception as error:  # the HTTP library's errors are many and private to unearth
             last = (
                 f"{type(error).__name__}: {without_secrets(str(error)).splitlines()[0] if str(error) else 'no answer'}"
@@ -121,7 +124,6 @@ def _download(finder: PackageFinder, row: ProjectVersion, folder: Path) -> Path:
 def _session(config: IndexConfig) -> object:
     """As unearth makes one, but that it goes where an index sends it, as pip does; httpx sends no credentials to another host."""
     from unearth.auth import MultiDomainBasicAuth
-    from unearth.fetchers import PyPIClient
 
     options: dict[str, object] = {"trusted_hosts": config.trusted_hosts, "timeout": config.timeout}
     options["follow_redirects"] = True
@@ -132,8 +134,53 @@ def _session(config: IndexConfig) -> object:
         options["verify"] = ssl.create_default_context(cafile=config.cert)
     if config.proxy:
         options["proxy"] = config.proxy
-    session: object = PyPIClient(**options)
+    session: object = _patient_client()(**options)
     return session
+
+
+_PATIENCE = 600.0
+"""Seconds for all that is asked of indexes for one source: a timeout of the HTTP library is one between two bytes."""
+_MOST_BYTES = 256 << 20
+"""Of one answer. mamba's archives have 1 MB, the package index's longest list some ten."""
+
+
+def _patient_client() -> type[Any]:
+    """Unearth's HTTP client, whose answers end: by time, and by size."""
+    from unearth.fetchers import PyPIClient
+
+    http = import_module(PyPIClient.__mro__[1].__module__.partition(".")[0])  # httpx, or what unearth has in its place
+    end = time.monotonic() + _PATIENCE
+
+    class Bounded(http.SyncByteStream):  # type: ignore[misc,name-defined]
+        def __init__(self, stream: Any) -> None:
+            self._stream = stream
+
+        def __iter__(self) -> Iterator[bytes]:
+            size = 0
+            for block in self._stream:
+                size += len(block)
+                if size > _MOST_BYTES or time.monotonic() > end:
+                    raise _EndlessError
+                yield block
+
+        def close(self) -> None:
+            self._stream.close()
+
+    class Patient(PyPIClient):  # type: ignore[misc]
+        def send(self, request: Any, *, stream: bool = False, **options: Any) -> Any:
+            if time.monotonic() > end:
+                raise _EndlessError
+            response = super().send(request, stream=True, **options)
+            response.stream = Bounded(response.stream)
+            if not stream:
+                response.read()
+            return response
+
+    return Patient
+
+
+class _EndlessError(Exception):
+    """An answer goes on and on."""
 
 
 def _other_content(row: ProjectVersion, found: str) -> SourceError:
