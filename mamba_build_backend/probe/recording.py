@@ -172,12 +172,10 @@ def _check_versions(value: Any, where: str) -> None:
 
 def _check_candidates(facts: Facts) -> None:
     """What a build could take has a version; only what has a problem may have none. Raises ValueError."""
-    for found in (facts.torches, facts.toolkits, facts.compilers, facts.compiler_caches):
-        for number, item in enumerate(found):
-            if not item.problem and not item.version:
-                raise ValueError(
-                    f"facts: {type(item).__name__.lower()} {number + 1} has neither a version nor a problem"
-                )
+    candidates: tuple[Any, ...] = (*facts.torches, *facts.toolkits, *facts.compilers, *facts.compiler_caches)
+    for item in candidates:
+        if not item.problem and not item.version:
+            raise ValueError(f"facts: a {type(item).__name__.lower()} has neither a version nor a problem")
 
 
 _HOW = "python -m mamba_build_backend doctor --save machine.json   (there), then doctor --facts machine.json"
