@@ -154,7 +154,7 @@ def shown(value: str) -> str:
     """A variable's value with no folder of the machine in it, and no secret.
 
     >>> shown("-DKEY_TOKEN=abc -I/home/u/include -O3")
-    '-DKEY_TOKEN=*** -I{path}/include -O3'
+    '-DKEY_TOKEN=*** -I{path} -O3'
     """
     value = without_secrets(value)
-    return _PATH.sub(lambda match: f"{match[1]}{{path}}/{match[0].rstrip('/').rpartition('/')[2]}", value)
+    return _PATH.sub(r"\1{path}", value)
