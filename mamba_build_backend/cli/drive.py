@@ -143,14 +143,8 @@ def _command(project: Path, folder: str, *, isolated: bool, environ: Mapping[str
 
 def audit(wheel: Path, sites: Sequence[Path], environ: Mapping[str, str], *, require: str = "") -> Report:
     """Audit a wheel against the given torches, or this environment's; ``require`` is the option's text."""
-    try:
-        from ..audit.check import audit_wheel, parse_required, provider
-    except ImportError as error:
-        raise ToolError(
-            f"this Python has no {error.name}",
-            "audit reads ELF files with it",
-            f"{os.path.basename(sys.executable)} -m pip install pyelftools packaging",
-        ) from None
+    from ..audit.check import audit_wheel, parse_required, provider
+
     required = parse_required(require) if require else None
     for site in sites:
         if not is_dir(site / "torch"):
