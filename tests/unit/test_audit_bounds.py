@@ -255,3 +255,17 @@ def test_a_file_and_a_folder_of_one_name_are_told(tmp_path):
     with zipfile.ZipFile(packed_wheel(tmp_path, {"a.so": elf([])}, NAME), "a") as archive:
         archive.writestr("a.so/b.so", elf([]))
     assert "Traceback" not in typed("audit", path).stderr
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_a_damaged_wheel_of_another_packer_is_refused(tmp_path, method):
+    whole, path = packed_wheel(tmp_path, {"a.py": os.urandom(3000)}, NAME), tmp_path / "made" / NAME
+    path.parent.mkdir()
+    with zipfile.ZipFile(whole) as given, zipfile.ZipFile(path, "w", method) as archive:
+        for name in given.namelist():
+            archive.writestr(name, given.read(name))
+    assert audit_wheel(path).problems == ()
+    data = path.read_bytes()
+    for at in range(40, 3000, 150):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :])
+        assert typed("audit", path).returncode in (0, 6)
