@@ -93,6 +93,7 @@ def read_compiler(path: Path, where: str, environ: Mapping[str, str], origin: Or
     except ToolError as error:
         return Compiler(str(path), where, problem=error.problems[0].found, origin=origin)
     cxx, gcc = _includes(search)
+    named = version.partition("\n")[0]
     kind = CompilerKind.CLANG if "clang" in banner else CompilerKind.GCC
     problem = None
     if kind is CompilerKind.CLANG:
@@ -100,13 +101,13 @@ def read_compiler(path: Path, where: str, environ: Mapping[str, str], origin: Or
         problem = "clang: the portable link is made with g++"
     elif not cxx:
         problem = "it has no C++ headers"
-    elif not is_version(version.splitlines()[0] if version else ""):
-        problem, version = f"`{path} -dumpfullversion` says {version!r}", ""
+    elif not is_version(named):
+        problem = f"`{path} -dumpfullversion` says {version[:80]!r}"
     return Compiler(
         str(path),
         where,
         kind,
-        version.partition("\n")[0],
+        named if is_version(named) else "",
         target,
         cxx,
         gcc,

@@ -172,6 +172,8 @@ def _check_versions(value: Any, where: str) -> None:
 
 def _check_candidates(facts: Facts) -> None:
     """What a build could take has a version; only what has a problem may have none. Raises ValueError."""
+    if facts.machine.libc == "glibc" and not facts.machine.libc_version:
+        raise ValueError("facts.machine: glibc has no version")
     candidates: tuple[Any, ...] = (*facts.torches, *facts.toolkits, *facts.compilers, *facts.compiler_caches)
     for item in candidates:
         if not item.problem and not item.version:

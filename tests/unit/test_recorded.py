@@ -1,14 +1,15 @@
 """A machine as a file: saved without names, planned for elsewhere."""
 
 import json
+import random
 
 import pytest
-from support import ROOT, typed
+from support import RECORDED, ROOT, typed
 
-from mamba_build_backend.core.errors import SettingsError
+from mamba_build_backend.core.errors import BackendError, SettingsError
 from mamba_build_backend.core.facts import from_json
 from mamba_build_backend.core.settings import load_settings
-from mamba_build_backend.plan import decide
+from mamba_build_backend.plan import decide, doctor_json, report
 from mamba_build_backend.probe import recording
 from mamba_build_backend.tables import load_tables
 
@@ -156,3 +157,56 @@ def test_a_setting_in_the_file_that_nobody_knows_is_told_with_a_guess(tmp_path):
     done = doctor("--facts", tmp_path / "m.json")
     assert done.returncode == 2
     assert "did you mean 'arch'" in done.stderr
+
+
+ODD = [
+    "",
+    "x",
+    "9" * 5000,
+    "1.2.3.4.5",
+    "0",
+    "-1",
+    None,
+    True,
+    0,
+    -5,
+    1 << 70,
+    1.5,
+    [],
+    {},
+    ["x"],
+    "a\0b",
+    "../x",
+    "2.17",
+    "٣.٤",
+    "1!2",
+]
+
+
+def places(value, above=()):
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield (*above, key)
+        yield from places(item, (*above, key))
+
+
+@pytest.mark.parametrize("seed", range(0, 400, 40))
+def test_a_machine_with_odd_values_is_planned_or_refused_in_a_sentence(tmp_path, seed):
+    refused = 0
+    for number in range(seed, seed + 40):
+        chance = random.Random(number)
+        data = json.loads(chance.choice(RECORDED).read_text())
+        for _ in range(chance.randint(1, 3)):
+            *above, last = chance.choice(list(places(data)))
+            inside = data
+            for key in above:
+                inside = inside[key]
+            inside[last] = chance.choice(ODD)
+        (tmp_path / "m.json").write_text(json.dumps(data))
+        try:
+            settings, facts = recording.load(tmp_path / "m.json", {})
+            made = decide(settings, facts, load_tables())
+            json.dumps(doctor_json.plan_json(facts, made))
+            report.plan_text(facts, made, verbose=True)
+        except BackendError:
+            refused += 1
+    assert 0 < refused < 40

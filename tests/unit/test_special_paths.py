@@ -320,3 +320,74 @@ def test_pages_behind_links_and_of_others_stay(tmp_path, clean_env):
     assert typed("index", tmp_path / "w", env=clean_env).returncode == 0
     assert (elsewhere / "blog" / "index.html").read_text() == "mine"
     assert (tmp_path / "w" / "simple" / "blog" / "index.html").read_text() == "mine"
+
+
+# Values that others wrote.
+
+
+@pytest.mark.parametrize(("name", "version"), [("../../evil", "1"), ("a b", "1"), ("x", "../x"), ("x", "1\nInjected: y"), ("x" * 300, "1")])  # fmt: skip
+def test_an_sdist_of_odd_names_is_refused_and_leaves_nothing(tmp_path, name, version):
+    folder = project(tmp_path / "p")
+    text = f"[build-system]\nrequires = []\n[project]\nname = {json.dumps(name)}\nversion = {json.dumps(version)}\n[tool.mamba-build-backend]\nupstream = 'self'\n"  # fmt: skip
+    (folder / "pyproject.toml").write_text(text)
+    code = "import mamba_build_backend as b; b.build_sdist('out')"
+    (folder / "out").mkdir()
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": "/nonexistent"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env=env, capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in done.stderr
+    assert "error:" in done.stderr, done.stderr
+    assert done.returncode == 2
+    assert list((folder / "out").iterdir()) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p"]
+
+
+@pytest.mark.parametrize("record", ["[" * 100_000, "null", '{"schema": 1, "files": 5}', '{"schema": "9"}', ""])
+def test_a_copy_with_an_odd_record_is_told(tmp_path, clean_env, record):
+    folder = project(tmp_path / "p")
+    copy = folder / "mamba_build_backend"
+    copy.mkdir()
+    (copy / "__init__.py").write_text("")
+    (copy / "VENDORED.json").write_text(record)
+    done = typed("vendor", "--check", folder, env=clean_env)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("says", ["9" * 99_999, "", "\\033[2J", "12.2.0\\n13"])
+def test_a_compiler_that_says_odd_things_is_passed_over_or_taken(tmp_path, says):
+    from mamba_build_backend.probe.compilers import probe_compilers
+
+    fake(tmp_path, f"printf '%b' '{says}'")
+    for item in probe_compilers(load_settings({}, {}, {}), {"PATH": str(tmp_path)}, root=tmp_path):
+        assert item.problem
+        assert len(item.version) < 300
+
+
+@pytest.mark.parametrize("variables", [{"PIP_CERT": "/etc/passwd"}, {"PIP_CERT": "/nowhere"}, {"PIP_PROXY": "bob:canary99x@:x"}, {"PIP_TIMEOUT": "nan"}])  # fmt: skip
+def test_an_odd_configuration_of_pip_is_told_without_its_secrets(tmp_path, variables):
+    from mamba_build_backend.core.errors import SourceError
+    from mamba_build_backend.source import index
+    from mamba_build_backend.tables import Project, ProjectVersion
+
+    row = ProjectVersion(Project("mamba-ssm"), "2.3.0", "mamba_ssm-2.3.0.tar.gz", "0" * 64)
+    environ = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": "http://127.0.0.1:9/simple", **variables}
+    with pytest.raises(SourceError) as caught:
+        index.obtain(row, tmp_path / "cache", environ, lambda line: None)
+    assert "canary99x" not in str(caught.value)
+
+
+def test_a_fifo_where_an_archive_should_be_is_not_waited_for(tmp_path):
+    from mamba_build_backend.core.errors import SourceError
+    from mamba_build_backend.source import index
+    from mamba_build_backend.tables import Project, ProjectVersion
+
+    row = ProjectVersion(Project("mamba-ssm"), "2.3.0", "mamba_ssm-2.3.0.tar.gz", "0" * 64)
+    (tmp_path / "links").mkdir()
+    os.mkfifo(tmp_path / "links" / row.index_file)
+    environ = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path / "links")}
+    start = time.monotonic()
+    with pytest.raises(SourceError):
+        index.obtain(row, tmp_path / "cache", environ, lambda line: None)
+    assert time.monotonic() - start < 30
