@@ -96,7 +96,9 @@ def _newest_first(folders: Iterable[Path]) -> list[Path]:
 def home_of(nvcc: Path, environ: Mapping[str, str]) -> Path:
     """The toolkit behind an nvcc on PATH, which may be a link, or a script that starts the real one elsewhere."""
     with suppress(ToolError):
-        output = capture([nvcc, "--dryrun", "-c", "-x", "cu", os.devnull, "-o", os.devnull], env=environ, merge=True)
+        output = capture(
+            [nvcc, "--dryrun", "-c", "-x", "cu", os.devnull, "-o", os.devnull], env=_plain(environ), merge=True
+        )
         if match := re.search(r"^#\$ TOP=(.+)$", output, re.MULTILINE):
             return Path(os.path.realpath(match[1].strip()))
     return Path(os.path.realpath(nvcc)).parent.parent
@@ -116,7 +118,7 @@ def read_toolkit(home: Path, where: str, environ: Mapping[str, str], origin: Ori
     assert nvcc is not None
     layout = _layout(home)
     try:
-        output = capture([nvcc, "--version"], env=environ)
+        output = capture([nvcc, "--version"], env=_plain(environ))
     except ToolError as error:
         return Toolkit(str(home), where, layout, problem=error.problems[0].found, origin=origin)
     match = re.search(r"release (\d+\.\d+)", output)
@@ -124,7 +126,7 @@ def read_toolkit(home: Path, where: str, environ: Mapping[str, str], origin: Ori
         unnamed = f"`{nvcc} --version` names no release"
         return Toolkit(str(home), where, layout, problem=unnamed, origin=origin)
     try:
-        archs = tuple(re.findall(r"sm_(\d+)\b", capture([nvcc, "--list-gpu-code"], env=environ)))
+        archs = tuple(re.findall(r"sm_(\d+)\b", capture([nvcc, "--list-gpu-code"], env=_plain(environ))))
     except ToolError:  # nvcc before 11.2 has no such option; the table knows its architectures
         archs = ()
     includes, libraries = _folders(home, layout)
@@ -141,6 +143,11 @@ def read_toolkit(home: Path, where: str, environ: Mapping[str, str], origin: Ori
         tuple(missing),
         origin=origin,
     )
+
+
+def _plain(environ: Mapping[str, str]) -> dict[str, str]:
+    """What nvcc is given where it is only asked: no options of the user's (NVCC_APPEND_FLAGS and the like), and the C locale."""
+    return {**{name: value for name, value in environ.items() if not name.startswith("NVCC_")}, "LC_ALL": "C"}
 
 
 def _layout(home: Path) -> ToolkitLayout:

@@ -391,3 +391,16 @@ def test_a_fifo_where_an_archive_should_be_is_not_waited_for(tmp_path):
     with pytest.raises(SourceError):
         index.obtain(row, tmp_path / "cache", environ, lambda line: None)
     assert time.monotonic() - start < 30
+
+
+def test_nvcc_is_asked_without_the_options_of_the_user(tmp_path):
+    from mamba_build_backend.probe.cuda import read_toolkit
+
+    (tmp_path / "bin").mkdir()
+    nvcc = tmp_path / "bin" / "nvcc"
+    nvcc.write_text(
+        '#!/bin/sh\nif [ -n "$NVCC_APPEND_FLAGS$NVCC_PREPEND_FLAGS" ]; then exit 1; fi\necho "release 13.0, V13.0.88 sm_90"\n'
+    )
+    nvcc.chmod(0o755)
+    environ = {"NVCC_APPEND_FLAGS": "--help", "NVCC_PREPEND_FLAGS": "-x", "PATH": os.environ["PATH"]}
+    assert read_toolkit(tmp_path, "here", environ).version == "13.0"
