@@ -57,6 +57,29 @@ def user_errors() -> Iterator[None]:
         raise _exit(full.exit_code) from None
 
 
+@contextmanager
+def hook_errors() -> Iterator[None]:
+    """The same for a hook, which ends, too, when the frontend that called it is gone: nobody would take its wheel."""
+    ended = threading.Event()
+    threading.Thread(target=_watch, args=(os.getppid(), ended), daemon=True).start()
+    try:
+        with user_errors():
+            yield
+    finally:
+        ended.set()
+
+
+_GLANCE = 2.0
+"""Seconds."""
+
+
+def _watch(parent: int, ended: threading.Event) -> None:
+    while not ended.wait(_GLANCE):
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+
+
 def _exit(status: int) -> SystemExit:
     if path := os.environ.get(EXIT_FILE):
         with suppress(OSError):

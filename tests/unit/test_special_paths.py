@@ -280,6 +280,23 @@ def test_a_closed_terminal_tidies_up_as_ctrl_c_does(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_hook_whose_frontend_is_gone_tidies_up(tmp_path):
+    code = (
+        "import time\nfrom mamba_build_backend.core.error_boundary import hook_errors\n"
+        "from mamba_build_backend.core.settings import load_settings\nfrom mamba_build_backend.core.work_folder import work_folder\n"
+        "with hook_errors(), work_folder(load_settings({}, {}, {})) as folder:\n    print(folder, flush=True)\n    time.sleep(60)\n"
+    )
+    (tmp_path / "t").mkdir()
+    frontend = f"import subprocess, sys\nchild = subprocess.Popen([sys.executable, '-c', {code!r}], stdout=subprocess.PIPE)\nchild.stdout.readline()\n"
+    env = {**os.environ, "TMPDIR": str(tmp_path / "t"), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", frontend], env=env, stderr=subprocess.DEVNULL, check=False)
+    assert done.returncode == 0
+    deadline = time.monotonic() + 20
+    while list((tmp_path / "t").iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert list((tmp_path / "t").iterdir()) == []
+
+
 # The index replaces nobody's pages.
 
 
