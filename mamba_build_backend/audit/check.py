@@ -13,7 +13,8 @@ from pathlib import Path
 
 from ..core._compat import requirements, utils, version
 from ..core.errors import AuditError, Problem, SettingsError
-from ..symbols.elf import Needs, Providers, read_needs
+from ..core.paths import is_file, matching
+from ..symbols.elf import Needs, not_defined, read_needs
 from ..symbols.floors import (
     FAMILIES,
     Asked,
@@ -32,7 +33,8 @@ from .abi import check_abi, read_abi
 from .archive import read_archive
 from .types import Extension, Promise, Provider, Report, TorchFit
 
-_MACHINES = {"x64": "x86_64", "AArch64": "aarch64"}
+_MOST_TAGS = 1000
+"""A wheel has one, or the few that a compressed set of manylinux tags stands for."""
 
 
 def audit_wheel(
@@ -50,10 +52,12 @@ def audit_wheel(
     """
     try:
         _, _, _, tag_set = utils.parse_wheel_filename(plain_name(wheel.name))
-    except utils.InvalidWheelFilename as error:
+    except ValueError as error:  # InvalidWheelFilename, and what its parts raise
         raise AuditError(
             f"{wheel.name} is not named like a wheel: {error}", "pip reads a wheel's name: undo the renaming"
         ) from None
+    if len(tag_set) > _MOST_TAGS:
+        raise AuditError(f"the name of {wheel.name} stands for {len(tag_set):,} tags", "it has one, or a few")
     with tempfile.TemporaryDirectory(prefix="mamba-audit-") as folder:
         held = read_archive(wheel, Path(folder))
         read = [(name, read_needs(path), path) for name, path in held.libraries]
@@ -93,9 +97,7 @@ def _torch_fit(
     torch: Provider, read: Sequence[tuple[str, Needs, Path]], asked: requirements.Requirement | None
 ) -> TorchFit:
     own = [path for _, _, path in read]
-    with Providers([*torch.libraries, *own]) as providers:
-        wanted = dict.fromkeys(symbol for _, needs, _ in read for symbol in needs.unversioned)
-        missing = [symbol for symbol in wanted if providers.find(symbol) is None]
+    missing = not_defined((symbol for _, needs, _ in read for symbol in needs.unversioned), [*torch.libraries, *own])
     # Symbols of CUDA's runtime carry a version, so it is the library's name that tells.
     runtimes = {path.name for path in torch.libraries if path.name.startswith("libcudart.so.")}
     needed = {name for _, needs, _ in read for name in needs.needed if name.startswith("libcudart.so.")}
@@ -178,11 +180,11 @@ def torch_needs(torch: Provider) -> TorchNeeds | None:
 
 def _extension(name: str, needs: Needs, path: Path, fits: Sequence[TorchFit]) -> Extension:
     floor, blockers = floor_of(needs)
-    asked = {*needs.unversioned, *needs.needed}
-    unresolved = tuple(name for name in fits[0].missing if name in asked) if fits else None
+    lacking = set(fits[0].missing) if fits else set()
+    unresolved = tuple(dict.fromkeys(name for name in (*needs.unversioned, *needs.needed) if name in lacking))
     return Extension(
         path=name,
-        machine=_MACHINES.get(needs.machine, needs.machine),
+        machine=needs.machine,
         size=path.stat().st_size,
         floor=floor,
         blockers=blockers,
@@ -191,9 +193,10 @@ def _extension(name: str, needs: Needs, path: Path, fits: Sequence[TorchFit]) ->
         sass=_by_arch(needs, "sass"),
         ptx=_by_arch(needs, "ptx"),
         unversioned=len(needs.unversioned),
-        unresolved=unresolved,
+        unresolved=unresolved if fits else None,
         abi=read_abi(path, needs),
         sections=needs.sections,
+        shared=needs.shared,
     )
 
 
@@ -208,14 +211,16 @@ def _by_arch(needs: Needs, kind: str) -> tuple[tuple[str, int], ...]:
 def _tag_glibc(tags: Sequence[str]) -> str | None:
     """The oldest glibc that the file name claims to run on."""
     legacy = {"manylinux1": "2.5", "manylinux2010": "2.12", "manylinux2014": "2.17"}
-    found = [f"{match[1]}.{match[2]}" for tag in tags if (match := re.search(r"manylinux_(\d+)_(\d+)_", tag))]
+    found = [
+        f"{match[1]}.{match[2]}" for tag in tags if (match := re.search(r"manylinux_([0-9]{1,9})_([0-9]{1,9})_", tag))
+    ]
     found += [glibc for tag in tags for name, glibc in legacy.items() if f"{name}_" in tag]
     return min(found, key=version.Version) if found else None
 
 
 def _tag_python(tags: Sequence[str]) -> str:
     """The oldest Python that an ``abi3`` tag promises: 3.10 of ``cp310-abi3``; empty where there is none."""
-    found = [f"{match[1]}.{match[2]}" for tag in tags if (match := re.match(r"cp(\d)(\d+)-abi3-", tag))]
+    found = [f"{match[1]}.{match[2]}" for tag in tags if (match := re.match(r"cp([0-9])([0-9]{1,9})-abi3-", tag))]
     return min(found, key=version.Version) if found else ""
 
 
@@ -231,12 +236,15 @@ def _check_sections(extensions: Sequence[Extension]) -> Iterator[Problem]:
 def _check_tags(tags: Sequence[str], extensions: Sequence[Extension]) -> Iterator[Problem]:
     """What the file name says of machine and Python, against the binaries."""
     undo = ("undo the renaming",)
+    pythons = {tag.split("-")[1] for tag in tags}
     for item in extensions:
-        known = item.machine in _MACHINES.values()
-        if known and not any(tag.endswith((f"_{item.machine}", "-any")) for tag in tags):
+        if not item.shared:
+            needed = "Python loads shared libraries, and no programs or parts of one"
+            yield Problem("kind", f"{item.path} is no shared library", needed, ("build it again",))
+        if not any(tag.endswith((f"_{item.machine}", "-any")) for tag in tags) or " " in item.machine:
             yield Problem("machine", f"{item.path} is for {item.machine}", f"the file name says {tags[0]}", undo)
-        built = re.search(r"\.cpython-(\d+t?)-", item.path)
-        if built and not any(tag.split("-")[1] == f"cp{built[1]}" for tag in tags):
+        built = re.search(r"\.cpython-([0-9]+t?)-", item.path)
+        if built and f"cp{built[1]}" not in pythons:
             yield Problem("python", f"{item.path} is for CPython {built[1]}", f"the file name says {tags[0]}", undo)
 
 
@@ -314,13 +322,13 @@ def _check_codes(extensions: Sequence[Extension], codes: Sequence[str], who: str
 
 def provider(site: Path, release: str, cuda_home: Path | None, python_library: str | None) -> Provider:
     """The torch in a site-packages with what it finds in the same process: CUDA's runtime and Python."""
-    out = sorted((site / "torch" / "lib").glob("lib*.so"))
-    out += sorted(site.glob("nvidia/*/lib/libcudart.so.*"))
+    out = matching(site / "torch" / "lib", "lib*.so")
+    out += matching(site, "nvidia/*/lib/libcudart.so.*")
     if cuda_home is not None:
-        out += sorted(path for name in ("lib64", "lib") for path in (cuda_home / name).glob("libcudart.so*"))[:1]
+        out += sorted(path for name in ("lib64", "lib") for path in matching(cuda_home / name, "libcudart.so*"))[:1]
     if python_library:
         out.append(Path(python_library))
-    return Provider(str(site), release, tuple(path for path in out if path.is_file()))
+    return Provider(str(site), release, tuple(path for path in out if is_file(path)))
 
 
 def check_report(report: Report) -> None:

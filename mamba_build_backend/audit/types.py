@@ -74,7 +74,7 @@ class Extension:
 
     path: str
     machine: str
-    """As in platform tags: ``x86_64``."""
+    """As in platform tags: ``x86_64``; ``machine 8`` for one that none of them names."""
     size: int
     floor: Floor
     blockers: tuple[tuple[str, str, str], ...]
@@ -89,6 +89,9 @@ class Extension:
     """Of an ``.abi3.so``."""
     sections: tuple[Section, ...] = ()
     """What occupies the file; ``sass`` and ``ptx`` lie within those of the kind ``gpu``, as stored: nvcc may compress them."""
+
+    shared: bool = True
+    """Whether a process can load it."""
 
     @property
     def uses_torch(self) -> bool:

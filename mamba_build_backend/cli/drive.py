@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 import tempfile
 import time
@@ -19,6 +18,7 @@ from ..core._compat import utils
 from ..core.error_boundary import EXIT_FILE, PREFIX
 from ..core.errors import BackendError, BuildFailedError, PlanError, SettingsError, ToolError
 from ..core.files import hand_over, sha256
+from ..core.paths import find_program, is_dir, is_file, matching, read_text
 from ..core.process import say, stream
 from ..core.projects import default_project, partners
 from ..core.settings import Settings, as_environment
@@ -111,9 +111,9 @@ def _build_one(
             env.update({PULSE: "1"} if relay.draws else {})
             log = Path(folder) / "frontend.log"
             status = stream(command, env=env, cwd=project, log=log, echo=relay, patience=20.0)
-        wheels = sorted(Path(folder).glob("*.whl"))
+        wheels = matching(Path(folder), "*.whl")
         if status != 0 or len(wheels) != 1:
-            raise _FrontendError(int(left.read_text()) if left.is_file() else BuildFailedError.exit_code)
+            raise _FrontendError(int(read_text(left)) if is_file(left) else BuildFailedError.exit_code)
         # A hook's wheel has no label: pip refuses such a name.
         final = hand_over(wheels[0], out, variants.variant_name(wheels[0].name, variant))
     return {
@@ -130,7 +130,7 @@ def _command(project: Path, folder: str, *, isolated: bool, environ: Mapping[str
         # -v, because pip is silent for the whole build otherwise.
         command = [sys.executable, "-m", "pip", "wheel", "-v", "--no-deps", "--wheel-dir", folder]
         return [*command, *([] if isolated else ["--no-build-isolation"]), str(project)]
-    uv = shutil.which("uv", path=environ.get("PATH"))
+    uv = find_program("uv", environ)
     if uv:
         command = [uv, "build", "--wheel", "--python", sys.executable, "--out-dir", folder]
         return [*command, *([] if isolated else ["--no-build-isolation"]), str(project)]
@@ -143,17 +143,11 @@ def _command(project: Path, folder: str, *, isolated: bool, environ: Mapping[str
 
 def audit(wheel: Path, sites: Sequence[Path], environ: Mapping[str, str], *, require: str = "") -> Report:
     """Audit a wheel against the given torches, or this environment's; ``require`` is the option's text."""
-    try:
-        from ..audit.check import audit_wheel, parse_required, provider
-    except ImportError as error:
-        raise ToolError(
-            f"this Python has no {error.name}",
-            "audit reads ELF files with it",
-            f"{os.path.basename(sys.executable)} -m pip install pyelftools packaging",
-        ) from None
+    from ..audit.check import audit_wheel, parse_required, provider
+
     required = parse_required(require) if require else None
     for site in sites:
-        if not (site / "torch").is_dir():
+        if not is_dir(site / "torch"):
             raise BackendError(
                 f"there is no torch in {site}",
                 "--torch takes a site-packages folder",

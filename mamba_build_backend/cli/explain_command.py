@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import os
 import re
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from ..core.error_boundary import PREFIX
 from ..core.errors import SettingsError
-from ..core.files import exists, is_file
+from ..core.paths import exists, is_file, open_plain
 from ..core.process import say
 from .options import Commands, print_json
 
@@ -37,12 +40,16 @@ def _explain(options: argparse.Namespace) -> int:
     return 0 if diagnosis.explanations else 1
 
 
-def _given_text(words: list[str]) -> str:
+_PIECE = 1 << 20
+"""Bytes that are read at a time."""
+
+
+def _given_text(words: list[str]) -> Iterable[str]:
     """A file's content, the words themselves, or stdin."""
     if not words or words == ["-"]:
         if sys.stdin is not None and sys.stdin.isatty():
             say(f"{PREFIX}paste the message, then Ctrl-D")
-        return sys.stdin.buffer.read().decode("utf-8", errors="replace") if sys.stdin is not None else ""
+        return _pieces(sys.stdin.buffer) if sys.stdin is not None else ""
     path = Path(words[0])
     if len(words) == 1 and not is_file(path) and exists(path):
         raise SettingsError(
@@ -52,7 +59,7 @@ def _given_text(words: list[str]) -> str:
         )
     if len(words) == 1 and is_file(path):
         try:
-            return path.read_text(encoding="utf-8", errors="replace")
+            return _pieces(open_plain(path))
         except OSError as error:
             raise SettingsError(
                 f"{path} cannot be read: {error.strerror}",
@@ -66,3 +73,12 @@ def _given_text(words: list[str]) -> str:
             "python -m mamba_build_backend explain < build.log",
         )
     return " ".join(words)
+
+
+def _pieces(file: BinaryIO) -> Iterator[str]:
+    """A log of any size as text, without the whole of it in memory."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    with file:
+        while block := file.read(_PIECE):
+            yield decoder.decode(block)
+        yield decoder.decode(b"", final=True)

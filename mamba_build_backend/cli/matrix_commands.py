@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from pathlib import Path
 
 from ..core.error_boundary import PREFIX
 from ..core.errors import AuditError, PlanError
 from ..core.process import say
-from .options import CHECKOUT, Commands, print_json
+from .options import CHECKOUT, Commands, path, print_json
 
 
 def add_matrix(commands: Commands) -> None:
@@ -21,11 +20,11 @@ def add_matrix(commands: Commands) -> None:
     matrix.add_argument(
         "file",
         nargs="?",
-        type=Path,
+        type=path,
         metavar="FILE",
         help="default: ./matrix.toml, else the checkout's manylinux/matrix.toml",
     )
-    matrix.add_argument("--facts", type=Path, metavar="FILE", help="plan for the machine in FILE instead of this one")
+    matrix.add_argument("--facts", type=path, metavar="FILE", help="plan for the machine in FILE instead of this one")
     matrix.add_argument("-v", "--verbose", action="store_true", help="also all notes, settings, and what to type")
     shown = matrix.add_mutually_exclusive_group()
     shown.add_argument("--json", action="store_true", help="print JSON")
@@ -58,9 +57,9 @@ def _matrix(options: argparse.Namespace) -> int:
 def add_index(commands: Commands) -> None:
     """The parser of ``index``."""
     index = commands.add_parser("index", help="write DIR/simple, a package index of finished wheels for any web server")
-    index.add_argument("folder", type=Path, metavar="DIR")
+    index.add_argument("folder", type=path, metavar="DIR")
     index.add_argument(
-        "-w", "--wheel-dir", type=Path, metavar="DIR", help="where in DIR they lie (default: DIR itself)"
+        "-w", "--wheel-dir", type=path, metavar="DIR", help="where in DIR they lie (default: DIR itself)"
     )
     index.add_argument("--json", action="store_true", help="print JSON")
     index.set_defaults(run=_index)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import SettingsError
 from ..core.own_copy import check_carries
+from ..core.paths import expanded, is_file, why_no_path
 from ..core.settings import PATHS
 
 if TYPE_CHECKING:
@@ -25,6 +26,13 @@ CHECKOUT = Path(__file__).parent.parent.parent
 """The folder that holds the backend: a checkout of this project, or the project that carries a copy."""
 
 
+def path(text: str) -> Path:
+    """An argument that names a file or a folder, for argparse. Raises ArgumentTypeError for what can be none."""
+    if why := why_no_path(text):
+        raise argparse.ArgumentTypeError(f"{text[:80] + '…' if len(text) > 80 else text!r}: {why}")
+    return expanded(text)
+
+
 def add_common(parser: argparse.ArgumentParser) -> None:
     """The options of every command that makes a plan."""
     parser.add_argument(
@@ -37,7 +45,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--project",
-        type=Path,
+        type=path,
         default=None,
         metavar="DIR",
         help="the project to build (default: the one that holds the backend)",
@@ -70,7 +78,7 @@ def _is_path(key: str, value: str) -> bool:
 def project_folder(options: argparse.Namespace) -> Path:
     """The project to build. Raises SettingsError for a folder without pyproject.toml."""
     project: Path = (options.project or CHECKOUT).absolute()
-    if not (project / "pyproject.toml").is_file():
+    if not is_file(project / "pyproject.toml"):
         raise SettingsError(f"{project} has no pyproject.toml", "the folder of a project is needed", "--project DIR")
     return project
 

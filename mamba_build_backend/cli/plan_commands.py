@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-from pathlib import Path
 
 from ..core.error_boundary import PREFIX
 from ..core.errors import PlanError, SourceError
 from ..core.own_copy import not_in_a_copy
+from ..core.paths import is_file, read_text
 from ..core.process import say
 from ..core.storage import disk_errors
-from .options import Commands, add_common, plan_for, print_json, project_folder, read_settings
+from .options import Commands, add_common, path, plan_for, print_json, project_folder, read_settings
 
 
 def add_doctor(commands: Commands) -> None:
@@ -21,9 +21,9 @@ def add_doctor(commands: Commands) -> None:
     )
     add_common(doctor)
     doctor.add_argument("-v", "--verbose", action="store_true", help="also what was rejected, and why")
-    doctor.add_argument("--facts", type=Path, metavar="FILE", help="plan for the machine in FILE instead of this one")
+    doctor.add_argument("--facts", type=path, metavar="FILE", help="plan for the machine in FILE instead of this one")
     doctor.add_argument(
-        "--save", type=Path, metavar="FILE", help="write this machine to FILE, without user name, host name and secrets"
+        "--save", type=path, metavar="FILE", help="write this machine to FILE, without user name, host name and secrets"
     )
     doctor.add_argument("--schema", action="store_true", help="print the JSON Schema of --json, and nothing else")
     doctor.set_defaults(run=_doctor)
@@ -35,9 +35,9 @@ def _doctor(options: argparse.Namespace) -> int:
     from . import terminal
 
     if options.schema:
-        if not doctor_json.SCHEMA_FILE.is_file():
+        if not is_file(doctor_json.SCHEMA_FILE):
             raise not_in_a_copy("the JSON Schema of `doctor --json`", ["doctor", "--schema"])
-        print(doctor_json.SCHEMA_FILE.read_text(encoding="utf-8"), end="")
+        print(read_text(doctor_json.SCHEMA_FILE), end="")
         return 0
     settings, facts, plan = plan_for(options)
     if options.save:
@@ -64,7 +64,7 @@ def add_patches(commands: Commands) -> None:
         help="check: try every patch on every source version that it is for (-C source=MIRROR takes them from a git mirror)",
     )
     add_common(patches)
-    patches.add_argument("--facts", type=Path, metavar="FILE", help="list for the machine in FILE instead of this one")
+    patches.add_argument("--facts", type=path, metavar="FILE", help="list for the machine in FILE instead of this one")
     patches.set_defaults(run=_patches)
 
 
@@ -99,7 +99,7 @@ def add_requires(commands: Commands) -> None:
         help="what an isolated build here would install and fetch, a line each: for a wheelhouse, or --no-build-isolation",
     )
     add_common(needs)
-    needs.add_argument("--facts", type=Path, metavar="FILE", help="for the machine in FILE instead of this one")
+    needs.add_argument("--facts", type=path, metavar="FILE", help="for the machine in FILE instead of this one")
     needs.set_defaults(run=_requires)
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ..core.projects import SELF, project_names
-from .options import Commands, print_json
+from .options import Commands, path, print_json
 
 
 def add_vendor(commands: Commands) -> None:
@@ -14,7 +13,7 @@ def add_vendor(commands: Commands) -> None:
     vendor = commands.add_parser(
         "vendor", help="copy the backend into another project and make its pyproject.toml name it, or check such a copy"
     )
-    vendor.add_argument("dest", type=Path, metavar="DEST", help="the project's folder")
+    vendor.add_argument("dest", type=path, metavar="DEST", help="the project's folder")
     vendor.add_argument(
         "--upstream",
         choices=[SELF, *sorted(project_names())],

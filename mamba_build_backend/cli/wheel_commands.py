@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..core.errors import AuditError
 from ..core.projects import SELF, project_names
-from .options import Commands, add_common, print_json, project_folder, read_settings
+from .options import Commands, add_common, path, print_json, project_folder, read_settings
 
 
 def add_build(commands: Commands) -> None:
@@ -57,10 +57,10 @@ def add_audit(commands: Commands) -> None:
     audit = commands.add_parser(
         "audit", help="what a finished wheel needs and holds, and whether it keeps its promises"
     )
-    audit.add_argument("wheel", type=Path, metavar="WHEEL")
+    audit.add_argument("wheel", type=path, metavar="WHEEL")
     audit.add_argument(
         "--torch",
-        type=Path,
+        type=path,
         action="append",
         default=[],
         metavar="SITE_PACKAGES",

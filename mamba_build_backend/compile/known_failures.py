@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from ..core.errors import ways
 from ..tables import read_rows
+from .log_text import FirstError, bounded, required, windows
 
 SCHEMA = 1
 
@@ -33,6 +35,8 @@ class Failure:
     id: str
     frame: bool
     pattern: re.Pattern[str]
+    words: tuple[str, ...]
+    """One of them is in whatever the pattern matches; empty where none is known."""
     fragment: re.Pattern[str] | None
     """What suffices in a few words that somebody typed, and would not in a log."""
     cause: str
@@ -78,8 +82,8 @@ def load_failures() -> tuple[Failure, ...]:
     out = []
     for row in rows:
         try:
-            pattern = re.compile(row["pattern"])
-            fragment = re.compile(row["fragment"]) if "fragment" in row else None
+            pattern = bounded(row["pattern"])
+            fragment = bounded(row["fragment"]) if "fragment" in row else None
         except re.error as error:
             raise ValueError(f"tables/failures.toml: {row['id']}: {error}") from None
         if row["kind"] not in ("cause", "frame"):
@@ -89,6 +93,7 @@ def load_failures() -> tuple[Failure, ...]:
                 id=row["id"],
                 frame=row["kind"] == "frame",
                 pattern=pattern,
+                words=required(row["pattern"]),
                 fragment=fragment,
                 cause=row["cause"],
                 fixes=tuple(_fix(row["id"], item) for item in row["fix"]),
@@ -108,23 +113,27 @@ def _fix(name: str, item: Any) -> Fix:
     return Fix(item["elsewhere"], elsewhere=True)
 
 
-def explain(text: str) -> Diagnosis:
-    """Recognise known failures in a build log or a traceback."""
-    text = _PREFIX.sub("", _TERMINAL.sub("", text).replace("\r\n", "\n").replace("\r", "\n"))
-    found = [(item, match) for item in load_failures() if (match := item.pattern.search(text))]
-    if not found and len(text) < _FEW_WORDS and "\n" not in text.strip():
-        found = [(item, match) for item in load_failures() if item.fragment and (match := item.fragment.search(text))]
-    causes = [pair for pair in found if not pair[0].frame]
-    told = tuple(_explanation(item, match, text) for item, match in (causes or found))
-    return Diagnosis(told, "" if causes else first_error(text))
+def explain(text: str | Iterable[str]) -> Diagnosis:
+    """Recognise known failures in a build log or a traceback, which may come in pieces; the first match of each counts."""
+    failures, found, error, few = load_failures(), {}, FirstError(), ""
+    for window in windows([text] if isinstance(text, str) else text):
+        for item in failures:
+            if item.id in found or (item.words and not any(word in window.text for word in item.words)):
+                continue
+            if match := item.pattern.search(window.text):
+                found[item.id] = _explanation(item, match, window.text)
+        error.look(window.text[window.new :])
+        few = window.text if window.last and not window.new else ""
+    if not found and len(few) < _FEW_WORDS and "\n" not in few.strip():
+        matches = [(item, item.fragment.search(few)) for item in failures if item.fragment]
+        found = {item.id: _explanation(item, match, few) for item, match in matches if match}
+    causes = [item.id for item in failures if item.id in found and not item.frame]
+    told = causes or [item.id for item in failures if item.id in found]
+    return Diagnosis(tuple(found[id_] for id_ in told), "" if causes else error.line)
 
 
 _FEW_WORDS = 200
 """Characters of what is typed by hand, as opposed to a log."""
-
-_TERMINAL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-# BuildKit's step and seconds, and the time that hosted CI puts before a line: messages that go over two lines hold them.
-_PREFIX = re.compile(r"^(?:#\d+ +\d+\.\d+ ?|\d{4}-\d\d-\d\dT[\d:.]+Z )", re.MULTILINE)
 
 
 def _explanation(item: Failure, match: re.Match[str], text: str) -> Explanation:
@@ -140,26 +149,6 @@ def _explanation(item: Failure, match: re.Match[str], text: str) -> Explanation:
         tuple(replace(fix, text=fix.text.format_map(groups)) for fix in item.fixes),
         item.reported,
     )
-
-
-_ERROR = re.compile(
-    r"fatal error|\berror\b ?:|error #|\berror [A-Z]*\d+:|Error:|undefined reference|Killed|cannot find -l|No space left"
-)
-_FAILED = re.compile(r"^.*\bFAILED: .*$", re.MULTILINE)
-# What repeats an error, or only announces one: the frames' own words, and options that hold the word.
-_ECHO = re.compile(
-    r"-Werror|subprocess-exited-with-error|metadata-generation-failed|Error compiling objects|error: command "
-    r"|CalledProcessError|HTTPError: HTTP Error 404"
-)
-
-
-def first_error(text: str) -> str:
-    """The first line that names an error, after ninja's first FAILED where there is one; the last ones are echoes."""
-    failed = _FAILED.search(text)
-    for line in text[failed.end() if failed else 0 :].splitlines():
-        if _ERROR.search(line) and not _ECHO.search(line):
-            return line.strip()[:300]
-    return ""
 
 
 def diagnosis_json(diagnosis: Diagnosis) -> dict[str, Any]:

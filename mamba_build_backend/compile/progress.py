@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..core._session_reaper import session_members
+from ..core.paths import read_text
 from ..core.process import Echo
 
 PULSE = "_MAMBA_BACKEND_PULSE"
@@ -129,9 +130,9 @@ def at_work(processes: Iterable[int]) -> tuple[tuple[str, ...], int]:
     page = os.sysconf("SC_PAGE_SIZE")
     for pid in processes:
         with suppress(OSError, ValueError, IndexError):
-            words = (Path("/proc") / str(pid) / "cmdline").read_text(errors="replace").split("\0")
+            words = read_text(Path("/proc") / str(pid) / "cmdline", errors="replace").split("\0")
             # The second number of statm is what is resident, in pages: proc(5).
-            memory += int((Path("/proc") / str(pid) / "statm").read_text().split()[1]) * page
+            memory += int(read_text(Path("/proc") / str(pid) / "statm").split()[1]) * page
             # The compiler itself, and not what it starts, which has temporary files for names.
             if _COMPILERS.match(os.path.basename(words[0])) and "-c" in words:
                 source = next((word for word in reversed(words) if _SOURCE.search(word)), "")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..core.errors import BackendError, BuildFailedError, StorageError
 from ..core.files import emptied
+from ..core.paths import is_file, matching, read_text, search_path
 from ..core.process import last_step, stream
 from ..core.work import BuildContext
 from ..plan import BuildPlan
@@ -28,7 +29,7 @@ def build_raw_wheel(plan: BuildPlan, tree: Path, tools: Toolchain, context: Buil
     status = run_setup(plan, tree, ["bdist_wheel", "--compression", "stored", "--dist-dir", str(out)], context, tools)
     if status != 0:
         raise failed(f"upstream's build failed with exit code {status}", context.log)
-    wheels = sorted(out.glob("*.whl"))
+    wheels = matching(out, "*.whl")
     if len(wheels) != 1:
         raise BuildFailedError(
             f"upstream's build left {len(wheels)} wheels", "exactly one is expected", f"less {context.log}"
@@ -49,15 +50,15 @@ def egg_info(plan: BuildPlan, tree: Path, context: BuildContext) -> str:
     """The metadata of a project that has no PKG-INFO yet, from its own setup.py."""
     out = emptied(context.folder / "egg")
     status = run_setup(plan, tree, ["egg_info", "--egg-base", str(out)], context, None)
-    found = sorted(out.glob("*.egg-info/PKG-INFO"))
+    found = matching(out, "*.egg-info/PKG-INFO")
     if status != 0 or len(found) != 1:
         raise failed(f"setup.py egg_info failed with exit code {status}; its metadata are needed", context.log)
-    return found[0].read_text(encoding="utf-8")
+    return read_text(found[0])
 
 
 def run_setup(plan: BuildPlan, tree: Path, arguments: list[str], context: BuildContext, tools: Toolchain | None) -> int:
     """Run ``setup.py`` in a child and return its exit status; without ``tools``, for what needs no compiler."""
-    if not (tree / "setup.py").is_file():
+    if not is_file(tree / "setup.py"):
         raise BuildFailedError(f"{tree.name} has no setup.py", "the backend wraps projects that build with setuptools")
     setup_py = build_step.setup_py(plan, tree, arguments, context, tools)
     path = context.folder / "build-step.json"
@@ -115,7 +116,7 @@ def build_environment(plan: BuildPlan, tools: Toolchain | None, environ: Mapping
         env.pop(name, None)
     env.update(plan.upstream.value.project.environment)
     scripts = os.path.dirname(sys.executable)
-    env["PATH"] = os.pathsep.join([env.get("PATH", os.defpath), scripts, sysconfig.get_path("scripts")])
+    env["PATH"] = os.pathsep.join([search_path(env), scripts, sysconfig.get_path("scripts")])
     env["MAX_JOBS"] = str(plan.jobs.value)
     # An unbuffered child shows its progress when it happens, and leaves no .pyc in the user's site-packages.
     env.update(PYTHONUNBUFFERED="1", PYTHONDONTWRITEBYTECODE="1", PYTHONIOENCODING="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -17,6 +18,13 @@ from .outside_text import secrets, visible, without_secrets
 PREFIX = "mamba-build-backend: "
 EXIT_FILE = "_MAMBA_BACKEND_EXIT_FILE"
 """Variable with the path of a file that takes the exit code, for a caller that has a frontend in between."""
+
+
+_OF_THE_MACHINE = (
+    *(errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EIO),
+    *(errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ETXTBSY, errno.ENOTEMPTY),
+)
+"""What an OSError says of a file that is not as it should be, whoever opened it. No ENOENT: a file that we miss is our bug."""
 
 
 @contextmanager
@@ -36,6 +44,9 @@ def user_errors() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise _exit(128 + signal.SIGPIPE) from None
     except OSError as error:
+        if error.errno in _OF_THE_MACHINE and error.filename is not None:
+            _print_error(StorageError(f"{os.fsdecode(error.filename)}: {error.strerror}", "", ()))
+            raise _exit(StorageError.exit_code) from None
         if error.errno not in FULL:
             raise
         where = f"{error.filename or 'a folder'} cannot be written: {error.strerror}"
@@ -44,6 +55,29 @@ def user_errors() -> Iterator[None]:
         )
         _print_error(full)
         raise _exit(full.exit_code) from None
+
+
+@contextmanager
+def hook_errors() -> Iterator[None]:
+    """The same for a hook, which ends, too, when the frontend that called it is gone: nobody would take its wheel."""
+    ended = threading.Event()
+    threading.Thread(target=_watch, args=(os.getppid(), ended), daemon=True).start()
+    try:
+        with user_errors():
+            yield
+    finally:
+        ended.set()
+
+
+_GLANCE = 2.0
+"""Seconds."""
+
+
+def _watch(parent: int, ended: threading.Event) -> None:
+    while not ended.wait(_GLANCE):
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
 
 
 def _exit(status: int) -> SystemExit:
@@ -55,12 +89,12 @@ def _exit(status: int) -> SystemExit:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    # SIGTERM (a job's time limit, a cancelled CI run) must end our children as Ctrl-C does. A second of either would break off
-    # the cleaning up, which takes seconds at most.
+    # SIGTERM (a job's time limit, a cancelled CI run) and SIGHUP (a terminal that was closed) must end our children as Ctrl-C does.
+    # A second of any would break off the cleaning up, which takes seconds at most. nohup's SIG_IGN stays.
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    ours = (signal.SIGTERM, signal.SIGINT)
+    ours = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     heard = [number for number in ours if signal.getsignal(number) not in (signal.SIG_IGN, None)]
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:

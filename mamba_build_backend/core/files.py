@@ -6,49 +6,10 @@ import errno
 import hashlib
 import os
 import shutil
-import stat
 from pathlib import Path
-from typing import BinaryIO
 
+from .paths import exists, is_file, is_link, matching, open_plain, resolved
 from .storage import disk_errors
-
-
-def open_plain(path: Path) -> BinaryIO:
-    """Open a file to read. Raises OSError, at once, for what is no plain file: nobody waits for a FIFO or reads a device."""
-    return _opened(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-
-
-def open_own(path: Path) -> BinaryIO:
-    """The same of one in a folder that others write to: no link, and this user's. Raises OSError."""
-    file = _opened(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
-    if os.fstat(file.fileno()).st_uid != os.getuid():
-        file.close()
-        raise PermissionError(errno.EPERM, "somebody else's", str(path))
-    return file
-
-
-def _opened(path: Path, flags: int) -> BinaryIO:
-    number = os.open(path, flags)
-    if not stat.S_ISREG(os.fstat(number).st_mode):
-        os.close(number)
-        raise OSError(errno.EINVAL, "it is no plain file", str(path))
-    return os.fdopen(number, "rb")
-
-
-def is_file(path: Path) -> bool:
-    """Whether it is a plain file; no also where that cannot be asked: a name that is too long, a NUL, a folder of others."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
-
-
-def exists(path: Path) -> bool:
-    """The same of anything that may have this name."""
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
 
 
 def sha256(path: Path) -> str:
@@ -61,11 +22,17 @@ def sha256(path: Path) -> str:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write beside its place and rename, with the mode of the file that was there: a reader never sees half of it."""
+    """Write beside its place and rename, with the mode of the file that was there: a reader never sees half of it.
+
+    A link stays, and what it leads to is written. Raises OSError, also for what is there and no plain file.
+    """
+    path = resolved(path)
+    if exists(path) and not is_file(path):
+        raise OSError(errno.EINVAL, "what is there is no plain file", str(path))
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         draft.write_bytes(data)
-        if path.is_file():
+        if is_file(path):
             shutil.copymode(path, draft)
         draft.replace(path)
     finally:
@@ -78,7 +45,7 @@ def hand_over(file: Path, directory: Path, name: str = "") -> Path:
     with disk_errors(directory, "choose another output folder"):
         directory.mkdir(parents=True, exist_ok=True)
         draft = directory / f".{final.name}.{os.getpid()}"
-        for left in directory.glob(f".{final.name}.*"):
+        for left in matching(directory, f".{final.name}.*"):
             if not _lives(left.suffix[1:]):
                 left.unlink(missing_ok=True)
         try:
@@ -103,7 +70,7 @@ def _lives(pid: str) -> bool:
 
 def link_to(target: Path, link: Path) -> Path:
     """Make ``link`` a symbolic link to ``target``, whatever it was; return it."""
-    if not link.is_symlink() or os.readlink(link) != str(target):
+    if not is_link(link) or os.readlink(link) != str(target):
         link.unlink(missing_ok=True)
         link.symlink_to(target)
     return link

@@ -20,8 +20,9 @@ The lengths have bounds, so that the time does not grow with the square of a lon
 """
 _BARE = re.compile(r"[^\s/@:]+:([^\s/@][^\s@]*)@")
 """The same at the start of a value that is an address without a scheme, or a mistyped one."""
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""What moves the cursor, sets a title, fills the clipboard or turns the direction of writing; not tab and newline."""
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What moves the cursor, sets a title, fills the clipboard or turns the direction of writing; not tab and newline. Of a file name that
+is no UTF-8 the surrogates, which cannot be written."""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -40,11 +41,23 @@ _SHORTEST = 6
 """Letters. A shorter value may be a word that stands anywhere."""
 
 
+_PLAIN_WORD = re.compile(r"[A-Za-z]{1,12}")
+"""A secret that may be a word of every day: it is one only where a value stands, since ``python`` is part of what we say."""
+_ASSIGNED = re.compile(
+    r"((?<![A-Za-z0-9_])\w{0,40}?(?:TOKEN|SECRET|PASSW|CREDENTIAL|APIKEY|API_KEY|SIGNATURE)\w{0,40}=)[^\s\"',;&]{1,4096}",
+    re.IGNORECASE,
+)
+"""``-DHF_TOKEN=…``, ``?token=…``: what is called a secret beside its value."""
+
+
 def without_secrets(text: str, known: tuple[str, ...] = ()) -> str:
-    """The text with ``***`` for these secrets, and for the passwords of addresses in it."""
+    """The text with ``***`` for these secrets, for what is called one beside its value, and for the passwords of addresses in it."""
     for secret in known:
-        text = text.replace(secret, "***")
-    return _USERINFO.sub(r"\1***@", text)
+        if _PLAIN_WORD.fullmatch(secret):
+            text = re.sub(rf"(?<=[=:@])(['\"]?){secret}(?![A-Za-z0-9_])", r"\1***", text)
+        else:
+            text = text.replace(secret, "***")
+    return _USERINFO.sub(r"\1***@", _ASSIGNED.sub(r"\1***", text))
 
 
 def visible(text: str, *, colours: bool = False) -> str:

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from .._version import __version__
+from .damage import JSON
 from .errors import SettingsError
+from .paths import is_file, read_bytes, read_text, resolved
 from .process import quoted
 from .projects import SELF
 
 NAME = "mamba_build_backend"
-PACKAGE = Path(__file__).resolve().parent.parent
+PACKAGE = resolved(__file__).parent.parent
 RECORD = "VENDORED.json"
 SCHEMA = 1
 CHECKOUT = "/a/checkout/of/mamba-ssm-portable"
@@ -23,14 +25,14 @@ CHECKOUT = "/a/checkout/of/mamba-ssm-portable"
 
 def is_running(folder: Path) -> bool:
     """Whether this is the backend that runs."""
-    return folder.resolve() == PACKAGE
+    return resolved(folder) == PACKAGE
 
 
 def version_of(folder: Path) -> str:
     """The version that a copy's code states, read and not imported; empty where it states none."""
     for name in ("_version.py", "__init__.py"):  # older copies state it in the latter
         try:
-            text = (folder / name).read_text(encoding="utf-8", errors="replace")
+            text = read_text(folder / name, errors="replace")
         except OSError:
             continue
         if match := re.search(r"^__version__(?:\s*:[^=\n]+)?\s*=\s*['\"]([^'\"]+)", text, re.MULTILINE):
@@ -46,7 +48,7 @@ def command(project: Path) -> str:
 def check_one_backend(project: Path) -> None:
     """Raise SettingsError if the project holds a backend of another version than the one that runs."""
     own = project / NAME
-    if not (own / "__init__.py").is_file() or is_running(own):
+    if not is_file(own / "__init__.py") or is_running(own):
         return
     version = version_of(own)
     if version != __version__:
@@ -83,8 +85,8 @@ def not_in_a_copy(what: str, words: Sequence[str]) -> SettingsError:
 def read_record(folder: Path) -> Mapping[str, Any] | None:
     """A copy's record; None where there is none that can be read."""
     try:
-        record = json.loads((folder / RECORD).read_bytes())
-    except (OSError, ValueError):
+        record = json.loads(read_bytes(folder / RECORD))
+    except (OSError, *JSON):
         return None
     if not isinstance(record, dict) or record.get("schema") != SCHEMA or not isinstance(record.get("files"), dict):
         return None

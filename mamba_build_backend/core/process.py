@@ -10,7 +10,9 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +20,8 @@ from typing import IO
 
 from ._session_reaper import DONE, end_session
 from .errors import ToolError
+from .outside_text import secrets, visible, without_secrets
+from .paths import open_plain
 
 Echo = Callable[[str], None]
 WARDEN = Path(__file__).with_name("_session_reaper.py")
@@ -40,38 +44,97 @@ def capture(
     Raises :class:`ToolError` if it cannot be started, exits with anything but 0, or takes over ``timeout`` seconds.
     """
     command = [os.fspath(arg) for arg in argv]
+    with _temporary() as said, _temporary() as complained:
+        status = _run_briefly(command, env, timeout, said, said if merge else complained)
+        output, errors = (_read_back(file) for file in (said, complained))
+    if status:
+        told = (output if merge else errors or output).strip()
+        last = " / ".join(told.splitlines()[-3:])
+        failed = ToolError(f"`{quoted(command)}` failed with exit code {status}: {last}")
+        failed.output = told
+        raise failed
+    return output
+
+
+_MOST_OF_AN_ANSWER = 8 << 20
+"""Bytes. A list of a dozen thousand files in git has one; a program that prints without end is ended at the double."""
+
+
+def _run_briefly(
+    command: list[str], env: Mapping[str, str], timeout: float, said: IO[bytes], complained: IO[bytes]
+) -> int:
+    """Run it in a session of its own, which is ended with all that it started, and return its exit status. Raises ToolError."""
     try:
-        done = subprocess.run(
+        child = subprocess.Popen(
             command,
             env=dict(env),
-            timeout=timeout,
-            check=True,
-            text=True,
-            errors="replace",
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT if merge else subprocess.PIPE,
+            stdout=said,
+            stderr=complained,
+            start_new_session=True,
         )
-    except subprocess.TimeoutExpired:
-        raise ToolError(f"`{quoted(command)}` gave no answer in {timeout:g} s") from None
-    except subprocess.CalledProcessError as error:
-        output = ((error.stdout or "") if merge else (error.stderr or error.stdout or "")).strip()
-        last = " / ".join(output.splitlines()[-3:])
-        failed = ToolError(f"`{quoted(command)}` failed with exit code {error.returncode}: {last}")
-        failed.output = output
-        raise failed from None
-    except OSError as error:
-        raise ToolError(f"`{quoted(command)}` cannot be started: {error.strerror or error}") from None
-    return done.stdout
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise ToolError(f"`{quoted(command)}` cannot be started: {why}") from None
+    warden = None
+    deadline = time.monotonic() + timeout
+    try:
+        while True:
+            with suppress(subprocess.TimeoutExpired):
+                return child.wait(timeout=min(_GLANCE, max(deadline - time.monotonic(), 0.01)))
+            warden = warden or _warden(child.pid)
+            if any(os.fstat(file.fileno()).st_size > 2 * _MOST_OF_AN_ANSWER for file in (said, complained)):
+                raise ToolError(f"`{quoted(command)}` printed over {_MOST_OF_AN_ANSWER >> 20} MB")
+            if time.monotonic() > deadline:
+                raise ToolError(f"`{quoted(command)}` gave no answer in {timeout:g} s")
+    finally:
+        # What it left in the background goes with it, too.
+        if child.returncode is None or _has_members(child.pid):
+            end_session(child.pid, patience=1.0)
+            child.wait()
+        if warden is not None:
+            warden.communicate(DONE)
+
+
+def _has_members(group: int) -> bool:
+    """Whether a process of the group lives; it is asked before all processes are looked at."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+_GLANCE = 0.5
+"""Seconds between looks at a program that takes longer than that."""
+
+
+def _temporary() -> IO[bytes]:
+    """A file, and no pipe: it takes what a program prints without a thread, and what it leaves behind holds nothing open."""
+    return tempfile.TemporaryFile(prefix="mamba-answer-")
+
+
+def _read_back(file: IO[bytes]) -> str:
+    file.seek(0)
+    text = file.read(_MOST_OF_AN_ANSWER).decode("utf-8", "replace")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 _STEP = "+ cd "
 """What a command's part of a log begins with."""
 
 
+_MOST_OF_A_LOG = 32 << 20
+"""Bytes."""
+
+
 def last_step(log: Path) -> str:
     """What a log has of the last command that was run by :func:`stream`. Raises OSError."""
-    text = log.read_text(encoding="utf-8", errors="replace")
+    with open_plain(log) as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - _MOST_OF_A_LOG))
+        text = file.read().decode("utf-8", "replace")
     return text[max(0, text.rfind(f"\n{_STEP}")) :]
 
 
@@ -123,6 +186,10 @@ def stream(
                     warden.communicate(done)
 
 
+_UMASK = 0o022
+"""What a build writes lies in a folder of its own, and the modes of some of it travel in the wheel."""
+
+
 def _started(command: list[str], env: Mapping[str, str], cwd: Path) -> subprocess.Popen[str]:
     """The command in a session of its own, with one stream for all that it prints. Raises ToolError."""
     try:
@@ -138,9 +205,11 @@ def _started(command: list[str], env: Mapping[str, str], cwd: Path) -> subproces
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            umask=_UMASK,
         )
-    except OSError as error:
-        raise ToolError(f"`{quoted(command)}` cannot be started: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise ToolError(f"`{quoted(command)}` cannot be started: {why}") from None
 
 
 def _beat(beat: Callable[[int], None], session: int, interval: float, ended: threading.Event) -> None:
@@ -170,4 +239,4 @@ def _note(sink: IO[str], text: str) -> None:
 
 def say(text: str) -> None:
     """Print one line of progress to stderr, so that stdout stays free for what a machine reads."""
-    print(text, file=sys.stderr, flush=True)
+    print(visible(without_secrets(text, secrets(os.environ))), file=sys.stderr, flush=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ._compat import tomllib
+from .paths import matching, open_plain
 
 PROJECTS = Path(__file__).parent.parent / "projects"
 SELF = "self"
@@ -21,8 +22,8 @@ SELF = "self"
 def read_projects(folder: Path = PROJECTS) -> Mapping[str, Mapping[str, Any]]:
     """Each folder's project.toml by the folder's name: the default project first, then by name."""
     found = {}
-    for path in sorted(folder.glob("*/project.toml")):
-        with path.open("rb") as file:
+    for path in matching(folder, "*/project.toml"):
+        with open_plain(path) as file:
             found[path.parent.name] = tomllib.load(file)
     return dict(sorted(found.items(), key=lambda item: not item[1].get("default", False)))
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ._compat import tomllib
+from .damage import TOML, why
 from .errors import SettingsError
+from .paths import exists, read_bytes
 from .settings import TABLE
 
 
@@ -17,14 +19,17 @@ def load(project: Path) -> dict[str, Any]:
 
 def read(path: Path) -> tuple[str, dict[str, Any]]:
     """The text and the content; both empty where there is no such file. Raises SettingsError."""
-    if not path.is_file():
+    if not exists(path):
         return "", {}
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = read_bytes(path).decode("utf-8")
         data = tomllib.loads(text.replace("\r\n", "\n"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not valid TOML: {error}", "mend that line") from None
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}", "a project's own file is needed") from None
+    except TOML as error:
+        raise SettingsError(f"{path} is not valid TOML: {why(error)}", "mend that line") from None
     tables = {
+        "[project]": data.get("project", {}),
         "[build-system]": data.get("build-system", {}),
         "[tool]": data.get("tool", {}),
         f"[tool.{TABLE}]": data["tool"].get(TABLE, {}) if isinstance(data.get("tool"), dict) else {},

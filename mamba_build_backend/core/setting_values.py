@@ -9,6 +9,7 @@ from typing import Any
 
 from .errors import SettingsError
 from .outside_text import without_secrets
+from .paths import why_no_path
 
 VARIANT_LABEL = r"[0-9a-z_.]+"
 """What a label is made of (PEP 825)."""
@@ -63,6 +64,20 @@ def flag(key: str, raw: Value) -> bool:
     raise SettingsError(f"{key}: {text!r} is neither true nor false", "one of the two is needed", f"-C {key}=true")
 
 
+def path_or_word(key: str, raw: Value) -> str:
+    """A path, or one of the words that stand in its place. Raises SettingsError for what no path can be."""
+    text = as_text(key, raw)
+    if why := why_no_path(text):
+        shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+        raise SettingsError(f"{key}: {shown!r} is no path: {why}", "another name is needed", f"-C {key}=/a/path")
+    return text
+
+
+def optional_path(key: str, raw: Value) -> str | None:
+    """A path, or None for an empty text. Raises SettingsError."""
+    return path_or_word(key, raw) or None
+
+
 def optional(key: str, raw: Value) -> str | None:
     """A text, or None for an empty one."""
     return as_text(key, raw) or None
@@ -73,7 +88,7 @@ _LONGEST = 80
 
 
 def distribution_name(key: str, raw: Value) -> str | None:
-    """A project name (PEP 508), or None. Raises SettingsError."""
+    """A distribution's name (PEP 508), or None. Raises SettingsError."""
     text = as_text(key, raw)
     if text and (not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", text) or len(text) > _LONGEST):
         raise SettingsError(

@@ -112,7 +112,7 @@ class Settings:
     upstream_version: str | None = _setting(None, read.optional, "any version in that table", shown="newest known good")
     source: str = _setting(
         "auto",
-        read.as_text,
+        read.path_or_word,
         "`auto` (the package index, or upstream's git tag where the index's archive holds no CUDA sources), `index`, `git`, or the path of an archive, a tree, a git mirror, or a folder with archives and mirrors of several projects; verified by content in any case",
     )
     allow_unverified: bool = _setting(
@@ -129,12 +129,12 @@ class Settings:
     """The projects whose ``with-NAME`` is on: a key for each that some project's ``[partner]`` names."""
     torch: str = _setting(
         "auto",
-        read.as_text,
+        read.path_or_word,
         "`auto`, a requirement (`torch==2.11.*`), or the path of a site-packages that holds torch",
     )
     cuda_home: str = _setting(
         "auto",
-        read.as_text,
+        read.path_or_word,
         "`auto`, a toolkit's folder, `pypi` for nvcc from the package index (CUDA 13), or `redist` for nvcc from NVIDIA's archives (CUDA 11.8 and 12)",
         alias="CUDA_HOME",
     )
@@ -145,7 +145,7 @@ class Settings:
         shown="NVIDIA's own host",
     )
     host_compiler: str = _setting(
-        "auto", read.as_text, "`auto`, or the path or name of a g++; still checked", alias="CXX"
+        "auto", read.path_or_word, "`auto`, or the path or name of a g++; still checked", alias="CXX"
     )
     arch: str = _setting(
         "all",
@@ -159,7 +159,7 @@ class Settings:
         "`stable`: one wheel for torch 2.0 and newer with any CUDA, and Python 3.9 and newer; `torch`: for this torch minor and this Python alone; `auto`: `stable` wherever it can be, and `torch` for a project's own source",
     )
     glibc: str = _setting("2.17", read.glibc, "the highest glibc symbol version that the wheel may need")
-    sysroot: str = _setting("auto", read.as_text, "`auto`, `conda`, `zig`, `host`, or a path")
+    sysroot: str = _setting("auto", read.path_or_word, "`auto`, `conda`, `zig`, `host`, or a path")
     repair: bool = _setting(True, read.flag, "`false` leaves a plain linux wheel, for this machine only")
     jobs: int | None = _setting(None, read.count, "parallel compiles", alias="MAX_JOBS", shown="auto")
     memory: int | None = _setting(
@@ -198,14 +198,14 @@ class Settings:
         shown="none",
     )
     cache_dir: str | None = _setting(
-        None, read.optional, "sysroots and sources that were fetched", shown="the user's cache folder"
+        None, read.optional_path, "sysroots and sources that were fetched", shown="the user's cache folder"
     )
     offline: bool = _setting(
         False,
         read.flag,
         "download neither sources nor CUDA archives, and name every missing file before the build starts",
     )
-    build_dir: str | None = _setting(None, read.optional, "where the work happens", shown="a temporary folder")
+    build_dir: str | None = _setting(None, read.optional_path, "where the work happens", shown="a temporary folder")
     keep_build_dir: bool = _setting(False, read.flag, "keep that folder, to look at it")
     metadata_only: bool = _setting(
         False,

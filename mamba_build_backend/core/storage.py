@@ -12,6 +12,7 @@ from pathlib import Path
 from ._compat import platformdirs
 from .errors import StorageError
 from .locks import locked
+from .paths import expanded, is_dir, matching
 from .settings import Settings
 
 _DISK = {
@@ -23,13 +24,17 @@ _DISK = {
     errno.ENOTDIR: "a file is in the way",
     errno.EEXIST: "a file is in the way",
     errno.ENOENT: "it cannot be made",
+    errno.ENAMETOOLONG: "its name is too long",
+    errno.ELOOP: "links lead in a circle",
+    errno.EISDIR: "a folder is in the way",
+    errno.EINVAL: "what is there is no plain file",
 }
 
 
 def cache_root(settings: Settings) -> Path:
     """The cache folder; it need not exist yet."""
     if settings.cache_dir:
-        return Path(settings.cache_dir).expanduser().absolute()
+        return expanded(settings.cache_dir).absolute()
     return Path(platformdirs.user_cache_dir("mamba-build-backend"))
 
 
@@ -56,14 +61,14 @@ def prepared(folder: Path, build: Callable[[Path], None], waits: Callable[[], No
     Built beside its place and renamed into it, under a lock: two builds that start together make it once, and one that
     is interrupted leaves nothing behind that a later one could mistake for the whole.
     """
-    if folder.is_dir():
+    if is_dir(folder):
         return folder
     with disk_errors(folder.parent, "-C cache-dir=/another/folder"):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with locked(folder.parent / f".{folder.name}.lock", waits):
-            if folder.is_dir():
+            if is_dir(folder):
                 return folder
-            for left in folder.parent.glob(f".{folder.name}.*/"):  # by a process that was killed
+            for left in matching(folder.parent, f".{folder.name}.*/"):  # by a process that was killed
                 shutil.rmtree(left, ignore_errors=True)
             draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
             try:

@@ -13,11 +13,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import StorageError
-from .files import open_own
 from .locks import lock, try_lock
+from .paths import entries, expanded, is_dir, is_file, is_link, matching, open_own
 from .settings import Settings
 from .storage import disk_errors
 
+CACHE_TAG = "CACHEDIR.TAG"
+"""A file that tells tools to leave a folder alone (the Cache Directory Tagging Specification)."""
+_CACHE_TAG_TEXT = "Signature: 8a477f597d28d172789f06886806bc55\n# A build folder of mamba_build_backend.\n"
 _SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 
 
@@ -33,8 +36,11 @@ def work_folder(settings: Settings) -> Iterator[Path]:
             _sweep(Path(tempfile.gettempdir()))
             real = Path(tempfile.mkdtemp(prefix=_WORK))
         else:
-            real = Path(settings.build_dir).expanduser().absolute()
+            real = expanded(settings.build_dir).absolute()
             real.mkdir(parents=True, exist_ok=True)
+            # It may lie in a project, whose source is copied: the tag says that nothing here is source.
+            if not is_file(real / CACHE_TAG):
+                (real / CACHE_TAG).write_text(_CACHE_TAG_TEXT, encoding="ascii")
         held = (real / _HELD).open("w") if temporary else None
         if held is not None:
             lock(held.fileno())
@@ -51,7 +57,7 @@ def work_folder(settings: Settings) -> Iterator[Path]:
             if not settings.keep_build_dir:
                 # The lock last: whatever ends us before that, the next build sweeps up.
                 with suppress(OSError):
-                    for path in real.iterdir():
+                    for path in entries(real):
                         if path.name != _HELD:
                             _remove(path)
             (real / _HELD).unlink(missing_ok=True)
@@ -61,7 +67,7 @@ def work_folder(settings: Settings) -> Iterator[Path]:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
+    if is_dir(path) and not is_link(path):
         shutil.rmtree(path, ignore_errors=True)
     else:
         with suppress(OSError):
@@ -77,7 +83,7 @@ _SETTLED = 60.0
 
 def _sweep(parent: Path) -> None:
     """Remove the work folders of processes that were killed: their lock is there, and nobody holds it."""
-    for path in parent.glob(f"{_WORK}*/{_HELD}"):
+    for path in matching(parent, f"{_WORK}*/{_HELD}"):
         # Anybody may put something of these names there: a FIFO, which would be waited for, or a link.
         with suppress(OSError), open_own(path) as held:
             # One that was made just now may not have been locked yet.
@@ -93,7 +99,7 @@ def _alias(real: Path) -> Path:
     for base in (Path("/tmp"), Path("/var/tmp")):  # noqa: S108 - a link, made with O_EXCL semantics below
         link = base / f"mamba-build-{os.getuid()}-{digest}"
         with suppress(OSError):
-            if link.is_symlink() and os.readlink(link) == str(real) and link.lstat().st_uid == os.getuid():
+            if is_link(link) and os.readlink(link) == str(real) and link.lstat().st_uid == os.getuid():
                 link.unlink()
             link.symlink_to(real, target_is_directory=True)
             return link

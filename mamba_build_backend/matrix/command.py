@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..core.errors import SettingsError
 from ..core.facts import Facts
+from ..core.paths import is_file
 from ..core.settings import PATHS, Settings
 from ..core.storage import cache_root
 from ..probe import probe_all, recording
@@ -48,7 +49,7 @@ def list_cells(
 
 def _default(home: Path) -> Path:
     for path in (Path(NAME), home / "manylinux" / NAME):
-        if path.is_file():
+        if is_file(path):
             return path
     raise SettingsError(
         f"there is no {NAME} here", "a matrix file is needed", "python -m mamba_build_backend matrix FILE"

@@ -6,7 +6,6 @@ import html
 import json
 import os
 import zipfile
-import zlib
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,14 +15,19 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
+from ..core import damage
 from ..core._compat import utils, version
 from ..core.errors import SettingsError
 from ..core.files import sha256, write_whole
+from ..core.paths import entries, is_dir, is_file, is_link, matching, open_plain, read_bytes
+from ..core.process import quoted
 from ..core.storage import disk_errors
 from ..tables import is_version
 from ..wheel import variants
 
 SCHEMA = 1
+_MOST_OF_METADATA = 2 << 20
+"""Bytes."""
 PAGES = ("index.html", "index.v1_json")
 _API = "1.1"  # PEP 700: files have sizes, projects have versions
 
@@ -69,9 +73,9 @@ def write_index(folder: Path, wheel_dir: Path | None = None) -> Index:
         raise SettingsError(
             f"{wheel_dir} is not in {folder}", "a server gives what lies below one folder", f"index {wheel_dir}"
         )
-    files = sorted(path for path in wheel_dir.glob("*.whl") if not path.name.startswith("."))
+    files = sorted(path for path in matching(wheel_dir, "*.whl") if not path.name.startswith("."))
     if not files:
-        found = "holds no wheel" if wheel_dir.is_dir() else "is not there"
+        found = "holds no wheel" if is_dir(wheel_dir) else "is not there"
         raise SettingsError(
             f"{wheel_dir} {found}",
             "an index is made of finished wheels",
@@ -88,6 +92,7 @@ def write_index(folder: Path, wheel_dir: Path | None = None) -> Index:
             left_out.append((path.name, str(error)))
     wheels.sort(key=lambda item: (item.project, version.Version(item.version), item.path.name))
     root = folder / "simple"
+    _check_pages(root, dict.fromkeys(item.project for item in wheels))
     with disk_errors(root, "choose another folder"):
         for item in wheels:
             _write(item.path.with_name(f"{item.path.name}.metadata"), item.metadata)
@@ -97,34 +102,36 @@ def write_index(folder: Path, wheel_dir: Path | None = None) -> Index:
     return Index(root / PAGES[0], tuple(wheels), tuple(left_out))
 
 
+class _NotFittingError(ValueError):
+    """A whole archive that is no wheel."""
+
+
 def _read(path: Path) -> Listed:
     """Raises ValueError, saying why it is no wheel."""
     try:
         plain = variants.plain_name(path.name)
         name, release, _, _ = utils.parse_wheel_filename(plain)
-        with zipfile.ZipFile(path) as archive:
+        with open_plain(path) as file, zipfile.ZipFile(file) as archive:
             inside = [
                 item for item in archive.namelist() if item.count("/") == 1 and item.endswith(".dist-info/METADATA")
             ]
             if len(inside) != 1:
-                raise ValueError(f"it has {len(inside) or 'no'} METADATA")
+                raise _NotFittingError(f"it has {len(inside) or 'no'} METADATA")
+            if archive.getinfo(inside[0]).file_size > _MOST_OF_METADATA:
+                raise _NotFittingError("its METADATA is too long")
             text = archive.read(inside[0])
             variant = b""
             if plain != path.name:
                 variant = archive.read(f"{PurePosixPath(inside[0]).parent}/{variants.FILE_NAME}")
                 variants.merged([variant])
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, AttributeError):
         raise ValueError(f"its name has a variant label, and its {variants.FILE_NAME} does not say which") from None
     except utils.InvalidWheelFilename as error:
         raise ValueError(str(error)) from None
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        OSError,
-        RuntimeError,
-    ) as error:  # the last: encrypted, or unknown
-        raise ValueError(f"it is damaged or was cut off ({error})") from None
+    except _NotFittingError:
+        raise
+    except damage.ZIP as error:
+        raise ValueError(f"it is damaged or was cut off ({damage.why(error)})") from None
     message = BytesHeaderParser().parsebytes(text)
     variant_files = f"{message['Name']} {message['Version']}"
     # Compared as versions: a local label may have capital letters, and what is parsed has none.
@@ -160,12 +167,47 @@ def _write_pages(root: Path, wheels: Sequence[Listed]) -> None:
         ]
         versions = list(dict.fromkeys(item.version for item in own))
         _write(root / name / PAGES[1], _json({"name": name, "versions": versions, "files": files}))
-    for path in sorted(root.iterdir()):
-        if path.is_dir() and path.name not in projects:  # of a project whose last wheel is gone
+    for path in entries(root):
+        if is_dir(path) and not is_link(path) and path.name not in projects:  # of a project whose last wheel is gone
             for page in PAGES:
-                (path / page).unlink(missing_ok=True)
+                if _is_ours(path / page):
+                    (path / page).unlink(missing_ok=True)
             with suppress(OSError):  # something else lies in it
                 path.rmdir()
+
+
+_HTML_HEAD = (
+    '<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><meta name="pypi:repository-version" content="1.0">'
+)
+_HEADS = (_HTML_HEAD.encode(), b'{\n "meta": {\n  "api-version": "')
+"""How each page begins that is written here."""
+
+
+def _is_ours(page: Path) -> bool:
+    """Whether a page was written here, so that nobody else loses it; one that is not there is nobody's."""
+    try:
+        with open_plain(page) as file:
+            return file.read(max(map(len, _HEADS))).startswith(_HEADS)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
+def _check_pages(root: Path, projects: Iterable[str]) -> None:
+    """Raise SettingsError if a page of somebody else's, or a link, lies where one is to be written."""
+    places = [root, *(root / name for name in projects)]
+    for place in places:
+        taken = [place, *(place / page for page in PAGES if not _is_ours(place / page))]
+        for path in taken if is_link(place) else taken[1:]:
+            raise SettingsError(
+                f"{path} was not written by this command",
+                "an index is written beside wheels, and replaces nobody's pages",
+                (
+                    "python -m mamba_build_backend index ANOTHER_FOLDER",
+                    f"rm {quoted([path])}   (where it is an old one)",
+                ),
+            )
 
 
 def _address(path: Path, page: Path) -> str:
@@ -206,9 +248,7 @@ def _file(item: Listed, page: Path) -> dict[str, Any]:
 
 def _page(title: str, links: Iterable[str]) -> bytes:
     lines = [
-        "<!DOCTYPE html>",
-        '<html lang="en">',
-        f'<head><meta charset="utf-8"><meta name="pypi:repository-version" content="1.0"><title>{html.escape(title)}</title></head>',
+        f"{_HTML_HEAD}<title>{html.escape(title)}</title></head>",
         "<body>",
         f"<h1>{html.escape(title)}</h1>",
         *links,
@@ -224,7 +264,7 @@ def _json(data: dict[str, Any]) -> bytes:
 
 def _write(path: Path, data: bytes) -> None:
     """A file that holds this already is left alone."""
-    if path.is_file() and path.read_bytes() == data:
+    if is_file(path) and read_bytes(path) == data:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, data)

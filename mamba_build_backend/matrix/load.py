@@ -6,14 +6,15 @@ import difflib
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..core._compat import tomllib, utils
+from ..core.damage import TOML, why
 from ..core.errors import SettingsError
+from ..core.paths import find_program, is_dir, is_file, open_plain
 from ..core.projects import default_project
 from ..core.pyproject import load as load_pyproject
 from ..core.setting_values import as_text
@@ -67,7 +68,7 @@ def load_matrix(path: Path, home: Path) -> Matrix:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             data: dict[str, Any] = tomllib.load(file)
     except OSError as error:
         raise SettingsError(
@@ -75,8 +76,8 @@ def _read(path: Path) -> dict[str, Any]:
             "a matrix file is needed",
             "python -m mamba_build_backend matrix FILE",
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not valid TOML: {error}", "mend that line") from None
+    except TOML as error:
+        raise SettingsError(f"{path} is not valid TOML: {why(error)}", "mend that line") from None
     return data
 
 
@@ -255,15 +256,15 @@ def _environments(table: Mapping[str, Any], base: Path) -> tuple[tuple[str, str]
             raise SettingsError(f"environments.{key} is {_kind(value)}", "the path of a Python is needed", way)
         path = os.path.expanduser(value)
         # Not resolved: the python of a virtual environment is a link, and it is the link that knows the environment.
-        out.append((key, os.path.normpath(base / path) if os.sep in path else shutil.which(path) or path))
+        out.append((key, os.path.normpath(base / path) if os.sep in path else find_program(path, os.environ) or path))
     return tuple(out)
 
 
 def _project(folder: Path) -> Project:
     """A project that vendors the backend. Raises SettingsError for one that does not."""
-    if not (folder / "pyproject.toml").is_file():
+    if not is_file(folder / "pyproject.toml"):
         raise SettingsError(
-            f"upstream: {folder} {'has no pyproject.toml' if folder.is_dir() else 'is not there'}",
+            f"upstream: {folder} {'has no pyproject.toml' if is_dir(folder) else 'is not there'}",
             "the folder of a project that vendors the backend is needed, relative to the matrix file",
             'upstream = ["./my-extension"]',
         )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Mapping
 
 from ..core.errors import ToolError
 from ..core.facts import CacheProgram, CompilerCache
+from ..core.paths import find_program
 from ..core.process import capture
 from ..core.settings import Settings
 
@@ -17,7 +17,7 @@ def probe_compiler_caches(settings: Settings, environ: Mapping[str, str]) -> tup
     found = []
     for name in CacheProgram:
         wanted = settings.cache in ("auto", name.value)
-        path = shutil.which(name.value, path=environ.get("PATH")) if wanted else None
+        path = find_program(name.value, environ) if wanted else None
         if path is None:
             continue
         try:

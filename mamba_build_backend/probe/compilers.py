@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..core.errors import ToolError
 from ..core.facts import Compiler, CompilerKind, Origin
+from ..core.paths import find_program, matching
 from ..core.process import capture
 from ..core.settings import Place, Settings
 from ..tables import is_version
@@ -46,7 +47,7 @@ def _candidates(settings: Settings, environ: Mapping[str, str], root: Path) -> I
         # CXX may carry a launcher or flags ("ccache g++", "g++ -pthread"): its last word that is no flag is the compiler.
         words = [word for word in settings.host_compiler.split() if not word.startswith("-")]
         name = settings.host_compiler if os.path.exists(settings.host_compiler) else (words or [""])[-1]
-        path = shutil.which(name, path=environ.get("PATH"))
+        path = find_program(name, environ)
         if path and _is_disguised(path):
             name = os.path.basename(path)
             others = [str(item) for item in on_path(environ) if not _is_disguised(os.path.join(item, name))]
@@ -60,7 +61,7 @@ def _candidates(settings: Settings, environ: Mapping[str, str], root: Path) -> I
     folders = [(folder, Origin.PATH, "PATH") for folder in on_path(environ)]
     folders[:0] = [(prefix / "bin", Origin.CONDA, where) for prefix, where in conda_prefixes(environ)]
     # devtoolset-11 of CentOS 7, gcc-toolset-13 of RHEL 8 and 9: installed, but on PATH only after `scl enable`.
-    toolsets = sorted((root / "opt/rh").glob("*toolset-[0-9]*/root/usr/bin"), key=_toolset_number, reverse=True)
+    toolsets = sorted(matching(root / "opt/rh", "*toolset-[0-9]*/root/usr/bin"), key=_toolset_number, reverse=True)
     folders += [(folder, Origin.SYSTEM, "/opt/rh") for folder in toolsets]
     for folder, origin, where in folders:
         try:
@@ -92,6 +93,7 @@ def read_compiler(path: Path, where: str, environ: Mapping[str, str], origin: Or
     except ToolError as error:
         return Compiler(str(path), where, problem=error.problems[0].found, origin=origin)
     cxx, gcc = _includes(search)
+    named = version.partition("\n")[0]
     kind = CompilerKind.CLANG if "clang" in banner else CompilerKind.GCC
     problem = None
     if kind is CompilerKind.CLANG:
@@ -99,13 +101,13 @@ def read_compiler(path: Path, where: str, environ: Mapping[str, str], origin: Or
         problem = "clang: the portable link is made with g++"
     elif not cxx:
         problem = "it has no C++ headers"
-    elif not is_version(version.splitlines()[0] if version else ""):
-        problem, version = f"`{path} -dumpfullversion` says {version!r}", ""
+    elif not is_version(named):
+        problem = f"`{path} -dumpfullversion` says {version[:80]!r}"
     return Compiler(
         str(path),
         where,
         kind,
-        version.partition("\n")[0],
+        named if is_version(named) else "",
         target,
         cxx,
         gcc,

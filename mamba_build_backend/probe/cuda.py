@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..core.errors import ToolError
 from ..core.facts import Origin, Toolkit, ToolkitLayout
+from ..core.paths import expanded, is_dir, is_file, matching
 from ..core.process import capture
 from ..core.settings import ARCHIVED_NVCC, INDEX_NVCC, Place, Settings
 from .paths import conda_prefixes, on_path
@@ -60,7 +61,7 @@ def _homes(
 ) -> Iterable[tuple[Path, Origin, str]]:
     provided = settings.cuda_home in (INDEX_NVCC, ARCHIVED_NVCC)
     if settings.cuda_home != "auto" and not provided:
-        home = Path(settings.cuda_home).expanduser()
+        home = expanded(settings.cuda_home)
         if settings.place("cuda-home") is Place.ALIAS:
             yield home, Origin.VARIABLE, settings.origin("cuda-home")
         else:
@@ -71,21 +72,21 @@ def _homes(
                 yield Path(environ[variable]), Origin.VARIABLE, variable
         for folder in on_path(environ):
             nvcc = folder / "nvcc"
-            if nvcc.is_file():
+            if is_file(nvcc):
                 yield home_of(nvcc, environ), Origin.PATH, "PATH"
         yield from ((prefix, Origin.CONDA, variable) for prefix, variable in conda_prefixes(environ))
         local = root / "usr/local"
-        for home in [local / "cuda", *_newest_first(local.glob("cuda-*"))]:
+        for home in [local / "cuda", *_newest_first(matching(local, "cuda-*"))]:
             yield home, Origin.SYSTEM, "/usr/local"
         yield root / "usr", Origin.SYSTEM, "Debian's nvidia-cuda-toolkit"
-        sdks = _newest_first((root / "opt/nvidia/hpc_sdk").glob("Linux_*/[0-9]*"))
+        sdks = _newest_first(matching(root / "opt/nvidia/hpc_sdk", "Linux_*/[0-9]*"))
         if environ.get("NVHPC_ROOT"):
             sdks.insert(0, Path(environ["NVHPC_ROOT"]))
         for sdk in sdks:
-            for home in _newest_first(sdk.glob("cuda/[0-9]*")):
+            for home in _newest_first(matching(sdk, "cuda/[0-9]*")):
                 yield home, Origin.SYSTEM, "the HPC SDK"
     for site in [*(Path(entry) for entry in sys.path if entry), *sites]:
-        for home in sorted(site.glob("nvidia/cu[0-9]*")):
+        for home in matching(site, "nvidia/cu[0-9]*"):
             yield home, Origin.INDEX, "the package index's nvcc"
 
 
@@ -96,7 +97,9 @@ def _newest_first(folders: Iterable[Path]) -> list[Path]:
 def home_of(nvcc: Path, environ: Mapping[str, str]) -> Path:
     """The toolkit behind an nvcc on PATH, which may be a link, or a script that starts the real one elsewhere."""
     with suppress(ToolError):
-        output = capture([nvcc, "--dryrun", "-c", "-x", "cu", os.devnull, "-o", os.devnull], env=environ, merge=True)
+        output = capture(
+            [nvcc, "--dryrun", "-c", "-x", "cu", os.devnull, "-o", os.devnull], env=_plain(environ), merge=True
+        )
         if match := re.search(r"^#\$ TOP=(.+)$", output, re.MULTILINE):
             return Path(os.path.realpath(match[1].strip()))
     return Path(os.path.realpath(nvcc)).parent.parent
@@ -105,7 +108,7 @@ def home_of(nvcc: Path, environ: Mapping[str, str]) -> Path:
 def nvcc_of(home: Path) -> Path | None:
     """A toolkit's own nvcc. Debian's /usr/bin/nvcc is a script that starts it; its parts lie beside the real one."""
     for path in (home / "lib" / "nvidia-cuda-toolkit" / "bin" / "nvcc", home / "bin" / "nvcc"):
-        if path.is_file():
+        if is_file(path):
             return path
     return None
 
@@ -116,7 +119,7 @@ def read_toolkit(home: Path, where: str, environ: Mapping[str, str], origin: Ori
     assert nvcc is not None
     layout = _layout(home)
     try:
-        output = capture([nvcc, "--version"], env=environ)
+        output = capture([nvcc, "--version"], env=_plain(environ))
     except ToolError as error:
         return Toolkit(str(home), where, layout, problem=error.problems[0].found, origin=origin)
     match = re.search(r"release (\d+\.\d+)", output)
@@ -124,7 +127,7 @@ def read_toolkit(home: Path, where: str, environ: Mapping[str, str], origin: Ori
         unnamed = f"`{nvcc} --version` names no release"
         return Toolkit(str(home), where, layout, problem=unnamed, origin=origin)
     try:
-        archs = tuple(re.findall(r"sm_(\d+)\b", capture([nvcc, "--list-gpu-code"], env=environ)))
+        archs = tuple(re.findall(r"sm_(\d+)\b", capture([nvcc, "--list-gpu-code"], env=_plain(environ))))
     except ToolError:  # nvcc before 11.2 has no such option; the table knows its architectures
         archs = ()
     includes, libraries = _folders(home, layout)
@@ -143,14 +146,19 @@ def read_toolkit(home: Path, where: str, environ: Mapping[str, str], origin: Ori
     )
 
 
+def _plain(environ: Mapping[str, str]) -> dict[str, str]:
+    """What nvcc is given where it is only asked: no options of the user's (NVCC_APPEND_FLAGS and the like), and the C locale."""
+    return {**{name: value for name, value in environ.items() if not name.startswith("NVCC_")}, "LC_ALL": "C"}
+
+
 def _layout(home: Path) -> ToolkitLayout:
     if home.parent.name == "nvidia" and home.name.startswith("cu"):
         return ToolkitLayout.PYPI
-    if (home / "conda-meta").is_dir():
+    if is_dir(home / "conda-meta"):
         return ToolkitLayout.CONDA
-    if (home / "lib" / "nvidia-cuda-toolkit" / "bin" / "nvcc").is_file():
+    if is_file(home / "lib" / "nvidia-cuda-toolkit" / "bin" / "nvcc"):
         return ToolkitLayout.DEBIAN
-    if home.parent.name == "cuda" and (home.parent.parent / "math_libs").is_dir():
+    if home.parent.name == "cuda" and is_dir(home.parent.parent / "math_libs"):
         return ToolkitLayout.HPC_SDK
     return ToolkitLayout.HOME
 
@@ -174,7 +182,7 @@ def _existing(folders: Iterable[Path]) -> list[Path]:
     """Those that exist, each once: a toolkit's include is often a link into targets/."""
     seen: dict[str, Path] = {}
     for folder in folders:
-        if folder.is_dir():
+        if is_dir(folder):
             seen.setdefault(os.path.realpath(folder), folder)
     return list(seen.values())
 
@@ -184,13 +192,13 @@ def _parts(includes: Sequence[Path], libraries: Sequence[Path]) -> tuple[str, ..
     headers = [
         name
         for name, places in PARTS.items()
-        if any((folder / place).is_file() for folder in includes for place in places)
+        if any(is_file(folder / place) for folder in includes for place in places)
     ]
     files = {RUNTIME: f"{RUNTIME}.so*", STATIC_RUNTIME: f"{STATIC_RUNTIME}.a"}
-    runtimes = [name for name, file in files.items() if any(next(folder.glob(file), None) for folder in libraries)]
+    runtimes = [name for name, file in files.items() if any(matching(folder, file) for folder in libraries)]
     return (*headers, *runtimes)
 
 
 def parts_beside(site: Path) -> tuple[str, ...]:
     """Of what a toolkit may lack, what NVIDIA's wheels in a site-packages hold: torch for CUDA requires most of them."""
-    return _parts(list(site.glob("nvidia/*/include")), list(site.glob("nvidia/*/lib")))
+    return _parts(matching(site, "nvidia/*/include"), matching(site, "nvidia/*/lib"))

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..core.facts import Polluted
+from ..core.paths import is_dir
 
 _PATHS = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH", "LD_RUN_PATH")
 _FLAGS = ("LDFLAGS", "CFLAGS", "CXXFLAGS", "CPPFLAGS")
@@ -45,4 +46,4 @@ def probe_environment(environ: Mapping[str, str]) -> tuple[Polluted, ...]:
 
 def _of_conda(entry: str) -> bool:
     """Whether a folder is the lib of a conda environment: those hold conda-meta."""
-    return bool(entry) and (Path(entry).parent / "conda-meta").is_dir()
+    return bool(entry) and is_dir(Path(entry).parent / "conda-meta")

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..core.files import is_file
+from ..core.paths import is_file
 from ..core.setting_values import is_address
 from ..core.settings import MIRROR_OFF, Settings
 from ..tables import Archive, ProjectVersion, RedistRelease, Tables

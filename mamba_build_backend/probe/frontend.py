@@ -8,10 +8,11 @@ here from the command line, folder and variables of the process above this one, 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from ..core.paths import find_program, is_dir, is_file, read_bytes
 
 PROC = Path("/proc")
 
@@ -88,10 +89,10 @@ def probe_frontend(parent: int | None = None, proc: Path = PROC) -> Frontend:
 
 def _read(folder: Path) -> _Process | None:
     try:
-        variables = (folder / "environ").read_bytes().split(b"\0")
+        variables = read_bytes(folder / "environ").split(b"\0")
         return _Process(
             os.readlink(folder / "exe"),
-            tuple(os.fsdecode(word) for word in (folder / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")),
+            tuple(os.fsdecode(word) for word in read_bytes(folder / "cmdline").rstrip(b"\0").split(b"\0")),
             dict(os.fsdecode(item).split("=", 1) for item in variables if b"=" in item),
             Path(os.readlink(folder / "cwd")),
         )
@@ -137,7 +138,7 @@ def _of_uv(words: Sequence[str], process: _Process) -> Iterator[str]:
     python = _option(process.arguments, "--python", "-p") or process.environ.get("UV_PYTHON", "")
     if os.sep in python:
         path = home / python
-        yield str(path if path.is_dir() else path.parent.parent)
+        yield str(path if is_dir(path) else path.parent.parent)
     in_project = len(words) > 1 and words[1] in _PROJECT
     if not in_project or "--active" in process.arguments:
         yield from (process.environ[name] for name in ("VIRTUAL_ENV", "CONDA_PREFIX") if process.environ.get(name))
@@ -145,7 +146,7 @@ def _of_uv(words: Sequence[str], process: _Process) -> Iterator[str]:
     if in_project and process.environ.get("UV_PROJECT_ENVIRONMENT"):
         yield str(start / process.environ["UV_PROJECT_ENVIRONMENT"])
     for folder in (start, *start.parents):
-        if (folder / ".venv" / "pyvenv.cfg").is_file():
+        if is_file(folder / ".venv" / "pyvenv.cfg"):
             yield str(folder / ".venv")
             break
 
@@ -155,7 +156,7 @@ def _of_pixi(process: _Process) -> Iterator[str]:
     manifest = process.folder / (_option(process.arguments, "--manifest-path") or "")
     name = _option(process.arguments, "--environment", "-e") or "default"
     for folder in (manifest, *manifest.parents):
-        if (folder / ".pixi" / "envs" / name).is_dir():
+        if is_dir(folder / ".pixi" / "envs" / name):
             yield str(folder / ".pixi" / "envs" / name)
             return
 
@@ -163,7 +164,7 @@ def _of_pixi(process: _Process) -> Iterator[str]:
 def _of_python(process: _Process) -> Iterator[str]:
     """The environment whose Python runs the frontend; it need not be active."""
     word = process.arguments[0]
-    python = str(process.folder / word) if os.sep in word else shutil.which(word, path=process.environ.get("PATH"))
+    python = str(process.folder / word) if os.sep in word else find_program(word, process.environ)
     if python:
         yield os.path.dirname(os.path.dirname(os.path.abspath(python)))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from ..core.errors import ToolError
 from ..core.facts import Gpu
+from ..core.paths import exists, find_program, read_text
 from ..core.process import capture
 
 
@@ -35,7 +35,7 @@ def probe_gpus(environ: Mapping[str, str], *, root: Path = Path("/")) -> Answer:
 
 def has_amd_driver(*, root: Path = Path("/")) -> bool:
     """Whether the kernel's driver for AMD's GPUs (amdkfd) is loaded: for one sentence to whoever has such a machine."""
-    return (root / "dev/kfd").exists()
+    return exists(root / "dev/kfd")
 
 
 def _by_nvml() -> Answer | None:
@@ -67,7 +67,7 @@ def _text(value: str | bytes) -> str:
 
 
 def _by_nvidia_smi(environ: Mapping[str, str]) -> Answer | None:
-    program = shutil.which("nvidia-smi", path=environ.get("PATH"))
+    program = find_program("nvidia-smi", environ)
     if program is None:
         return None
     try:
@@ -87,7 +87,7 @@ def _by_nvidia_smi(environ: Mapping[str, str]) -> Answer | None:
 
 def _kernel_driver(root: Path) -> str:
     with suppress(OSError):
-        text = (root / "proc/driver/nvidia/version").read_text(encoding="utf-8", errors="replace")
+        text = read_text(root / "proc/driver/nvidia/version", errors="replace")
         # "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.161.08 …", or "… Open Kernel Module for x86_64  580.65.06 …"
         if match := re.search(r"NVRM version:.*?\s(\d{3}\.\d+(?:\.\d+)?)\s", text):
             return match[1]

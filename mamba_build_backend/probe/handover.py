@@ -23,8 +23,10 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from ..core.damage import JSON
 from ..core.facts import Facts, from_json, to_json
 from ..core.own_copy import PACKAGE
+from ..core.paths import read_bytes, read_text
 from ..core.private_store import PrivateStore
 from ..core.settings import Settings
 from .frontend import PROC, Frontend
@@ -98,7 +100,7 @@ class Handover:
             if not isinstance(content, dict) or content["schema"] != _SCHEMA:
                 return None
             return Earlier(from_json(content["facts"]), {item: str(content["marks"][item.name]) for item in Family})
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (*JSON, TypeError, KeyError, AttributeError):
             return None
 
     def leave(self, facts: Facts, marks: Marks) -> None:
@@ -141,8 +143,8 @@ def _caller(pid: int, proc: Path) -> list[str] | None:
     """What no other process has: pid and start time (in clock ticks, proc(5)), in this boot and this PID namespace."""
     try:
         # The name of the program, in brackets, may hold blanks and brackets itself.
-        fields = (proc / str(pid) / "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        boot = (proc / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        fields = read_text(proc / str(pid) / "stat", errors="replace").rpartition(")")[2].split()
+        boot = read_text(proc / "sys/kernel/random/boot_id", encoding="ascii").strip()
         return [str(pid), fields[19], boot, os.readlink(proc / "self/ns/pid")]
     except (OSError, IndexError, ValueError):
         return None
@@ -152,7 +154,7 @@ def _backend() -> str:
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*")):
         if path.suffix in (".py", ".toml"):
-            digest.update(str(path.relative_to(PACKAGE)).encode() + b"\0" + path.read_bytes())
+            digest.update(str(path.relative_to(PACKAGE)).encode() + b"\0" + read_bytes(path))
     return digest.hexdigest()
 
 

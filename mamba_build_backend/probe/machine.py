@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..core.facts import Machine
+from ..core.paths import read_text
 
 
 def probe_machine(*, root: Path = Path("/"), work: Path | None = None) -> Machine:
@@ -60,7 +61,7 @@ def _python_tag() -> str:
 def _distribution(root: Path) -> str:
     for name in ("etc/os-release", "usr/lib/os-release"):
         with suppress(OSError):
-            text = (root / name).read_text(encoding="utf-8", errors="replace")
+            text = read_text(root / name, errors="replace")
             values = dict(re.findall(r"^(ID|VERSION_ID)=[\"']?([^\"'\n]*)", text, re.MULTILINE))
             return f"{values.get('ID', '')} {values.get('VERSION_ID', '')}".strip()
     return ""
@@ -75,10 +76,10 @@ def read_cores(root: Path) -> tuple[int, int, str]:
     for folder in _cgroups(root, "cpu"):
         quota = None
         with suppress(OSError, ValueError):  # version 2: "max 100000" (a ValueError: no limit) or "200000 100000"
-            allowed, period = (folder / "cpu.max").read_text().split()
+            allowed, period = read_text(folder / "cpu.max").split()
             quota = int(allowed) // int(period)
         with suppress(OSError, ValueError):  # version 1; -1 is no limit
-            allowed, period = ((folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+            allowed, period = (read_text(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
             quota = int(allowed) // int(period) if int(allowed) > 0 else None
         if quota is not None and max(1, quota) < cores:
             cores, limit = max(1, quota), "cgroup quota"
@@ -89,12 +90,12 @@ def read_memory(root: Path) -> int:
     """Bytes that are free: of the machine, and of every control group that we are in; 0 where nothing is told, 1 where none is free."""
     free = []
     with suppress(OSError):
-        if match := re.search(r"^MemAvailable:\s+(\d+) kB", (root / "proc/meminfo").read_text(), re.MULTILINE):
+        if match := re.search(r"^MemAvailable:\s+(\d+) kB", read_text(root / "proc/meminfo"), re.MULTILINE):
             free.append(int(match[1]) * 1024)
     for folder in _cgroups(root, "memory"):
         for limit, used, idle in _MEMORY_FILES:
             with suppress(OSError, ValueError):  # "max" is a ValueError: no limit
-                left = int((folder / limit).read_text()) - int((folder / used).read_text())
+                left = int(read_text(folder / limit)) - int(read_text(folder / used))
                 free.append(left + _idle_cache(folder, idle))
     return max(1, min(free)) if free else 0
 
@@ -109,7 +110,7 @@ in memory.stat): the kernel takes it back before it kills anybody. A torch that 
 
 def _idle_cache(folder: Path, name: str) -> int:
     with suppress(OSError):
-        if match := re.search(rf"^{name} (\d+)$", (folder / "memory.stat").read_text(), re.MULTILINE):
+        if match := re.search(rf"^{name} (\d+)$", read_text(folder / "memory.stat"), re.MULTILINE):
             return int(match[1])
     return 0
 
@@ -123,7 +124,7 @@ def _cgroups(root: Path, controller: str) -> Iterator[Path]:
     mount = root / "sys/fs/cgroup"
     tops = [(mount, "/"), (mount / controller, "/")]
     with suppress(OSError):
-        for line in (root / "proc/self/cgroup").read_text().splitlines():
+        for line in read_text(root / "proc/self/cgroup").splitlines():
             _, controllers, path = line.split(":", 2)
             if not controllers:
                 tops.append((mount, path))

@@ -6,12 +6,14 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..core.paths import search_path
+
 
 def on_path(environ: Mapping[str, str]) -> list[Path]:
-    """The folders of PATH that exist, in order, each once (by real path)."""
+    """The folders of PATH that exist, in order, each once (by real path); none without a root (:func:`search_path`)."""
     seen: set[str] = set()
     out: list[Path] = []
-    for entry in environ.get("PATH", os.defpath).split(os.pathsep):
+    for entry in search_path(environ).split(os.pathsep):
         real = os.path.realpath(entry) if entry else ""
         if real and real not in seen and os.path.isdir(real):
             seen.add(real)

@@ -16,13 +16,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..core.damage import JSON, why
 from ..core.errors import SettingsError
 from ..core.facts import SCHEMA, Facts, from_json, to_json
+from ..core.files import write_whole
 from ..core.outside_text import secrets, without_secrets
+from ..core.paths import read_text
 from ..core.settings import Place, Settings, known_keys, load_settings
 from ..tables import is_version
 
 _KEYS = {"schema", "about", "settings", "environ", "facts", "expect"}
+
+
+_NOBODY = ("root", "user", "localhost", "host", "home")
 
 
 @dataclass(frozen=True)
@@ -33,19 +39,28 @@ class Private:
     user: str
     hosts: tuple[str, ...]
     secrets: tuple[str, ...]
+    others: tuple[str, ...] = ()
+    """Further names of the user: of who called sudo, of a shell that was switched to."""
+
+    @property
+    def users(self) -> tuple[str, ...]:
+        """All names of the user, the longest first; none that every machine has."""
+        names = {name for name in (self.user, *self.others) if name and name.lower() not in _NOBODY}
+        return tuple(sorted(names, key=len, reverse=True))
 
 
 def private_words(environ: Mapping[str, str]) -> Private:
     """What names this machine, its user and their secrets."""
-    user = environ.get("LOGNAME") or environ.get("USER") or ""
+    users = [environ[name] for name in ("LOGNAME", "USER", "SUDO_USER", "USERNAME") if environ.get(name)]
     with suppress(Exception):  # no password database entry for this number, as in containers
-        user = user or getpass.getuser()
+        users = users or [getpass.getuser()]
     host = socket.gethostname()
     return Private(
         environ.get("HOME", ""),
-        user,
+        users[0] if users else "",
         tuple(dict.fromkeys(name for name in (host, host.partition(".")[0]) if name)),
         secrets(environ),
+        tuple(dict.fromkeys(users[1:])),
     )
 
 
@@ -62,16 +77,32 @@ def _clean(text: str, private: Private) -> str:
     text = without_secrets(text, private.secrets)
     if private.home.strip("/"):
         text = re.sub(re.escape(private.home.rstrip("/")) + r"(?![\w.-])", "/home/user", text)
-    if "/" not in text and "@" not in text:
+    if not re.search(r"[/@\\]", text):
         return text  # "linux" or "debian" may be somebody's host name and is a system's name here
-    for name in (private.user, *private.hosts):
-        if name and name not in ("root", "user", "localhost"):
-            # A short name is taken for one only where it is a whole component of a path.
-            around = r"[^/@:]" if len(name) < 4 else r"[A-Za-z0-9]"
-            text = re.sub(
-                f"(?<!{around}){re.escape(name)}(?!{around})", "user" if name == private.user else "host", text
-            )
+    for name in private.hosts:
+        if name not in _NOBODY:
+            around = _around(name, r"[A-Za-z0-9]", r"[^/@:\\]")
+            text = re.sub(around, "host", text)
+    return without_users(text, private)
+
+
+def without_users(text: str, private: Private) -> str:
+    """The text with no name of the user's in it, in any case, with a number or a word behind it or not."""
+    for name in private.users:
+        text = re.sub(_around(name, r"[A-Za-z]", r"[^/@:\\_]"), "user", text, flags=re.IGNORECASE)
     return text
+
+
+def _around(name: str, letter: str, other: str) -> str:
+    """A pattern of a name that is no part of a word. A short one is taken for one only where it is a whole component of a path."""
+    within = other if len(name) < _SHORT else letter
+    return f"(?<!{within}){re.escape(name)}(?!{within})"
+
+
+_SHORT = 4
+
+
+_FREE_TEXTS = ("local-version", "distribution-name", "variant")
 
 
 def recording(settings: Settings, facts: Facts, private: Private) -> dict[str, Any]:
@@ -86,6 +117,9 @@ def recording(settings: Settings, facts: Facts, private: Private) -> dict[str, A
         text = str(value).lower() if isinstance(value, bool) else str(value)
         # A variable of torch or CUDA is weaker than a setting, so it is kept as what it was.
         (environ if place is Place.ALIAS else given)[alias if place is Place.ALIAS else key] = text
+    for key in _FREE_TEXTS:
+        if key in given:
+            given[key] = without_users(given[key], private)
     body = {"settings": given, "environ": environ, "facts": to_json(facts)}
     return {"schema": SCHEMA, **without_names(json.loads(json.dumps(body)), private)}
 
@@ -93,26 +127,27 @@ def recording(settings: Settings, facts: Facts, private: Private) -> dict[str, A
 def save(path: Path, settings: Settings, facts: Facts, environ: Mapping[str, str]) -> None:
     """Write the machine's file. Raises OSError."""
     data = recording(settings, facts, private_words(environ))
-    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_whole(path, (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
 
 
 def load(path: Path, settings: Mapping[str, str]) -> tuple[Settings, Facts]:
     """Read a machine's file; ``settings`` are stronger than those in it. Raises SettingsError, naming what is wrong."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(read_text(path))
         if not isinstance(data, dict) or "facts" not in data or set(data) - _KEYS:
             raise ValueError("it is not what `doctor --save` writes")
         if data.get("schema", SCHEMA) > SCHEMA:
             raise ValueError(f"it is of schema {data['schema']}, and this version reads up to {SCHEMA}")
         facts = from_json(data["facts"])
         _check_versions(data["facts"], "facts")
+        _check_candidates(facts)
         given, environ = data.get("settings", {}), data.get("environ", {})
         if not all(isinstance(item, str) for part in (given, environ) for item in part.values()):
             raise ValueError("settings are strings")
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}", "a machine's file is needed", _HOW) from None
-    except (ValueError, TypeError, AttributeError) as error:
-        raise SettingsError(f"{path} is no machine's file: {error}", "one is made on that machine", _HOW) from None
+    except (*JSON, TypeError, AttributeError) as error:
+        raise SettingsError(f"{path} is no machine's file: {why(error)}", "one is made on that machine", _HOW) from None
     return load_settings({**given, **settings}, environ, {}), facts
 
 
@@ -130,7 +165,19 @@ def _check_versions(value: Any, where: str) -> None:
                 raise ValueError(f"{where}.{key}: {item!r} is not a version")
             if key == "python_tag" and not re.fullmatch(r"[a-z]{2}\d{2,}t?", str(item)):
                 raise ValueError(f"{where}.{key}: {item!r} is not a Python tag such as cp311")
+            if key == "archs" and not all(re.fullmatch(r"[0-9]{2,3}", str(arch)) for arch in item):
+                raise ValueError(f"{where}.{key}: {item!r} are not architectures such as 90")
             _check_versions(item, f"{where}.{key}")
+
+
+def _check_candidates(facts: Facts) -> None:
+    """What a build could take has a version; only what has a problem may have none. Raises ValueError."""
+    if facts.machine.libc == "glibc" and not facts.machine.libc_version:
+        raise ValueError("facts.machine: glibc has no version")
+    candidates: tuple[Any, ...] = (*facts.torches, *facts.toolkits, *facts.compilers, *facts.compiler_caches)
+    for item in candidates:
+        if not item.problem and not item.version:
+            raise ValueError(f"facts: a {type(item).__name__.lower()} has neither a version nor a problem")
 
 
 _HOW = "python -m mamba_build_backend doctor --save machine.json   (there), then doctor --facts machine.json"

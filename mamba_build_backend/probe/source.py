@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..core.facts import SourceKind
+from ..core.paths import entries, exists, expanded, is_dir, is_file
 from ..core.settings import Settings
 
 
@@ -12,23 +13,18 @@ def probe_source(settings: Settings) -> tuple[SourceKind, tuple[str, ...]]:
     """Its kind, and of a folder of archives and repositories their names."""
     if settings.source in ("auto", "index", "git"):
         return SourceKind.NONE, ()
-    path = Path(settings.source).expanduser().absolute()
-    try:
-        if path.is_file():
-            return SourceKind.ARCHIVE, ()
-        if not path.is_dir():
-            return SourceKind.MISSING, ()
-        if (path / "setup.py").is_file():
-            return SourceKind.TREE, ()
-        if is_repository(path):
-            return SourceKind.REPOSITORY, ()
-        return SourceKind.FOLDER, tuple(
-            sorted(item.name for item in path.iterdir() if item.is_file() or is_repository(item))
-        )
-    except OSError:
+    path = expanded(settings.source).absolute()
+    if is_file(path):
+        return SourceKind.ARCHIVE, ()
+    if not is_dir(path):
         return SourceKind.MISSING, ()
+    if is_file(path / "setup.py"):
+        return SourceKind.TREE, ()
+    if is_repository(path):
+        return SourceKind.REPOSITORY, ()
+    return SourceKind.FOLDER, tuple(item.name for item in entries(path) if is_file(item) or is_repository(item))
 
 
 def is_repository(path: Path) -> bool:
     """Whether a folder is a git repository, bare or not: a mirror for machines without internet."""
-    return (path / ".git").exists() or ((path / "objects").is_dir() and (path / "HEAD").is_file())
+    return exists(path / ".git") or (is_dir(path / "objects") and is_file(path / "HEAD"))

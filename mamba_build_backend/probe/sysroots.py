@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..core.facts import Origin, Sysroot, SysrootProvider
+from ..core.paths import expanded, is_dir, matching, read_text
 from ..core.settings import Settings
 from ..tables import load_tables
 from .paths import conda_prefixes
@@ -19,14 +20,12 @@ def probe_sysroots(settings: Settings, environ: Mapping[str, str], cache: Path) 
     """Look for a path in the settings, conda's sysroot package, one that was made before, and zig."""
     found: list[Sysroot] = []
     if settings.sysroot not in ("auto", "conda", "zig", "host"):
-        found.append(
-            read_sysroot(Path(settings.sysroot).expanduser(), SysrootProvider.PATH, "setting sysroot", Origin.SETTING)
-        )
+        found.append(read_sysroot(expanded(settings.sysroot), SysrootProvider.PATH, "setting sysroot", Origin.SETTING))
     for prefix, where in conda_prefixes(environ):
-        for path in sorted(prefix.glob("*-conda*-linux-gnu/sysroot")):
+        for path in matching(prefix, "*-conda*-linux-gnu/sysroot"):
             found.append(read_sysroot(path, SysrootProvider.CONDA, where, Origin.CONDA))
     made = zig_folder(cache, settings.glibc, platform.machine())
-    if made.is_dir():
+    if is_dir(made):
         found.append(Sysroot(SysrootProvider.ZIG, str(made), "the cache", origin=Origin.CACHE))
     with suppress(ImportError, ValueError):
         spec = find_spec("ziglang")
@@ -44,7 +43,7 @@ def read_sysroot(path: Path, provider: SysrootProvider, where: str, origin: Orig
     """Read the glibc version that a sysroot's headers declare."""
     header = path / "usr" / "include" / "features.h"
     try:
-        text = header.read_text(encoding="utf-8", errors="replace")
+        text = read_text(header, errors="replace")
     except OSError:
         return Sysroot(provider, str(path), where, problem=f"there is no {header}", origin=origin)
     match = re.search(r"#\s*define\s+__GLIBC_MINOR__\s+(\d+)", text)
@@ -56,7 +55,7 @@ def read_sysroot(path: Path, provider: SysrootProvider, where: str, origin: Orig
 
 def _zig(package: Path) -> Sysroot:
     version, wanted = "", load_tables().zig.version
-    for info in package.parent.glob("ziglang-*.dist-info"):
+    for info in matching(package.parent, "ziglang-*.dist-info"):
         version = info.name[len("ziglang-") : -len(".dist-info")]
     if not version.startswith(f"{wanted}.") and version != wanted:
         other = f"ziglang {version}: its glibc headers are not {wanted}'s"

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..core.facts import Origin, Package, Torch
+from ..core.paths import expanded, is_dir, is_file, matching, open_plain, read_text
 from ..core.projects import project_names
 from ..core.settings import Settings
 from ..symbols.quick_reader import newest_needs
@@ -42,7 +43,7 @@ def probe_torches(settings: Settings, environ: Mapping[str, str], frontend: Fron
         if real in seen:
             continue
         seen.add(real)
-        if (Path(folder) / "torch" / "version.py").is_file():
+        if is_file(Path(folder) / "torch" / "version.py"):
             found.append(read_torch(Path(folder), where, origin))
         elif origin is Origin.SETTING:
             found.append(Torch(str(folder), where, problem="there is no torch in this folder", origin=origin))
@@ -54,8 +55,8 @@ def torch_path(settings: Settings) -> Path | None:
     value = settings.torch
     if value == "auto" or not (os.sep in value or os.path.isdir(value)):
         return None
-    path = Path(value).expanduser()
-    return path.parent if (path / "version.py").is_file() and path.name == "torch" else path
+    path = expanded(value)
+    return path.parent if is_file(path / "version.py") and path.name == "torch" else path
 
 
 def site_folders(
@@ -71,7 +72,7 @@ def site_folders(
     if path is not None:
         # An environment's root is a natural thing to give: look for its site-packages.
         inner = path / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
-        yield str(inner if inner.is_dir() else path), Origin.SETTING, "setting torch"
+        yield str(inner if is_dir(inner) else path), Origin.SETTING, "setting torch"
         return
     for entry in sys.path:
         if entry and os.path.isdir(entry):
@@ -95,7 +96,7 @@ def site_folders(
 def read_torch(folder: Path, where: str, origin: Origin = Origin.UNKNOWN) -> Torch:
     """Read one installation; what cannot be read becomes its ``problem``."""
     try:
-        values = _version_file((folder / "torch" / "version.py").read_text(encoding="utf-8"))
+        values = _version_file(read_text(folder / "torch" / "version.py"))
     except (OSError, SyntaxError, ValueError) as error:
         return Torch(str(folder), where, problem=f"torch/version.py cannot be read: {error}", origin=origin)
     version = values.get("__version__") or ""
@@ -110,7 +111,7 @@ def read_torch(folder: Path, where: str, origin: Origin = Origin.UNKNOWN) -> Tor
     except (OSError, ValueError):
         problem = f"{libc10} cannot be read: the installation is incomplete"
     header = folder / "torch" / "include" / "ATen" / "ATen.h"
-    if problem is None and not header.is_file():
+    if problem is None and not is_file(header):
         problem = f"{header} is missing: the installation has no C++ headers"
     needs = newest_needs(folder / "torch" / "lib" / name for name in _LIBRARIES)
     return Torch(
@@ -161,7 +162,7 @@ def _version_file(text: str) -> dict[str, str | None]:
 
 
 def _cxx11_abi(libc10: Path) -> bool | None:
-    with libc10.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+    with open_plain(libc10) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
         if view.find(_NEW_ABI) >= 0:
             return True
         return False if view.find(_OLD_ABI) >= 0 else None
@@ -170,15 +171,15 @@ def _cxx11_abi(libc10: Path) -> bool | None:
 def _cxx_standard(header: Path) -> int:
     # ATen.h: "#error C++17 or later compatible compiler is required to use ATen."
     with suppress(OSError):
-        if match := re.search(r"#error C\+\+(\d\d) or later", header.read_text(encoding="utf-8", errors="replace")):
+        if match := re.search(r"#error C\+\+(\d\d) or later", read_text(header, errors="replace")):
             return int(match[1])
     return 17
 
 
 def _tag(folder: Path, version: str) -> str | None:
-    for info in folder.glob("torch-*.dist-info"):
+    for info in matching(folder, "torch-*.dist-info"):
         if info.name in (f"torch-{version}.dist-info", f"torch-{version.split('+', maxsplit=1)[0]}.dist-info"):
             with suppress(OSError):
-                if match := re.search(r"^Tag: (\S+)", (info / "WHEEL").read_text(encoding="utf-8"), re.MULTILINE):
+                if match := re.search(r"^Tag: (\S+)", read_text(info / "WHEEL"), re.MULTILINE):
                     return match[1]
     return None

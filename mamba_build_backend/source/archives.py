@@ -8,14 +8,19 @@ import shutil
 import stat
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from ..core import damage
 from ..core.errors import SourceError
 from ..core.files import sha256
+from ..core.paths import entries, is_dir, is_file, is_link, open_plain
+from ..core.work_folder import CACHE_TAG
 
 _left_by_builds = shutil.ignore_patterns(".git", "__pycache__", "*.egg-info", "build", "dist", ".venv", "venv")
+_MOST_BYTES = 2 << 30
+"""Of what a source archive unpacks to; mamba's are 10 MB."""
+_MOST_ENTRIES = 100_000
 
 
 def unpack(archive: Path, into: Path) -> Path:
@@ -29,17 +34,15 @@ def unpack(archive: Path, into: Path) -> Path:
             _unpack_zip(archive, into)
         else:
             _unpack_tar(archive, into)
-        tops = list(into.iterdir())
-        if len(tops) != 1 or not tops[0].is_dir():
+        tops = entries(into)
+        if len(tops) != 1 or not is_dir(tops[0]):
             raise SourceError(f"{archive.name} does not hold one folder", "a source archive has one")
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, OSError) as error:
+    except damage.ARCHIVE as error:
         shutil.rmtree(into, ignore_errors=True)
-        if isinstance(error, OSError) and not isinstance(error, tarfile.TarError) and error.errno is not None:
-            raise  # the disk's, not the archive's
+        if damage.is_of_the_disk(error):
+            raise
         raise SourceError(
-            f"{archive.name} is damaged: {str(error).splitlines()[0] if str(error) else 'cut off'}",
-            "a whole archive is needed",
-            "-C source=auto",
+            f"{archive.name} is damaged: {damage.why(error)}", "a whole archive is needed", "-C source=auto"
         ) from None
     except SourceError:
         shutil.rmtree(into, ignore_errors=True)
@@ -48,8 +51,12 @@ def unpack(archive: Path, into: Path) -> Path:
 
 
 def _unpack_tar(archive: Path, into: Path) -> None:
-    with tarfile.open(archive) as tar:
-        for member in tar.getmembers():
+    with open_plain(archive) as file, tarfile.open(fileobj=file) as tar:
+        sizes = _Sizes(archive)
+        for member in tar:  # and not getmembers(), which would read the whole of one that is too large
+            sizes.add(member.size)
+            if member.issparse():
+                raise SourceError(f"{archive.name} holds {member.name!r}, which has holes", "plain files are needed")
             _check_member(member.name, archive, plain=member.isfile() or member.isdir())
         if hasattr(tarfile, "data_filter"):
             tar.extractall(into, filter="data")
@@ -58,12 +65,30 @@ def _unpack_tar(archive: Path, into: Path) -> None:
 
 
 def _unpack_zip(archive: Path, into: Path) -> None:
-    with zipfile.ZipFile(archive) as packed:
+    with open_plain(archive) as file, zipfile.ZipFile(file) as packed:
+        sizes = _Sizes(archive)
         for member in packed.infolist():
+            sizes.add(member.file_size)
             # The upper half of the attributes is the mode, where the archive was made on Unix.
             kind = stat.S_IFMT(member.external_attr >> 16)
             _check_member(member.filename, archive, plain=kind in (0, stat.S_IFREG, stat.S_IFDIR))
         packed.extractall(into)  # noqa: S202 - every member was checked above
+
+
+class _Sizes:
+    """How much is unpacked of an archive."""
+
+    def __init__(self, archive: Path) -> None:
+        self._archive, self._bytes, self._entries = archive, 0, 0
+
+    def add(self, size: int) -> None:
+        """Raises SourceError where it is more than any source has."""
+        self._bytes, self._entries = self._bytes + size, self._entries + 1
+        if self._bytes > _MOST_BYTES or self._entries > _MOST_ENTRIES:
+            raise SourceError(
+                f"{self._archive.name} holds over {_MOST_BYTES >> 30} GB, or over {_MOST_ENTRIES:,} files",
+                "the source of an extension is far less",
+            )
 
 
 def _check_member(name: str, archive: Path, *, plain: bool) -> None:
@@ -76,13 +101,42 @@ def _check_member(name: str, archive: Path, *, plain: bool) -> None:
 
 
 def copy_tree(tree: Path, into: Path, *, without: str = "") -> Path:
-    """Copy a source tree; what builds leave behind stays where it is, and the top entry ``without`` too."""
+    """Copy a source tree, but for what builds leave behind, what is no plain file, the top entry ``without``, and ``into`` itself.
+
+    Raises SourceError for a file that cannot be read, or copied.
+    """
+    inside = os.path.realpath(into)
 
     def ignored(folder: str, names: list[str]) -> set[str]:
-        return _left_by_builds(folder, names) | ({without} if without and Path(folder) == tree else set())
+        here = {name for name in names if os.path.realpath(os.path.join(folder, name)) == inside}
+        return here | _left_out(folder, names) | ({without} if without and Path(folder) == tree else set())
 
-    shutil.copytree(tree, into, symlinks=True, ignore=ignored, dirs_exist_ok=True)
+    try:
+        shutil.copytree(tree, into, symlinks=True, ignore=ignored, dirs_exist_ok=True)
+    except shutil.Error as error:
+        _, _, reason = error.args[0][0]
+        raise SourceError(
+            f"source: {tree} cannot be copied: {reason}", "all of its files have to be readable"
+        ) from None
     return into
+
+
+def _left_out(folder: str, names: list[str]) -> set[str]:
+    """What is no source: left by builds, a build folder (it has a tag), a socket, a FIFO, a device."""
+    left = set(_left_by_builds(folder, names))
+    for name in names:
+        path = os.path.join(folder, name)
+        try:
+            mode = os.lstat(path).st_mode
+        except OSError:
+            left.add(name)
+            continue
+        if stat.S_ISDIR(mode):
+            if is_file(os.path.join(path, CACHE_TAG)):
+                left.add(name)
+        elif not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+            left.add(name)
+    return left
 
 
 def tree_sha256(tree: Path) -> str:
@@ -92,8 +146,8 @@ def tree_sha256(tree: Path) -> str:
     """
     digest = hashlib.sha256()
     for path in source_files(tree):
-        content = f"link to {os.readlink(path)}" if path.is_symlink() else sha256(path)
-        digest.update(f"{content}  {path.relative_to(tree).as_posix()}\n".encode())
+        content = f"link to {os.readlink(path)}" if is_link(path) else sha256(path)
+        digest.update(os.fsencode(f"{content}  {path.relative_to(tree).as_posix()}\n"))
     return digest.hexdigest()
 
 
@@ -104,7 +158,7 @@ def source_files(tree: Path) -> list[Path]:
 
 def _files(tree: Path) -> Iterator[Path]:
     for folder, folders, files in os.walk(tree):
-        ignored = _left_by_builds(folder, [*folders, *files])
+        ignored = _left_out(folder, [*folders, *files])
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
         folders[:] = [name for name in folders if name not in ignored and name not in links]
         yield from (Path(folder, name) for name in [*files, *links] if name not in ignored)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..core.errors import SourceError, ToolError
+from ..core.paths import find_program
 from ..core.process import Echo, capture
 from ..core.storage import disk_errors, prepared
 from ..probe.fetched import kept_repository
@@ -18,10 +19,10 @@ _PATIENCE = 600.0
 
 def has_tag(repository: Path, row: ProjectVersion, environ: Mapping[str, str]) -> bool:
     """Whether a repository on this machine has the row's tag."""
-    program = shutil.which("git", path=environ.get("PATH"))
+    program = find_program("git", environ)
     try:
         return program is not None and bool(
-            capture([program, "-C", repository, "tag", "--list", row.git_tag], env=_environment(environ)).strip()
+            capture([program, "-C", repository, "tag", "--list", row.git_tag], env=environment(environ)).strip()
         )
     except ToolError:
         return False
@@ -32,12 +33,13 @@ _REACH = ("GIT_SSL_", "GIT_SSH", "GIT_PROXY", "GIT_HTTP_", "GIT_ASKPASS", "GIT_C
 caller's sets GIT_DIR, and its repository is not ours to fetch into."""
 
 
-def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+def environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """What git is given of the caller's environment."""
     return {name: value for name, value in environ.items() if not name.startswith("GIT_") or name.startswith(_REACH)}
 
 
 def _program(row: ProjectVersion, environ: Mapping[str, str]) -> str:
-    program = shutil.which("git", path=environ.get("PATH"))
+    program = find_program("git", environ)
     if program is None:
         raise SourceError(
             f"the source of {row.title} lies in upstream's git repository, and there is no git here",
@@ -60,7 +62,7 @@ def export(
     (fetch.fsckObjects), and its name is the hash of its content. Raises SourceError.
     """
     program = _program(row, environ)
-    env = {**_environment(environ), "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    env = {**environment(environ), "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     kept = kept_repository(row, cache)
 
     def fetch(folder: Path) -> None:

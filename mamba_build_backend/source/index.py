@@ -10,16 +10,18 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..core import damage
 from ..core._compat import version
 from ..core.errors import SourceError
 from ..core.files import sha256
-from ..core.outside_text import without_secrets
+from ..core.outside_text import secrets, without_secrets
+from ..core.paths import is_file
 from ..core.process import Echo
 from ..core.storage import disk_errors, is_disk_error
 from ..probe.fetched import cached_archive
 from ..tables import ProjectVersion
 from .pip_config import IndexConfig, read_index_config
-from .web import open_session
+from .web import Bounds, EndlessError, open_session
 
 if TYPE_CHECKING:
     from unearth import PackageFinder
@@ -28,12 +30,14 @@ FETCHER = "unearth"
 """The build requirement that reads package indexes; asked for only where a source has to be fetched."""
 
 _ATTEMPTS = 3
+_BOUNDS = Bounds(600.0, 256 << 20)
+"""mamba's archives have 1 MB, the package index's longest list some ten."""
 
 
 def obtain(row: ProjectVersion, cache: Path, environ: Mapping[str, str], echo: Echo) -> Path:
     """The archive, from the cache or the index; renamed into its place once it is whole. Raises SourceError."""
     kept = cached_archive(row, cache)
-    if kept.is_file() and sha256(kept) == row.index_sha256:
+    if is_file(kept) and sha256(kept) == row.index_sha256:
         return kept
     with disk_errors(cache, "-C cache-dir=/another/folder"):
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -55,9 +59,9 @@ def _fetch(row: ProjectVersion, config: IndexConfig, folder: Path) -> Path:
         raise _unreachable(row, "pip is configured with no-index and no find-links")
     urls = [] if config.no_index else [*config.index_urls, *config.extra_index_urls]
     try:
-        session = open_session(config, [*config.index_urls, *config.extra_index_urls])
+        session = open_session(config, [*config.index_urls, *config.extra_index_urls], bounds=_BOUNDS)
     except Exception as error:  # a proxy or a certificate that the HTTP library cannot read
-        raise _unreachable(row, f"pip's configuration: {without_secrets(str(error))}") from None
+        raise _unreachable(row, f"pip's configuration: {without_secrets(str(error), _secrets(config))}") from None
     finder = PackageFinder(
         session=session,
         index_urls=urls,
@@ -71,11 +75,17 @@ def _fetch(row: ProjectVersion, config: IndexConfig, folder: Path) -> Path:
         default = PackageFinder().sources[0]
         finder.sources[:] = [default, *(source for source in finder.sources if source != default)]
     with closing(finder.session):  # it would keep its connections until this process ends
-        return _download(finder, row, folder)
+        return _download(finder, row, folder, _secrets(config))
 
 
-def _download(finder: PackageFinder, row: ProjectVersion, folder: Path) -> Path:
-    """Several attempts, since networks hiccup."""
+def _secrets(config: IndexConfig) -> tuple[str, ...]:
+    """Passwords in pip's configuration, which is in files that no variable names."""
+    values = (*config.index_urls, *config.extra_index_urls, *config.find_links, config.proxy or "")
+    return secrets({str(number): value for number, value in enumerate(values)})
+
+
+def _download(finder: PackageFinder, row: ProjectVersion, folder: Path, known: tuple[str, ...]) -> Path:
+    """Several attempts, since networks hiccup; ``known`` are passwords that no error may tell."""
     from unearth.errors import HashMismatchError
 
     last = "no index answers"
@@ -92,6 +102,8 @@ def _download(finder: PackageFinder, row: ProjectVersion, folder: Path) -> Path:
                 last = f"no index lists {row.name}, or none answers"
                 continue
             link = matches[0].link
+            if link.is_file and not is_file(link.file_path):
+                raise _unreachable(row, f"{link.file_path} is no plain file")
             # One folder for the archive, another for its content, which is unpacked later, from the verified file.
             finder.download_and_unpack(link, folder / "content", folder, hashes={"sha256": [row.index_sha256]})
         except SourceError:
@@ -101,12 +113,12 @@ def _download(finder: PackageFinder, row: ProjectVersion, folder: Path) -> Path:
         except OSError as error:
             if is_disk_error(error):
                 raise
-            last = without_secrets(str(error))
+            last = without_secrets(str(error), known)
             continue
+        except EndlessError:
+            raise _unreachable(row, f"it took over {_BOUNDS.seconds:g} s, or is over {_BOUNDS.size >> 20} MB") from None
         except Exception as error:  # the HTTP library's errors are many and private to unearth
-            last = (
-                f"{type(error).__name__}: {without_secrets(str(error)).splitlines()[0] if str(error) else 'no answer'}"
-            )
+            last = f"{type(error).__name__}: {without_secrets(damage.why(error), known)}"
             continue
         if link.is_file:
             shutil.copyfile(link.file_path, folder / row.index_file)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..core.errors import SourceError
 from ..core.files import sha256
+from ..core.paths import expanded, is_dir, is_file, matching, read_text
 from ..core.process import Echo
 from ..core.setting_values import is_address
 from ..plan import BuildPlan
@@ -36,7 +37,7 @@ class Source:
 def embedded_archives(project: Path) -> tuple[str, ...]:
     """The file names of the upstream archives in this source tree, as sdists carry them."""
     folder = project / EMBEDDED
-    return tuple(sorted(path.name for path in folder.glob("*.tar.gz"))) if folder.is_dir() else ()
+    return tuple(sorted(path.name for path in matching(folder, "*.tar.gz"))) if is_dir(folder) else ()
 
 
 def needs_fetch(plan: BuildPlan, cache: Path | None) -> bool:
@@ -44,7 +45,7 @@ def needs_fetch(plan: BuildPlan, cache: Path | None) -> bool:
     archives = plan.archives
     return (archives is not None and bool(archives.missing) and is_address(archives.mirror)) or any(
         isinstance(part.source.value, IndexArchive)
-        and (cache is None or not cached_archive(part.upstream.value, cache).is_file())
+        and (cache is None or not is_file(cached_archive(part.upstream.value, cache)))
         for part in plan.parts
     )
 
@@ -63,9 +64,9 @@ def find(plan: BuildPlan, project: Path, cache: Path, environ: Mapping[str, str]
         return _given(project / EMBEDDED / source.file, plan, scratch)
     if isinstance(source, GitTag):
         return Source(git.export(row, source.repository, cache, environ, echo, scratch), row.git_commit)
-    path = Path(source.path).expanduser().absolute()
-    if path.is_dir() and row.git_commit and is_repository(path):
-        checkout = (path / "setup.py").is_file()
+    path = expanded(source.path).absolute()
+    if is_dir(path) and row.git_commit and is_repository(path):
+        checkout = is_file(path / "setup.py")
         # A checkout may be a fork's, or of the very commit without its tag: then its files are what counts.
         if not checkout or (not plan.allow_unverified and git.has_tag(path, row, environ)):
             if checkout:
@@ -77,7 +78,7 @@ def find(plan: BuildPlan, project: Path, cache: Path, environ: Mapping[str, str]
 def _given(path: Path, plan: BuildPlan, scratch: Path) -> Source:
     """A file or a folder that somebody has put there."""
     row = plan.upstream.value
-    if path.is_dir():
+    if is_dir(path):
         return _known(path, path, plan)
     try:
         digest = sha256(path)
@@ -98,7 +99,7 @@ _AUTO = "-C source=auto   (the package index, or upstream's repository)"
 def _known(tree: Path, given: Path, plan: BuildPlan) -> Source:
     """Compare a tree's content with what upstream released."""
     row = plan.upstream.value
-    if not (tree / "setup.py").is_file():
+    if not is_file(tree / "setup.py"):
         raise SourceError(f"source: {given} holds no setup.py", f"the source of {row.title} has one", _AUTO)
     if next(tree.rglob("*.cu"), None) is None:
         raise SourceError(
@@ -132,7 +133,7 @@ def _known(tree: Path, given: Path, plan: BuildPlan) -> Source:
 def _declared_version(tree: Path, row: ProjectVersion) -> str:
     for package in row.project.packages:
         init = tree / package / "__init__.py"
-        text = init.read_text(encoding="utf-8", errors="replace") if init.is_file() else ""
+        text = read_text(init, errors="replace") if is_file(init) else ""
         if match := re.search(r"^__version__\s*=\s*['\"]([^'\"]+)", text, re.MULTILINE):
             return match[1]
     return ""
@@ -140,7 +141,7 @@ def _declared_version(tree: Path, row: ProjectVersion) -> str:
 
 def place(source: Source, into: Path) -> Path:
     """A fresh copy of the source as a folder under ``into``."""
-    if source.path.is_file():
+    if is_file(source.path):
         return archives.unpack(source.path, into)
     # Under a name that no build tool trips over. A project that vendors the backend does not need it to build itself.
     return archives.copy_tree(source.path, into / "tree", without="mamba_build_backend")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..core.errors import SourceError
+from ..core.paths import is_file, read_bytes, resolved
 from ..tables import PATCHES, PatchRow
 from . import unified_diff
 
@@ -14,12 +15,12 @@ def apply_patches(patches: Sequence[PatchRow], tree: Path, title: str) -> None:
     """Patch ``tree``, which is ``title``'s. Raises SourceError, naming patch, file, hunk and line."""
     for patch in patches:
         path = PATCHES / patch.file
-        if not path.is_file():
+        if not is_file(path):
             raise SourceError(
                 f"the patch {patch.file} is not there", f"{title} does not compile without it", "use a whole checkout"
             )
         try:
-            changes = unified_diff.parse(path.read_bytes())
+            changes = unified_diff.parse(read_bytes(path))
         except ValueError as error:
             raise SourceError(
                 f"the patch {patch.file} cannot be read: {error}",
@@ -36,9 +37,9 @@ def _changed(change: unified_diff.FileDiff, tree: Path, patch: PatchRow, title: 
     """A file of the tree, and what it becomes. Raises SourceError."""
     file = tree / change.name
     # A link could lead to a file that somebody else works on.
-    if not file.is_file() or tree.resolve() not in file.resolve().parents:
+    if not is_file(file) or resolved(tree) not in resolved(file).parents:
         raise _misfit(patch, title, f" (there is no {change.name})")
-    content = file.read_bytes()
+    content = read_bytes(file)
     try:
         return file, unified_diff.applied(content, change.hunks)
     except unified_diff.DoesNotFitError as error:

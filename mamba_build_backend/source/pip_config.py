@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..core.paths import expanded, read_text
+
 _KEYS = ("index-url", "extra-index-url", "find-links", "trusted-host", "no-index", "cert", "proxy", "timeout")
 
 
@@ -36,7 +38,7 @@ def read_index_config(environ: Mapping[str, str], *, prefix: str = sys.prefix) -
     for path in config_files(environ, prefix):
         parser = configparser.RawConfigParser()
         try:
-            parser.read(path, encoding="utf-8")
+            parser.read_string(read_text(path))
         except (OSError, configparser.Error, UnicodeDecodeError):
             continue
         for section in ("global", "install"):
@@ -73,7 +75,7 @@ def config_files(environ: Mapping[str, str], prefix: str) -> list[Path]:
     override = environ.get("PIP_CONFIG_FILE")
     if override == os.devnull:
         return []
-    home = Path(environ.get("HOME", "~")).expanduser()
+    home = expanded(Path(environ.get("HOME", "~")))
     shared = [
         Path(folder) / "pip" / "pip.conf" for folder in environ.get("XDG_CONFIG_DIRS", "/etc/xdg").split(os.pathsep)
     ]

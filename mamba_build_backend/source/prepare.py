@@ -10,6 +10,7 @@ from typing import Any
 
 from ..core.errors import SourceError
 from ..core.files import sha256
+from ..core.paths import entries, is_dir, is_file, read_text
 from ..core.work import BuildContext
 from ..plan import BuildPlan
 from ..tables import PATCHES, PatchRow
@@ -58,11 +59,11 @@ def prepare_one(
     patches = plan.patches.value if patched else ()
     content = [source.digest, *(f"{item.file} {sha256(PATCHES / item.file)}" for item in patches)]
     stamp, left_out = target / ".content", target / ".left-out"
-    kept = stamp.read_text(encoding="utf-8").splitlines() if stamp.is_file() else []
+    kept = read_text(stamp).splitlines() if is_file(stamp) else []
     if kept == content or (kept[:1] == content and not patched):
-        without = left_out.read_text(encoding="utf-8").splitlines()
+        without = read_text(left_out).splitlines()
         there = tuple(item for item in patches if item.file not in without)
-        return Part(plan, context, next(path for path in target.iterdir() if path.is_dir()), source, there)
+        return Part(plan, context, next(path for path in entries(target) if is_dir(path)), source, there)
     shutil.rmtree(target, ignore_errors=True)
     tree = locate.place(source, target)
     if not source.verified:

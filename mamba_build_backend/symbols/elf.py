@@ -1,43 +1,35 @@
 """Read what a shared library needs and provides: symbol versions, undefined symbols, NEEDED, RPATH, sections, GPU code.
 
-pyelftools does the reading; the layout of NVIDIA's ``.nv_fatbin`` section, which has no public document, is checked
-against ``cuobjdump`` by the tests.
+The layout of NVIDIA's ``.nv_fatbin`` section, which has no public document, is checked against ``cuobjdump`` by the tests.
 """
 
 from __future__ import annotations
 
-import errno
-import os
 import struct
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
-
-from elftools.common.exceptions import ELFError
-from elftools.elf.constants import SH_FLAGS
-from elftools.elf.dynamic import DynamicSection
-from elftools.elf.elffile import ELFFile
-from elftools.elf.gnuversions import GNUVerDefSection, GNUVerNeedSection, GNUVerSymSection
-from elftools.elf.hash import GNUHashSection
-from elftools.elf.sections import SymbolTableSection
 
 from ..core.errors import AuditError
+from . import elf_tables
+from .elf_tables import DamagedError, ElfFile
 from .sections import Section
 
-_KINDS = {
-    "STT_FUNC": "function",
-    "STT_GNU_IFUNC": "function",
-    "STT_OBJECT": "object",
-    "STT_COMMON": "object",
-    "STT_TLS": "tls",
+_KINDS = {1: "object", 2: "function", 5: "object", 6: "tls", 10: "function"}
+"""STT_OBJECT, STT_FUNC, STT_COMMON, STT_TLS and STT_GNU_IFUNC."""
+_MACHINES = {
+    (62, True, True): "x86_64",
+    (183, True, True): "aarch64",
+    (3, False, True): "i686",
+    (40, False, True): "armv7l",
+    (21, True, True): "ppc64le",
+    (21, True, False): "ppc64",
+    (22, True, False): "s390x",
+    (243, True, True): "riscv64",
+    (258, True, True): "loongarch64",
 }
-
-
-_DAMAGED = (ELFError, struct.error, ValueError, AssertionError, TypeError)
-"""What pyelftools raises for bytes that are no ELF file's. ValueError: an offset that no file can have, a name that is no text;
-AssertionError: a dynamic section without its strings; TypeError: 0.32, a section table that lies outside of the file."""
+"""What platform tags call a machine: by e_machine, 64 bits and little-endian."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +67,7 @@ class Needs:
     """What one shared library asks of the system that loads it, and what it holds."""
 
     machine: str
+    """As platform tags have it, such as ``x86_64``; ``machine 8`` for one that none of them names."""
     needed: tuple[str, ...]
     rpath: tuple[str, ...]
     versions: tuple[VersionNeed, ...]
@@ -82,97 +75,79 @@ class Needs:
     gpu: tuple[GpuCode, ...]
     sections: tuple[Section, ...] = ()
     """Empty for a file that was stripped of its section table: nothing else of it is known then."""
+    shared: bool = True
+    """Whether it is a shared object, which a process can load, and not a program, a part of one, or what was left of one."""
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[ELFFile]:
+def _opened(path: Path) -> Iterator[ElfFile]:
     try:
-        with path.open("rb") as file:
-            yield ELFFile(file)
-    except (*_DAMAGED, OSError) as error:
-        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # what seek says of such an offset
-            raise
+        with elf_tables.opened(path) as elf:
+            yield elf
+    except DamagedError as error:
         raise AuditError(f"{path.name} is no ELF file, or a damaged one: {error}") from None
 
 
-def _section(elf: ELFFile, kind: type[Any]) -> Any:
-    return next((section for section in elf.iter_sections() if isinstance(section, kind)), None)
-
-
-def _dynsym(elf: ELFFile) -> Any:
-    return next(
-        (s for s in elf.iter_sections() if isinstance(s, SymbolTableSection) and s.header["sh_type"] == "SHT_DYNSYM"),
-        None,
-    )
-
-
 _LOADER = (
-    "SHT_DYNSYM", "SHT_STRTAB", "SHT_HASH", "SHT_GNU_HASH", "SHT_REL", "SHT_RELA", "SHT_RELR", "SHT_DYNAMIC",
-    "SHT_GNU_versym", "SHT_GNU_verdef", "SHT_GNU_verneed",
+    elf_tables.DYNSYM, elf_tables.STRTAB, elf_tables.DYNAMIC, elf_tables.VERSYM, elf_tables.VERDEF, elf_tables.VERNEED,
+    4, 5, 9, 19, 0x6FFFFFF6,  # SHT_RELA, SHT_HASH, SHT_REL, SHT_RELR, SHT_GNU_HASH
 )  # fmt: skip
-_COUNTED = ("SHT_GNU_verneed", "SHT_GNU_verdef")
+_COUNTED = (elf_tables.VERNEED, elf_tables.VERDEF)
+_NOTE, _SYMTAB = 7, 2
 _DEBUG = (".debug", ".zdebug", ".gnu_debug", ".gdb_index", ".stab")
 _GPU = (".nv", "__nv")
 """NVIDIA's sections: .nv_fatbin, .nvFatBinSegment, __nv_relfatbin, __nv_module_id."""
 
 
-def read_sections(elf: ELFFile) -> Iterator[Section]:
-    """The sections that occupy the file. Raises ELFError for one that goes beyond its end, or counts more than it can hold."""
-    elf.stream.seek(0, os.SEEK_END)
-    end = elf.stream.tell()
-    if elf.num_sections() * elf["e_shentsize"] > end:
-        raise ELFError(f"it would have {elf.num_sections()} sections")
-    for section in elf.iter_sections():
-        header, name = section.header, section.name
-        kind, size = header["sh_type"], header["sh_size"]
-        if kind in ("SHT_NULL", "SHT_NOBITS") or not size:
+def read_sections(elf: ElfFile) -> Iterator[Section]:
+    """The sections that occupy the file. Raises DamagedError for one that goes beyond its end, or counts more than it can hold."""
+    for section in elf.sections:
+        if section.kind in (0, elf_tables.NOBITS) or not section.size:
             continue
-        if header["sh_offset"] + size > end:
-            raise ELFError(f"its section {name} goes beyond the end of the file")
-        # Elf64_Verneed has 16 bytes; who believed a wrong count would read the same one thousands of millions of times.
-        if kind in _COUNTED and header["sh_info"] * 16 > size:
-            raise ELFError(f"its section {name} would have {header['sh_info']} entries")
-        yield Section(name, _section_kind(name, kind, header["sh_flags"]), size)
+        name = elf.name(section)
+        if not elf.is_inside(section):
+            raise DamagedError(f"its section {name} goes beyond the end of the file")
+        # Elf64_Verneed has 16 bytes.
+        if section.kind in _COUNTED and section.info * 16 > section.size:
+            raise DamagedError(f"its section {name} would have {section.info} entries")
+        yield Section(name, _section_kind(name, section.kind, section.flags), section.size)
 
 
-def _section_kind(name: str, kind: Any, flags: int) -> str:
-    """What a section is for; ``kind`` is its sh_type, a number where pyelftools has no name for it."""
+def _section_kind(name: str, kind: int, flags: int) -> str:
+    """What a section is for; ``kind`` is its sh_type."""
     if name.startswith(_GPU):
         return "gpu"
-    if flags & SH_FLAGS.SHF_ALLOC == 0:
-        left = kind == "SHT_SYMTAB" or (kind == "SHT_STRTAB" and name != ".shstrtab")
+    if flags & elf_tables.ALLOC == 0:
+        left = kind == _SYMTAB or (kind == elf_tables.STRTAB and name != ".shstrtab")
         return "debug" if left or name.startswith(_DEBUG) else "rest"
-    if kind == "SHT_NOTE":
+    if kind == _NOTE:
         return "rest"
     if kind in _LOADER:
         return "symbols"
-    return "code" if flags & SH_FLAGS.SHF_EXECINSTR else "data"
+    return "code" if flags & elf_tables.EXECUTABLE else "data"
 
 
 def read_exports(path: Path) -> list[DynamicSymbol]:
     """All defined symbols of a library's dynamic symbol table, with their versions (empty where it has none)."""
     out = []
     with _opened(path) as elf:
-        table, versions, definitions = _dynsym(elf), _section(elf, GNUVerSymSection), _section(elf, GNUVerDefSection)
-        names: dict[int, str] = {}
-        if definitions is not None:
-            for definition, aux in definitions.iter_versions():
-                names[definition["vd_ndx"]] = next(aux).name
-        for index, symbol in enumerate(table.iter_symbols() if table else ()):
-            info = symbol["st_info"]
-            kind = _KINDS.get(info["type"])
-            if symbol["st_shndx"] == "SHN_UNDEF" or kind is None or info["bind"] == "STB_LOCAL":
+        table, numbers = elf.find(elf_tables.DYNSYM), elf.symbol_versions()
+        names = dict(elf.version_definitions())
+        strings = elf.strings(table) if table else None
+        for index, symbol in enumerate(elf.symbols(table) if table else ()):
+            kind = _KINDS.get(symbol.kind)
+            if symbol.section == elf_tables.UNDEFINED or kind is None or symbol.binding == elf_tables.LOCAL:
                 continue
-            number = versions.get_symbol(index)["ndx"] if versions is not None else 1
-            version = names.get(number & 0x7FFF, "") if isinstance(number, int) else ""
+            number = numbers[index] if index < len(numbers) else 1
+            assert strings is not None
             out.append(
                 DynamicSymbol(
-                    symbol.name,
-                    version,
+                    strings.at(symbol.name_at),
+                    names.get(number & 0x7FFF, "") if number > 1 else "",
                     kind,
-                    info["bind"] == "STB_WEAK",
-                    info["bind"] == "STB_LOOS",
-                    symbol["st_size"],
+                    symbol.binding == elf_tables.WEAK,
+                    symbol.binding == elf_tables.UNIQUE,
+                    symbol.size,
                 )
             )
     return out
@@ -182,40 +157,48 @@ def read_needs(path: Path) -> Needs:
     """What the library at ``path`` needs. Raises AuditError for a file that is no ELF."""
     with _opened(path) as elf:
         sections = tuple(read_sections(elf))
-        dynamic = _section(elf, DynamicSection)
-        tags = list(dynamic.iter_tags()) if dynamic else []
-        needed = tuple(tag.needed for tag in tags if tag.entry.d_tag == "DT_NEEDED")
-        rpath = tuple(
-            part
-            for tag in tags
-            if tag.entry.d_tag in ("DT_RPATH", "DT_RUNPATH")
-            for part in (tag.rpath if tag.entry.d_tag == "DT_RPATH" else tag.runpath).split(":")
-            if part
-        )
+        dynamic = elf.find(elf_tables.DYNAMIC)
+        tags = list(elf.dynamic(dynamic)) if dynamic else []
+        strings = elf.strings(dynamic) if dynamic else None
+        needed, rpath = [], []
+        for tag, value in tags:
+            if strings is not None and tag == elf_tables.NEEDED:
+                needed.append(strings.at(value))
+            elif strings is not None and tag in (elf_tables.RPATH, elf_tables.RUNPATH):
+                rpath += [part for part in strings.at(value).split(":") if part]
         versions, unversioned = _undefined(elf)
-        section = elf.get_section_by_name(".nv_fatbin")
-        gpu = tuple(read_fatbin(section.data())) if section is not None else ()
-        return Needs(elf.get_machine_arch(), needed, rpath, versions, unversioned, gpu, sections)
+        gpu = [item for item in elf.sections if elf.name(item) == ".nv_fatbin"]
+        return Needs(
+            _machine(elf),
+            tuple(needed),
+            tuple(rpath),
+            versions,
+            unversioned,
+            tuple(read_fatbin(elf.content(gpu[0]))) if gpu else (),
+            sections,
+            elf.kind == elf_tables.SHARED_OBJECT,
+        )
 
 
-def _undefined(elf: ELFFile) -> tuple[tuple[VersionNeed, ...], tuple[str, ...]]:
-    table, numbers, needs = _dynsym(elf), _section(elf, GNUVerSymSection), _section(elf, GNUVerNeedSection)
-    names: dict[int, tuple[str, str]] = {}
-    if needs is not None:
-        for library, versions in needs.iter_versions():
-            for version in versions:
-                names[version["vna_other"]] = (library.name, version.name)
+def _machine(elf: ElfFile) -> str:
+    return _MACHINES.get((elf.machine, elf.is_wide, elf.is_little), f"machine {elf.machine}")
+
+
+def _undefined(elf: ElfFile) -> tuple[tuple[VersionNeed, ...], tuple[str, ...]]:
+    table, numbers = elf.find(elf_tables.DYNSYM), elf.symbol_versions()
+    names = {number: (library, version) for library, version, number in elf.version_needs()}
     asked: dict[tuple[str, str], list[str]] = {key: [] for key in names.values()}
     unversioned = []
-    for index, symbol in enumerate(table.iter_symbols() if table else ()):
-        if symbol["st_shndx"] != "SHN_UNDEF" or not symbol.name:
+    strings = elf.strings(table) if table else None
+    for index, symbol in enumerate(elf.symbols(table) if table else ()):
+        if symbol.section != elf_tables.UNDEFINED or strings is None or not (name := strings.at(symbol.name_at)):
             continue
-        number = numbers.get_symbol(index)["ndx"] if numbers is not None else 1
-        if isinstance(number, int) and number in names:
-            asked[names[number]].append(symbol.name)
-        elif symbol["st_info"]["bind"] != "STB_WEAK":
+        number = numbers[index] if index < len(numbers) else 1
+        if number in names:
+            asked[names[number]].append(name)
+        elif symbol.binding != elf_tables.WEAK:
             # A weak one may stay undefined: __gmon_start__, _ITM_registerTMCloneTable.
-            unversioned.append(symbol.name)
+            unversioned.append(name)
     return tuple(
         VersionNeed(lib, version, tuple(sorted(names))) for (lib, version), names in sorted(asked.items())
     ), tuple(sorted(unversioned))
@@ -249,34 +232,25 @@ def read_fatbin(data: bytes) -> Iterator[GpuCode]:
         at = end
 
 
-class Providers:
-    """Libraries that are asked whether they define a symbol, through their hash tables: libtorch_cpu has 200,000."""
+def not_defined(symbols: Iterable[str], libraries: Sequence[Path]) -> list[str]:
+    """Those of the symbols that none of the libraries defines, in their order; a library that cannot be read defines none.
 
-    def __init__(self, paths: Sequence[Path]) -> None:
-        """``paths`` are shared libraries, or an interpreter that exports the Python C API."""
-        self._stack = ExitStack()
-        self._tables: list[tuple[str, Any]] = []
-        for path in paths:
-            file: IO[bytes] = self._stack.enter_context(path.open("rb"))
-            try:
-                table = _section(ELFFile(file), GNUHashSection)
-            except ELFError:
-                continue
-            if table is not None:
-                self._tables.append((path.name, table))
-
-    def __enter__(self) -> Providers:  # noqa: PYI034 - Self is Python 3.11's
-        """Keep the files open."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close the files."""
-        self._stack.close()
-
-    def find(self, symbol: str) -> str | None:
-        """The name of the first library that defines the symbol."""
-        for name, table in self._tables:
-            hit = table.get_symbol(symbol)
-            if hit is not None and hit["st_shndx"] != "SHN_UNDEF":
-                return name
-        return None
+    ``libraries`` are shared libraries, or an interpreter that exports the Python C API. libtorch_cpu has 200,000 symbols: each is read
+    once, and none is kept.
+    """
+    wanted = list(dict.fromkeys(symbols))
+    missing = {name.encode("utf-8", "surrogateescape") for name in wanted}
+    for path in libraries:
+        try:
+            with elf_tables.opened(path) as elf:
+                table = elf.find(elf_tables.DYNSYM)
+                if table is not None and missing:
+                    strings = elf.strings(table)
+                    missing.difference_update(
+                        strings.raw(symbol.name_at)
+                        for symbol in elf.symbols(table)
+                        if symbol.section != elf_tables.UNDEFINED
+                    )
+        except (DamagedError, OSError):
+            continue
+    return [name for name in wanted if name.encode("utf-8", "surrogateescape") in missing]

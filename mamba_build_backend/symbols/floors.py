@@ -137,7 +137,7 @@ def floor_of(needs: Needs) -> tuple[Floor, tuple[Blocker, ...]]:
     for item in needs.versions:
         need = replace(item, version=_WITHOUT_NUMBER.get(item.version, item.version))
         family, _, number = need.version.partition("_")
-        if not re.fullmatch(r"\d+(\.\d+)*", number):
+        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9}){0,9}", number):
             continue
         if family not in best or _number(need) > _number(best[family]):
             best[family] = need

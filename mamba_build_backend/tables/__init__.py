@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core._compat import specifiers, tomllib, version
+from ..core.paths import is_dir, is_file, open_plain
 from ..core.projects import PROJECTS
 from ..core.typed import load_row
 from .projects import BadArch, Partner, PatchRow, Project, ProjectVersion, ThirdParty, load_projects
@@ -60,7 +61,7 @@ __all__ = [
 ]
 
 HERE = Path(__file__).parent
-PATCHES = HERE.parent / "patches" if (HERE.parent / "patches").is_dir() else HERE.parent.parent / "patches"
+PATCHES = HERE.parent / "patches" if is_dir(HERE.parent / "patches") else HERE.parent.parent / "patches"
 """The folder of patches: in the backend where it was vendored, else beside it. Without a series there are none."""
 
 
@@ -171,9 +172,9 @@ def _checked_neighbour(row: BadNeighbour) -> BadNeighbour:
 
 def _series() -> list[dict[str, Any]]:
     path = PATCHES / "series.toml"
-    if not path.is_file():
+    if not is_file(path):
         return []
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         rows: list[dict[str, Any]] = tomllib.load(file).get("patch", [])
     return rows
 
@@ -190,7 +191,7 @@ def _patch_row(data: dict[str, Any]) -> PatchRow:
 
 
 def _read(name: str) -> dict[str, Any]:
-    with (HERE / f"{name}.toml").open("rb") as file:
+    with open_plain(HERE / f"{name}.toml") as file:
         data: dict[str, Any] = tomllib.load(file)
     return data
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Optional
 
 from ..core._compat import specifiers, tomllib
 from ..core.facts import Word
+from ..core.paths import open_plain
 from ..core.projects import SELF, read_projects
 from ..core.typed import load_row, sourced
 from .rows import KernelGroup, admits, in_order
@@ -227,7 +228,7 @@ def load_projects(folder: Path) -> tuple[tuple[Project, ...], tuple[ProjectVersi
 
 
 def _versions(project: Project, path: Path) -> list[ProjectVersion]:
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         data = tomllib.load(file)["version"]
     rows = [_version(project, row, f"projects/{project.name}/versions.toml: {row.get('version')}") for row in data]
     return list(in_order(project.name, rows))

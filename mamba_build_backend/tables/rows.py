@@ -192,12 +192,15 @@ def minor(text: str) -> str:
 
 
 def is_version(text: str) -> bool:
-    """Whether a text can be read as a version."""
+    """Whether a text can be read as a version; one of more letters than any has is none."""
     try:
         version.Version(text)
-    except version.InvalidVersion:
+    except ValueError:  # InvalidVersion, and that of a number of too many digits
         return False
-    return True
+    return len(text) <= _LONGEST_VERSION
+
+
+_LONGEST_VERSION = 200
 
 
 def is_newer(rows: Sequence[Row], wanted: str) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..core.errors import ToolError
 from ..core.facts import CacheProgram, Compiler, CompilerCache
+from ..core.paths import is_file, read_text
 from ..core.process import Echo, capture
 from ..core.shared_folder import stand_in
 from .shims import nvcc_steps, ptx
@@ -31,11 +32,11 @@ def apply_compiler_cache(
     """What is put before a compiler's command, and the variables that it needs. Raises ToolError for one that does not run."""
     # Programs that nvcc and g++ start are not looked at by a cache, and a package may be updated under a compiler that stays.
     parts = [cuda_home / part for part in (*_NVCC_PARTS, *_STAND_IN_FOR)]
-    if any((cuda_home / part).is_file() for part in _STAND_IN_FOR):
+    if any(is_file(cuda_home / part) for part in _STAND_IN_FOR):
         parts += [Path(nvcc_steps.__file__), Path(ptx.__file__)]
     with suppress(ToolError):
         parts.append(Path(capture([compiler.path, "-print-prog-name=cc1plus"], env=environ).strip()))
-    parts = [path for path in (*parts, Path(compiler.path)) if path.is_file()]
+    parts = [path for path in (*parts, Path(compiler.path)) if is_file(path)]
     if chosen.name is CacheProgram.CCACHE:
         launcher = Launcher("ccache", (chosen.path,), _of_ccache(parts, work, environ))
     else:
@@ -117,7 +118,7 @@ def in_use(tools: Toolchain, label: str, work: Path, environ: Mapping[str, str],
 def _count(launcher: Launcher, environ: Mapping[str, str]) -> tuple[int, int]:
     with suppress(OSError, ToolError, ValueError, KeyError, TypeError):
         if launcher.name == "ccache":
-            return _of_log(Path(launcher.variables["CCACHE_STATSLOG"]).read_text(encoding="utf-8"))
+            return _of_log(read_text(launcher.variables["CCACHE_STATSLOG"]))
         return _of_stats(capture([*launcher.command, "--show-stats", "--stats-format=json"], env=environ))
     return 0, 0
 

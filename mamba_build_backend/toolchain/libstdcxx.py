@@ -21,6 +21,7 @@ from pathlib import Path
 
 from ..core.errors import ToolError
 from ..core.facts import Compiler
+from ..core.paths import is_file
 from ..core.process import capture
 from ..symbols.elf import DynamicSymbol, read_exports
 from ..tables import Floor
@@ -102,7 +103,7 @@ def _support_archive(compiler: Compiler, root: Root, folder: Path, environ: Mapp
 def _ar(compiler: Compiler) -> str:
     # A cross or conda compiler has binutils of its own, named like itself.
     own = re.sub(r"g\+\+(-[\d.]+)?$", "ar", compiler.path)
-    return own if own != compiler.path and Path(own).is_file() else "ar"
+    return own if own != compiler.path and is_file(own) else "ar"
 
 
 def select_symbols(symbols: Iterable[DynamicSymbol], floor: Floor) -> tuple[DynamicSymbol, ...]:

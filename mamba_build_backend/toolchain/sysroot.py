@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..core.errors import ToolError
 from ..core.facts import Origin, Sysroot, SysrootProvider
+from ..core.paths import is_dir, is_file
 from ..core.process import Echo, capture
 from ..core.storage import prepared
 from ..probe.sysroots import zig_folder
@@ -65,7 +66,7 @@ def apply_sysroot(
 
 
 def _folders(root: Path, parts: list[str]) -> tuple[Path, ...]:
-    return tuple(root / part for part in parts if (root / part).is_dir())
+    return tuple(root / part for part in parts if is_dir(root / part))
 
 
 def prepared_zig(chosen: Sysroot, glibc: str, target: str, cache: Path, environ: Mapping[str, str], echo: Echo) -> Path:
@@ -85,7 +86,7 @@ def prepared_zig(chosen: Sysroot, glibc: str, target: str, cache: Path, environ:
 def _copy_headers(zig: Path, arch: str, include: Path) -> None:
     for name in _HEADERS[arch]:
         source = zig / "lib" / "libc" / "include" / name
-        if not source.is_dir():
+        if not is_dir(source):
             raise ToolError(
                 f"{source} is missing",
                 "the ziglang package is incomplete",
@@ -119,7 +120,7 @@ def _make_stubs(zig: Path, arch: str, glibc: str, lib: Path, environ: Mapping[st
         line = next((line for line in reversed(output.splitlines()) if "Scrt1.o" in line and "ld.lld" in line), "")
         # zig quotes nothing; below its folders, which may have blanks in their names, there are none.
         parts = {Path(part).name: Path(part) for part in re.findall(rf"{re.escape(scratch)}\S+", line)}
-        missing = [name for name in (*_OBJECTS, *_STUBS) if name not in parts or not parts[name].is_file()]
+        missing = [name for name in (*_OBJECTS, *_STUBS) if name not in parts or not is_file(parts[name])]
         if missing:
             raise ToolError(
                 f"zig made no {', '.join(missing)} for glibc {glibc}", "another provider can serve", "-C sysroot=conda"

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ..core.facts import Toolkit, ToolkitLayout
 from ..core.files import emptied
+from ..core.paths import entries, exists, is_dir, is_file, is_link, matching, read_text, resolved
 from ..probe.cuda import RUNTIME, TARGETS
 from .shims.protocol import NVCC_STEPS_SHIM, PYTHON
 
@@ -73,7 +74,7 @@ exec "${PYTHON}" -I -S "${NVCC_STEPS_SHIM}" "$0.real" "$@"
 
 def _put_before(program: Path) -> None:
     """A script in the place of the link to one of nvcc's programs; the same in every build, as sccache looks at it."""
-    if program.is_symlink():
+    if is_link(program):
         program.replace(program.with_name(f"{program.name}.real"))
         program.write_text(_BEFORE, encoding="utf-8")
         program.chmod(0o755)
@@ -81,8 +82,8 @@ def _put_before(program: Path) -> None:
 
 def _put_before_cicc(nvvm: Path) -> None:
     """What was a link becomes a folder of links, with a script in it."""
-    if nvvm.is_symlink() and (nvvm / "bin" / "cicc").is_file():
-        home = nvvm.resolve()
+    if is_link(nvvm) and is_file(nvvm / "bin" / "cicc"):
+        home = resolved(nvvm)
         nvvm.unlink()
         _link_entries(home, nvvm)
         _put_before(nvvm / "bin" / "cicc")
@@ -90,7 +91,7 @@ def _put_before_cicc(nvvm: Path) -> None:
 
 def _link_entries(home: Path, view: Path) -> None:
     """Links to what is in a folder, and in its ``bin``, which becomes a real one."""
-    for entry in (*home.iterdir(), *(home / "bin").iterdir()):
+    for entry in (*entries(home), *entries(home / "bin")):
         if entry != home / "bin":
             _link(entry, view / entry.relative_to(home))
 
@@ -100,7 +101,7 @@ def _gather(toolkit: Toolkit, torch_site: Path | None, view: Path, dpkg: Path) -
     home = Path(toolkit.home)
     for program in _programs(home, toolkit.layout):
         _link(program, view / "bin" / program.name)
-    if (home / "nvvm").is_dir():
+    if is_dir(home / "nvvm"):
         _link(home / "nvvm", view / "nvvm")
     # The first one wins: the toolkit's own headers before torch's copies of the same.
     if toolkit.layout is ToolkitLayout.DEBIAN:
@@ -108,12 +109,12 @@ def _gather(toolkit: Toolkit, torch_site: Path | None, view: Path, dpkg: Path) -
     else:
         for folder in map(Path, toolkit.includes):
             _merge(folder, view / "include")
-    wheels = sorted(torch_site.glob("nvidia/*")) if torch_site else []
+    wheels = matching(torch_site, "nvidia/*") if torch_site else []
     for folder in wheels:
-        if (folder / "include").is_dir():
+        if is_dir(folder / "include"):
             _merge(folder / "include", view / "include")
     for lib in [*map(Path, toolkit.libraries), *(folder / "lib" for folder in wheels)]:
-        for path in sorted([*lib.glob(f"{RUNTIME}*"), *lib.glob("libcudadevrt*")]):
+        for path in sorted([*matching(lib, f"{RUNTIME}*"), *matching(lib, "libcudadevrt*")]):
             _link(path, view / "lib64" / path.name)
     _link_unversioned(view / "lib64")
     # nvcc's own profile says $(TOP)/targets/<platform>/include where a toolkit serves several platforms.
@@ -128,18 +129,18 @@ def _programs(home: Path, layout: ToolkitLayout) -> Iterator[Path]:
         folders.insert(0, home / "lib" / "nvidia-cuda-toolkit" / "bin")
     for folder in folders:
         for pattern in _PROGRAMS:
-            yield from sorted(folder.glob(pattern))
+            yield from matching(folder, pattern)
 
 
 def _link(source: Path, link: Path) -> None:
     link.parent.mkdir(parents=True, exist_ok=True)
-    if not link.is_symlink() and not link.exists():
+    if not is_link(link) and not exists(link):
         link.symlink_to(source)
 
 
 def _merge(source: Path, target: Path) -> None:
     """Make ``source``'s entries reachable under ``target``; a folder that several sources share becomes a real one."""
-    if target.is_symlink():
+    if is_link(target):
         if os.path.realpath(target) == os.path.realpath(source):
             return
         before = Path(os.path.realpath(target))
@@ -149,7 +150,7 @@ def _merge(source: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for entry in sorted(os.scandir(source), key=lambda item: item.name):
         link = target / entry.name
-        if entry.is_dir(follow_symlinks=True) and (link.is_dir() or link.is_symlink()):
+        if entry.is_dir(follow_symlinks=True) and (is_dir(link) or is_link(link)):
             _merge(Path(entry.path), link)
         else:
             _link(Path(entry.path), link)
@@ -169,19 +170,19 @@ def _link_debian_headers(include: Path, view: Path, dpkg: Path) -> None:
         for line in text.splitlines():
             name = line[len(str(include)) + 1 :] if line.startswith(f"{include}/") else ""
             path = include / name
-            if name and not path.is_dir():
+            if name and not is_dir(path):
                 _link(path, view / name)
 
 
 def _file_lists(dpkg: Path) -> Iterable[str]:
-    for path in sorted(dpkg.glob("*.list")):
+    for path in matching(dpkg, "*.list"):
         with suppress(OSError, UnicodeDecodeError):
-            yield path.read_text(encoding="utf-8")
+            yield read_text(path)
 
 
 def _link_unversioned(lib: Path) -> None:
     """The wheels hold libcudart.so.13 but no libcudart.so, which is what -lcudart looks for."""
-    for entry in sorted(lib.glob("lib*.so.*")):
+    for entry in matching(lib, "lib*.so.*"):
         link = lib / (entry.name.partition(".so.")[0] + ".so")
-        if not link.exists():
+        if not exists(link):
             link.symlink_to(entry.name)

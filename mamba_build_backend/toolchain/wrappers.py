@@ -11,6 +11,7 @@ from pathlib import Path
 from ..core._compat import version
 from ..core.facts import Compiler
 from ..core.files import link_to
+from ..core.paths import is_dir, is_file, is_link
 from .libstdcxx import Runtime
 from .shims import protocol
 from .sysroot import Root
@@ -23,7 +24,7 @@ _PREFIX_MAP_SINCE = 8
 def c_compiler(cxx: Path) -> Path:
     """The C compiler that belongs to a C++ compiler: gcc-12 to g++-12, conda's …-cc to its …-c++."""
     own = cxx.with_name(re.sub(r"[gc]\+\+(-[\d.]+)?$", lambda end: _C_NAMES[end[0][0]] + (end[1] or ""), cxx.name))
-    return own if own.is_file() else cxx
+    return own if is_file(own) else cxx
 
 
 def apply_wrappers(
@@ -152,10 +153,10 @@ def _host_headers(view: Path) -> list[Path]:
     multiarch = sysconfig.get_config_var("MULTIARCH")
     include = Path(sysconfig.get_path("include"))
     real = include.parent / str(multiarch) / include.name
-    if not multiarch or not real.is_dir():
+    if not multiarch or not is_dir(real):
         return []
     link = view / str(multiarch) / include.name
     link.parent.mkdir(parents=True, exist_ok=True)
-    if not link.is_symlink():
+    if not is_link(link):
         link.symlink_to(real)
     return [view]

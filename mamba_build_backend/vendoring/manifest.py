@@ -14,6 +14,7 @@ from .._version import __version__
 from ..core._compat import tomllib
 from ..core.errors import SettingsError
 from ..core.own_copy import CHECKOUT, NAME, PACKAGE, RECORD, SCHEMA, read_record, version_of
+from ..core.paths import exists, is_file, read_bytes, read_text
 from ..core.projects import SELF, read_projects
 from ..tables import PATCHES, load_tables
 
@@ -47,7 +48,7 @@ def look(folder: Path) -> Copy | None:
     if record is None:
         return Copy(folder, version_of(folder), None, {})
     recorded = record["files"]
-    there = _digests({name: path.read_bytes() for name, path in _files(folder)})
+    there = _digests({name: read_bytes(path) for name, path in _files(folder)})
     edited = {
         name: "missing" if name not in there else "added" if name not in recorded else "changed"
         for name in sorted({*there, *recorded})
@@ -62,14 +63,14 @@ def find_copies(project: Path) -> Iterator[Copy]:
     """Every copy in a project's tree, not too deep, and none in an environment, a result or a hidden folder."""
     for folder, folders, _ in os.walk(project):
         here = Path(folder)
-        if here.name == NAME and (here / "__init__.py").is_file():
+        if here.name == NAME and is_file(here / "__init__.py"):
             folders.clear()
             yield Copy(here, version_of(here), None, {})
         deep = len(here.relative_to(project).parts) >= _DEPTH
         folders[:] = sorted(
             name
             for name in folders
-            if not (deep or name in _SKIPPED or name.startswith(".") or (here / name / "pyvenv.cfg").exists())
+            if not (deep or name in _SKIPPED or name.startswith(".") or exists(here / name / "pyvenv.cfg"))
         )
 
 
@@ -79,23 +80,23 @@ def content(upstream: str) -> dict[str, bytes]:
     Raises SettingsError where the backend that runs lies without its patches, and this upstream may have some.
     """
     series = PATCHES / "series.toml"
-    if upstream != SELF and not series.is_file():
+    if upstream != SELF and not is_file(series):
         raise SettingsError(
             f"{PACKAGE} carries no patches of {upstream}",
             "a copy for it has to have them",
             f"cd {CHECKOUT} && python -m {NAME} vendor …",
         )
     projects = _projects(upstream)
-    files = {name: path.read_bytes() for name, path in _files(PACKAGE) if is_needed(name, projects)}
+    files = {name: read_bytes(path) for name, path in _files(PACKAGE) if is_needed(name, projects)}
     # Where there is a series, what lies beside it is ours too.
-    text = series.read_text(encoding="utf-8") if series.is_file() else ""
-    if text and (PATCHES.parent / "LICENSE").is_file():
-        files["LICENSE"] = (PATCHES.parent / "LICENSE").read_bytes()
+    text = read_text(series) if is_file(series) else ""
+    if text and is_file(PATCHES.parent / "LICENSE"):
+        files["LICENSE"] = read_bytes(PATCHES.parent / "LICENSE")
     # Also where there is none to carry: a `patches` folder of the project's own is not taken for ours then.
     files["patches/series.toml"] = series_of(projects, text).encode()
     for row in load_tables().patches:
         if row.upstream in projects:
-            files[f"patches/{row.file}"] = (PATCHES / row.file).read_bytes()
+            files[f"patches/{row.file}"] = read_bytes(PATCHES / row.file)
     return dict(sorted(files.items()))
 
 
@@ -150,7 +151,7 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
         left = path.suffix == ".pyc" or any(part == "__pycache__" or part.startswith(".") for part in inside.parts)
-        if path.is_file() and not left and inside.as_posix() != RECORD:
+        if is_file(path) and not left and inside.as_posix() != RECORD:
             yield inside.as_posix(), path
 
 

@@ -16,6 +16,7 @@ from ..core import pyproject
 from ..core.errors import SettingsError
 from ..core.files import write_whole
 from ..core.own_copy import NAME, RECORD, command, is_running
+from ..core.paths import expanded, is_file, resolved
 from ..core.projects import SELF
 from ..core.settings import TABLE
 from ..core.storage import disk_errors
@@ -109,7 +110,7 @@ def decide_state(found: Copy | None) -> str:
 
 def is_project(folder: Path) -> bool:
     """Whether something can be built there."""
-    return any((folder / name).is_file() for name in ("pyproject.toml", "setup.py"))
+    return any(is_file(folder / name) for name in ("pyproject.toml", "setup.py"))
 
 
 def listed(edited: Mapping[str, str]) -> str:
@@ -119,7 +120,7 @@ def listed(edited: Mapping[str, str]) -> str:
 
 def _project(folder: Path) -> Path:
     # A plain path, since it is compared and shown: what is typed is often "." or "..".
-    project = Path(os.path.abspath(folder.expanduser()))
+    project = Path(os.path.abspath(expanded(folder)))
     if not is_project(project):
         raise SettingsError(
             f"{project} has neither pyproject.toml nor setup.py",
@@ -172,9 +173,9 @@ def _notes(project: Path, upstream: str, *, created: bool) -> tuple[str, ...]:
     notes = []
     if created:
         notes.append("what setup.py imports beside torch and setuptools, such as numpy, belongs into requires")
-    if upstream == SELF and not (project / "setup.py").is_file():
+    if upstream == SELF and not is_file(project / "setup.py"):
         notes.append("there is no setup.py here, and the backend builds projects that have one")
-    if upstream != SELF and (project / "setup.py").is_file():
+    if upstream != SELF and is_file(project / "setup.py"):
         notes.append(
             f"upstream = {upstream} builds its released source, not what lies here; for that: "
             f'source = "." and allow-unverified = true under [tool.{TABLE}]'
@@ -208,6 +209,6 @@ def _put(place: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    real = path.resolve()  # what a link points to is rewritten, and the link stays
+    real = resolved(path)  # what a link points to is rewritten, and the link stays
     with disk_errors(real.parent, _ROOM):
         write_whole(real, text.encode())

@@ -11,6 +11,8 @@ from pathlib import Path, PurePosixPath
 
 from ..core._compat import requirements, specifiers, utils, version
 from ..core.errors import SourceError
+from ..core.paths import is_file, matching, read_text
+from ..core.setting_values import distribution_name as project_name
 from ..plan import BuildPlan
 from .third_party import license_expression
 
@@ -41,7 +43,7 @@ def released_pkg_info(tree: Path) -> str:
     """
     path = tree / "PKG-INFO"
     try:
-        return path.read_text(encoding="utf-8") if path.is_file() else ""
+        return read_text(path) if is_file(path) else ""
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise SourceError(f"{tree.name}/PKG-INFO cannot be read: {reason}", "a source archive carries one") from None
@@ -51,11 +53,12 @@ def distribution_name(plan: BuildPlan, project: Mapping[str, object], upstream_n
     """The wheel's name: the setting, else the project's, else upstream's.
 
     ``mamba-ssm-portable`` is the name of a project for one upstream; of another ``NAME`` it makes ``NAME-portable``.
+    Raises SettingsError for one that is none (PEP 508): it becomes a file's, a folder's and a header's.
     """
     declared, row = str(project.get("name") or ""), plan.upstream.value
     if declared.endswith("-portable") and not row.is_own:
         declared = f"{row.name}-portable"
-    return plan.distribution or declared or upstream_name
+    return plan.distribution or project_name("the project's name", declared or upstream_name) or ""
 
 
 def compose_metadata(
@@ -199,10 +202,10 @@ def dist_info_name(metadata: str) -> str:
 def license_files(tree: Path, pkg_info: str) -> dict[str, Path]:
     """Licence and notice files by name: those at the top of a tree, and those that its metadata name, wherever they lie."""
     patterns = ("LICEN[CS]E*", "COPYING*", "NOTICE*", "AUTHORS*")
-    found = {path.name: path for pattern in patterns for path in tree.glob(pattern) if path.is_file()}
+    found = {path.name: path for pattern in patterns for path in matching(tree, pattern) if is_file(path)}
     for name in HeaderParser().parsestr(pkg_info).get_all("License-File") or []:
         inside = PurePosixPath(str(name))
-        if not inside.is_absolute() and ".." not in inside.parts and (tree / inside).is_file():
+        if not inside.is_absolute() and ".." not in inside.parts and is_file(tree / inside):
             found[inside.as_posix()] = tree / inside
     return dict(sorted(found.items()))
 

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import ast
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import ToolError
+from ..core.paths import exists, find_program, is_dir, is_file, is_link, resolved
 from ..core.process import capture
+from ..core.work_folder import CACHE_TAG
+from ..source import git
 from ..source.locate import EMBEDDED
 
 _SKIPPED_FOLDERS = ("__pycache__", "build", "dist", "node_modules", EMBEDDED)
 _SKIPPED_FILES = (".pyc", ".whl", ".so", ".o", ".tar.gz")
-_REDIRECTS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
-"""Variables that git sets for its hooks, and that lead away from the project's folder."""
 _SHOWN = 5
 
 
@@ -55,7 +55,7 @@ def _tracked(project: Path, environ: Mapping[str, str]) -> list[str] | None:
     A folder within somebody else's repository, such as an sdist that was unpacked there, is not tracked by that one. Raises
     ToolError where git refuses, as it does in a folder of another user.
     """
-    if not any((folder / ".git").exists() for folder in (project, *project.resolve().parents)):
+    if not any(exists(folder / ".git") for folder in (project, *resolved(project).parents)):
         return None
     names = _ls_files(project, environ, "--cached", "--recurse-submodules")
     return names if "pyproject.toml" in names else None
@@ -67,29 +67,28 @@ def _new_files(project: Path, environ: Mapping[str, str]) -> list[str]:
 
 
 def _ls_files(project: Path, environ: Mapping[str, str], *options: str) -> list[str]:
-    program = shutil.which("git", path=environ.get("PATH"))
+    program = find_program("git", environ)
     if program is None:
         raise ToolError("there is no git on PATH")
-    env = {key: value for key, value in environ.items() if key not in _REDIRECTS}
     # git writes names outside ASCII, and those with a line end, as C strings: no locale can damage them.
     command: list[str | Path] = [program, "-C", project, "-c", "core.quotePath=true", "ls-files", *options]
-    lines = capture(command, env={**env, "LC_ALL": "C"}, timeout=60).splitlines()
+    lines = capture(command, env={**git.environment(environ), "LC_ALL": "C"}, timeout=60).splitlines()
     return [os.fsdecode(ast.literal_eval(f"b{line}")) if line.startswith('"') else line for line in lines]
 
 
 def _checked(project: Path, names: list[str], new: list[str]) -> ProjectFiles:
     """Those of the tracked names that are files here; a file that was deleted and is still in the index is left out."""
-    root = project.resolve()
+    root = resolved(project)
     paths, notes = [], []
     for name in sorted(set(names)):
         path = project / name
-        inside = root in path.resolve().parents
-        if path.is_file() and inside:
+        inside = root in resolved(path).parents
+        if is_file(path) and inside:
             paths.append(path)
-        elif path.is_symlink():
-            where = "to a folder" if path.is_dir() and inside else "out of the project" if path.exists() else "nowhere"
+        elif is_link(path):
+            where = "to a folder" if is_dir(path) and inside else "out of the project" if exists(path) else "nowhere"
             notes.append(f"{name} is a link that leads {where}, and the sdist is without it")
-        elif path.is_dir():
+        elif is_dir(path):
             notes.append(
                 f"the submodule {name} is not checked out, and the sdist is without it (git submodule update --init {name})"
             )
@@ -111,11 +110,12 @@ def _walked(project: Path) -> Iterator[Path]:
             if name not in _SKIPPED_FOLDERS
             and not name.startswith(".")
             and not name.endswith(".egg-info")
-            and not (top and name == "site" and (project / "mkdocs.yml").is_file())
-            and not (parent / name / "pyvenv.cfg").exists()
+            and not (top and name == "site" and is_file(project / "mkdocs.yml"))
+            and not exists(parent / name / "pyvenv.cfg")
+            and not exists(parent / name / CACHE_TAG)
         )
         for name in files:
             if name.endswith(_SKIPPED_FILES) or (top and (name.startswith(".") or name == "PKG-INFO")):
                 continue
-            if (parent / name).is_file():
+            if is_file(parent / name):
                 yield parent / name

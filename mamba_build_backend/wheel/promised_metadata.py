@@ -7,6 +7,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from ..core.errors import BuildFailedError
+from ..core.paths import is_file, matching, read_bytes
 
 _HOOK = "the metadata hook"
 
@@ -17,8 +18,8 @@ def check_promised(directory: Path, text: str, licenses: Mapping[str, Path]) -> 
     ``directory`` is the .dist-info that the hook wrote, as PEP 517 has it, or the folder that it was written into.
     """
     info = directory
-    if not (info / "METADATA").is_file():
-        info = next(iter(sorted(directory.glob("*.dist-info"))), directory)
+    if not is_file(info / "METADATA"):
+        info = next(iter(matching(directory, "*.dist-info")), directory)
     if found := _difference(info, text, licenses):
         raise BuildFailedError(
             found,
@@ -29,9 +30,9 @@ def check_promised(directory: Path, text: str, licenses: Mapping[str, Path]) -> 
 
 def _difference(info: Path, text: str, licenses: Mapping[str, Path]) -> str:
     try:
-        promised = (info / "METADATA").read_bytes().decode("utf-8")
+        promised = read_bytes(info / "METADATA").decode("utf-8")
         files = {path.relative_to(info / "licenses").as_posix(): path for path in (info / "licenses").rglob("*")}
-        names = {name for name, path in files.items() if path.is_file()}
+        names = {name for name, path in files.items() if is_file(path)}
         if promised != text:
             lines = zip_longest(promised.split("\n"), text.split("\n"), fillvalue="")
             old, new = next((pair for pair in lines if pair[0] != pair[1]), ("", ""))
@@ -40,7 +41,7 @@ def _difference(info: Path, text: str, licenses: Mapping[str, Path]) -> str:
             name = min(names ^ set(licenses))
             return f"the licence file {name} is {'missing now' if name in names else 'new'} since {_HOOK} ran"
         for name, path in licenses.items():
-            if path.read_bytes() != files[name].read_bytes():
+            if read_bytes(path) != read_bytes(files[name]):
                 return f"the licence file {name} differs from the one that {_HOOK} wrote"
     except (OSError, UnicodeDecodeError) as error:
         return f"the METADATA that {_HOOK} wrote cannot be read: {error}"

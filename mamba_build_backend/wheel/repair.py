@@ -17,6 +17,7 @@ from .._version import __version__
 from ..compile.run_setup_py import failed
 from ..core.facts import Machine
 from ..core.files import emptied
+from ..core.paths import is_file, matching, read_bytes, read_text, search_path
 from ..core.process import stream
 from ..core.projects import PROJECTS
 from ..core.work import BuildContext
@@ -67,12 +68,12 @@ def unpack_raw(raw: Sequence[Path], stage: Path) -> list[Path]:
 
 def stage_wheel(ready: ReadyPlan, stage: Path, content: Content) -> None:
     """Replace upstream's .dist-info by ours, and add the guard and the package that checks an installation."""
-    olds = sorted(stage.glob("*.dist-info"))
+    olds = matching(stage, "*.dist-info")
     tags = _tags(olds[0])
     if (abi := ready.plan.abi.value).is_stable:
         platform = tags[0].rpartition("-")[2]
         tags = [f"{abi.python_tag}-{platform}"]
-    entry_points = next((path.read_bytes() for path in stage.glob("*.dist-info/entry_points.txt")), None)
+    entry_points = next((read_bytes(path) for path in matching(stage, "*.dist-info/entry_points.txt")), None)
     for old in olds:
         shutil.rmtree(old)
     info = write_dist_info(stage, content, tags)
@@ -121,7 +122,7 @@ def add_payload(ready: ReadyPlan, trees: Sequence[Path], metadata: str) -> None:
     shutil.copytree(PAYLOAD / "portable", target, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
     rows = [part.upstream.value for part in plan.parts]
     checks = {f"_check_{item.project.packages[0]}": PROJECTS / item.name / "check.py" for item in rows}
-    checks = {module: path for module, path in checks.items() if path.is_file()}
+    checks = {module: path for module, path in checks.items() if is_file(path)}
     for module, path in checks.items():
         shutil.copyfile(path, target / f"{module}.py")
     distribution, _, version = dist_info_name(metadata)[: -len(".dist-info")].partition("-")
@@ -148,8 +149,8 @@ def add_payload(ready: ReadyPlan, trees: Sequence[Path], metadata: str) -> None:
     for tree in trees:
         for package in packages:
             init = tree / package / "__init__.py"
-            if init.is_file():
-                init.write_text(insert_guard(init.read_text(encoding="utf-8"), name), encoding="utf-8")
+            if is_file(init):
+                init.write_text(insert_guard(read_text(init), name), encoding="utf-8")
 
 
 def _transformers(plan: BuildPlan) -> tuple[tuple[str, str], ...]:
@@ -182,6 +183,7 @@ def insert_guard(source: str, portable: str) -> str:
 def pack(stage: Path, context: BuildContext) -> Path:
     """Write the staged folder as a wheel, with the `wheel` project's own packer (RECORD, order, SOURCE_DATE_EPOCH)."""
     out = emptied(context.folder / "packed")
+    _give_usual_modes(stage)
     return _one_wheel(
         [sys.executable, "-m", "wheel", "pack", str(stage), "--dest-dir", str(out)], out, context, "packing"
     )
@@ -201,23 +203,34 @@ def _as_given(stage: Path, out: Path) -> Path:
     """The staged folder as a wheel for auditwheel, which unpacks it at once: not compressed."""
     from wheel.wheelfile import WheelFile
 
-    (info,) = stage.glob("*.dist-info")
+    (info,) = matching(stage, "*.dist-info")
     tag = "-".join(".".join(sorted(set(part))) for part in zip(*(tag.split("-") for tag in _tags(info))))
     wheel = out / f"{info.stem}-{tag}.whl"
+    _give_usual_modes(stage)
     with WheelFile(wheel, "w", compression=zipfile.ZIP_STORED) as archive:
         archive.write_files(stage)
     return wheel
 
 
+def _give_usual_modes(stage: Path) -> None:
+    """A wheel holds the modes of its files: they must not tell whose umask made them."""
+    for folder, _, files in os.walk(stage):
+        os.chmod(folder, 0o755)  # noqa: S103 - as every folder of a wheel
+        for name in files:
+            path = os.path.join(folder, name)
+            if not os.path.islink(path):
+                os.chmod(path, 0o755 if os.stat(path).st_mode & 0o100 else 0o644)
+
+
 def _tags(info: Path) -> list[str]:
-    lines = (info / "WHEEL").read_text(encoding="utf-8").splitlines()
+    lines = read_text(info / "WHEEL").splitlines()
     return [line.partition(":")[2].strip() for line in lines if line.startswith("Tag:")]
 
 
 def _one_wheel(command: list[str], out: Path, context: BuildContext, what: str) -> Path:
     env: Mapping[str, str] = {
         **context.environ,
-        "PATH": os.pathsep.join([os.path.dirname(sys.executable), context.environ.get("PATH", os.defpath)]),
+        "PATH": os.pathsep.join([os.path.dirname(sys.executable), search_path(context.environ)]),
     }
     status = stream(
         command,
@@ -226,7 +239,7 @@ def _one_wheel(command: list[str], out: Path, context: BuildContext, what: str) 
         log=context.log,
         echo=context.echo if context.verbose else lambda _line: None,
     )
-    wheels = sorted(out.glob("*.whl"))
+    wheels = matching(out, "*.whl")
     if status != 0 or len(wheels) != 1:
         raise failed(f"{what} ended with exit code {status} and left {len(wheels)} wheels instead of one", context.log)
     return wheels[0]

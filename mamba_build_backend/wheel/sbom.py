@@ -23,6 +23,7 @@ from urllib.parse import quote, urlsplit
 from .._version import __version__
 from ..core._compat import utils
 from ..core.facts import SysrootProvider
+from ..core.paths import read_text
 from ..plan import BuildPlan
 from ..tables import ProjectVersion, ThirdParty
 from .third_party import materials
@@ -100,7 +101,7 @@ def header_versions(cuda_home: Path, torch_site: Path) -> dict[str, str]:
 
 def _defined(header: Path, macro: str) -> str:
     try:
-        content = header.read_text(encoding="utf-8", errors="replace")
+        content = read_text(header, errors="replace")
     except OSError:
         return ""
     match = re.search(rf"^#\s*define\s+{macro}\s+([\w.]+)", content, re.MULTILINE)

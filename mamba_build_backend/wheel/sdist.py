@@ -14,11 +14,13 @@ from typing import Any
 
 from ..core._compat import utils
 from ..core.errors import SettingsError
+from ..core.paths import is_file, read_bytes
 from ..core.process import Echo
 from ..core.timestamp import source_date_epoch
 from ..plan import BuildPlan
 from ..source.archives import source_files
 from ..source.locate import EMBEDDED
+from ..tables import is_version
 from .metadata import distribution_name, rfc822
 from .project_files import project_files
 
@@ -49,6 +51,10 @@ def write_sdist(
         raise SettingsError(
             "neither pyproject.toml nor setup.py names the project and its version", "an sdist is named after both"
         )
+    if not is_version(version):
+        raise SettingsError(
+            f"{version[:80]!r} is not a version (PEP 440)", "an sdist is named after it", 'version = "1.0"'
+        )
     base = f"{utils.canonicalize_name(name).replace('-', '_')}-{version}"
     path = folder / f"{base}.tar.gz"
     stamp = source_date_epoch(environ)
@@ -61,12 +67,12 @@ def write_sdist(
                 _add(
                     tar,
                     f"{base}/{file.relative_to(project).as_posix()}",
-                    file.read_bytes(),
+                    read_bytes(file),
                     stamp,
                     executable=os.access(file, os.X_OK),
                 )
             for file_name, source in sorted(archives):
-                data = source.read_bytes() if source.is_file() else _packed(source, file_name, stamp)
+                data = read_bytes(source) if is_file(source) else _packed(source, file_name, stamp)
                 _add(tar, f"{base}/{EMBEDDED}/{file_name}", data, stamp)
             _add(tar, f"{base}/PKG-INFO", _pkg_info(name, version, upstream, plan).encode(), stamp)
     return path
@@ -79,7 +85,7 @@ def _packed(tree: Path, name: str, stamp: int) -> bytes:
         with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
             for path in source_files(tree):
                 inside = f"{name.removesuffix('.tar.gz')}/{path.relative_to(tree).as_posix()}"
-                _add(tar, inside, path.read_bytes(), stamp, executable=os.access(path, os.X_OK))
+                _add(tar, inside, read_bytes(path), stamp, executable=os.access(path, os.X_OK))
     return out.getvalue()
 
 

@@ -40,7 +40,10 @@ def merged(texts: Sequence[bytes]) -> str:
     """What an index tells of all variants of a version: the union of their ``variant.json``. Raises ValueError."""
     whole: dict[str, Any] = {}
     for text in texts:
-        data = json.loads(text)
+        try:
+            data = json.loads(text)
+        except RecursionError:
+            raise ValueError("it is nested too deep") from None
         variants = {**whole.get("variants", {}), **data["variants"]}
         if any(variants[label] != known for label, known in whole.get("variants", {}).items()):
             raise ValueError("a variant label stands for two sets of properties")

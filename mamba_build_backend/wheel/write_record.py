@@ -9,6 +9,7 @@ from typing import Any
 from .._version import __version__
 from ..compile import stable_abi
 from ..core.facts import Compiler, SysrootProvider
+from ..core.outside_text import without_secrets
 from ..plan import BuildPlan
 from ..plan.types import ReadyPlan
 from ..probe.recording import private_words, without_names
@@ -48,7 +49,6 @@ COMPILER_VARIABLES = (
 Variables Affecting GCC"), GNU ld and torch's ``cpp_extension``. Those that the build sets itself, such as CXX, are not among them."""
 
 _PATH = re.compile(r"""(^|[\s"'=,:;(]|-(?:I|L|B|R|isystem|iquote|idirafter|include|imacros))/(?!/)[^\s"',:;)]*""")
-_SECRET = re.compile(r"(\w*(?:TOKEN|SECRET|PASSW|CREDENTIAL|APIKEY|API_KEY)\w*=)[^\s\"',;]+", re.IGNORECASE)
 
 
 def record_of(
@@ -154,7 +154,7 @@ def shown(value: str) -> str:
     """A variable's value with no folder of the machine in it, and no secret.
 
     >>> shown("-DKEY_TOKEN=abc -I/home/u/include -O3")
-    '-DKEY_TOKEN=*** -I{path}/include -O3'
+    '-DKEY_TOKEN=*** -I{path} -O3'
     """
-    value = _SECRET.sub(r"\1***", value)
-    return _PATH.sub(lambda match: f"{match[1]}{{path}}/{match[0].rstrip('/').rpartition('/')[2]}", value)
+    value = without_secrets(value)
+    return _PATH.sub(r"\1{path}", value)

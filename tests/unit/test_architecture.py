@@ -26,3 +26,38 @@ def too_long(path: Path) -> set[str]:
 
 def test_no_file_and_no_function_is_too_long():
     assert set().union(*map(too_long, sorted(BACKEND.rglob("*.py")))) <= TOO_LONG
+
+
+_RAISING = {"is_file", "is_dir", "exists", "is_symlink", "expanduser", "resolve", "read_text", "read_bytes", "iterdir", "glob"}  # fmt: skip
+_OPENS_ITSELF = (
+    "core/paths.py",
+    "core/_session_reaper.py",
+    "compile/_setup_py_child.py",
+    "toolchain/shims/",
+    "payload/",
+)
+"""The one place, and files that Python starts or that travel: they import nothing of the backend, and read what it wrote."""
+
+
+def _asks_itself(node):
+    if not isinstance(node, ast.Call):
+        return False
+    if isinstance(node.func, ast.Name):
+        return node.func.id == "open"
+    if not isinstance(node.func, ast.Attribute) or any(word.arg == "follow_symlinks" for word in node.keywords):
+        return False
+    owner = ast.unparse(node.func.value)
+    if owner in ("os.path", "shutil", "tarfile", "distribution") or owner.startswith("metadata."):
+        return False
+    reads = node.func.attr == "open" and [ast.unparse(item) for item in node.args] in ([], ["'rb'"], ["'r'"])
+    return reads or node.func.attr in _RAISING
+
+
+def test_paths_are_asked_about_and_opened_in_one_place():
+    found = []
+    for path in sorted(BACKEND.rglob("*.py")):
+        name = path.relative_to(BACKEND).as_posix()
+        if not name.startswith(_OPENS_ITSELF):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            found += [f"{name}: {ast.unparse(node)}" for node in ast.walk(tree) if _asks_itself(node)]
+    assert found == []

@@ -280,9 +280,9 @@ def test_a_sysroot_of_zig_is_the_same_whether_it_lay_in_the_cache_or_not():
     ("value", "kept"),
     [
         ("-lineinfo -O3", "-lineinfo -O3"),
-        ("-I/home/u/include -L/opt/x/lib64 -O3", "-I{path}/include -L{path}/lib64 -O3"),
-        ("-isystem /opt/a,/opt/b:/opt/c", "-isystem {path}/a,{path}/b:{path}/c"),
-        ('-DPATH="/etc/x" --options-file=/home/u/o.txt', '-DPATH="{path}/x" --options-file={path}/o.txt'),
+        ("-I/home/u/include -L/opt/x/lib64 -O3", "-I{path} -L{path} -O3"),
+        ("-isystem /opt/a,/opt/b:/opt/c", "-isystem {path},{path}:{path}"),
+        ('-DPATH="/etc/x" --options-file=/home/u/o.txt', '-DPATH="{path}" --options-file={path}'),
         ("-DURL=https://user:pw@host.example/simple", "-DURL=https://***@host.example/simple"),
         ("-DHF_TOKEN=hf_abc -DAPI_KEY=xyz,1", "-DHF_TOKEN=*** -DAPI_KEY=***,1"),
         ("-Iinclude/cub -DA=a/b", "-Iinclude/cub -DA=a/b"),
@@ -304,4 +304,4 @@ def test_the_value_of_a_secret_variable_is_replaced_wherever_it_stands():
 )
 def test_no_absolute_path_of_a_variable_is_recorded(parts, option):
     value = f"-O2 {option}/{'/'.join(parts)} -g"
-    assert write_record.shown(value) == f"-O2 {option}{{path}}/{parts[-1]} -g"
+    assert write_record.shown(value) == f"-O2 {option}{{path}} -g"

@@ -147,6 +147,12 @@ def test_transformers_that_are_too_new_for_a_torch_are_told_with_those_that_fit(
         ),
         ("raise RuntimeError()", "torch cannot be imported (RuntimeError)"),
         ("", "what is called torch here is something else, or the rest of one"),
+        ("__version__ = 'strange'", "or the rest of one"),
+        ("__version__ = None", "or the rest of one"),
+        ("__version__ = '2.11.0'", "or the rest of one"),
+        ("__version__ = '2.11.0'\nversion = 5", "or the rest of one"),
+        ("def __getattr__(name): raise ZeroDivisionError(name)", "or the rest of one"),
+        ("class Odd(Exception): pass\nraise Odd()", "torch cannot be imported (Odd)"),
     ],
 )
 def test_a_torch_that_cannot_be_used_is_one_sentence(stable, text, says):
@@ -197,3 +203,35 @@ def test_upstreams_own_package_beside_this_one_is_said_with_the_command(site):
     assert "mamba-ssm 2.2.2 owns mamba_ssm/ too, and the two overwrite each other" in done.stdout
     assert "python -m pip uninstall mamba-ssm mamba-ssm-portable" in done.stdout
     assert "installed twice" in done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("version", ["2.11a0", "2.11rc1", "2.11.0rc2", "2.11.0.dev20260101"])
+def test_a_version_before_its_release_is_of_its_minor_version(site, version):
+    give_torch(site, version)
+    done = python(site, "-c", "import mamba_ssm")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "record", ["", "null", "[]", "{}", "{", "[" * 100_000, '{"floor": 1, "gpu_code": []}', '{"floor": {"measured": {"glibc": 5}}}']
+)  # fmt: skip
+def test_the_table_stands_whatever_became_of_the_record(site, record):
+    give_torch(site)
+    info = site / "mamba_ssm_portable-2.3.2.post1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mamba-ssm-portable\nVersion: 2.3.2.post1\n")
+    (info / "mamba-build-record.json").write_text(record)
+    done = python(site, "-m", "mamba_ssm_portable")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "wheel" in done.stdout
+    assert "damaged" in done.stdout
+
+
+def test_the_table_stands_where_torch_raises_when_it_is_asked(site):
+    give_torch(site)
+    with (site / "torch.py").open("a") as file:
+        file.write("class cuda:\n    def is_available():\n        raise OSError('libcuda went away')\n")
+    (site / "selective_scan_cuda.py").write_text("")
+    done = python(site, "-m", "mamba_ssm_portable")
+    assert done.stderr == ""
+    assert "torch" in done.stdout

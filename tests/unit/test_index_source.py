@@ -2,7 +2,11 @@
 
 import os
 import socket
+import threading
+import time
+from contextlib import suppress
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from support import tar_of
@@ -128,3 +132,42 @@ def test_a_full_cache_folder_is_told_as_such_and_not_as_a_network_error(links, t
     with pytest.raises(StorageError, match="it is full"):
         obtain(row, tiny_disk, {**NOBODY, "PIP_FIND_LINKS": str(folder)})
     assert kept(tiny_disk) == []
+
+
+class Endless(BaseHTTPRequestHandler):
+    """An index whose list of files never ends: a few bytes now and then, or as many as fit."""
+
+    piece, pause = b"x", 0.2
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        with suppress(OSError):
+            while True:
+                self.wfile.write(self.piece)
+                self.wfile.flush()
+                time.sleep(self.pause)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize(("piece", "pause"), [(b"<a>", 0.1), (b"<!-- -->" * 8192, 0)])
+def test_an_answer_that_never_ends_is_given_up(tmp_path, monkeypatch, piece, pause):
+    monkeypatch.setattr(Endless, "piece", piece)
+    monkeypatch.setattr(Endless, "pause", pause)
+    monkeypatch.setattr(index, "_PATIENCE", 2.0 if pause else 60.0)
+    monkeypatch.setattr(index, "_MOST_BYTES", 4 << 20)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Endless)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    row = ProjectVersion(Project("mamba-ssm"), "2.3.0", NAME, "0" * 64)
+    address = f"http://127.0.0.1:{server.server_port}/simple"
+    start = time.monotonic()
+    with pytest.raises(SourceError, match=r"it took over .* s, or is over 4 MB"):
+        obtain(row, tmp_path / "cache", {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": address})
+    assert time.monotonic() - start < 30
+    server.shutdown()
+    server.server_close()
+    assert kept(tmp_path / "cache") == []

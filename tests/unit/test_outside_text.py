@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import ROOT
 
-from mamba_build_backend.core import files, outside_text, work_folder
+from mamba_build_backend.core import files, outside_text, paths, work_folder
 from mamba_build_backend.core.error_boundary import user_errors
 from mamba_build_backend.core.errors import SettingsError, SourceError
 from mamba_build_backend.core.settings import load_settings
@@ -75,7 +75,26 @@ def test_no_error_shows_what_the_environment_holds_as_a_secret(monkeypatch, caps
     assert "***" in said
 
 
-@pytest.mark.parametrize("text", ["a" * 300_000, "http://" * 40_000, "a:/" * 100_000, "x:y" * 100_000])
+@pytest.mark.parametrize("word", ["python", "install", "subprocess"])
+def test_a_secret_that_is_a_word_of_every_day_hides_no_command(word):
+    known = outside_text.secrets({"MY_TOKEN": word})
+    said = "type: python -m pip install x   (subprocess)"
+    assert outside_text.without_secrets(said, known) == said
+    assert word not in outside_text.without_secrets(f"X={word} y:'{word}' u:{word}@h".replace("'", '"'), known)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a" * 300_000,
+        "a_" * 100_000,
+        "TOKEN" * 40_000,
+        "TOKEN=" * 40_000,
+        "http://" * 40_000,
+        "a:/" * 100_000,
+        "x:y" * 100_000,
+    ],
+)
 def test_a_long_text_takes_no_longer_than_its_length(text):
     start = time.process_time()
     outside_text.without_secrets(text)
@@ -149,19 +168,19 @@ def test_what_is_no_plain_file_is_neither_waited_for_nor_read(kind, tmp_path):
     path = make(kind, tmp_path / "x")
     start = time.monotonic()
     with pytest.raises(OSError, match=r"plain file|No such|directory"):
-        files.open_plain(path)
+        paths.open_plain(path)
     with pytest.raises(OSError, match=r"."):
-        files.open_own(path)
+        paths.open_own(path)
     with pytest.raises(OSError, match=r"."):
         files.sha256(path)
-    assert not files.is_file(path)
+    assert not paths.is_file(path)
     assert time.monotonic() - start < 5
 
 
 @pytest.mark.parametrize("path", ["a" * 300, "a\0b", "a/" * 3000])
 def test_a_path_that_cannot_be_asked_about_is_no_file(path):
-    assert not files.is_file(Path(path))
-    assert not files.exists(Path(path))
+    assert not paths.is_file(Path(path))
+    assert not paths.exists(Path(path))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -232,4 +251,4 @@ def test_digits_are_those_of_ascii_and_names_end_somewhere(key, value):
 def test_the_callers_repository_is_none_of_ours():
     given = {"GIT_DIR": "/my/.git", "GIT_WORK_TREE": "/my", "GIT_INDEX_FILE": "i", "GIT_OBJECT_DIRECTORY": "o",
              "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_GLOBAL": "g", "GIT_SSL_CAINFO": "/ca.pem", "GIT_SSH_COMMAND": "ssh -4", "PATH": "/bin"}  # fmt: skip
-    assert git._environment(given) == {"GIT_SSL_CAINFO": "/ca.pem", "GIT_SSH_COMMAND": "ssh -4", "PATH": "/bin"}
+    assert git.environment(given) == {"GIT_SSL_CAINFO": "/ca.pem", "GIT_SSH_COMMAND": "ssh -4", "PATH": "/bin"}

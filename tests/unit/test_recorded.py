@@ -1,14 +1,15 @@
 """A machine as a file: saved without names, planned for elsewhere."""
 
 import json
+import random
 
 import pytest
-from support import ROOT, typed
+from support import RECORDED, ROOT, typed
 
-from mamba_build_backend.core.errors import SettingsError
+from mamba_build_backend.core.errors import BackendError, SettingsError
 from mamba_build_backend.core.facts import from_json
 from mamba_build_backend.core.settings import load_settings
-from mamba_build_backend.plan import decide
+from mamba_build_backend.plan import decide, doctor_json, report
 from mamba_build_backend.probe import recording
 from mamba_build_backend.tables import load_tables
 
@@ -37,6 +38,14 @@ def facts_of(path):
         ("https://bob:pw@mirror.example.org/simple", "https://***@mirror.example.org/simple"),
         ("-L/opt/x -DTOKEN=hf_verysecret", "-L/opt/x -DTOKEN=***"),
         ("x86_64-linux-gnu", "x86_64-linux-gnu"),
+        ("/scratch/alice2024/env", "/scratch/user2024/env"),
+        ("/scratch/Alice/env", "/scratch/user/env"),
+        ("/scratch/alice_data/env", "/scratch/user_data/env"),
+        ("CORP\\alice", "CORP\\user"),
+        ("alice@corp", "user@corp"),
+        ("/scratch/malice/x", "/scratch/malice/x"),
+        ("-O3 -DHF_TOKEN=abcdef -DX=1", "-O3 -DHF_TOKEN=*** -DX=1"),
+        ("https://host/simple?token=abcdef&x=1", "https://host/simple?token=***&x=1"),
     ],
 )
 def test_nothing_that_names_a_person_is_kept(text, clean):
@@ -53,6 +62,17 @@ def test_a_host_that_is_called_like_a_system_does_not_rename_the_system():
 def test_a_short_user_name_is_replaced_only_as_a_whole_component():
     private = recording.Private("", "li", (), ())
     assert recording.without_names("/data/li/lib/libli.so", private) == "/data/user/lib/libli.so"
+
+
+def test_every_name_that_a_user_has_on_a_machine_is_replaced():
+    private = recording.private_words({"LOGNAME": "root", "USER": "alice", "SUDO_USER": "bobby", "HOME": "/root"})
+    assert recording.without_names("/data/alice/of/bobby", private) == "/data/user/of/user"
+
+
+def test_a_label_that_is_the_users_name_is_none_in_a_saved_machine(tmp_path):
+    settings = load_settings({"local-version": "alice1"}, {}, {})
+    recording.save(tmp_path / "m.json", settings, facts_of(MACHINE), {"HOME": "/nowhere", "USER": "alice"})
+    assert "alice" not in (tmp_path / "m.json").read_text()
 
 
 def test_secrets_are_the_values_of_variables_that_look_like_it():
@@ -146,3 +166,56 @@ def test_the_password_of_a_mirror_is_not_saved_with_the_machine(tmp_path, clean_
     assert "hunter22" not in (tmp_path / "m.json").read_text() + saved.stdout + saved.stderr
     assert json.loads((tmp_path / "m.json").read_text())["settings"]["cuda-mirror"] == "https://***@mirror.lab/cuda"
     assert "Traceback" not in doctor("--facts", tmp_path / "m.json").stderr
+
+
+ODD = [
+    "",
+    "x",
+    "9" * 5000,
+    "1.2.3.4.5",
+    "0",
+    "-1",
+    None,
+    True,
+    0,
+    -5,
+    1 << 70,
+    1.5,
+    [],
+    {},
+    ["x"],
+    "a\0b",
+    "../x",
+    "2.17",
+    "٣.٤",
+    "1!2",
+]
+
+
+def places(value, above=()):
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield (*above, key)
+        yield from places(item, (*above, key))
+
+
+@pytest.mark.parametrize("seed", range(0, 400, 40))
+def test_a_machine_with_odd_values_is_planned_or_refused_in_a_sentence(tmp_path, seed):
+    refused = 0
+    for number in range(seed, seed + 40):
+        chance = random.Random(number)
+        data = json.loads(chance.choice(RECORDED).read_text())
+        for _ in range(chance.randint(1, 3)):
+            *above, last = chance.choice(list(places(data)))
+            inside = data
+            for key in above:
+                inside = inside[key]
+            inside[last] = chance.choice(ODD)
+        (tmp_path / "m.json").write_text(json.dumps(data))
+        try:
+            settings, facts = recording.load(tmp_path / "m.json", {})
+            made = decide(settings, facts, load_tables())
+            json.dumps(doctor_json.plan_json(facts, made))
+            report.plan_text(facts, made, verbose=True)
+        except BackendError:
+            refused += 1
+    assert 0 < refused < 40

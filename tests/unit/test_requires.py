@@ -24,7 +24,7 @@ def names(requirements):
     return {requirement.split("=")[0].split(">")[0] for requirement in requirements}
 
 
-TOOLS = {"setuptools", "wheel", "ninja", "pyelftools", "pyproject-metadata", "abi3info"}
+TOOLS = {"setuptools", "wheel", "ninja", "pyproject-metadata", "abi3info"}
 
 
 def test_a_wheel_asks_for_its_tools_a_sysroot_and_a_fetcher_and_nothing_else(tmp_path):

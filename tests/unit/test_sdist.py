@@ -50,7 +50,7 @@ def names(folder, env=ENV):
 ALL = {"pyproject.toml", "setup.py", "src/a.cu", "build/tool.py", "lib/prebuilt.so"}
 
 PATTERNS = (
-    r"(CHANGELOG|CONTRIBUTING|README)\.md|LICENSE|mkdocs\.yml|pyproject\.toml",
+    r"(CHANGELOG|CONTRIBUTING|README|SECURITY)\.md|LICENSE|build-constraints\.txt|mkdocs\.yml|pyproject\.toml",
     r"mamba_build_backend/([a-z_0-9]+/)*[a-z_0-9]+\.(py|toml)|mamba_build_backend/py\.typed",
     r"mamba_build_backend/payload/licenses/[a-z0-9-]+\.txt",
     r"mamba_build_backend/projects/[a-z0-9_/.-]+\.(toml|md|txt|py|cu|cuh|h)",

@@ -13,7 +13,7 @@ __all__ = ["build_info"]
 def build_info() -> dict[str, Any]:
     """The build record of this wheel: versions, flags, source hash, patches.
 
-    Raises ``LookupError`` if the wheel's metadata is not installed, as when its folder was copied by hand.
+    Raises ``LookupError`` if the wheel's metadata is not installed, as when its folder was copied by hand, or is damaged.
     """
     import json
     from importlib import metadata
@@ -22,9 +22,16 @@ def build_info() -> dict[str, Any]:
 
     try:
         text = metadata.distribution(_built_for.DISTRIBUTION).read_text(_built_for.RECORD)
-    except metadata.PackageNotFoundError:
+    except (metadata.PackageNotFoundError, OSError, ValueError):
         text = None
     if text is None:
         raise LookupError(f"{_built_for.DISTRIBUTION} is not installed with its metadata: install its wheel with pip")
-    record: dict[str, Any] = json.loads(text)
+    try:
+        record: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        record = None
+    if not isinstance(record, dict):
+        raise LookupError(  # noqa: TRY004 - as where there is none
+            f"the build record of {_built_for.DISTRIBUTION} is damaged: install its wheel again with pip"
+        )
     return record

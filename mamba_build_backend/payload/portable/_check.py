@@ -7,7 +7,7 @@ import itertools
 import os
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
@@ -25,17 +25,34 @@ class Row:
 
 
 def all_rows(*, full: bool = False) -> list[Row]:
-    """Run every check; one that fails does not stop the ones that can still say something. Full: the kernels more thoroughly."""
-    rows = [_wheel(), *_other_owners(), _glibc()]
-    torch_row = _torch()
-    rows += [torch_row, _driver()]
+    """Run every check; one that fails, whatever it meets, does not stop the ones that can still say something.
+
+    Full: the kernels more thoroughly.
+    """
+    rows = [_tried("wheel", _wheel), *_other_owners(), _tried("glibc", _glibc)]
+    torch_row = _tried("torch", _torch)
+    rows += [torch_row, _tried("driver", _driver)]
     if torch_row.state == "failed":
         return rows
     rows += [_extension(name) for name in _built_for.EXTENSIONS]
     rows += [_package(name) for name in _built_for.PACKAGES]
     if any(row.state == "failed" for row in rows):
         return rows
-    return [*rows, *_gpu(full)]
+    try:
+        return [*rows, *_gpu(full)]
+    except Exception as error:
+        return [*rows, Row("GPU", "failed", _said(error))]
+
+
+def _tried(check: str, look: Callable[[], Row]) -> Row:
+    try:
+        return look()
+    except Exception as error:  # a torch, a driver or a record that is damaged may raise anything
+        return Row(check, "failed", _said(error))
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).strip() or 'no more is known').splitlines()[0]}"
 
 
 def _wheel() -> Row:
@@ -43,6 +60,14 @@ def _wheel() -> Row:
         record = build_info()
     except LookupError as error:
         return Row("wheel", "failed", str(error))
+    try:
+        return Row("wheel", "ok", _described(record))
+    except (LookupError, TypeError, AttributeError):
+        again = f"python -m pip install --force-reinstall --no-deps {_built_for.DISTRIBUTION}"
+        return Row("wheel", "failed", f"its build record is not what this wheel's is, or damaged\n{again}")
+
+
+def _described(record: dict[str, Any]) -> str:
     codes = " ".join(code for item in record["gpu_code"]["passes"] for code in item["codes"])
     found = f"{_built_for.DISTRIBUTION} {_built_for.VERSION}, GPU code for {codes}"
     sources = [record["upstream"], *record["companions"]]
@@ -52,7 +77,7 @@ def _wheel() -> Row:
     forks = [item["name"] for item in sources if not item["verified"]]
     if forks:
         found += f"\nbuilt from a source of {' and '.join(forks)} that is not as upstream released it"
-    return Row("wheel", "ok", found)
+    return found
 
 
 def _subject(file: str) -> str:
@@ -70,7 +95,7 @@ def _other_owners() -> Iterator[Row]:
                 continue
             try:
                 found = metadata.version(name)
-            except metadata.PackageNotFoundError:
+            except Exception:  # noqa: S112 - it is not there, or its metadata are damaged
                 continue
             both = f"{name} {_built_for.DISTRIBUTION}"
             yield Row(
@@ -96,10 +121,10 @@ def _glibc() -> Row:
 
 def _measured() -> dict[str, str]:
     try:
-        floor: dict[str, str] = build_info()["floor"]["measured"]
-    except LookupError:
+        floor = build_info()["floor"]["measured"]
+    except (LookupError, TypeError):
         return {}
-    return floor
+    return {name: str(value) for name, value in floor.items()} if isinstance(floor, dict) else {}
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -143,6 +168,8 @@ def _extension(name: str) -> Row:
         module = importlib.import_module(name)
     except ImportError as error:
         return Row(name, "failed", str(error))
+    except Exception as error:
+        return Row(name, "failed", _said(error))
     return Row(name, "ok", os.path.basename(str(module.__file__)))
 
 
@@ -181,7 +208,7 @@ def _kernels(check: Any, full: bool = False) -> Row:
             if not error <= allowed:
                 found = f"{name} is off by {error:.1e} of its largest value; {allowed:.0e} is allowed"
                 return Row("kernels", "failed", f"{check.TITLE}: {found}")
-    except RuntimeError as error:
-        return Row("kernels", "failed", f"{check.TITLE}: {str(error).splitlines()[0]}")
+    except Exception as error:
+        return Row("kernels", "failed", f"{check.TITLE}: {_said(error)}")
     found = f"{check.TITLE}, {check.COVERS_MORE if more else check.COVERS}: as the reference ({max(worst):.0%} of what is allowed)"
     return Row("kernels", "ok", found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import metadata
 from typing import Any
 
@@ -18,15 +19,22 @@ def misfit() -> str | None:
     ties = f"{_built_for.TORCH} and newer, for any CUDA" if _STABLE else f"{_built_for.TORCH} with CUDA {cuda}"
     built = f"{_built_for.UPSTREAM} ({_built_for.DISTRIBUTION}) was built for torch {ties}"
     install = f"python -m pip install {least}"
-    again = f"\n  or:   {_REBUILD}   (build it again for your torch)"
     try:
         import torch
     except Exception as error:  # what a broken torch raises is not always an ImportError
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
         return f"{built}, and torch cannot be imported ({said}).\n  type: {install}"
-    if not hasattr(torch, "__version__"):
+    try:
+        return _misfit_of(torch, built, least)
+    except Exception:  # an attribute that every torch has is gone, or of another kind
         whole = "python -m pip install --force-reinstall torch"
         return f"{built}, and what is called torch here is something else, or the rest of one.\n  type: {whole}"
+
+
+def _misfit_of(torch: Any, built: str, least: str) -> str | None:
+    """The same of a torch that was imported; whatever it raises, it is none, or the rest of one."""
+    install, cuda = f"python -m pip install {least}", _built_for.CUDA.partition(".")[0]
+    again = f"\n  or:   {_REBUILD}   (build it again for your torch)"
     if why := _other_release(torch):
         return (
             f"{built}, and {why}.\n  type: {install}   ({'a' if _STABLE else 'the'} torch that it was built for){again}"
@@ -76,7 +84,7 @@ def _other_transformers(torch: Any) -> str | None:
         return None
     try:
         found = metadata.version("transformers")
-    except metadata.PackageNotFoundError:
+    except Exception:  # it is not there, or its own metadata are damaged
         return None
     if _release(found) < _release(least_too_new):
         return None
@@ -85,8 +93,11 @@ def _other_transformers(torch: Any) -> str | None:
 
 
 def _release(version: str) -> tuple[int, ...]:
-    """``(2, 11)`` of ``2.11.0+cu130``."""
-    return tuple(int("".join(filter(str.isdigit, part)) or 0) for part in version.partition("+")[0].split(".")[:2])
+    """``(2, 11)`` of ``2.11.0+cu130``, and of ``2.11rc1``."""
+    first = re.match(r"([0-9]+)\.([0-9]+)", version)
+    if first is None:
+        raise ValueError(version)
+    return int(first[1]), int(first[2])
 
 
 _why = misfit()

@@ -1,0 +1,210 @@
+"""A log as text to search: of any size, in pieces; and patterns that take no longer than its length. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+_PIECE = 1 << 18
+_OVERLAP = 1 << 13
+"""Letters. No message that the patterns know is longer."""
+_NOT_THE_END = "\n\0"
+"""Behind a piece that is not the last one: a pattern that asks for the text's end must not find that of a piece."""
+
+_TERMINAL = re.compile(r"\x1b\[[0-9;?]{0,50}[A-Za-z]")
+# BuildKit's step and seconds, and the time that hosted CI puts before a line: messages that go over two lines hold them.
+_PREFIX = re.compile(
+    r"^(?:#[0-9]{1,9} {1,9}[0-9]{1,9}\.[0-9]{1,9} ?|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{1,40}Z )", re.MULTILINE
+)
+
+
+class Window(NamedTuple):
+    """A part of a text: what is new in it starts at ``new``; before that is the end of the part before."""
+
+    text: str
+    new: int
+    last: bool
+
+
+def windows(pieces: Iterable[str]) -> Iterator[Window]:
+    """A text as it is to be searched, without colours, bars' returns and what CI puts before lines; at least one part."""
+    held, start, new = "", 0, 0
+    for piece in _cut(pieces):
+        held += piece
+        if len(held) - start < _PIECE:
+            continue
+        # Whole lines, where there are any.
+        end = held.rfind("\n", new) + 1 or len(held)
+        text = _cleaned(held[start:end])
+        yield Window(text + _NOT_THE_END, len(_cleaned(held[start:new])), last=False)
+        begin = max(start, end - _OVERLAP)
+        begin = held.find("\n", begin, end) + 1 or begin
+        held, start, new = held[begin:], 0, end - begin
+    yield Window(_cleaned(held[start:]), len(_cleaned(held[start:new])), last=True)
+
+
+def _cut(pieces: Iterable[str]) -> Iterator[str]:
+    for piece in pieces:
+        yield from (piece[at : at + _PIECE] for at in range(0, len(piece), _PIECE))
+
+
+def _cleaned(text: str) -> str:
+    return _PREFIX.sub("", _TERMINAL.sub("", text).replace("\r\n", "\n").replace("\r", "\n"))
+
+
+_MOST = {r"\w": 2000, r"\S": 1000}
+"""How often a class may repeat; the longest of torch's symbols have some thousand letters."""
+_MOST_OF_OTHERS = 500
+
+
+def bounded(pattern: str) -> re.Pattern[str]:
+    r"""A pattern whose repeats end somewhere: who has two without an end in a row needs the square of a text's length.
+
+    >>> bounded(r"error .+ at [^>]*?>").pattern
+    'error .{1,500} at [^>]{0,500}?>'
+
+    Raises ``re.error``.
+    """
+    out, before, at = [], "", 0
+    while at < len(pattern):
+        part = _part(pattern, at)
+        at += len(part)
+        if part in ("+", "*") and before:
+            part = f"{{{int(part == '+')},{_MOST.get(before, _MOST_OF_OTHERS)}}}"
+        out.append(part)
+        before = part
+    return re.compile("".join(out))
+
+
+def _part(pattern: str, at: int) -> str:
+    """The escape, class, quantifier or letter there."""
+    if pattern[at] == "\\":
+        return pattern[at : at + 2]
+    if pattern[at] == "[":
+        end = at + 2 + (pattern[at + 1 : at + 2] == "^")  # a bracket that comes first is a letter
+        while pattern[end : end + 1] not in ("]", ""):
+            end += 2 if pattern[end] == "\\" else 1
+        return pattern[at : end + 1]
+    return pattern[at]
+
+
+def required(pattern: str) -> tuple[str, ...]:
+    r"""Words of which a text must hold one to be matched: looked for first, since most texts hold none. Empty where none is known.
+
+    >>> required(r"(?:no|bad) module '\w+'|error: \d+ missing")
+    (" module '", ' missing')
+    """
+    return _alternatives(pattern, 0, caseless=False)[0]
+
+
+_LOOK_AROUND = ("(?=", "(?!", "(?<=", "(?<!")
+"""What begins a group that says nothing of the letters matched."""
+_SHORTEST = 3
+
+
+def _alternatives(pattern: str, at: int, *, caseless: bool) -> tuple[tuple[str, ...], int]:
+    """The words of a group's branches, none if one has none; and where the group ends."""
+    words: list[tuple[str, ...]] = []
+    while True:
+        branch, at = _branch(pattern, at, caseless=caseless)
+        words.append(branch)
+        if pattern[at : at + 1] != "|":
+            known = tuple(word for item in words for word in item) if all(words) else ()
+            return tuple(dict.fromkeys(known)), at
+        at += 1
+
+
+def _branch(pattern: str, at: int, *, caseless: bool) -> tuple[tuple[str, ...], int]:
+    """Of what must come one after another the words that tell most, and where the branch ends."""
+    best: tuple[str, ...] = ()
+    run = ""
+    while at < len(pattern) and pattern[at] not in "|)":
+        if pattern[at] == "(":
+            opened = at
+            inside = _inside(pattern, at)
+            found, at = _alternatives(pattern, inside, caseless=caseless or pattern.startswith("(?i:", opened))
+            found = () if pattern.startswith(_LOOK_AROUND, opened) else found
+            letter, at = "", at + 1
+        else:
+            part = _part(pattern, at)
+            letter, found, at = _letter(part), (), at + len(part)
+            letter = "" if caseless and letter.isalpha() else letter
+        least, at = _least(pattern, at)
+        if letter and least == (1, 1):
+            run += letter
+            continue
+        best, run = _telling(best, (run,)), letter if letter and least[0] else ""
+        best = _telling(best, found) if least[0] else best
+    return _telling(best, (run,)), at
+
+
+def _inside(pattern: str, at: int) -> int:
+    """Where the content of the group begins that opens there."""
+    match = re.compile(r"\((?:\?(?:P<\w+>|<?[=!]|[a-z]*:))?").match(pattern, at)
+    assert match is not None
+    return match.end()
+
+
+def _letter(part: str) -> str:
+    """The one letter that a part stands for; empty for a class or a place."""
+    if part[0] == "\\":
+        return {"n": "\n", "t": "\t"}.get(part[1], "" if part[1].isalnum() else part[1])
+    return "" if part[0] in "[.^$" else part
+
+
+def _least(pattern: str, at: int) -> tuple[tuple[int, int], int]:
+    """How often at least and at most what comes before is there, and where its quantifier ends."""
+    match = re.compile(r"(?:([*+?])|\{(\d*)(,?)(\d*)\})[?+]?").match(pattern, at)
+    if match is None:
+        return (1, 1), at
+    if match[1]:
+        return {"*": (0, 2), "+": (1, 2), "?": (0, 1)}[match[1]], match.end()
+    least = int(match[2] or 0)
+    return (least, least if not match[3] else int(match[4] or least + 2)), match.end()
+
+
+def _telling(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    """Those whose shortest word is longer."""
+    if min(map(len, other), default=0) < _SHORTEST:
+        return one
+    return max(one, other, key=lambda words: min(map(len, words), default=0))
+
+
+_ERROR = re.compile(
+    r"fatal error|\berror\b ?:|error #|\berror [A-Z]{0,9}[0-9]{1,9}:|Error:|undefined reference|Killed|cannot find -l|No space left"
+)
+_ERROR_WORDS = ("rror", "undefined reference", "Killed", "cannot find -l", "No space left")
+_FAILED = re.compile(r"\bFAILED: ")
+# What repeats an error, or only announces one: the frames' own words, and options that hold the word.
+_ECHO = re.compile(
+    r"-Werror|subprocess-exited-with-error|metadata-generation-failed|Error compiling objects|error: command "
+    r"|CalledProcessError|HTTPError: HTTP Error 404"
+)
+
+
+class FirstError:
+    """The first line that names an error, after ninja's first FAILED where there is one; the last ones are echoes."""
+
+    def __init__(self) -> None:
+        self.line = ""
+        self._failed = False
+
+    def look(self, text: str) -> None:
+        """Search the next part of the text."""
+        if not self._failed and (failed := _FAILED.search(text)):
+            self._failed, self.line = True, ""
+            text = text[failed.end() :].partition("\n")[2]
+        if not self.line and any(word in text for word in _ERROR_WORDS):
+            self.line = next((line.strip()[:300] for line in _lines(text) if not _ECHO.search(line)), "")
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Those with an error in them."""
+    end = 0
+    for match in _ERROR.finditer(text):
+        if match.start() >= end:
+            start = text.rfind("\n", 0, match.start()) + 1
+            end = text.find("\n", match.end())
+            end = len(text) if end < 0 else end
+            yield text[start:end]
