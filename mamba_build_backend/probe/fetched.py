@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..core.paths import is_file
+from ..core.paths import is_dir, is_file
 from ..core.setting_values import is_address
 from ..core.settings import MIRROR_OFF, Settings
 from ..tables import Archive, ProjectVersion, RedistRelease, Tables
@@ -22,7 +22,7 @@ def _sources(cache: Path, tables: Tables) -> Iterator[str]:
     for row in tables.versions:
         if row.index_sha256 and is_file(cached_archive(row, cache)):
             yield row.index_file
-        if row.git_commit and kept_repository(row, cache).is_dir():
+        if row.git_commit and is_dir(kept_repository(row, cache)):
             yield row.commit_name
 
 

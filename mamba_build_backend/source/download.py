@@ -11,6 +11,7 @@ from typing import Any
 from ..core.errors import SourceError
 from ..core.files import sha256
 from ..core.outside_text import secrets, without_secrets
+from ..core.paths import exists
 from ..core.storage import is_disk_error
 
 _ATTEMPTS = 3
@@ -124,4 +125,4 @@ class Download:
 
 
 def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
+    return path.stat().st_size if exists(path) else 0

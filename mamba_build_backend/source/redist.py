@@ -14,6 +14,7 @@ from ..core.errors import SourceError, ToolError
 from ..core.facts import Origin, Toolkit
 from ..core.files import sha256
 from ..core.outside_text import secrets, without_secrets
+from ..core.paths import is_dir, is_file, is_link
 from ..core.process import Echo
 from ..core.storage import prepared
 from ..plan.offers import MATHS
@@ -47,7 +48,7 @@ def obtain(archives: Archives, cache: Path, environ: Mapping[str, str], echo: Ec
     """The toolkit, from the cache or made now. Raises SourceError, StorageError, and ToolError if its nvcc does not run."""
     shop = _Shop(archives, load_tables().nvidia, environ, echo)
     folder, cuda = toolkit_folder(archives.release, cache), archives.release.cuda
-    known = folder.is_dir()
+    known = is_dir(folder)
     found = _prepared(shop, folder)
     if known and _lacks(found):
         # What lies in the cache is damaged: once more, from the beginning.
@@ -67,7 +68,7 @@ def _prepared(shop: _Shop, folder: Path) -> Toolkit:
         shop.echo(f"waiting for another build, which is unpacking nvcc {shop.archives.release.cuda}")
 
     prepared(folder, lambda draft: _make(shop, draft), waits)
-    if not (folder / _NVCC).is_file():
+    if not is_file(folder / _NVCC):
         return Toolkit(str(folder), _FOUND_IN, missing=(_NVCC,), origin=Origin.ARCHIVE)
     return read_toolkit(folder, _FOUND_IN, shop.environ, Origin.ARCHIVE)
 
@@ -210,7 +211,7 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, place: Path, item: Arc
     if member.isdir():
         place.mkdir(exist_ok=True)
         return 0
-    if place.is_symlink() or place.is_file():
+    if is_link(place) or is_file(place):
         place.unlink()  # each archive has a licence of its own under one name
     if member.issym() and not os.path.isabs(member.linkname):
         place.symlink_to(member.linkname)

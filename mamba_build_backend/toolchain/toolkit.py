@@ -55,7 +55,7 @@ def apply_toolkit(
     home = Path(toolkit.home)
     if toolkit.layout is ToolkitLayout.HOME and not toolkit.missing:
         _link_entries(home, view)
-        if (home / "lib").is_dir():
+        if is_dir(home / "lib"):
             _link(home / "lib", view / "lib64")  # NVIDIA's archives have lib, and torch's build code looks in lib64
     else:
         _gather(toolkit, torch_site, view, dpkg)
