@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 from .. import build_requires
 from ..core.errors import SourceError
@@ -18,25 +19,34 @@ def check_patches(job: Job) -> list[dict[str, str]]:
     """Try them all on fetched sources; ``problem`` is empty where a patch fits."""
     build_requires.check_patch_sources()
     tables = load_tables()
+    found: dict[tuple[str, str], str] = {}
     with build_context(job) as context:
-        return [
-            {"file": patch.file, "title": row.title, "problem": _problem(job, patch, row, context)}
-            for patch in tables.patches
-            for row in tables.versions
-            if patch.concerns(row)
-        ]
+        for row in tables.versions:
+            patches = [patch for patch in tables.patches if patch.concerns(row)]
+            found |= {(patch, row.title): problem for patch, problem in _problems(job, patches, row, context).items()}
+    order = {patch.file: number for number, patch in enumerate(tables.patches)}
+    tried = sorted(found.items(), key=lambda item: order[item[0][0]])
+    return [{"file": file, "title": title, "problem": problem} for (file, title), problem in tried]
 
 
-def _problem(job: Job, patch: PatchRow, row: ProjectVersion, context: BuildContext) -> str:
+def _problems(job: Job, patches: list[PatchRow], row: ProjectVersion, context: BuildContext) -> dict[str, str]:
+    """By the patch's file; the source is made once for all of them."""
     settings = replace(job.settings, upstream=row.name, upstream_version=row.version)
     plan = decide(settings, job.facts, load_tables())
     folder = context.folder / "patches" / f"{row.name}-{row.version}"
     folder.mkdir(parents=True)
     try:
         part = prepare.prepare_one(plan, job.project, job.cache, replace(context, folder=folder))
-        patching.apply_patches([patch], part.tree, row.title)
+        return {patch.file: _misfit(patch, part.tree, row.title) for patch in patches}
     except SourceError as error:
-        return error.problems[0].found
+        return {patch.file: error.problems[0].found for patch in patches}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _misfit(patch: PatchRow, tree: Path, title: str) -> str:
+    try:
+        patching.patched_files(patch, tree, title)
+    except SourceError as error:
+        return error.problems[0].found
     return ""

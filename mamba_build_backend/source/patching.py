@@ -14,23 +14,27 @@ from . import unified_diff
 def apply_patches(patches: Sequence[PatchRow], tree: Path, title: str) -> None:
     """Patch ``tree``, which is ``title``'s. Raises SourceError, naming patch, file, hunk and line."""
     for patch in patches:
-        path = PATCHES / patch.file
-        if not is_file(path):
-            raise SourceError(
-                f"the patch {patch.file} is not there", f"{title} does not compile without it", "use a whole checkout"
-            )
-        try:
-            changes = unified_diff.parse(read_bytes(path))
-        except ValueError as error:
-            raise SourceError(
-                f"the patch {patch.file} cannot be read: {error}",
-                f"{title} does not compile without it",
-                f"mend patches/{patch.file}",
-            ) from None
         # All of it is worked out before the first file is written.
-        contents = [_changed(change, tree, patch, title) for change in changes]
-        for file, content in contents:
+        for file, content in patched_files(patch, tree, title):
             file.write_bytes(content)
+
+
+def patched_files(patch: PatchRow, tree: Path, title: str) -> list[tuple[Path, bytes]]:
+    """The files of ``tree`` that a patch changes, and what they become; nothing is written. Raises SourceError."""
+    path = PATCHES / patch.file
+    if not is_file(path):
+        raise SourceError(
+            f"the patch {patch.file} is not there", f"{title} does not compile without it", "use a whole checkout"
+        )
+    try:
+        changes = unified_diff.parse(read_bytes(path))
+    except ValueError as error:
+        raise SourceError(
+            f"the patch {patch.file} cannot be read: {error}",
+            f"{title} does not compile without it",
+            f"mend patches/{patch.file}",
+        ) from None
+    return [_changed(change, tree, patch, title) for change in changes]
 
 
 def _changed(change: unified_diff.FileDiff, tree: Path, patch: PatchRow, title: str) -> tuple[Path, bytes]:

@@ -14,6 +14,7 @@ from support import tar_of
 from mamba_build_backend.core.errors import SourceError, StorageError
 from mamba_build_backend.core.files import sha256
 from mamba_build_backend.source import index
+from mamba_build_backend.source.web import Bounds
 from mamba_build_backend.tables import Project, ProjectVersion
 
 NAME = "mamba_ssm-2.3.0.tar.gz"
@@ -157,8 +158,7 @@ class Endless(BaseHTTPRequestHandler):
 def test_an_answer_that_never_ends_is_given_up(tmp_path, monkeypatch, piece, pause):
     monkeypatch.setattr(Endless, "piece", piece)
     monkeypatch.setattr(Endless, "pause", pause)
-    monkeypatch.setattr(index, "_PATIENCE", 2.0 if pause else 60.0)
-    monkeypatch.setattr(index, "_MOST_BYTES", 4 << 20)
+    monkeypatch.setattr(index, "_BOUNDS", Bounds(2.0 if pause else 60.0, 4 << 20))
     server = ThreadingHTTPServer(("127.0.0.1", 0), Endless)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
