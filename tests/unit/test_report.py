@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+import reasons
 from support import RECORDED, ROOT, lacking
 from support import planned_for as planned
 
@@ -24,6 +25,10 @@ VALIDATOR = jsonschema.Draft202012Validator(json.loads(doctor_json.SCHEMA_FILE.r
 def test_the_report_is_the_one_that_was_agreed_on(path):
     """The whole text of every machine stands beside it: python tests/update_reports.py writes them anew."""
     assert report.plan_text(*planned(path), verbose=True) == path.with_suffix(".txt").read_text(encoding="utf-8")
+
+
+def test_the_reasons_are_those_that_were_agreed_on():
+    assert reasons.of_all_machines() == (ROOT / "tests" / "reasons.txt").read_text(encoding="utf-8")
 
 
 def test_no_report_is_left_over_from_a_machine_that_is_gone():
