@@ -11,7 +11,7 @@ from typing import Any
 
 from ..core.facts import Facts
 from ..core.settings import Settings
-from . import compiler_caches, compilers, cuda, environment, frontend, gpus, machine, source, sysroots, torch
+from . import compiler_caches, compilers, cuda, environment, frontend, gpus, machine, shell, source, sysroots, torch
 from .handover import ALL, Earlier, Family, Look, read_marks
 
 __all__ = ["Family", "Look", "look", "probe_all"]
@@ -45,6 +45,7 @@ def look(
         "source_kind": source_kind,
         "source_files": source_files,
         "frontend": caller.command,
+        "shell": shell.probe_shell(environ),
     }
     if earlier is None or Family.TORCHES in stale:
         found["torches"] = torch.probe_torches(settings, environ, caller)
