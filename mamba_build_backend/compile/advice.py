@@ -145,6 +145,10 @@ class Advice:
             return shlex.quote(path)
         raise Unfillable
 
+    def _gap_wheel_file(self) -> str:
+        match = re.search(r"/([\w.+-]{1,200}\.whl)\b", self.evidence.text)
+        return self._known(match[1] if match else "")
+
     def _gap_torch_version(self) -> str:
         return self._known(self.evidence.torch)
 
@@ -262,7 +266,7 @@ class Advice:
             text = as_root(shell, text) if shell.root or shell.container else text
         text = re.sub(r"( -C \S+)(?=.*\1(?: |$))", "", text)  # a setting that stands twice
         text = re.sub(r"\{pip\} ((?:[^&|;'\"]|'[^']*'|\"[^\"]*\")+)", lambda m: pip(shell, m[1].rstrip()) + " " * (len(m[1]) - len(m[1].rstrip())), text)
-        if shell.uv and not shell.pip and re.search(r"uv pip (?:debug|download)\b", text):
+        if shell.uv and not shell.pip and re.search(r"uv pip (?:debug|download|index)\b", text):
             return ""
         if self.evidence.notebook and re.match(r"(?:\w+=\S+ )*(?:python|uv|apt-get|pip)\b", text):
             return f"!{text}"
