@@ -8,7 +8,6 @@ count where no cause was found.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,31 +57,40 @@ def explain(text: str, here: Here | None = None) -> Diagnosis:
     """Recognise known failures in a build log or a traceback; ``here`` is where the user will type."""
     text = _PREFIX.sub("", _TERMINAL.sub("", text).replace("\r\n", "\n").replace("\r", "\n"))
     evidence = Evidence(text)
-    found = list(_found(text, evidence))
+    found = _found(text, evidence)
     if not found and len(text) < _FEW_WORDS and "\n" not in text.strip():
         found = [(item, match) for item in load_failures() if item.fragment and (match := item.fragment.search(text))]
-    causes = [pair for pair in found if not pair[0].frame]
-    anchor = next((match for item, match in found if item.native and item.kind != "place"), None)
-    # A place is told by its own pattern, or by what else the log shows, and then in the line that went wrong there.
-    places = sorted(((item, (anchor or match) if item.hint else match) for item, match in causes if item.kind == "place" and (not item.hint or (anchor and getattr(evidence, item.hint)))), key=lambda pair: bool(pair[0].hint))
-    others = [pair for pair in causes if pair[0].kind != "place"]
-    ranked = (*places, *others) if not others or others[0][0].native else (*others, *places)
-    told = tuple(_explanation(item, match, evidence, here or Here()) for item, match in (ranked or _frames(found)))
-    return Diagnosis(told, "" if ranked else first_error(text))
+    places = sorted((pair for pair in found if pair[0].kind == "place"), key=lambda pair: bool(pair[0].hint))
+    causes = [pair for pair in found if pair[0].kind == "cause"]
+    ranked = (*places, *causes) if not causes or causes[0][0].native else (*causes, *places)
+    told = ranked or tuple(found)
+    return Diagnosis(
+        tuple(_explanation(item, match, evidence, here or Here()) for item, match in told),
+        "" if ranked else first_error(text),
+    )
 
 
-def _found(text: str, evidence: Evidence) -> Iterator[tuple[Failure, re.Match[str]]]:
+Found = list[tuple[Failure, "re.Match[str]"]]
+
+
+def _found(text: str, evidence: Evidence) -> Found:
+    """All rows that match. A place that the log shows is told in the first line that concerns compiled code, if there is one."""
+    found, hinted = [], []
+    anchor: re.Match[str] | None = None
     for item in load_failures():
+        if item.kind == "place" and item.hint:
+            hinted.append(item)
+            continue
         match = item.pattern.search(text)
-        if match is None or (item.hint and item.kind != "place" and not getattr(evidence, item.hint)):
+        if match is None or (item.hint and not getattr(evidence, item.hint)):
             continue
         if (item.also and not item.also.search(text)) or (item.unless and item.unless.search(text)):
             continue
-        yield item, match
-
-
-def _frames(found: list[tuple[Failure, re.Match[str]]]) -> list[tuple[Failure, re.Match[str]]]:
-    return [pair for pair in found if pair[0].kind != "place"]
+        anchor = anchor or (match if item.native and item.kind != "place" else None)
+        found.append((item, match))
+    if anchor is not None:
+        found += [(item, anchor) for item in hinted if getattr(evidence, item.hint)]
+    return found
 
 
 _FEW_WORDS = 200
