@@ -97,7 +97,7 @@ def _with_companion(plan: BuildPlan, name: str, settings: Settings, facts: Facts
     companion = _decide_one(other, facts, tables)
     return replace(
         plan,
-        companion=replace(companion, notes=(), problems=()),
+        companion=replace(companion, notes=(), warnings=(), problems=()),
         pins=replace(
             plan.pins, value=tuple(pin for pin in plan.pins.value if requirements.Requirement(pin).name != name)
         ),
@@ -125,7 +125,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     compiler = decide_compiler(settings, facts, tables, cuda, target, abi.value, notebook)
     sysroot, sysroot_installs = decide_sysroot(settings, facts, tables, cuda, compiler.value, notebook)
     compilation = _decide_compilation(settings, facts, tables, upstream.value, cuda, toolkit.value, notebook)
-    check_gpus(settings, facts, tables, cuda, toolkit.value, target, compilation.passes, notebook)
+    check_gpus(settings, facts, tables, cuda, toolkit.value, torch.value, target, compilation.passes, notebook)
     check_own_runtime(settings, facts, tables, cuda, target, abi.value, notebook)
     pins = decide_pins(upstream.value, torch.value, target, abi.value, tables, notebook)
     partner = decide_partner(upstream.value, torch.value, target, dotted_python(facts.machine), tables, notebook)
@@ -159,6 +159,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         portable=is_portable(settings, sysroot.value),
         repair=settings.repair,
         strip=settings.strip,
+        warnings=tuple(notebook.warnings),
         notes=tuple(notebook.notes),
         # On a Mac, or beside a torch for AMD's GPUs, nobody wants to hear of a missing nvcc too.
         problems=no_place or tuple(notebook.problems),

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from ..core._compat import version
-from ..core.facts import Facts, Gpu, Toolkit
-from ..core.settings import Settings
-from ..tables import FrontEnd, Tables
-from .nvcc import dotted
-from .remedies import install_toolkit, torch_for
-from .types import Abi, Notebook, TorchTarget
+from collections.abc import Iterator
 
-OLDEST = 60
-"""Pascal: the first GPUs with the float16 arithmetic and the atomics that the kernels use."""
+from ..core._compat import version
+from ..core.facts import Facts, Gpu, Toolkit, Torch
+from ..core.settings import Settings
+from ..tables import FrontEnd, Tables, covers, minor
+from .nvcc import dotted
+from .remedies import install_toolkit
+from .torch_builds import OLDEST, driver_runs, no_torch_fits, torch_covers, torch_ways
+from .types import Abi, Notebook, TorchTarget
 
 
 def check_gpus(
@@ -20,6 +20,7 @@ def check_gpus(
     tables: Tables,
     cuda: str,
     toolkit: Toolkit | None,
+    torch: Torch | None,
     target: TorchTarget,
     front_ends: tuple[FrontEnd, ...],
     notebook: Notebook,
@@ -31,18 +32,13 @@ def check_gpus(
     if not cuda:
         return
     elsewhere = settings.is_set("arch") and settings.arch != "native"
-    troubles = [
-        *_gpu_trouble(facts, tables, cuda, toolkit, target),
-        *_driver_trouble(facts, tables, target),
-    ]
+    troubles = list(_troubles(facts, tables, cuda, toolkit, torch, target))
     for code, found, needed, fixes in troubles:
         if elsewhere:
             notebook.note(f"{found}: {needed}; this wheel is for other machines, as its arch was named")
         else:
-            way = (
-                "-C arch=all   (said so, the build goes on: for other machines, or with NVIDIA's forward compatibility)"
-            )
-            notebook.problem(code, found, needed, *fixes, way)
+            notebook.problem(code, found, needed, *fixes, _FOR_OTHERS)
+    _note_old(facts, notebook)
     if (
         elsewhere
         and not troubles
@@ -61,11 +57,11 @@ def check_own_runtime(
     settings: Settings, facts: Facts, tables: Tables, cuda: str, target: TorchTarget, abi: Abi, notebook: Notebook
 ) -> None:
     """The same of a wheel with a CUDA runtime of its own, whose toolkit may be newer than this machine's driver and its torch."""
-    known = [item for item in notebook.problems if item.code == "driver"]
+    known = [item for item in notebook.problems if item.code in ("driver", "torch-gpu")]
     if not abi.is_stable or not facts.driver or not cuda or known:
         return
-    row, driver = tables.cuda_row(cuda), version.Version(facts.driver)
-    if driver >= version.Version(row.driver):
+    row = tables.cuda_row(cuda)
+    if driver_runs(facts, tables, cuda):
         return
     found = f"this machine's driver is {facts.driver}, and the wheel would carry the runtime of CUDA {cuda}"
     needed = f"CUDA {version.Version(cuda).major}.x needs {row.driver} or newer"
@@ -76,9 +72,9 @@ def check_own_runtime(
         "driver",
         found,
         needed,
-        *install_toolkit(target.cuda, facts.machine, tables),  # the driver serves torch's
+        *install_toolkit(target.cuda, facts, tables),  # the driver serves torch's
         f"install NVIDIA's driver {row.driver} or newer",
-        "-C arch=all   (said so, the build goes on: for other machines)",
+        "-C arch=all   (builds all the same, for other machines)",
     )
 
 
@@ -92,24 +88,73 @@ def _served(gpu: Gpu, front_ends: tuple[FrontEnd, ...]) -> bool:
     return _runs(gpu, plain) or number in exact or any(int(compute) <= int(number) for compute in ptx)
 
 
-Trouble = list[tuple[str, str, str, list[str]]]
+Trouble = tuple[str, str, str, list[str]]
+
+_FOR_OTHERS = "-C arch=all   (builds all the same: for other machines, or with NVIDIA's forward compatibility)"
+_TRITON = 70
+"""The oldest GPU that Triton makes code for, which Mamba-2 and Mamba-3 are written in."""
 
 
-def _gpu_trouble(
-    facts: Facts,
-    tables: Tables,
-    cuda: str,
-    toolkit: Toolkit | None,
-    target: TorchTarget,
-) -> Trouble:
+def _troubles(
+    facts: Facts, tables: Tables, cuda: str, toolkit: Toolkit | None, torch: Torch | None, target: TorchTarget
+) -> Iterator[Trouble]:
+    """What keeps the finished wheel from running here: torch first, since another torch may take another toolkit."""
+    gpu = facts.gpus[0] if facts.gpus else None
+    if gpu is not None and not any(_is_new_enough(item) for item in facts.gpus):
+        found = f"this machine's GPU, {gpu.name}, has compute capability {gpu.capability}"
+        yield "gpu-target", found, f"the kernels need {dotted(str(OLDEST))} or newer (Pascal)", []
+        return
+    # What another torch takes of nvcc is in its command.
+    trouble = _other_torch(facts, tables, torch, target) or (
+        _nvcc_trouble(facts, tables, cuda, toolkit, target, gpu) if gpu is not None else None
+    )
+    if trouble is not None:
+        yield trouble
+
+
+def _is_new_enough(gpu: Gpu) -> bool:
+    return bool(version.Version(gpu.capability) >= version.Version(dotted(str(OLDEST))))
+
+
+def _other_torch(facts: Facts, tables: Tables, torch: Torch | None, target: TorchTarget) -> Trouble | None:
+    """The torch that is meant does not run on this GPU, or with this driver: one answer for both."""
+    if not target.cuda:
+        return None
+    runs = driver_runs(facts, tables, target.cuda)
+    covered = not facts.gpus or any(_covered(torch, target, gpu, facts, tables) for gpu in facts.gpus)
+    if runs and covered:
+        return None
+    gpu = facts.gpus[0] if facts.gpus else None
+    needs_driver = f"CUDA {version.Version(target.cuda).major}.x needs {tables.cuda_row(target.cuda).driver} or newer"
+    upgrade = f"install NVIDIA's driver {tables.cuda_row(target.cuda).driver} or newer"
+    ways = torch_ways(facts, tables, keep=torch, note=_NOTE) or [no_torch_fits(facts, tables)]
+    if covered:
+        found = f"this machine's driver is {facts.driver}, and torch {target.version} is for CUDA {target.cuda}"
+        return "driver", found, needs_driver, list(dict.fromkeys((*ways, upgrade)))
+    assert gpu is not None
+    found = f"torch {target.version} has no code for this machine's GPU, {gpu.name} ({gpu.capability})"
+    if not runs:
+        found += f", and is for CUDA {target.cuda}, which driver {facts.driver} does not run"
+    return "torch-gpu", found, "another build of torch is needed", ways
+
+
+_NOTE = "for CUDA {cuda}, which this driver, GPU and Python run"
+
+
+def _covered(torch: Torch | None, target: TorchTarget, gpu: Gpu, facts: Facts, tables: Tables) -> bool:
+    if torch is not None:
+        return torch_covers(torch, gpu, facts, tables)
+    row = tables.torch_row(minor(target.version)) if target.version else None
+    return row is None or row.runs(target.cuda, facts.machine.arch, gpu.capability) is not False
+
+
+def _nvcc_trouble(
+    facts: Facts, tables: Tables, cuda: str, toolkit: Toolkit | None, target: TorchTarget, gpu: Gpu
+) -> Trouble | None:
     known = set(toolkit.archs) if toolkit and toolkit.archs else set(tables.cuda_row(cuda).archs)
     known = {code for code in known if int(code) >= OLDEST}
-    if not facts.gpus or any(_runs(gpu, known) for gpu in facts.gpus):
-        return []
-    gpu = facts.gpus[0]
-    if version.Version(gpu.capability) < version.Version(dotted(str(OLDEST))):
-        found = f"this machine's GPU, {gpu.name}, has compute capability {gpu.capability}"
-        return [("gpu-target", found, f"the kernels need {dotted(str(OLDEST))} or newer (Pascal)", [])]
+    if any(_runs(item, known) for item in facts.gpus):
+        return None
     serving = [row.version for row in tables.cuda if _runs(gpu, {code for code in row.archs if int(code) >= OLDEST})]
     # A GPU that is too new needs a later release; one that was dropped needs an earlier.
     newer = version.Version(gpu.capability) > max(version.Version(dotted(code)) for code in known)
@@ -118,42 +163,23 @@ def _gpu_trouble(
     wanted = "no CUDA release that is known here does"
     if serving:
         wanted = f"CUDA {serving[0]} and later do" if newer else f"CUDA {serving[-1]} and earlier do"
-    fixes = torch_for(
-        lambda build: build in serving, facts.machine, tables, keep=target.version, note="for CUDA {cuda}"
-    )
+    major = target.cuda.partition(".")[0]
+    same = [release for release in serving if release.partition(".")[0] == major and driver_runs(facts, tables, release)]
+    fixes = list(install_toolkit(same[0] if newer else same[-1], facts, tables)) if same else torch_ways(facts, tables, note=_NOTE)
     found = f"this machine's GPU, {gpu.name}, has compute capability {gpu.capability}"
-    found += f", and CUDA {cuda} compiles for GPUs {reach}"
-    return [("gpu-target", found, f"torch {target.version} cannot run on it either; {wanted}", list(fixes))]
+    found += f", and nvcc {cuda} compiles for GPUs {reach}"
+    return "gpu-target", found, wanted, fixes
 
 
 def _runs(gpu: Gpu, codes: set[str]) -> bool:
-    """SASS runs on GPUs of its major version and of its own or a later minor (CUDA C++ Programming Guide)."""
-    major, _, small = gpu.capability.partition(".")
-    return any(code[:-1] == major and int(code[-1]) <= int(small) for code in codes)
+    return covers(sorted(codes), gpu.capability)
 
 
-def _driver_trouble(facts: Facts, tables: Tables, target: TorchTarget) -> Trouble:
-    if not facts.driver or not target.cuda:
-        return []
-    row = tables.cuda_row(target.cuda)
-    if version.Version(facts.driver) >= version.Version(row.driver):
-        return []
-    served = [item.version for item in tables.cuda if version.Version(facts.driver) >= version.Version(item.driver)]
-    fixes = [
-        f"install NVIDIA's driver {row.driver} or newer",
-        *torch_for(
-            lambda build: build in served,
-            facts.machine,
-            tables,
-            keep=target.version,
-            note="the driver serves CUDA {cuda}",
-        ),
-    ]
-    return [
-        (
-            "driver",
-            f"this machine's driver is {facts.driver}, and torch {target.version} is for CUDA {target.cuda}",
-            f"CUDA {version.Version(target.cuda).major}.x needs {row.driver} or newer",
-            fixes,
+def _note_old(facts: Facts, notebook: Notebook) -> None:
+    """Cards that run Mamba and nothing that Triton compiles."""
+    old = [gpu for gpu in facts.gpus if OLDEST <= int(gpu.capability.replace(".", "")) < _TRITON]
+    if old and len(old) == len(facts.gpus):
+        notebook.note(
+            f"{old[0].name} ({old[0].capability}) runs Mamba alone: Mamba-2 and Mamba-3 are written in Triton, "
+            f"which needs {dotted(str(_TRITON))} or newer"
         )
-    ]

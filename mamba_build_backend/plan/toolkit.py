@@ -8,7 +8,8 @@ from ..core._compat import version
 from ..core.facts import Facts, Origin, Toolkit, Torch
 from ..core.settings import Place, Settings
 from ..tables import ProjectVersion, Tables, is_newer, minor
-from .remedies import install_toolkit, other_torch, torch_for
+from .remedies import install_toolkit
+from .torch_builds import driver_runs, has_nvcc, is_release, is_tegra, torch_ways
 from .types import Abi, Choice, Install, Notebook, Rejected, Tool, TorchTarget
 
 PYPI_NVCC = (
@@ -82,7 +83,7 @@ def decide_toolkit(
         pin = f"=={taken.major}.{taken.minor}.*"
         nvcc = Install(Tool.NVCC, tuple(name + pin for name in PYPI_NVCC), f"{taken.major}.{taken.minor}")
         return Choice(None, because, tuple(rejected)), [nvcc]
-    _problem(settings, facts, tables, target, abi, tuple(rejected), notebook)
+    _problem(settings, facts, tables, row, torch, target, abi, tuple(rejected), notebook)
     return Choice(None, "none fits", tuple(rejected)), []
 
 
@@ -109,7 +110,7 @@ _UNSEEN = 3  # the rank of what no driver here was seen to run
 def _driver_runs(facts: Facts, tables: Tables, need: version.Version) -> int:
     """The newest CUDA major version that the driver here runs; where it is not known, torch's, which somebody chose for a driver."""
     known = [
-        row for row in tables.cuda if facts.driver and version.Version(row.driver) <= version.Version(facts.driver)
+        row for row in tables.cuda if facts.driver and driver_runs(facts, tables, row.version)
     ]
     return max((version.Version(row.version).major for row in known), default=need.major)
 
@@ -199,47 +200,34 @@ def _problem(
     settings: Settings,
     facts: Facts,
     tables: Tables,
+    row: ProjectVersion,
+    torch: Torch | None,
     target: TorchTarget,
     abi: Abi,
     rejected: tuple[Rejected, ...],
     notebook: Notebook,
 ) -> None:
     """Both ways out: a toolkit for this torch, and a torch for a toolkit that is here."""
-    cuda, machine = target.cuda, facts.machine
+    cuda = target.cuda
     major = version.Version(cuda).major
     seen = "; ".join(f"{item.what}: {item.why}" for item in rejected) or (
         "no nvcc on PATH, in CUDA_HOME, /usr/local, conda, Debian's package or the HPC SDK"
     )
     if settings.cuda_home == "pypi":
         seen = "setting cuda-home: the package index has a whole nvcc from CUDA 13 on"
-    fixes = list(install_toolkit(cuda, machine, tables))
+    least = row.cuda_min if row.cuda_min and version.Version(cuda) < version.Version(row.cuda_min) else ""
+    if least and is_tegra(facts, tables):
+        fixes = ["use JetPack 6 or newer, which has CUDA 12   (the CUDA of a Jetson comes with its system)"]
+    else:
+        fixes = list(install_toolkit(least or cuda, facts, tables))
     index = _of_index(tables, cuda, abi)
-    if index and not facts.driver:
+    if index and not facts.driver and not least:
         fixes.append(
             f"-C cuda-home=pypi   (nvcc {index} from the package index; the wheel then needs driver {tables.cuda_row(index).driver})"
         )
-    fixes += _torch_for_what_is_here(facts, tables, target)
-    if not tables.cuda_row(cuda).index_nvcc:
-        note = "for CUDA {cuda}, nvcc comes from the package index by itself"
-        fixes += list(torch_for(lambda build: tables.cuda_row(build).index_nvcc, machine, tables, note=note))
-    notebook.problem(
-        "no-toolkit",
-        f"no CUDA toolkit fits torch {target.version} ({seen})",
-        f"nvcc {cuda} is needed, or at least another {major}.x",
-        *fixes,
-    )
-
-
-def _torch_for_what_is_here(facts: Facts, tables: Tables, target: TorchTarget) -> list[str]:
-    """The same torch for a CUDA whose toolkit is here, where such a build was published."""
-    builds = tables.torch_row(minor(target.version)).builds
-    for item in facts.toolkits:
-        if item.problem:
-            continue
-        here = version.Version(item.version)
-        same = [build for build in builds if version.Version(build).major == here.major]
-        if same:
-            nearest = min(same, key=lambda build: abs(version.Version(build).minor - here.minor))
-            note = f"the torch that the CUDA {item.version} here fits"
-            return [other_torch(target.version, nearest, tables, same=target.version.count(".") > 1, note=note)]
-    return []
+    if torch is None or is_release(torch.version):
+        fixes += torch_ways(
+            facts, tables, keep=torch, wanted=lambda build: has_nvcc(build, facts, tables), note="for CUDA {cuda}, whose nvcc is here or comes by itself"
+        )
+    needed = f"nvcc {least} or newer is needed" if least else f"nvcc {cuda} is needed, or at least another {major}.x"
+    notebook.problem("no-toolkit", f"no CUDA toolkit fits torch {target.version} ({seen})", needed, *fixes)

@@ -249,6 +249,8 @@ class BuildPlan:
     """The plan of the partner that goes into the same wheel."""
     only_metadata: bool = False
     """Whether nothing will be compiled: the setting ``metadata-only``."""
+    warnings: tuple[str, ...] = ()
+    """Questions that stop nothing, and are asked before all else."""
     notes: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
 
@@ -369,8 +371,13 @@ class Notebook:
     """Collects notes and problems while a plan is being made."""
 
     def __init__(self) -> None:
+        self.warnings: list[str] = []
         self.notes: list[str] = []
         self.problems: list[Problem] = []
+
+    def warning(self, text: str) -> None:
+        """A question that stops nothing, and is asked before all else."""
+        self.warnings.append(text)
 
     def note(self, text: str) -> None:
         """Something worth knowing that stops nothing."""

@@ -9,7 +9,7 @@ import subprocess
 import time
 
 import pytest
-from support import ROOT, typed
+from support import ROOT, check_typed, typed
 
 from mamba_build_backend.compile import diagnosis_text, known_failures, long_log
 from mamba_build_backend.core import commands, facts
@@ -61,23 +61,6 @@ def test_the_answer_says_the_cause_and_the_way_out(row):
 
 
 # ---------------------------------------------------------------- what is typed
-
-PROGRAMS = {"apt-get", "cd", "conda", "dnf", "export", "grep", "module", "nvidia-smi", "pixi", "python", "rm", "sed", "scl", "sudo", "tee",
-            "unset", "uv", "wsl", "yum"}  # fmt: skip
-
-
-def check_typed(typed_here):
-    """A shell takes them, each part begins with a program that is known, and nothing is left to be filled in."""
-    for command in typed_here:
-        assert not re.search(r"…|\{|\}|, then | FILE\b(?!\.whl)|WHEEL", command.replace("$(", "(")), command
-        for part in re.split(r"&&|\|(?!\|)|;(?![^']*')", re.sub(r"'[^']*'|\"[^\"]*\"", "''", command)):
-            words = [word for word in shlex.split(part.strip().lstrip("!")) if not re.fullmatch(r"[A-Z][A-Z0-9_]*=\S*", word)]
-            assert words[0] in PROGRAMS, command
-        assert not re.search(r"pip install (?:-\S+ )*\.(?: |$)", command), f"where is that? {command}"
-    script = "\n".join(typed_here)
-    done = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
 
 @functools.cache
 def explained(path, shell):

@@ -51,7 +51,7 @@ def test_recorded_machine_gets_its_plan(path):
     for key, value in expect.items():
         if key in simple:
             assert simple[key] == value, key
-    told = "\n".join(line for item in made.problems for line in item.lines())
+    told = "\n".join(line for item in made.problems for line in (f"{item.found}; {item.needed}", *item.fix))
     for sentence in expect.get("says", []):
         assert sentence in told
     for sentence in expect.get("notes", []):
@@ -64,7 +64,7 @@ def test_recorded_machine_gets_its_plan(path):
 
 
 TYPED = re.compile(
-    r"(apt|apt-get|conda|dnf|export|git|pacman|python|uv|yum|zypper) "
+    r"(apt|apt-get|conda|dnf|export|git|module|pacman|pixi|python|sudo|uv|yum|zypper) "
     r"|-C [a-z0-9-]+="
     r"|install NVIDIA's driver \d"  # each system has its own way to it
     r"|use (a |such a )?\w"  # another machine, image, Python or torch: no command makes one
