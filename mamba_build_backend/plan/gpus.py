@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..core._compat import version
+from ..core.errors import parts_of, with_comment
 from ..core.facts import Facts, Gpu, Toolkit, Torch
 from ..core.settings import Settings
 from ..tables import FrontEnd, Tables, covers, minor
 from .nvcc import dotted
 from .remedies import install_toolkit
-from .torch_builds import OLDEST, driver_runs, no_torch_fits, torch_covers, torch_ways
+from .torch_builds import OLDEST, driver_runs, lacking_compiler, no_torch_fits, torch_covers, torch_ways
 from .types import Abi, Notebook, TorchTarget
 
 
@@ -72,10 +73,19 @@ def check_own_runtime(
         "driver",
         found,
         needed,
-        *install_toolkit(target.cuda, facts, tables),  # the driver serves torch's
+        *_with_compiler(target, facts, tables),  # the driver serves torch's
         f"install NVIDIA's driver {row.driver} or newer",
         "-C arch=all   (builds all the same, for other machines)",
     )
+
+
+def _with_compiler(target: TorchTarget, facts: Facts, tables: Tables) -> Iterator[str]:
+    """Ways to the toolkit of torch's CUDA, with the g++ that it takes where the one that is here does not go with it."""
+    compiler = lacking_compiler(target.cuda, tables.torch_row(minor(target.version)), facts, tables)
+    for way in install_toolkit(target.cuda, facts, tables):
+        command, comment = parts_of(way)
+        whole = command if not compiler or command.startswith(("-C ", "module ")) else f"{command} && {compiler}"
+        yield with_comment(whole, comment)
 
 
 def _served(gpu: Gpu, front_ends: tuple[FrontEnd, ...]) -> bool:

@@ -9,7 +9,7 @@ from ..core.facts import Facts, Origin, Toolkit, Torch
 from ..core.settings import Place, Settings
 from ..tables import ProjectVersion, Tables, is_newer, minor
 from .remedies import install_toolkit
-from .torch_builds import driver_runs, has_nvcc, is_release, is_tegra, torch_ways
+from .torch_builds import MATHS, STATIC_RUNTIME, Build, driver_runs, has_nvcc, is_release, is_tegra, torch_ways
 from .types import Abi, Choice, Install, Notebook, Rejected, Tool, TorchTarget
 
 PYPI_NVCC = (
@@ -20,12 +20,6 @@ PYPI_NVCC = (
     "nvidia-cuda-runtime",  # nvcc asks for any release of it, and its headers must be nvcc's own (CCCL refuses others)
 )
 """The packages that make a whole nvcc, of the releases that the table says so of."""
-
-MATHS = ("cublas_v2.h", "cusparse.h", "cusolverDn.h")
-"""Headers that only some sources include."""
-
-STATIC_RUNTIME = "libcudart_static"
-"""What a wheel holds that is tied to no torch's CUDA; no other needs it."""
 
 OF_WHEELS = ("cuda_runtime.h", "cuda_fp16.h", "cuda_bf16.h", *MATHS, "libcudart")
 """What a torch from the package index brings in NVIDIA's wheels, once it is installed for the build."""
@@ -226,8 +220,13 @@ def _problem(
             f"-C cuda-home=pypi   (nvcc {index} from the package index; the wheel then needs driver {tables.cuda_row(index).driver})"
         )
     if torch is None or is_release(torch.version):
+
+        def other(build: Build) -> bool:
+            present = torch is not None and (build.row.version, build.cuda) == (minor(torch.version), minor(cuda))
+            return has_nvcc(build, facts, tables) and not present
+
         fixes += torch_ways(
-            facts, tables, keep=torch, wanted=lambda build: has_nvcc(build, facts, tables), note="for CUDA {cuda}, whose nvcc is here or comes by itself"
+            facts, tables, keep=torch, wanted=other, note="for CUDA {cuda}, whose nvcc is here or comes by itself"
         )
     needed = f"nvcc {least} or newer is needed" if least else f"nvcc {cuda} is needed, or at least another {major}.x"
     notebook.problem("no-toolkit", f"no CUDA toolkit fits torch {target.version} ({seen})", needed, *fixes)

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 from ..core._compat import version
 from ..core.commands import guessed, pip, uv_pip
-from ..core.errors import with_comment
+from ..core.errors import parts_of, with_comment
 from ..core.facts import Facts, Gpu, Manager, Shell, Toolkit, Torch
 from ..tables import Tables, TorchRow, covers, minor
-from .remedies import dotted_python, install_toolkit
+from .compiler import Limits
+from .remedies import dotted_python, install_compiler, install_toolkit
+from .types import TORCH_ABI, TorchTarget
 
 
 @dataclass(frozen=True)
@@ -91,10 +93,25 @@ OLDEST = 60
 """Pascal: the first GPUs with the float16 arithmetic and the atomics that the kernels use."""
 
 
+MATHS = ("cublas_v2.h", "cusparse.h", "cusolverDn.h")
+"""Headers that only some sources include."""
+STATIC_RUNTIME = "libcudart_static"
+"""What a wheel holds that is tied to no torch's CUDA; no other needs it."""
+_OLDEST_NVCC = "11.6"
+"""The oldest that any version of the projects takes."""
+
+
+def is_whole(toolkit: Toolkit) -> bool:
+    """Whether a toolkit can compile the projects, for some torch."""
+    if toolkit.problem or version.Version(toolkit.version) < version.Version(_OLDEST_NVCC):
+        return False
+    return not set(toolkit.missing) - {*MATHS, STATIC_RUNTIME}
+
+
 def has_nvcc(build: Build, facts: Facts, tables: Tables) -> bool:
     """Whether the nvcc for such a torch is here, or comes from the package index by itself."""
     major = build.cuda.partition(".")[0]
-    here = [item for item in facts.toolkits if not item.problem and item.version.partition(".")[0] == major]
+    here = [item for item in facts.toolkits if is_whole(item) and item.version.partition(".")[0] == major]
     return any(compiles(item, facts, tables) for item in here) or (tables.cuda_row(build.cuda).index_nvcc and not here)
 
 
@@ -128,10 +145,32 @@ def _way(build: Build, same: Torch | None, here: Torch | None, facts: Facts, tab
     if same is None and here is not None and here.version:
         comment += f"; replaces torch {here.version}, so install torchvision and torchaudio anew, too, if you use them"
     command = install_torch(pin, build, here, facts, tables)
+    nvcc = _nearest_nvcc(build, facts, tables)
     if not has_nvcc(build, facts, tables):
-        command += f" && {next(install_toolkit(_toolkit_release(build, facts, tables), facts, tables)).partition('   (')[0]}"
-        comment += "; its toolkit comes from NVIDIA's repository for your distribution"
+        nvcc = _toolkit_release(build, facts, tables)
+        way, about = parts_of(next(install_toolkit(nvcc, facts, tables)))
+        command += f" && {way}"
+        comment += f"; the toolkit: {about}" if about else ""
+    if compiler := lacking_compiler(nvcc, build.row, facts, tables):
+        command += f" && {compiler}"
     return with_comment(command, comment)
+
+
+def _nearest_nvcc(build: Build, facts: Facts, tables: Tables) -> str:
+    """The release of the nvcc that would be taken for this torch."""
+    need = version.Version(build.cuda)
+    here = [item.version for item in facts.toolkits if is_whole(item) and version.Version(item.version).major == need.major]
+    return min(here, key=lambda item: abs(version.Version(item).minor - need.minor), default=build.cuda)
+
+
+def lacking_compiler(nvcc: str, row: TorchRow, facts: Facts, tables: Tables) -> str:
+    """The command that installs a g++ for another nvcc, where the one that is here does not go with it; empty where one does."""
+    limits = Limits(tables, nvcc, TorchTarget("", row.version, nvcc, None, row.cxx_standard, ""), TORCH_ABI)
+    usable = [item for item in facts.compilers if not item.problem and item.libstdcxx_static and item.target.startswith(facts.machine.arch)]
+    if not usable or any(not limits.misfit(item.version) for item in usable):
+        return ""
+    most = limits.most if limits.most is not None else limits.likely_most
+    return parts_of(next(install_compiler(limits.least, most, limits.banned(), facts, tables)))[0]
 
 
 def _toolkit_release(build: Build, facts: Facts, tables: Tables) -> str:

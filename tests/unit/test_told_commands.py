@@ -11,7 +11,7 @@ from support import RECORDED, check_typed, planned_for
 from mamba_build_backend import plan, tables
 from mamba_build_backend.core import commands
 from mamba_build_backend.core.errors import parts_of
-from mamba_build_backend.core.facts import Manager, Shell, Toolkit, Torch
+from mamba_build_backend.core.facts import Compiler, Manager, Shell, Toolkit, Torch
 from mamba_build_backend.probe import recording
 
 TABLES = tables.load_tables()
@@ -34,7 +34,15 @@ def installed_torch(part, facts):
     return None
 
 
-def installed_toolkit(part):
+def installed_compiler(part):
+    match = re.search(r"g\+\+-(\d+)|gxx_linux-\w+=(\d+)|toolset-(\d+)-gcc", part)
+    return f"{next(filter(None, match.groups()))}.2.0" if match else None
+
+
+def installed_toolkit(part, facts):
+    if "nvidia-cuda-toolkit" in part:
+        row = next(row for row in TABLES.cuda if facts.machine.distribution in row.distributions)
+        return Toolkit("/usr", "the distribution", version=row.version, archs=row.archs)
     match = re.search(r"cuda-toolkit-(\d+)-(\d+)|cuda-(\d+)\.(\d+)\.\d+ .*cuda-toolkit|cuda-toolkit=(\d+)\.(\d+)", part)
     if match is None or part.startswith("module"):
         return None
@@ -49,7 +57,11 @@ def after(facts, command):
         if torch := installed_torch(part, facts):
             facts = replace(facts, torches=(replace(torch, site=facts.torches[0].site if facts.torches else torch.site),))
             changed = True
-        elif toolkit := installed_toolkit(part):
+        elif release := installed_compiler(part):
+            old = facts.compilers[0] if facts.compilers else Compiler("/usr/bin/g++", "PATH", libstdcxx_static="x", target=facts.machine.arch)
+            facts = replace(facts, compilers=(replace(old, path="/new/g++", version=release, problem=None, libstdcxx_static="x"), *facts.compilers))
+            changed = True
+        elif toolkit := installed_toolkit(part, facts):
             facts = replace(facts, toolkits=(toolkit, *facts.toolkits))
             changed = True
         elif match := re.match(r"install NVIDIA's driver (\S+)", part):
