@@ -13,10 +13,16 @@ from .facts import Manager, Shell
 _OF_CONDA = re.compile(r"/(?:\.?conda|mini(?:conda|forge)\d?|anaconda\d?|mambaforge|micromamba)(?:/|$)")
 
 
+_OF_IMAGES = ("/opt/conda", "/opt/venv", "/usr", "/usr/local")
+"""Environments of containers' images, whose user is root and whose package lists are empty."""
+
+
 def guessed(shell: Shell, prefix: str) -> Shell:
     """The shell with its manager told by the environment's path, where nobody recorded it."""
     if shell.manager is not Manager.UNKNOWN:
         return shell
+    if shell.root is None and prefix in _OF_IMAGES:
+        shell = replace(shell, root=True, container=True)
     if "/.pixi/envs/" in prefix:
         return replace(shell, manager=Manager.PIXI)
     if _OF_CONDA.search(prefix):

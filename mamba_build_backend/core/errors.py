@@ -29,10 +29,15 @@ class Problem:
     needed: str
     fix: tuple[str, ...]
 
+    @property
+    def sentence(self) -> str:
+        """What was found and what is needed."""
+        text = f"{self.found}; {self.needed}" if self.needed else self.found
+        return text if text.endswith("?") else f"{text}."
+
     def lines(self) -> list[str]:
         """The problem as lines of text, without any prefix."""
-        text = f"{self.found}; {self.needed}" if self.needed else self.found
-        return [text if text.endswith("?") else f"{text}.", *ways(self.fix)]
+        return [self.sentence, *ways(self.fix)]
 
 
 _COMMENT = re.compile(r" {3}\((.*)\)\Z", re.DOTALL)

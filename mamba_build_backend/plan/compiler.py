@@ -107,7 +107,7 @@ def _lacks_static_alone(item: Compiler, facts: Facts, limits: Limits) -> bool:
 
 
 def _problem(facts: Facts, tables: Tables, limits: Limits, rejected: tuple[Rejected, ...], notebook: Notebook) -> None:
-    seen = "; ".join(f"{item.what}: {item.why}" for item in rejected) or "no g++ on PATH, in conda or in /opt/rh"
+    seen = "; ".join(f"{item.what}: {item.why}" for item in rejected)
     row = tables.distribution_row(facts.machine.distribution)
     fixes = []
     if row is not None and row.static and any(_lacks_static_alone(item, facts, limits) for item in facts.compilers):
@@ -115,4 +115,5 @@ def _problem(facts: Facts, tables: Tables, limits: Limits, rejected: tuple[Rejec
         fixes.append(with_comment(as_root(guessed(facts.shell, facts.machine.python_prefix), command), comment.removesuffix(")")))
     most = limits.most if limits.most is not None else limits.likely_most
     fixes += install_compiler(limits.least, most, limits.banned(), facts, tables)
-    notebook.problem("no-compiler", f"no C++ compiler fits ({seen})", str(limits), *fixes)
+    found = f"no C++ compiler fits ({seen})" if seen else "no g++ was found"
+    notebook.problem("no-compiler", found, str(limits), *fixes)

@@ -204,9 +204,7 @@ def _problem(
     """Both ways out: a toolkit for this torch, and a torch for a toolkit that is here."""
     cuda = target.cuda
     major = version.Version(cuda).major
-    seen = "; ".join(f"{item.what}: {item.why}" for item in rejected) or (
-        "no nvcc on PATH, in CUDA_HOME, /usr/local, conda, Debian's package or the HPC SDK"
-    )
+    seen = "; ".join(f"{item.what}: {item.why}" for item in rejected)
     if settings.cuda_home == "pypi":
         seen = "setting cuda-home: the package index has a whole nvcc from CUDA 13 on"
     least = row.cuda_min if row.cuda_min and version.Version(cuda) < version.Version(row.cuda_min) else ""
@@ -229,4 +227,7 @@ def _problem(
             facts, tables, keep=torch, wanted=other, note="for CUDA {cuda}, whose nvcc is here or comes by itself"
         )
     needed = f"nvcc {least} or newer is needed" if least else f"nvcc {cuda} is needed, or at least another {major}.x"
-    notebook.problem("no-toolkit", f"no CUDA toolkit fits torch {target.version} ({seen})", needed, *fixes)
+    found = f"no CUDA toolkit fits torch {target.version} ({seen})" if seen else "no nvcc was found"
+    if not seen:
+        needed = f"torch {target.version} needs CUDA {cuda}, or at least another {major}.x"
+    notebook.problem("no-toolkit", found, needed, *fixes)

@@ -356,7 +356,7 @@ def not_installed(requirements: Sequence[str]) -> Problem:
         "not-installed",
         f"this environment lacks {', '.join(requirements)}",
         "an isolated build installs them by itself",
-        ("python -m pip install .   (without --no-build-isolation)", f"python -m pip install {quoted}"),
+        ("use the same command without --no-build-isolation", f"python -m pip install {quoted}"),
     )
 
 
