@@ -11,7 +11,7 @@ from ..core.errors import PlanError, SourceError
 from ..core.own_copy import not_in_a_copy
 from ..core.process import say
 from ..core.storage import disk_errors
-from .options import Commands, add_common, here, plan_for, print_json, project_folder, read_settings
+from .options import CHECKOUT, Commands, add_common, here, plan_for, print_json, project_folder, read_settings
 
 
 def add_doctor(commands: Commands) -> None:
@@ -48,8 +48,7 @@ def _doctor(options: argparse.Namespace) -> int:
         print_json(doctor_json.plan_json(facts, plan))
     else:
         given = read_settings(options)
-        folder = options.project.absolute() if options.project else None
-        where = here(folder, given, facts.shell if options.facts else None)
+        where = here((options.project or CHECKOUT).absolute(), given, facts.shell if options.facts else None)
         terminal.show(report.shown_lines(facts, plan, where, verbose=options.verbose, width=terminal.columns()))
     return PlanError.exit_code if plan.problems else 0
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 from ..core.commands import Here, as_root, pip, uv_pip
 from ..core.facts import Manager
-from ..core.projects import default_project, project_names
-from ..tables import Tables, TorchRow, load_tables
+from ..core.projects import default_project, project_names, read_projects
+from ..tables import Tables, TorchRow, load_tables, read_rows
 from .failure_table import Fix
 from .log_evidence import TORCHS, Evidence, module_path
 
@@ -118,7 +118,7 @@ class Advice:
 
     def _gap_upstream(self) -> str:
         name = self.project
-        variable = {"causal-conv1d": "CAUSAL_CONV1D_FORCE_BUILD"}.get(name, "MAMBA_FORCE_BUILD")
+        variable = next(key for key in read_projects()[name]["environment"] if key.endswith("_FORCE_BUILD"))
         words = f"install --no-build-isolation --no-cache-dir --force-reinstall --no-deps {name}"
         return f"{variable}=TRUE {pip(self.here.shell, words)}"
 
@@ -126,7 +126,7 @@ class Advice:
         return self.project
 
     def _gap_module(self) -> str:
-        return {"causal-conv1d": "causal_conv1d_cuda"}.get(self.project, "selective_scan_cuda")
+        return str(read_projects()[self.project]["extensions"][0])
 
     def _gap_whose(self) -> str:
         return self.whose
@@ -238,7 +238,9 @@ class Advice:
 
     def _fork(self) -> tuple[str, str]:
         """The folder of the fork that a project brings along, and the release that it was made from."""
-        return ("mamba", "1.0.1") if "slices" in self.groups.get("argument", "") else ("mamba-1p1p1", "1.1.1")
+        rows = read_rows("failures", "argument", "folder", "release", "source", array="fork")
+        row = next((row for row in rows if row["argument"] in self.groups.get("argument", "")), rows[-1])
+        return row["folder"], row["release"]
 
     def _gap_install_mamba3(self) -> str:
         return pip(self.here.shell, f"install '{self.here.checkout}[mamba3]'".replace("'~/", "~/'"))

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from ..core._compat import utils
 from ..core.facts import Manager, Shell
-from ..core.projects import read_projects
+from ..core.projects import default_project, project_names, read_projects
 from ..tables import admits, is_version, load_tables
 
 TORCHS = "torch"
@@ -33,14 +33,12 @@ _NOTEBOOK = re.compile(r"(?m:^[ \t]*[!%]pip )|/usr/local/lib/python3\.\d+/dist-p
 _RPM = re.compile(r"\bel[789]\b|(?i:\b(?:rocky|almalinux|centos|red ?hat|rhel|fedora)\b)|\b(?:dnf|yum) install|GCC \d[\d.]* \d{8} \(Red Hat")
 _ROOT = re.compile(r"(?m:^#\d+ \d+\.\d+ )|/root/|\broot@")
 _MODULES = re.compile(r"\bmodule (?:load|avail|purge|unload)\b|/(?:cvmfs|easybuild|spack|lustre|gpfs|scratch|localscratch)/|\bsbatch\b|\bsrun\b|\bslurm", re.IGNORECASE)
-_RELEASES = re.compile(r"\b(mamba[_-]ssm|causal[_-]conv1d)(?:-|==| (?:@ )?| {2,20}|: )v?(\d+\.\d+\.\d+(?:\.post\d+)?)")
 _SHARED = re.compile(r"(?P<path>/?[^\s:'\"]{0,300}?)(?P<name>[\w+-]{1,80})(?:\.cpython-[\w-]{1,60}|\.abi3)?\.so(?:\.[\d.]{1,12})?(?=[:'\" )])")
 _IMPORTED = re.compile(r"\b(\w{1,60}_cuda\w{0,20}|_C)\b")
 _PACKAGE = re.compile(
     r"Failed (?:building wheel|to build) (?:for )?[`'\"]?([\w.-]+)|Building wheels? for (?:collected packages: )?([\w.-]+)"
     r"|╰─▶? ?Failed to build `?([\w.-]+)|Could not build wheels for ([\w.-]+)"
 )
-_OURS = re.compile(r"causal[_-]conv1d|mamba[_-]ssm|\bselective_scan_cuda\b|selective_scan_(?:fn|interface)|\bstate-spaces/mamba\b", re.IGNORECASE)
 _OF_TORCH = re.compile(r"/torch/lib/|/nvidia/\w+/lib|\blib(?:torch|c10|caffe2)\w*$")
 _DEPENDENCIES = ("torch", "triton", "numpy", "transformers", "ninja", "packaging", "einops", "setuptools", "wheel")
 
@@ -130,7 +128,8 @@ class Evidence:
     @cached_property
     def releases(self) -> dict[str, str]:
         """The versions of our projects that the log names."""
-        return {utils.canonicalize_name(name): release for name, release in _RELEASES.findall(self.text)}
+        pattern = rf"\b({_names()})(?:-|==| (?:@ )?| {{2,20}}|: )v?(\d+\.\d+\.\d+(?:\.post\d+)?)"
+        return {utils.canonicalize_name(name): release for name, release in re.findall(pattern, self.text)}
 
     @property
     def pair_fits(self) -> bool:
@@ -195,9 +194,19 @@ def _of_module(name: str) -> str:
     return "" if name in ("_C", "is_cuda", "with_cuda", "torch_cuda", "c10_cuda") else name
 
 
+def _names() -> str:
+    """A pattern of our projects' names, as archives and pip spell them."""
+    return "|".join(name.replace("-", "[-_]") for name in project_names())
+
+
 def _of_words(text: str) -> str:
     """The project of ours that a text speaks of; the default one where it speaks of several."""
-    found = {match[0].lower().replace("_", "-") for match in _OURS.finditer(text)}
-    if not found:
-        return ""
-    return "causal-conv1d" if found == {"causal-conv1d"} else "mamba-ssm"
+    found = set()
+    for name, data in read_projects().items():
+        address = str(data.get("repository", "")).rstrip("/").removesuffix(".git").partition("github.com/")[2]
+        words = [name.replace("-", "[-_]"), *map(re.escape, (*data.get("extensions", ()), *([address] if address else ())))]
+        if re.search(r"\b(?:" + "|".join(words) + r")(?![a-z0-9]|_\w)", text, re.IGNORECASE):
+            found.add(name)
+    if default_project() in found:
+        return default_project()
+    return next(iter(found), "")

@@ -98,8 +98,12 @@ class Here:
         return replace(self, shell=shell)
 
     def way(self, text: str) -> str:
-        """A way out with its setting alone, ``-C KEY=VALUE``, as a whole command; any other as it is."""
+        """A way out as it is typed here: a setting alone, ``-C KEY=VALUE``, becomes a whole command."""
         command, comment = parts_of(text)
+        if command.startswith("python -m pip "):
+            return with_comment(pip(self.shell, command[14:]), comment)
+        if command.startswith("apt-get install "):
+            return with_comment(as_root(self.shell, command), comment)
         if not command.startswith("-C "):
             return text
         added = [word for word in shlex.split(command) if word != "-C"]

@@ -125,7 +125,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     compiler = decide_compiler(settings, facts, tables, cuda, target, abi.value, notebook)
     sysroot, sysroot_installs = decide_sysroot(settings, facts, tables, cuda, compiler.value, notebook)
     compilation = _decide_compilation(settings, facts, tables, upstream.value, cuda, toolkit.value, notebook)
-    check_gpus(settings, facts, tables, cuda, toolkit.value, torch.value, target, compilation.passes, notebook)
+    check_gpus(settings, facts, tables, cuda, toolkit.value, torch.value, target, upstream.value, compilation.passes, notebook)
     check_own_runtime(settings, facts, tables, cuda, target, abi.value, notebook)
     pins = decide_pins(upstream.value, torch.value, target, abi.value, tables, notebook)
     partner = decide_partner(upstream.value, torch.value, target, dotted_python(facts.machine), tables, notebook)

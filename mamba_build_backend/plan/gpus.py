@@ -8,7 +8,7 @@ from ..core._compat import version
 from ..core.errors import parts_of, with_comment
 from ..core.facts import Facts, Gpu, Toolkit, Torch
 from ..core.settings import Settings
-from ..tables import FrontEnd, Tables, covers, minor
+from ..tables import FrontEnd, ProjectVersion, Tables, covers, minor
 from .nvcc import dotted
 from .remedies import install_toolkit
 from .torch_builds import OLDEST, driver_runs, lacking_compiler, no_torch_fits, torch_covers, torch_ways
@@ -23,6 +23,7 @@ def check_gpus(
     toolkit: Toolkit | None,
     torch: Torch | None,
     target: TorchTarget,
+    row: ProjectVersion,
     front_ends: tuple[FrontEnd, ...],
     notebook: Notebook,
 ) -> None:
@@ -39,7 +40,7 @@ def check_gpus(
             notebook.note(f"{found}: {needed}; this wheel is for other machines, as its arch was named")
         else:
             notebook.problem(code, found, needed, *fixes, _FOR_OTHERS)
-    _note_old(facts, notebook)
+    _note_old(facts, row, notebook)
     if (
         elsewhere
         and not troubles
@@ -102,7 +103,7 @@ Trouble = tuple[str, str, str, list[str]]
 
 _FOR_OTHERS = "-C arch=all   (builds all the same: for other machines, or with NVIDIA's forward compatibility)"
 _TRITON = 70
-"""The oldest GPU that Triton makes code for, which Mamba-2 and Mamba-3 are written in."""
+"""The oldest GPU that Triton makes code for."""
 
 
 def _troubles(
@@ -185,11 +186,11 @@ def _runs(gpu: Gpu, codes: set[str]) -> bool:
     return covers(sorted(codes), gpu.capability)
 
 
-def _note_old(facts: Facts, notebook: Notebook) -> None:
-    """Cards that run Mamba and nothing that Triton compiles."""
+def _note_old(facts: Facts, row: ProjectVersion, notebook: Notebook) -> None:
+    """Cards that run what nvcc compiles, and nothing that Triton does."""
     old = [gpu for gpu in facts.gpus if OLDEST <= int(gpu.capability.replace(".", "")) < _TRITON]
-    if old and len(old) == len(facts.gpus):
+    if row.project.triton and old and len(old) == len(facts.gpus):
         notebook.note(
-            f"{old[0].name} ({old[0].capability}) runs Mamba alone: Mamba-2 and Mamba-3 are written in Triton, "
-            f"which needs {dotted(str(_TRITON))} or newer"
+            f"{old[0].name} ({old[0].capability}) does not run {row.project.triton}: "
+            f"Triton, which compiles them, needs {dotted(str(_TRITON))} or newer"
         )

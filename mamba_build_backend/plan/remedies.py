@@ -11,18 +11,18 @@ from ..core.projects import SELF
 from ..tables import Tables
 
 _INSTALLERS = {
-    "apt-get install": ("debian", "ubuntu", "linuxmint", "pop"),
-    "dnf install": ("fedora", "rhel", "rocky", "almalinux", "ol", "centos", "amzn"),
-    "zypper install": ("opensuse", "opensuse-leap", "opensuse-tumbleweed", "sles"),
-    "pacman -S": ("arch", "manjaro", "endeavouros"),
+    "apt-get": ("debian", "ubuntu", "linuxmint", "pop"),
+    "dnf": ("fedora", "rhel", "rocky", "almalinux", "ol", "centos", "amzn"),
+    "zypper": ("opensuse", "opensuse-leap", "opensuse-tumbleweed", "sles"),
+    "pacman": ("arch", "manjaro", "endeavouros"),
 }
 
 
 def system_installer(machine: Machine) -> str:
-    """The command of the system's package manager, without the package; empty where the system is not known."""
+    """The system's package manager; empty where the system is not known."""
     name, _, release = machine.distribution.partition(" ")
     if name == "centos" and release.startswith("7"):
-        return "yum install"
+        return "yum"
     return next((command for command, names in _INSTALLERS.items() if name in names), "")
 
 
@@ -39,11 +39,11 @@ def install_toolkit(cuda: str, facts: Facts, tables: Tables) -> Iterator[str]:
     if known:
         if machine.distribution in row.distributions:
             yield f"{as_root(shell, 'apt-get install nvidia-cuda-toolkit')}   (the distribution's own is this release)"
-        installer = system_installer(machine) or "apt-get install"
-        if installer == "pacman -S":
+        installer = system_installer(machine) or "apt-get"
+        if installer == "pacman":
             yield f"{as_root(shell, 'pacman -S cuda')}   (the newest release: it must be of CUDA {cuda.partition('.')[0]})"
         else:
-            yield f"{as_root(shell, f'{installer} {row.apt}')}   (from NVIDIA's repository for your distribution)"
+            yield f"{as_root(shell, f'{installer} install {row.apt}')}   (from NVIDIA's repository for your distribution)"
     if not in_conda:
         yield conda if not known else with_comment(conda, "in a conda environment")
     if installer_is_rpm(machine) and not shell.modules:
@@ -55,7 +55,7 @@ def install_toolkit(cuda: str, facts: Facts, tables: Tables) -> Iterator[str]:
 
 def installer_is_rpm(machine: Machine) -> bool:
     """Whether the system is of Red Hat's family, as clusters' mostly are."""
-    return system_installer(machine) in ("dnf install", "yum install")
+    return system_installer(machine) in ("dnf", "yum")
 
 
 def _by_pixi(conda: str) -> str:
@@ -102,11 +102,12 @@ def install_compiler(least: int, most: int, banned: tuple[int, ...], facts: Fact
         yield with_comment(as_root(shell, command), comment.removesuffix(")"))
     elif row is None and wanted:
         installer = system_installer(machine)
-        if installer in ("", "apt-get install"):
+        if installer in ("", "apt-get"):
             command = as_root(shell, f"apt-get install g++-{wanted[0]}")
             yield f"{command}   (or your distribution's package of g++ {wanted[-1]} to {wanted[0]})"
         else:
-            yield f"{as_root(shell, f'{installer} gcc-c++')}   (it has to be g++ {wanted[-1]} to {wanted[0]})"
+            words = "pacman -S gcc" if installer == "pacman" else f"{installer} install gcc-c++"
+            yield f"{as_root(shell, words)}   (it has to be g++ {wanted[-1]} to {wanted[0]})"
     if conda and not in_conda:
         yield conda
     yield "-C host-compiler=/path/to/g++   (one that is not on PATH)"

@@ -60,9 +60,10 @@ def plan_text(
 def shown_lines(facts: Facts, plan: BuildPlan, here: Here, *, verbose: bool = False, width: int = WIDTH) -> Shown:
     """The report: problems first, each with what to type; then what was found and chosen, whole with ``verbose``."""
     here = here.inside(guessed(here.shell, facts.machine.python_prefix))
-    yield from ((TITLE, line) for line in textwrap.wrap(_title(facts, plan), width, subsequent_indent="  ", **UNBROKEN))
+    head = [(TITLE, line) for line in textwrap.wrap(_title(facts, plan), width, subsequent_indent="  ", **UNBROKEN)]
     for text in plan.warnings:
-        yield from _told(WARNING, "warning: ", text, width)
+        head += _told(WARNING, "warning: ", text, width)
+    yield from head
     for problem in plan.problems:
         yield PLAIN, ""
         yield from _told(ERROR, "error: ", problem.sentence, width)
@@ -79,7 +80,7 @@ def shown_lines(facts: Facts, plan: BuildPlan, here: Here, *, verbose: bool = Fa
         yield PLAIN, f"{count} problem{'s' if count > 1 else ''}." + ("" if verbose else _MORE)
         return
     if not verbose:
-        yield from _briefly(facts, plan, width, MOST - 2 - len(plan.warnings))
+        yield from _briefly(facts, plan, width, MOST - 2 - len(head))
     yield PLAIN, ""
     yield READY, _ready(plan, here)
 
@@ -112,7 +113,7 @@ def _briefly(facts: Facts, plan: BuildPlan, width: int, most: int) -> Shown:
     left = 0
     for note in plan.notes:
         told = list(_told(WARNING, "note: ", note, width))
-        if len(lines) + len(told) >= most:
+        if left or len(lines) + len(told) > most - 1:
             left += 1
         else:
             lines += told
