@@ -60,7 +60,9 @@ def check_typed(typed_here: Sequence[str]) -> None:
     for command in typed_here:
         assert not re.search(r"…|\{|\}|, then | FILE\b(?!\.whl)|WHEEL", command.replace("$(", "(")), command
         for part in re.split(r"&&|\|(?!\|)|;(?![^']*')", re.sub(r"'[^']*'|\"[^\"]*\"", "''", command)):
-            words = [word for word in shlex.split(part.strip().lstrip("!")) if not re.fullmatch(r"[A-Z][A-Z0-9_]*=\S*", word)]
+            words = [
+                word for word in shlex.split(part.strip().lstrip("!")) if not re.fullmatch(r"[A-Z][A-Z0-9_]*=\S*", word)
+            ]
             assert words[0] in PROGRAMS, command
         assert not re.search(r"pip install (?:-\S+ )*\.(?: |$)", command), f"where is that? {command}"
     script = "\n".join(typed_here)

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,15 +77,16 @@ def project_folder(options: argparse.Namespace) -> Path:
 def here(project: Path | None = None, settings: Mapping[str, str] | None = None, shell: Shell | None = None) -> Here:
     """Where the user stands: for commands that work when they are pasted."""
     from ..core.commands import Here, at_home
-    from ..core.own_copy import read_record
     from ..core.own_copy import CHECKOUT as ELSEWHERE
-    from ..core.own_copy import PACKAGE
+    from ..core.own_copy import PACKAGE, read_record
     from ..probe.shell import probe_shell
 
     copied = project is None and read_record(PACKAGE) is not None
     folder = ELSEWHERE if copied else str(project or CHECKOUT)
     given = tuple(f"{key}={value}" for key, value in (settings or {}).items())
-    return Here(shell or probe_shell(os.environ), at_home(folder, os.environ.get("HOME", "")), given)
+    known = shell or probe_shell(os.environ)
+    known = replace(known, python=at_home(known.python, os.environ.get("HOME", "")))
+    return Here(known, at_home(folder, os.environ.get("HOME", "")), given)
 
 
 def plan_for(options: argparse.Namespace) -> tuple[Settings, Facts, BuildPlan]:

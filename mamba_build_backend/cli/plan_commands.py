@@ -20,7 +20,9 @@ def add_doctor(commands: Commands) -> None:
         "doctor", help="what was found on this machine, what would be built, and why; compiles nothing"
     )
     add_common(doctor)
-    doctor.add_argument("-v", "--verbose", action="store_true", help="also what was found and chosen, what was rejected, and why")
+    doctor.add_argument(
+        "-v", "--verbose", action="store_true", help="also what was found and chosen, what was rejected, and why"
+    )
     doctor.add_argument("--facts", type=Path, metavar="FILE", help="plan for the machine in FILE instead of this one")
     doctor.add_argument(
         "--save", type=Path, metavar="FILE", help="write this machine to FILE, without user name, host name and secrets"

@@ -41,7 +41,7 @@ _PACKAGES = {
 """NVIDIA's packages by the library that they bring; cuDNN's is the one that is missing most."""
 
 
-class Unfillable(Exception):
+class UnfillableError(Exception):
     """The log does not say what a gap needs, or the words are about another project."""
 
 
@@ -58,11 +58,11 @@ class Advice:
     def project(self) -> str:
         """The project that commands are for: the log's, or where it names none, the default one."""
         if self.owner and self.owner not in project_names():
-            raise Unfillable
+            raise UnfillableError
         return self.owner or default_project()
 
     def filled(self, text: str) -> str:
-        """The text without gaps. Raises Unfillable."""
+        """The text without gaps. Raises UnfillableError."""
         return _GAP.sub(lambda match: self._value(match[1]), text)
 
     def fixes(self, rows: Iterable[Fix]) -> list[Fix]:
@@ -72,7 +72,7 @@ class Advice:
             try:
                 text = self.filled(fix.text)
                 why = self.filled(fix.why)
-            except Unfillable:
+            except UnfillableError:
                 continue
             if fix.is_command:
                 text = self._spelled(text)
@@ -80,7 +80,12 @@ class Advice:
                     continue
             out.append(replace(fix, text=text, why=why))
         if not out and self.owner not in ("", *project_names()):
-            out.append(Fix(f"build or install {self.whose} again for the torch that is installed, as its own page says", is_command=False))
+            out.append(
+                Fix(
+                    f"build or install {self.whose} again for the torch that is installed, as its own page says",
+                    is_command=False,
+                )
+            )
         return self._ordered(out)
 
     def asides(self, *, native: bool) -> list[str]:
@@ -143,7 +148,7 @@ class Advice:
     def _gap_path(self) -> str:
         if path := module_path(self.line):
             return shlex.quote(path)
-        raise Unfillable
+        raise UnfillableError
 
     def _gap_wheel_file(self) -> str:
         match = re.search(r"/([\w.+-]{1,200}\.whl)\b", self.evidence.text)
@@ -161,7 +166,7 @@ class Advice:
     @staticmethod
     def _known(text: str) -> str:
         if not text:
-            raise Unfillable
+            raise UnfillableError
         return text
 
     def _cuda_of_torch(self) -> str:
@@ -185,12 +190,12 @@ class Advice:
     def _gap_only_modules(self) -> str:
         if self.evidence.modules or self.here.shell.modules:
             return ""
-        raise Unfillable
+        raise UnfillableError
 
     def _gap_only_pixi(self) -> str:
         if self.here.shell.manager is Manager.PIXI:
             return ""
-        raise Unfillable
+        raise UnfillableError
 
     def _gap_torch_auto(self) -> str:
         return uv_pip(self.here.shell, "install --reinstall-package torch torch --torch-backend=auto")
@@ -205,7 +210,7 @@ class Advice:
         """A torch whose build has code for the GPU that the log names."""
         capability = self.groups.get("capability", "").replace(".", "")
         if not capability.isdigit():
-            raise Unfillable
+            raise UnfillableError
         arch = "aarch64" if "aarch64" in self.evidence.text else "x86_64"
         found = self._newest(lambda row, build: row.runs(build, arch, f"{capability[:-1]}.{capability[-1]}") is True)
         return self._torch(*found)
@@ -217,7 +222,7 @@ class Advice:
             builds = [build for build in row.builds if fits(row, build)]  # type: ignore[operator]
             if builds:
                 return row, builds[-1]
-        raise Unfillable
+        raise UnfillableError
 
     def _torch(self, row: TorchRow, cuda: str) -> str:
         backend = "cu" + cuda.replace(".", "")
@@ -240,7 +245,7 @@ class Advice:
         """The folder of the fork that a project brings along, and the release that it was made from."""
         rows = read_rows("failures", "argument", "folder", "release", "source", array="fork")
         row = next((row for row in rows if row["argument"] in self.groups.get("argument", "")), rows[-1])
-        return row["folder"], row["release"]
+        return str(row["folder"]), str(row["release"])
 
     def _gap_install_mamba3(self) -> str:
         return pip(self.here.shell, f"install '{self.here.checkout}[mamba3]'".replace("'~/", "~/'"))
@@ -252,7 +257,7 @@ class Advice:
         if after:
             return after[-1]
         same = [item for item in listed if item.split(".")[:2] == wanted.split(".")[:2]]
-        return self._known((same or listed or [""])[-1])
+        return self._known(str((same or listed or [""])[-1]))
 
     # ------------------------------------------------------------------ spelling
 
@@ -267,7 +272,11 @@ class Advice:
         if text.startswith("sudo apt-get"):
             text = as_root(shell, text) if shell.root or shell.container else text
         text = re.sub(r"( -C \S+)(?=.*\1(?: |$))", "", text)  # a setting that stands twice
-        text = re.sub(r"\{pip\} ((?:[^&|;'\"]|'[^']*'|\"[^\"]*\")+)", lambda m: pip(shell, m[1].rstrip()) + " " * (len(m[1]) - len(m[1].rstrip())), text)
+        text = re.sub(
+            r"\{pip\} ((?:[^&|;'\"]|'[^']*'|\"[^\"]*\")+)",
+            lambda m: pip(shell, m[1].rstrip()) + " " * (len(m[1]) - len(m[1].rstrip())),
+            text,
+        )
         if shell.uv and not shell.pip and re.search(r"uv pip (?:debug|download|index)\b", text):
             return ""
         if self.evidence.notebook and re.match(r"(?:\w+=\S+ )*(?:python|uv|apt-get|pip)\b", text):
@@ -281,11 +290,9 @@ class Advice:
         return any(re.search(rf"\b{re.escape(name)}\b", text) for name in project_names())
 
     def _ordered(self, fixes: list[Fix]) -> list[Fix]:
-        """conda's commands first in conda's environments, last in others'."""
+        """Conda's commands first in conda's environments, last in others'."""
         manager = self.here.shell.manager
         if manager in (Manager.UNKNOWN, Manager.VENV) and not fixes[:1]:
             return fixes
         away = manager in (Manager.VENV, Manager.PIXI, Manager.SYSTEM)
         return sorted(fixes, key=lambda fix: away and fix.text.startswith("conda "))
-
-

@@ -43,13 +43,17 @@ def diagnosis_lines(diagnosis: Diagnosis, *, everything: bool = False, width: in
 def _one(item: Explanation, width: int) -> Iterator[tuple[str, str]]:
     yield FOUND, f"{'found:':<{_MARGIN}}{item.line}"
     indent = " " * _MARGIN
-    cause = textwrap.wrap(item.cause, width, initial_indent=f"{'cause:':<{_MARGIN}}", subsequent_indent=indent, **UNBROKEN)
+    cause = textwrap.wrap(
+        item.cause, width, initial_indent=f"{'cause:':<{_MARGIN}}", subsequent_indent=indent, **UNBROKEN
+    )
     yield from ((CAUSE, line) for line in cause)
     for number, fix in enumerate(item.fixes):
         label = "or:  " if number else "type:" if fix.is_command else "do:  "
         for line in way_lines(label, fix.text, fix.why, width):
             yield (DIM if line.lstrip().startswith("#") else COMMAND), line
-    reported = textwrap.wrap(f"{'reported:':<{_MARGIN}}{', '.join(item.reported)}", width, subsequent_indent=indent, **UNBROKEN)
+    reported = textwrap.wrap(
+        f"{'reported:':<{_MARGIN}}{', '.join(item.reported)}", width, subsequent_indent=indent, **UNBROKEN
+    )
     yield from ((DIM, line) for line in reported)
 
 

@@ -59,7 +59,9 @@ def load_failures() -> tuple[Failure, ...]:
     rows = read_rows("failures", "id", "kind", "pattern", "reported", array="failure")
     ids = [row["id"] for row in rows]
     if sorted(ids) != sorted(words):
-        raise ValueError(f"tables/failures.toml and failure_words.toml: {sorted(set(ids) ^ set(words))}, or an id twice")
+        raise ValueError(
+            f"tables/failures.toml and failure_words.toml: {sorted(set(ids) ^ set(words))}, or an id twice"
+        )
     return tuple(_failure(row, words[row["id"]]) for row in rows)
 
 
@@ -93,5 +95,7 @@ def _failure(row: dict[str, Any], words: dict[str, Any]) -> Failure:
 
 def _fix(name: str, item: dict[str, Any]) -> Fix:
     if not {"run", "do"} & set(item) or set(item) - {"run", "do", "why", "elsewhere"}:
-        raise ValueError(f"tables/failure_words.toml: {name}: a fix has 'run' or 'do', and perhaps 'why' and 'elsewhere'")
+        raise ValueError(
+            f"tables/failure_words.toml: {name}: a fix has 'run' or 'do', and perhaps 'why' and 'elsewhere'"
+        )
     return Fix(item.get("run") or item["do"], "run" in item, item.get("why", ""), item.get("elsewhere", False))

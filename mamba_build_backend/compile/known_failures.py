@@ -13,7 +13,7 @@ from typing import Any
 
 from ..core.commands import Here
 from ..core.errors import with_comment
-from .advice import Advice, Unfillable
+from .advice import Advice, UnfillableError
 from .failure_table import Failure, Fix, load_failures
 from .log_evidence import Evidence
 
@@ -124,7 +124,7 @@ def _cause(item: Failure, advice: Advice) -> str:
     for sentence in re.split(r"(?<=[.?]) (?=[A-Z{])", item.cause):
         try:
             out.append(advice.filled(sentence))
-        except Unfillable:
+        except UnfillableError:
             continue
     return " ".join(out)
 

@@ -22,18 +22,31 @@ _CUDA = re.compile(r"\+cu(\d{2})(\d)\b")
 _NVCC = re.compile(r"Cuda compilation tools, release (\d+\.\d+)|(?i:nvcc[^\n]{0,40}?\b(?:release |cuda ?)v?)(\d+\.\d)")
 _PYTHON = re.compile(r"\bpython(3\.\d{1,2})\b|\bcp(3)(\d{1,2})-cp|\bcpython-(3)(\d{1,2})\b")
 _CPU_CONDA = re.compile(r"^\d+\.\d+\.\d+\.post[01]?\d{2}$")
-_WINDOWS = re.compile(r"\b[A-Za-z]:\\\\?\w|win_amd64|win_arm64|\bMSC v\.|cl\.exe|nvcc\.exe|Microsoft Visual Studio|\bPS [A-Z]:")
+_WINDOWS = re.compile(
+    r"\b[A-Za-z]:\\\\?\w|win_amd64|win_arm64|\bMSC v\.|cl\.exe|nvcc\.exe|Microsoft Visual Studio|\bPS [A-Z]:"
+)
 _MACOS = re.compile(r"macosx[_-]\d|/private/(?:tmp|var)/|/var/folders/|\bdarwin\b|/opt/homebrew/|/Users/\w")
 _ROCM = re.compile(r"\+rocm\d|/opt/rocm|\bhipcc\b|\bgfx(?:9|1[0-2])\w{2}\b|torch\.version\.hip")
 _BUILD_ENV = re.compile(r"pip-build-env-\w+|/builds-v0/|build-env-\w+/|\.tmp\w{6}/lib/python")
-_UV = re.compile(r"(?m:(?:^|[\s$#>!])uv (?:pip|sync|add|run|build|lock)\b)|/\.cache/uv/|\bbuilds-v0\b|hint: This usually indicates a problem")
+_UV = re.compile(
+    r"(?m:(?:^|[\s$#>!])uv (?:pip|sync|add|run|build|lock)\b)|/\.cache/uv/|\bbuilds-v0\b|hint: This usually indicates a problem"
+)
 _PIXI = re.compile(r"\bpixi\b|/\.pixi/envs/")
-_CONDA = re.compile(r"\b(?:mini|ana)conda\d?\b|miniforge|mambaforge|conda-linux-gnu|(?m:\b(?:conda|mamba|micromamba) (?:install|create|activate)\b)|/conda/envs/|CONDA_PREFIX")
+_CONDA = re.compile(
+    r"\b(?:mini|ana)conda\d?\b|miniforge|mambaforge|conda-linux-gnu|(?m:\b(?:conda|mamba|micromamba) (?:install|create|activate)\b)|/conda/envs/|CONDA_PREFIX"
+)
 _NOTEBOOK = re.compile(r"(?m:^[ \t]*[!%]pip )|/usr/local/lib/python3\.\d+/dist-packages/(?:google/)?colab|\bIn \[\d+\]")
-_RPM = re.compile(r"\bel[789]\b|(?i:\b(?:rocky|almalinux|centos|red ?hat|rhel|fedora)\b)|\b(?:dnf|yum) install|GCC \d[\d.]* \d{8} \(Red Hat")
+_RPM = re.compile(
+    r"\bel[789]\b|(?i:\b(?:rocky|almalinux|centos|red ?hat|rhel|fedora)\b)|\b(?:dnf|yum) install|GCC \d[\d.]* \d{8} \(Red Hat"
+)
 _ROOT = re.compile(r"(?m:^#\d+ \d+\.\d+ )|/root/|\broot@")
-_MODULES = re.compile(r"\bmodule (?:load|avail|purge|unload)\b|/(?:cvmfs|easybuild|spack|lustre|gpfs|scratch|localscratch)/|\bsbatch\b|\bsrun\b|\bslurm", re.IGNORECASE)
-_SHARED = re.compile(r"(?P<path>/?[^\s:'\"]{0,300}?)(?P<name>[\w+-]{1,80})(?:\.cpython-[\w-]{1,60}|\.abi3)?\.so(?:\.[\d.]{1,12})?(?=[:'\" )])")
+_MODULES = re.compile(
+    r"\bmodule (?:load|avail|purge|unload)\b|/(?:cvmfs|easybuild|spack|lustre|gpfs|scratch|localscratch)/|\bsbatch\b|\bsrun\b|\bslurm",
+    re.IGNORECASE,
+)
+_SHARED = re.compile(
+    r"(?P<path>/?[^\s:'\"]{0,300}?)(?P<name>[\w+-]{1,80})(?:\.cpython-[\w-]{1,60}|\.abi3)?\.so(?:\.[\d.]{1,12})?(?=[:'\" )])"
+)
 _IMPORTED = re.compile(r"\b(\w{1,60}_cuda\w{0,20}|_C)\b")
 _PACKAGE = re.compile(
     r"Failed (?:building wheel|to build) (?:for )?[`'\"]?([\w.-]+)|Building wheels? for (?:collected packages: )?([\w.-]+)"
@@ -53,7 +66,7 @@ class Evidence:
     def torch(self) -> str:
         """The version of torch that the log names; empty where it names none."""
         for match in _TORCH.finditer(self.text):
-            found = next(filter(None, match.groupdict().values())).rstrip(".")
+            found = str(next(filter(None, match.groupdict().values()))).rstrip(".")
             if is_version(found):
                 return found
         return ""
@@ -80,14 +93,17 @@ class Evidence:
 
     @cached_property
     def windows(self) -> bool:
+        """Whether it is of Windows."""
         return bool(_WINDOWS.search(self.text))
 
     @cached_property
     def macos(self) -> bool:
+        """Whether it is of macOS."""
         return bool(_MACOS.search(self.text)) and not self.windows
 
     @cached_property
     def rocm(self) -> bool:
+        """Whether it is of a torch for AMD's GPUs."""
         return bool(_ROCM.search(self.text))
 
     @cached_property
@@ -102,10 +118,12 @@ class Evidence:
 
     @property
     def nvcc_there(self) -> bool:
+        """Whether it shows an nvcc."""
         return bool(self.nvcc)
 
     @cached_property
     def modules(self) -> bool:
+        """Whether it is of a cluster with modules."""
         return bool(_MODULES.search(self.text))
 
     @cached_property
@@ -115,14 +133,17 @@ class Evidence:
 
     @cached_property
     def root(self) -> bool:
+        """Whether root typed, as in an image."""
         return bool(_ROOT.search(self.text))
 
     @cached_property
     def notebook(self) -> bool:
+        """Whether it is of a notebook."""
         return bool(_NOTEBOOK.search(self.text))
 
     @property
     def conda(self) -> bool:
+        """Whether it is of a conda environment."""
         return bool(_CONDA.search(self.text))
 
     @cached_property
@@ -149,7 +170,9 @@ class Evidence:
         if self.notebook:
             return replace(here, manager=Manager.SYSTEM, pip=True, root=True, container=True)
         manager = Manager.CONDA if self.conda else here.manager
-        return replace(here, manager=manager, root=True if self.root else here.root, container=self.root or here.container)
+        return replace(
+            here, manager=manager, root=True if self.root else here.root, container=self.root or here.container
+        )
 
     def owner(self, line: str) -> str:
         """Which project the line is about: one of ours, TORCHS, another's name, or empty where nobody is named."""
@@ -204,7 +227,10 @@ def _of_words(text: str) -> str:
     found = set()
     for name, data in read_projects().items():
         address = str(data.get("repository", "")).rstrip("/").removesuffix(".git").partition("github.com/")[2]
-        words = [name.replace("-", "[-_]"), *map(re.escape, (*data.get("extensions", ()), *([address] if address else ())))]
+        words = [
+            name.replace("-", "[-_]"),
+            *map(re.escape, (*data.get("extensions", ()), *([address] if address else ()))),
+        ]
         if re.search(r"\b(?:" + "|".join(words) + r")(?![a-z0-9]|_\w)", text, re.IGNORECASE):
             found.add(name)
     if default_project() in found:

@@ -14,9 +14,39 @@ _LONGEST = 4000
 _AROUND = 4
 """Lines that are kept before and after one that may hold a message."""
 _TELLING = (
-    *(b"rror", b"atal", b"not found", b"undefined", b"No module", b"annot ", b"Killed", b" 137", b"No space", b"No such"),
-    *(b"nsupported", b"ncompatible", b"FAILED", b"nvcc", b"nvalid", b"Guessing", b"torch.__version__", b"HASHES", b"onflict"),
-    *(b"xception", b"not available", b"not a valid", b"not supported", b"missing", b"memory", b"subprocess", b"aarch64"),
+    *(
+        b"rror",
+        b"atal",
+        b"not found",
+        b"undefined",
+        b"No module",
+        b"annot ",
+        b"Killed",
+        b" 137",
+        b"No space",
+        b"No such",
+    ),
+    *(
+        b"nsupported",
+        b"ncompatible",
+        b"FAILED",
+        b"nvcc",
+        b"nvalid",
+        b"Guessing",
+        b"torch.__version__",
+        b"HASHES",
+        b"onflict",
+    ),
+    *(
+        b"xception",
+        b"not available",
+        b"not a valid",
+        b"not supported",
+        b"missing",
+        b"memory",
+        b"subprocess",
+        b"aarch64",
+    ),
 )
 """Words, one of which is in every message that is known. Searched for as they are: over 300 MB a pattern takes minutes."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from .errors import parts_of, with_comment
 from .facts import Manager, Shell
@@ -81,7 +81,7 @@ def at_home(path: str, home: str = "") -> str:
 class Here:
     """Where the user stands: the shell, and the project that the backend lies in."""
 
-    shell: Shell = Shell()
+    shell: Shell = field(default_factory=Shell)
     checkout: str = "./mamba-ssm-portable"
     """Its folder, as a shell takes it."""
     settings: tuple[str, ...] = ()

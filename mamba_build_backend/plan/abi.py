@@ -9,7 +9,8 @@ from ..core.errors import Problem
 from ..core.facts import Facts, Torch
 from ..core.settings import Settings
 from ..tables import ProjectVersion, Tables, minor
-from .toolkit import STATIC_RUNTIME, decide_toolkit
+from .toolkit import decide_toolkit
+from .torch_builds import STATIC_RUNTIME
 from .types import TORCH_ABI, Abi, Choice, Notebook, TorchTarget
 
 STABLE_ABI = Abi("stable", torch_min="2.0", python_min="3.9")

@@ -14,7 +14,7 @@ from .abi import decide_abi
 from .companion import both, decide_partner, newest_with_partner
 from .compiler import decide_compiler
 from .compiler_cache import apart, decide_compiler_cache
-from .gpus import check_gpus, check_own_runtime
+from .gpus import Compiled, check_gpus, check_own_runtime
 from .jobs import decide_jobs, decide_split
 from .metadata_only import metadata_alone, offering_metadata
 from .nvcc import SMALLEST, decide_gpu_code, decide_options, decide_passes
@@ -125,7 +125,8 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     compiler = decide_compiler(settings, facts, tables, cuda, target, abi.value, notebook)
     sysroot, sysroot_installs = decide_sysroot(settings, facts, tables, cuda, compiler.value, notebook)
     compilation = _decide_compilation(settings, facts, tables, upstream.value, cuda, toolkit.value, notebook)
-    check_gpus(settings, facts, tables, cuda, toolkit.value, torch.value, target, upstream.value, compilation.passes, notebook)
+    compiled = Compiled(upstream.value, cuda, toolkit.value, torch.value, target, compilation.passes)
+    check_gpus(settings, facts, tables, compiled, notebook)
     check_own_runtime(settings, facts, tables, cuda, target, abi.value, notebook)
     pins = decide_pins(upstream.value, torch.value, target, abi.value, tables, notebook)
     partner = decide_partner(upstream.value, torch.value, target, dotted_python(facts.machine), tables, notebook)

@@ -112,7 +112,9 @@ def _problem(facts: Facts, tables: Tables, limits: Limits, rejected: tuple[Rejec
     fixes = []
     if row is not None and row.static and any(_lacks_static_alone(item, facts, limits) for item in facts.compilers):
         command, _, comment = row.static.partition("   (")
-        fixes.append(with_comment(as_root(guessed(facts.shell, facts.machine.python_prefix), command), comment.removesuffix(")")))
+        fixes.append(
+            with_comment(as_root(guessed(facts.shell, facts.machine.python_prefix), command), comment.removesuffix(")"))
+        )
     most = limits.most if limits.most is not None else limits.likely_most
     fixes += install_compiler(limits.least, most, limits.banned(), facts, tables)
     found = f"no C++ compiler fits ({seen})" if seen else "no g++ was found"

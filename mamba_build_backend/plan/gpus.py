@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from ..core._compat import version
 from ..core.errors import parts_of, with_comment
@@ -15,32 +16,34 @@ from .torch_builds import OLDEST, driver_runs, lacking_compiler, no_torch_fits, 
 from .types import Abi, Notebook, TorchTarget
 
 
-def check_gpus(
-    settings: Settings,
-    facts: Facts,
-    tables: Tables,
-    cuda: str,
-    toolkit: Toolkit | None,
-    torch: Torch | None,
-    target: TorchTarget,
-    row: ProjectVersion,
-    front_ends: tuple[FrontEnd, ...],
-    notebook: Notebook,
-) -> None:
+@dataclass(frozen=True)
+class Compiled:
+    """What would be compiled, with what, and for which torch."""
+
+    row: ProjectVersion
+    cuda: str
+    toolkit: Toolkit | None
+    torch: Torch | None
+    target: TorchTarget
+    front_ends: tuple[FrontEnd, ...]
+
+
+def check_gpus(settings: Settings, facts: Facts, tables: Tables, compiled: Compiled, notebook: Notebook) -> None:
     """Say before a long build, not after, that this machine's GPU or driver cannot run what it makes.
 
     Where the architectures were asked for by name, the wheel may be meant for other machines: then it is a note.
     """
-    if not cuda:
+    if not compiled.cuda:
         return
+    front_ends = compiled.front_ends
     elsewhere = settings.is_set("arch") and settings.arch != "native"
-    troubles = list(_troubles(facts, tables, cuda, toolkit, torch, target))
+    troubles = list(_troubles(facts, tables, compiled))
     for code, found, needed, fixes in troubles:
         if elsewhere:
             notebook.note(f"{found}: {needed}; this wheel is for other machines, as its arch was named")
         else:
             notebook.problem(code, found, needed, *fixes, _FOR_OTHERS)
-    _note_old(facts, row, notebook)
+    _note_old(facts, compiled.row, notebook)
     if (
         elsewhere
         and not troubles
@@ -106,9 +109,7 @@ _TRITON = 70
 """The oldest GPU that Triton makes code for."""
 
 
-def _troubles(
-    facts: Facts, tables: Tables, cuda: str, toolkit: Toolkit | None, torch: Torch | None, target: TorchTarget
-) -> Iterator[Trouble]:
+def _troubles(facts: Facts, tables: Tables, compiled: Compiled) -> Iterator[Trouble]:
     """What keeps the finished wheel from running here: torch first, since another torch may take another toolkit."""
     gpu = facts.gpus[0] if facts.gpus else None
     if gpu is not None and not any(_is_new_enough(item) for item in facts.gpus):
@@ -116,8 +117,8 @@ def _troubles(
         yield "gpu-target", found, f"the kernels need {dotted(str(OLDEST))} or newer (Pascal)", []
         return
     # What another torch takes of nvcc is in its command.
-    trouble = _other_torch(facts, tables, torch, target) or (
-        _nvcc_trouble(facts, tables, cuda, toolkit, target, gpu) if gpu is not None else None
+    trouble = _other_torch(facts, tables, compiled.torch, compiled.target) or (
+        _nvcc_trouble(facts, tables, compiled, gpu) if gpu is not None else None
     )
     if trouble is not None:
         yield trouble
@@ -159,9 +160,8 @@ def _covered(torch: Torch | None, target: TorchTarget, gpu: Gpu, facts: Facts, t
     return row is None or row.runs(target.cuda, facts.machine.arch, gpu.capability) is not False
 
 
-def _nvcc_trouble(
-    facts: Facts, tables: Tables, cuda: str, toolkit: Toolkit | None, target: TorchTarget, gpu: Gpu
-) -> Trouble | None:
+def _nvcc_trouble(facts: Facts, tables: Tables, compiled: Compiled, gpu: Gpu) -> Trouble | None:
+    cuda, toolkit, target = compiled.cuda, compiled.toolkit, compiled.target
     known = set(toolkit.archs) if toolkit and toolkit.archs else set(tables.cuda_row(cuda).archs)
     known = {code for code in known if int(code) >= OLDEST}
     if any(_runs(item, known) for item in facts.gpus):
@@ -175,8 +175,14 @@ def _nvcc_trouble(
     if serving:
         wanted = f"CUDA {serving[0]} and later do" if newer else f"CUDA {serving[-1]} and earlier do"
     major = target.cuda.partition(".")[0]
-    same = [release for release in serving if release.partition(".")[0] == major and driver_runs(facts, tables, release)]
-    fixes = list(install_toolkit(same[0] if newer else same[-1], facts, tables)) if same else torch_ways(facts, tables, note=_NOTE)
+    same = [
+        release for release in serving if release.partition(".")[0] == major and driver_runs(facts, tables, release)
+    ]
+    fixes = (
+        list(install_toolkit(same[0] if newer else same[-1], facts, tables))
+        if same
+        else torch_ways(facts, tables, note=_NOTE)
+    )
     found = f"this machine's GPU, {gpu.name}, has compute capability {gpu.capability}"
     found += f", and nvcc {cuda} compiles for GPUs {reach}"
     return "gpu-target", found, wanted, fixes

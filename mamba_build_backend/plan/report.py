@@ -119,7 +119,10 @@ def _briefly(facts: Facts, plan: BuildPlan, width: int, most: int) -> Shown:
             lines += told
     yield from lines
     if left:
-        yield DIM, f"{left} {'more ' if left < len(plan.notes) else ''}note{'s' if left > 1 else ''}: python -m mamba_build_backend doctor -v"
+        yield (
+            DIM,
+            f"{left} {'more ' if left < len(plan.notes) else ''}note{'s' if left > 1 else ''}: python -m mamba_build_backend doctor -v",
+        )
 
 
 def _brief_lines(facts: Facts, plan: BuildPlan) -> Iterator[Line]:
@@ -145,7 +148,9 @@ def _rows(lines: Iterable[Line], width: int, *, verbose: bool) -> Shown:
     for line in lines:
         yield from ((PLAIN, text) for text in _wrapped(f"{line.name:<{_INDENT}} ", line.value, line.because, width))
         for item in line.rejected if verbose else ():
-            yield from ((DIM, text) for text in _wrapped(f"{'':<{_INDENT}} not ", f"{item.what}: {item.why}", "", width))
+            yield from (
+                (DIM, text) for text in _wrapped(f"{'':<{_INDENT}} not ", f"{item.what}: {item.why}", "", width)
+            )
 
 
 def _told(kind: str, head: str, text: str, width: int) -> Shown:

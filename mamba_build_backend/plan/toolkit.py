@@ -77,7 +77,10 @@ def decide_toolkit(
         pin = f"=={taken.major}.{taken.minor}.*"
         nvcc = Install(Tool.NVCC, tuple(name + pin for name in PYPI_NVCC), f"{taken.major}.{taken.minor}")
         return Choice(None, because, tuple(rejected)), [nvcc]
-    _problem(settings, facts, tables, row, torch, target, abi, tuple(rejected), notebook)
+    seen = "; ".join(f"{item.what}: {item.why}" for item in rejected)
+    if from_index:
+        seen = "setting cuda-home: the package index has a whole nvcc from CUDA 13 on"
+    _problem(facts, tables, row, torch, target, abi, seen, notebook)
     return Choice(None, "none fits", tuple(rejected)), []
 
 
@@ -103,9 +106,7 @@ _UNSEEN = 3  # the rank of what no driver here was seen to run
 
 def _driver_runs(facts: Facts, tables: Tables, need: version.Version) -> int:
     """The newest CUDA major version that the driver here runs; where it is not known, torch's, which somebody chose for a driver."""
-    known = [
-        row for row in tables.cuda if facts.driver and driver_runs(facts, tables, row.version)
-    ]
+    known = [row for row in tables.cuda if facts.driver and driver_runs(facts, tables, row.version)]
     return max((version.Version(row.version).major for row in known), default=need.major)
 
 
@@ -191,22 +192,18 @@ def _note_driver(release: str, rank: _Rank, facts: Facts, tables: Tables, notebo
 
 
 def _problem(
-    settings: Settings,
     facts: Facts,
     tables: Tables,
     row: ProjectVersion,
     torch: Torch | None,
     target: TorchTarget,
     abi: Abi,
-    rejected: tuple[Rejected, ...],
+    seen: str,
     notebook: Notebook,
 ) -> None:
-    """Both ways out: a toolkit for this torch, and a torch for a toolkit that is here."""
+    """Both ways out: a toolkit for this torch, and a torch for a toolkit that is here; ``seen`` says what does not fit."""
     cuda = target.cuda
     major = version.Version(cuda).major
-    seen = "; ".join(f"{item.what}: {item.why}" for item in rejected)
-    if settings.cuda_home == "pypi":
-        seen = "setting cuda-home: the package index has a whole nvcc from CUDA 13 on"
     least = row.cuda_min if row.cuda_min and version.Version(cuda) < version.Version(row.cuda_min) else ""
     if least and is_tegra(facts, tables):
         fixes = ["use JetPack 6 or newer, which has CUDA 12   (the CUDA of a Jetson comes with its system)"]

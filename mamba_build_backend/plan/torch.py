@@ -13,7 +13,6 @@ from .remedies import build_for_rocm, dotted_python
 from .torch_builds import fitting, has_nvcc, is_condas, is_release, no_torch_fits, torch_ways
 from .types import Abi, Choice, Notebook, Rejected, TorchTarget
 
-
 DOWNLOAD = "2 to 3 GB with its CUDA libraries"
 """torch 2.15 and what it requires: 2.3 GB, seen; those of CUDA 12 are larger."""
 
@@ -130,7 +129,9 @@ def _problem(_: Settings, item: Torch, why: str, facts: Facts, tables: Tables, n
     code = "torch-cpu" if not item.cuda and not item.problem else "torch-broken"
     known = list(fitting(facts, tables))
     same = minor(item.version) if item.version and is_release(item.version) else ""
-    kept = sorted((build for build in known if build.row.version == same), key=lambda build: not has_nvcc(build, facts, tables))
+    kept = sorted(
+        (build for build in known if build.row.version == same), key=lambda build: not has_nvcc(build, facts, tables)
+    )
     build = next(iter([*kept, *known]), None)
     newest = _newest(tables, facts)
     row, cuda = (build.row, build.cuda) if build else (newest, newest.cuda)

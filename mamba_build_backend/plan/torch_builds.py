@@ -86,7 +86,9 @@ def fitting(facts: Facts, tables: Tables, *, driver: bool = True, python: bool =
 def compiles(toolkit: Toolkit, facts: Facts, tables: Tables) -> bool:
     """Whether a toolkit's nvcc makes code for a GPU that is here."""
     known = toolkit.archs or tables.cuda_row(toolkit.version).archs
-    return not facts.gpus or any(covers([code for code in known if int(code) >= OLDEST], gpu.capability) for gpu in facts.gpus)
+    return not facts.gpus or any(
+        covers([code for code in known if int(code) >= OLDEST], gpu.capability) for gpu in facts.gpus
+    )
 
 
 OLDEST = 60
@@ -129,7 +131,9 @@ def torch_ways(
     """
     known = [build for build in fitting(facts, tables) if wanted(build)]
     same = minor(keep.version) if keep and is_release(keep.version) else ""
-    kept = sorted((build for build in known if build.row.version == same), key=lambda build: not has_nvcc(build, facts, tables))
+    kept = sorted(
+        (build for build in known if build.row.version == same), key=lambda build: not has_nvcc(build, facts, tables)
+    )
     others = [build for build in known if build.row.version != same]
     ready = [build for build in others if has_nvcc(build, facts, tables)]
     chosen = [*kept[:1], *(ready or others)[:1]]
@@ -144,8 +148,8 @@ def _way(build: Build, same: Torch | None, here: Torch | None, facts: Facts, tab
     comment = note.format(cuda=build.cuda)
     if same is None and here is not None and here.version:
         comment += f"; replaces torch {here.version}, so install torchvision and torchaudio anew, too, if you use them"
-    command = install_torch(pin, build, here, facts, tables)
-    nvcc = _nearest_nvcc(build, facts, tables)
+    command = install_torch(pin, build, here, facts)
+    nvcc = _nearest_nvcc(build, facts)
     if not has_nvcc(build, facts, tables):
         nvcc = _toolkit_release(build, facts, tables)
         way, about = parts_of(next(install_toolkit(nvcc, facts, tables)))
@@ -156,17 +160,23 @@ def _way(build: Build, same: Torch | None, here: Torch | None, facts: Facts, tab
     return with_comment(command, comment)
 
 
-def _nearest_nvcc(build: Build, facts: Facts, tables: Tables) -> str:
+def _nearest_nvcc(build: Build, facts: Facts) -> str:
     """The release of the nvcc that would be taken for this torch."""
     need = version.Version(build.cuda)
-    here = [item.version for item in facts.toolkits if is_whole(item) and version.Version(item.version).major == need.major]
+    here = [
+        item.version for item in facts.toolkits if is_whole(item) and version.Version(item.version).major == need.major
+    ]
     return min(here, key=lambda item: abs(version.Version(item).minor - need.minor), default=build.cuda)
 
 
 def lacking_compiler(nvcc: str, row: TorchRow, facts: Facts, tables: Tables) -> str:
     """The command that installs a g++ for another nvcc, where the one that is here does not go with it; empty where one does."""
     limits = Limits(tables, nvcc, TorchTarget("", row.version, nvcc, None, row.cxx_standard, ""), TORCH_ABI)
-    usable = [item for item in facts.compilers if not item.problem and item.libstdcxx_static and item.target.startswith(facts.machine.arch)]
+    usable = [
+        item
+        for item in facts.compilers
+        if not item.problem and item.libstdcxx_static and item.target.startswith(facts.machine.arch)
+    ]
     if not usable or any(not limits.misfit(item.version) for item in usable):
         return ""
     most = limits.most if limits.most is not None else limits.likely_most
@@ -188,7 +198,7 @@ def is_condas(torch: Torch | None) -> bool:
     return torch.installer == "conda" or version.Version(torch.version).post is not None
 
 
-def install_torch(pin: str, build: Build, here: Torch | None, facts: Facts, tables: Tables) -> str:
+def install_torch(pin: str, build: Build, here: Torch | None, facts: Facts) -> str:
     """The command that installs this build in this environment."""
     shell, machine = shell_of(facts), facts.machine
     if is_condas(here):

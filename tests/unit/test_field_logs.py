@@ -4,7 +4,6 @@ import functools
 import io
 import re
 import shlex
-import subprocess
 import time
 
 import pytest
@@ -51,6 +50,7 @@ def test_the_answer_says_the_cause_and_the_way_out(row):
 
 
 # ---------------------------------------------------------------- what is typed
+
 
 @functools.cache
 def explained(path, shell):
@@ -139,7 +139,9 @@ def check_look(row, width):
     first_way = next(number for number, line in enumerate(lines) if line.startswith(("  type:", "  do:")))
     assert first_way <= 12 if width >= 80 else 20
     for line in lines:
-        assert len(line) <= width or line.startswith(("found:", "  type:", "  or:", "  do:")) or " " not in line.strip(), line
+        assert (
+            len(line) <= width or line.startswith(("found:", "  type:", "  or:", "  do:")) or " " not in line.strip()
+        ), line
 
 
 def test_a_long_log_is_read_in_a_bounded_memory(tmp_path):

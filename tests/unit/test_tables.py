@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from mamba_build_backend import tables
+from mamba_build_backend.core import facts
 from mamba_build_backend.core._compat import specifiers, tomllib, version
 from mamba_build_backend.core.projects import PROJECTS, read_projects
-from mamba_build_backend.core import facts
 from mamba_build_backend.plan.torch_builds import Build, install_torch
 from mamba_build_backend.probe.torch import NEIGHBOURS
 from mamba_build_backend.tables.projects import load_projects
@@ -73,8 +73,11 @@ def test_a_torch_is_built_for_a_cuda_that_is_known(row):
 def test_a_torch_is_told_by_its_cuda_where_the_index_has_another():
     machine = facts.Machine("Linux", "x86_64", "glibc", "2.35", 4, 1, "3.11.2", "cp311", "/venv")
     (row,) = [row for row in LOADED.torch if row.version == "2.11"]
-    for cuda, told in (("13.0", "python -m pip install --force-reinstall 'torch==2.11.0'"), ("12.8", "uv pip install --reinstall 'torch==2.11.0' --torch-backend=cu128")):
-        assert install_torch("2.11.0", Build(row, cuda), None, facts.Facts(machine), LOADED) == told
+    for cuda, told in (
+        ("13.0", "python -m pip install --force-reinstall 'torch==2.11.0'"),
+        ("12.8", "uv pip install --reinstall 'torch==2.11.0' --torch-backend=cu128"),
+    ):
+        assert install_torch("2.11.0", Build(row, cuda), None, facts.Facts(machine)) == told
 
 
 @pytest.mark.parametrize("row", [row for row in LOADED.versions if row.partner], ids=lambda row: row.version)

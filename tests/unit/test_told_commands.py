@@ -26,10 +26,20 @@ def installed_torch(part, facts):
         row = TABLES.torch_row(tables.minor(release))
         cuda = f"{backend[1]}.{backend[2]}" if backend else row.cuda
         assert cuda in row.builds_for(facts.machine.arch), "no such build was published"
-        return Torch("/v/site-packages", "x", f"{release}+cu{cuda.replace('.', '')}", cuda, None, row.has_cxx11_abi(cuda), row.cxx_standard)
+        return Torch(
+            "/v/site-packages",
+            "x",
+            f"{release}+cu{cuda.replace('.', '')}",
+            cuda,
+            None,
+            row.has_cxx11_abi(cuda),
+            row.cxx_standard,
+        )
     match = re.search(r"'pytorch=(\S+?)=cuda\*' 'cuda-version=(\d+)\.\*'", part)
     if match:
-        row, cuda = next((row, cuda) for row in reversed(TABLES.torch) for cuda in row.builds if cuda.partition(".")[0] == match[2])
+        row, cuda = next(
+            (row, cuda) for row in reversed(TABLES.torch) for cuda in row.builds if cuda.partition(".")[0] == match[2]
+        )
         return Torch("/v/site-packages", "x", f"{row.version}.0", cuda, None, True, row.cxx_standard, installer="conda")
     return None
 
@@ -55,11 +65,23 @@ def after(facts, command):
     changed = False
     for part in command.split(" && "):
         if torch := installed_torch(part, facts):
-            facts = replace(facts, torches=(replace(torch, site=facts.torches[0].site if facts.torches else torch.site),))
+            facts = replace(
+                facts, torches=(replace(torch, site=facts.torches[0].site if facts.torches else torch.site),)
+            )
             changed = True
         elif release := installed_compiler(part):
-            old = facts.compilers[0] if facts.compilers else Compiler("/usr/bin/g++", "PATH", libstdcxx_static="x", target=facts.machine.arch)
-            facts = replace(facts, compilers=(replace(old, path="/new/g++", version=release, problem=None, libstdcxx_static="x"), *facts.compilers))
+            old = (
+                facts.compilers[0]
+                if facts.compilers
+                else Compiler("/usr/bin/g++", "PATH", libstdcxx_static="x", target=facts.machine.arch)
+            )
+            facts = replace(
+                facts,
+                compilers=(
+                    replace(old, path="/new/g++", version=release, problem=None, libstdcxx_static="x"),
+                    *facts.compilers,
+                ),
+            )
             changed = True
         elif toolkit := installed_toolkit(part, facts):
             facts = replace(facts, toolkits=(toolkit, *facts.toolkits))
