@@ -51,7 +51,7 @@ def planned_for(machine: Path) -> tuple[Any, Any]:
     return facts, plan.decide(settings, facts, tables.load_tables())
 
 
-PROGRAMS = {"apt-get", "pacman", "zypper", "git", "cd", "conda", "dnf", "export", "grep", "module", "nvidia-smi", "pixi", "python", "python3", "rm", "sed", "scl", "sudo", "tee",
+PROGRAMS = {".", "apt-get", "pacman", "zypper", "git", "cd", "conda", "dnf", "export", "grep", "module", "nvidia-smi", "pixi", "python", "python3", "rm", "sed", "scl", "sudo", "tee",
             "unset", "uv", "wsl", "yum"}  # fmt: skip
 
 

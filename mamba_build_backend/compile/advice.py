@@ -161,7 +161,7 @@ class Advice:
         return self._known(self.evidence.nvcc)
 
     def _gap_releases(self) -> str:
-        return " and ".join(f"{name} {release}" for name, release in self.evidence.releases.items())
+        return self._known(" and ".join(f"{name} {release}" for name, release in self.evidence.releases.items()))
 
     @staticmethod
     def _known(text: str) -> str:
@@ -205,6 +205,14 @@ class Advice:
         major = self.groups.get("cuda", "").partition(".")[0]
         found = self._newest(lambda _, build: build.partition(".")[0] == major)
         return self._torch(*found)
+
+    def _gap_torch_of_nvcc(self) -> str:
+        """A torch for the nvcc that is there."""
+        major = self.groups.get("nvcc", "").partition(".")[0]
+        return self._torch(*self._newest(lambda _, build: build.partition(".")[0] == major))
+
+    def _gap_torch_of_12(self) -> str:
+        return self._torch(*self._newest(lambda _, build: build.startswith("12.")))
 
     def _gap_torch_for_gpu(self) -> str:
         """A torch whose build has code for the GPU that the log names."""
@@ -252,12 +260,14 @@ class Advice:
 
     def _gap_nearest(self) -> str:
         """Of the releases that pip lists, the one that was meant."""
-        wanted, listed = self.groups.get("wanted", ""), re.findall(r"\d[\w.]*", self.groups.get("listed", ""))
+        wanted = self.groups.get("wanted", "")
+        listed: list[str] = re.findall(r"\d[\w.]*", self.groups.get("listed", ""))
         after = [item for item in listed if item.startswith(f"{wanted}.post")]
         if after:
             return after[-1]
         same = [item for item in listed if item.split(".")[:2] == wanted.split(".")[:2]]
-        return self._known(str((same or listed or [""])[-1]))
+        found = same or listed
+        return self._known(found[-1] if found else "")
 
     # ------------------------------------------------------------------ spelling
 
@@ -277,6 +287,8 @@ class Advice:
             lambda m: pip(shell, m[1].rstrip()) + " " * (len(m[1]) - len(m[1].rstrip())),
             text,
         )
+        if text.startswith("uv pip ") and not shell.uv:
+            text = uv_pip(shell, text[7:])
         if shell.uv and not shell.pip and re.search(r"uv pip (?:debug|download|index)\b", text):
             return ""
         if self.evidence.notebook and re.match(r"(?:\w+=\S+ )*(?:python|uv|apt-get|pip)\b", text):

@@ -52,6 +52,10 @@ _PACKAGE = re.compile(
     r"Failed (?:building wheel|to build) (?:for )?[`'\"]?([\w.-]+)|Building wheels? for (?:collected packages: )?([\w.-]+)"
     r"|╰─▶? ?Failed to build `?([\w.-]+)|Could not build wheels for ([\w.-]+)"
 )
+_OWN_COPY = re.compile(
+    r'File "(?=/|[A-Za-z]:)(?![^"\n]{0,300}(?:(?:site|dist)-packages|/mamba(?:-main|-[\d.]+)?/mamba_))[^"\n]{1,300}/(?:ops|modules)/\w+\.py", line'
+)
+"""A frame of a copy that is not installed, and is no clone of upstream's."""
 _OF_TORCH = re.compile(r"/torch/lib/|/nvidia/\w+/lib|\blib(?:torch|c10|caffe2)\w*$")
 _DEPENDENCIES = ("torch", "triton", "numpy", "transformers", "ninja", "packaging", "einops", "setuptools", "wheel")
 
@@ -160,6 +164,11 @@ class Evidence:
             if row.partner_fits and self.releases.get(row.name) == row.version and partner in self.releases:
                 return admits(row.partner_fits, self.releases[partner])
         return False
+
+    @property
+    def old_copy(self) -> bool:
+        """Whether a project's own copy of our code is called, or the installed versions go together: then these are not at fault."""
+        return self.pair_fits or bool(_OWN_COPY.search(self.text))
 
     def shell(self, here: Shell) -> Shell:
         """The shell that the log shows; where it shows none, the one that is here."""

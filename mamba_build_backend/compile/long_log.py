@@ -28,7 +28,7 @@ _TELLING = (
     ),
     *(
         b"nsupported",
-        b"ncompatible",
+        b"ompatible",
         b"FAILED",
         b"nvcc",
         b"nvalid",
@@ -46,6 +46,7 @@ _TELLING = (
         b"memory",
         b"subprocess",
         b"aarch64",
+        b" wheel",
     ),
 )
 """Words, one of which is in every message that is known. Searched for as they are: over 300 MB a pattern takes minutes."""
