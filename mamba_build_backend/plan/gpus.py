@@ -12,7 +12,7 @@ from ..core.settings import Settings
 from ..tables import FrontEnd, ProjectVersion, Tables, covers, minor
 from .nvcc import dotted
 from .remedies import install_toolkit
-from .torch_builds import OLDEST, driver_runs, lacking_compiler, no_torch_fits, torch_covers, torch_ways
+from .torch_builds import OLDEST, driver_runs, lacking_compiler, no_torch_fits, toolkit_release, torch_covers, torch_ways
 from .types import Abi, Notebook, TorchTarget
 
 
@@ -73,20 +73,25 @@ def check_own_runtime(
     if settings.is_set("arch") and settings.arch != "native":
         notebook.note(f"{found}: {needed}; this wheel is for other machines, as its arch was named")
         return
+    # The driver serves torch's own CUDA; its nvcc may be too old or too new for the GPU.
+    release = toolkit_release(target.cuda, facts, tables)
+    ways = list(_with_compiler(release, target, facts, tables)) if release else torch_ways(facts, tables, note=_NOTE)
+    serves = not facts.gpus or any(covers(row.archs, gpu.capability) for gpu in facts.gpus)
+    upgrade = [f"install NVIDIA's driver {row.driver} or newer"] if serves else []
     notebook.problem(
         "driver",
         found,
         needed,
-        *_with_compiler(target, facts, tables),  # the driver serves torch's
-        f"install NVIDIA's driver {row.driver} or newer",
+        *ways,
+        *upgrade,
         "-C arch=all   (builds all the same, for other machines)",
     )
 
 
-def _with_compiler(target: TorchTarget, facts: Facts, tables: Tables) -> Iterator[str]:
-    """Ways to the toolkit of torch's CUDA, with the g++ that it takes where the one that is here does not go with it."""
-    compiler = lacking_compiler(target.cuda, tables.torch_row(minor(target.version)), facts, tables)
-    for way in install_toolkit(target.cuda, facts, tables):
+def _with_compiler(release: str, target: TorchTarget, facts: Facts, tables: Tables) -> Iterator[str]:
+    """Ways to a toolkit, with the g++ that it takes where the one that is here does not go with it."""
+    compiler = lacking_compiler(release, tables.torch_row(minor(target.version)), facts, tables)
+    for way in install_toolkit(release, facts, tables):
         command, comment = parts_of(way)
         whole = command if not compiler or command.startswith(("-C ", "module ")) else f"{command} && {compiler}"
         yield with_comment(whole, comment)
@@ -116,20 +121,24 @@ def _troubles(facts: Facts, tables: Tables, compiled: Compiled) -> Iterator[Trou
         found = f"this machine's GPU, {gpu.name}, has compute capability {gpu.capability}"
         yield "gpu-target", found, f"the kernels need {dotted(str(OLDEST))} or newer (Pascal)", []
         return
-    # What another torch takes of nvcc is in its command.
-    trouble = _other_torch(facts, tables, compiled.torch, compiled.target) or (
-        _nvcc_trouble(facts, tables, compiled, gpu) if gpu is not None else None
-    )
-    if trouble is not None:
-        yield trouble
+    nvcc = _nvcc_trouble(facts, tables, compiled, gpu) if gpu is not None else None
+    torches = torch_ways(facts, tables, keep=compiled.torch, note=_NOTE)
+    torch = _other_torch(facts, tables, compiled, torches, upgrade=nvcc is None)
+    if torch is not None:
+        yield torch
+    if nvcc is not None and (torch is None or not torches):  # what another torch takes of nvcc is in its command
+        yield nvcc
 
 
 def _is_new_enough(gpu: Gpu) -> bool:
     return bool(version.Version(gpu.capability) >= version.Version(dotted(str(OLDEST))))
 
 
-def _other_torch(facts: Facts, tables: Tables, torch: Torch | None, target: TorchTarget) -> Trouble | None:
+def _other_torch(
+    facts: Facts, tables: Tables, compiled: Compiled, torches: list[str], *, upgrade: bool
+) -> Trouble | None:
     """The torch that is meant does not run on this GPU, or with this driver: one answer for both."""
+    torch, target = compiled.torch, compiled.target
     if not target.cuda:
         return None
     runs = driver_runs(facts, tables, target.cuda)
@@ -138,11 +147,12 @@ def _other_torch(facts: Facts, tables: Tables, torch: Torch | None, target: Torc
         return None
     gpu = facts.gpus[0] if facts.gpus else None
     needs_driver = f"CUDA {version.Version(target.cuda).major}.x needs {tables.cuda_row(target.cuda).driver} or newer"
-    upgrade = f"install NVIDIA's driver {tables.cuda_row(target.cuda).driver} or newer"
-    ways = torch_ways(facts, tables, keep=torch, note=_NOTE) or [no_torch_fits(facts, tables)]
+    ways = torches or [no_torch_fits(facts, tables)]
     if covered:
         found = f"this machine's driver is {facts.driver}, and torch {target.version} is for CUDA {target.cuda}"
-        return "driver", found, needs_driver, list(dict.fromkeys((*ways, upgrade)))
+        least = tables.cuda_row(max(target.cuda, compiled.cuda, key=version.Version)).driver
+        driver = [f"install NVIDIA's driver {least} or newer"] if upgrade else []
+        return "driver", found, needs_driver, list(dict.fromkeys((*ways, *driver)))
     assert gpu is not None
     found = f"torch {target.version} has no code for this machine's GPU, {gpu.name} ({gpu.capability})"
     if not runs:
@@ -178,11 +188,9 @@ def _nvcc_trouble(facts: Facts, tables: Tables, compiled: Compiled, gpu: Gpu) ->
     same = [
         release for release in serving if release.partition(".")[0] == major and driver_runs(facts, tables, release)
     ]
-    fixes = (
-        list(install_toolkit(same[0] if newer else same[-1], facts, tables))
-        if same
-        else torch_ways(facts, tables, note=_NOTE)
-    )
+    fixes = torch_ways(facts, tables, note=_NOTE)
+    if same:
+        fixes = list(_with_compiler(same[0] if newer else same[-1], target, facts, tables))
     found = f"this machine's GPU, {gpu.name}, has compute capability {gpu.capability}"
     found += f", and nvcc {cuda} compiles for GPUs {reach}"
     return "gpu-target", found, wanted, fixes

@@ -31,7 +31,8 @@ def install_toolkit(cuda: str, facts: Facts, tables: Tables) -> Iterator[str]:
     row, machine, shell = tables.cuda_row(cuda), facts.machine, _shell(facts)
     known = row.version == cuda  # a release that the table does not know, or does not know yet, is conda-forge's alone
     conda = row.conda if known and row.conda else f"conda install -c conda-forge cuda-toolkit={cuda}"
-    in_conda = shell.manager in (Manager.CONDA, Manager.PIXI)
+    # A rolling distribution has the newest release alone.
+    in_conda = shell.manager in (Manager.CONDA, Manager.PIXI) or system_installer(machine) == "pacman"
     if shell.modules:
         yield f"module avail cuda   (then module load one of CUDA {cuda.partition('.')[0]}, and doctor again)"
     if in_conda:
@@ -40,7 +41,9 @@ def install_toolkit(cuda: str, facts: Facts, tables: Tables) -> Iterator[str]:
         if machine.distribution in row.distributions:
             yield f"{as_root(shell, 'apt-get install nvidia-cuda-toolkit')}   (the distribution's own is this release)"
         installer = system_installer(machine) or "apt-get"
-        if installer == "pacman":
+        if installer == "pacman" and row.version.partition(".")[0] != tables.cuda[-1].version.partition(".")[0]:
+            pass  # it has the newest release alone
+        elif installer == "pacman":
             yield f"{as_root(shell, 'pacman -S cuda')}   (the newest release: it must be of CUDA {cuda.partition('.')[0]})"
         else:
             yield f"{as_root(shell, f'{installer} install {row.apt}')}   (from NVIDIA's repository for your distribution)"
@@ -91,7 +94,7 @@ def install_compiler(least: int, most: int, banned: tuple[int, ...], facts: Fact
     own = [major for major in wanted if row is not None and major in row.gxx]
     platform = {"x86_64": "linux-64", "aarch64": "linux-aarch64"}.get(machine.arch, "linux-64")
     conda = f"conda install -c conda-forge gxx_{platform}={wanted[0]} sysroot_{platform}=2.17" if wanted else ""
-    in_conda = shell.manager in (Manager.CONDA, Manager.PIXI)
+    in_conda = shell.manager in (Manager.CONDA, Manager.PIXI) or system_installer(machine) == "pacman"
     if conda and in_conda:
         again = "" if shell.manager is Manager.PIXI else "   (then activate the environment again)"
         yield (_by_pixi(conda) if shell.manager is Manager.PIXI else conda) + again

@@ -9,7 +9,7 @@ from ..core.facts import Facts, Origin, Toolkit, Torch
 from ..core.settings import Place, Settings
 from ..tables import ProjectVersion, Tables, is_newer, minor
 from .remedies import install_toolkit
-from .torch_builds import MATHS, STATIC_RUNTIME, Build, driver_runs, has_nvcc, is_release, is_tegra, torch_ways
+from .torch_builds import MATHS, STATIC_RUNTIME, Build, compiles, driver_runs, has_nvcc, is_release, is_tegra, torch_ways
 from .types import Abi, Choice, Install, Notebook, Rejected, Tool, TorchTarget
 
 PYPI_NVCC = (
@@ -50,7 +50,14 @@ def decide_toolkit(
     fitting, rejected = _sorted_out(settings, facts, row, torch, cuda, abi, forced=forced)
     # Of two that are equally near, the older: what it compiles asks less of torch's CUDA runtime and of the driver.
     # The sort is stable, so of two of the same version the one that was found first is taken.
-    fitting.sort(key=lambda item: (rank(item.version), *_distance(item.version, need), version.Version(item.version)))
+    fitting.sort(
+        key=lambda item: (
+            rank(item.version),
+            not compiles(item, facts, tables),
+            *_distance(item.version, need),
+            version.Version(item.version),
+        )
+    )
     release = _of_index(tables, cuda, abi) if not forced or from_index else ""
     if release and not from_index and rank(release) == _UNSEEN:
         release = ""  # a driver that nobody has seen is asked for by those who say so

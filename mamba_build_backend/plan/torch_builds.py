@@ -151,7 +151,7 @@ def _way(build: Build, same: Torch | None, here: Torch | None, facts: Facts, tab
     command = install_torch(pin, build, here, facts)
     nvcc = _nearest_nvcc(build, facts)
     if not has_nvcc(build, facts, tables):
-        nvcc = _toolkit_release(build, facts, tables)
+        nvcc = toolkit_release(build.cuda, facts, tables) or build.cuda
         way, about = parts_of(next(install_toolkit(nvcc, facts, tables)))
         command += f" && {way}"
         comment += f"; the toolkit: {about}" if about else ""
@@ -183,12 +183,11 @@ def lacking_compiler(nvcc: str, row: TorchRow, facts: Facts, tables: Tables) -> 
     return parts_of(next(install_compiler(limits.least, most, limits.banned(), facts, tables)))[0]
 
 
-def _toolkit_release(build: Build, facts: Facts, tables: Tables) -> str:
-    """Torch's own release, or the next one of its major version that compiles for the GPU."""
-    major = build.cuda.partition(".")[0]
-    rows = [row for row in tables.cuda if row.version.partition(".")[0] == major]
+def toolkit_release(cuda: str, facts: Facts, tables: Tables) -> str:
+    """Torch's own release, or the first one of its major version that compiles for the GPU; empty where none does."""
+    rows = [row for row in tables.cuda if row.version.partition(".")[0] == cuda.partition(".")[0]]
     fits = [row.version for row in rows if compiles(Toolkit("", "", version=row.version), facts, tables)]
-    return build.cuda if build.cuda in fits or not fits else fits[0]
+    return cuda if cuda in fits else next(iter(fits), "")
 
 
 def is_condas(torch: Torch | None) -> bool:
@@ -217,7 +216,7 @@ def no_torch_fits(facts: Facts, tables: Tables) -> str:
     """What else would have to change, where no torch fits driver, GPU, Python and glibc together."""
     if facts.driver and any(True for _ in fitting(facts, tables, driver=False)):
         build = next(fitting(facts, tables, driver=False))
-        return f"install NVIDIA's driver {tables.cuda_row(build.cuda).driver} or newer   (no torch fits this one, the GPU and this Python together)"
+        return f"install NVIDIA's driver {tables.cuda_row(build.cuda).driver} or newer   (no torch fits this one, the GPU and this Python together; then doctor names the torch)"
     if any(True for _ in fitting(facts, tables, python=False)):
         build = next(fitting(facts, tables, python=False))
         return f"use Python {build.row.python[-1]}   (no torch that fits GPU and driver has wheels for this one)"

@@ -1,6 +1,7 @@
 """What doctor tells to type: one answer that satisfies everything, complete, and in the words of the shell that the user has."""
 
 import json
+import random
 import re
 import shlex
 from dataclasses import replace
@@ -11,7 +12,8 @@ from support import RECORDED, check_typed, planned_for
 from mamba_build_backend import plan, tables
 from mamba_build_backend.core import commands
 from mamba_build_backend.core.errors import parts_of
-from mamba_build_backend.core.facts import Compiler, Manager, Shell, Toolkit, Torch
+from mamba_build_backend.core.facts import Compiler, Gpu, Manager, Shell, Toolkit, Torch
+from mamba_build_backend.core.settings import load_settings
 from mamba_build_backend.probe import recording
 
 TABLES = tables.load_tables()
@@ -177,3 +179,53 @@ def test_torch_on_an_arm_machine_is_never_the_index_default():
     (problem,) = plan.decide(settings, without, TABLES).problems
     assert problem.code == "torch-cpu"
     assert "--torch-backend=cu130" in problem.fix[0]
+
+
+def machines(count, seed):
+    """Machines that somebody may have: torches, GPUs, drivers, nvccs, compilers, Pythons and systems in any combination."""
+    _, base = recording.load(next(path for path in RECORDED if path.stem == "rtx5090-torch-2.4"), {})
+    chance = random.Random(seed)
+    for _ in range(count):
+        row = chance.choice(TABLES.torch)
+        arch = chance.choice(["x86_64", "x86_64", "x86_64", "aarch64"])
+        cuda = chance.choice(row.builds)
+        python = chance.choice([item for item in row.python if tuple(map(int, item.split("."))) >= (3, 9)])
+        version = f"{row.version}.0+{chance.choice(['cu' + cuda.replace('.', '')] * 5 + ['cpu'])}"
+        capability = chance.choice(["6.0", "6.1", "7.0", "7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0", "12.1"])
+        release = chance.choice(TABLES.cuda)
+        gxx = chance.choice(["9.4.0", "11.4.0", "12.2.0", "13.3.0", "14.2.0"])
+        torch = replace(base.torches[0], version=version, cuda=None if version.endswith("cpu") else cuda, cxx11_abi=True, glibc=row.glibc, tag="")
+        toolkit = replace(base.toolkits[0], version=release.version, archs=release.archs)
+        compiler = replace(base.compilers[0], version=gxx, target=f"{arch}-linux-gnu")
+        system, libc = chance.choice([("ubuntu 22.04", "2.35"), ("rocky 8.10", "2.28"), ("debian 13", "2.41"), ("centos 7", "2.17"), ("arch", "2.42")])
+        machine = replace(base.machine, arch=arch, libc_version=libc, distribution=system, python_tag=f"cp{python.replace('.', '')}", python_version=f"{python}.1")
+        yield replace(
+            base,
+            machine=machine,
+            torches=(torch,) if chance.random() < 0.9 else (),
+            toolkits=(toolkit,) if chance.random() < 0.8 else (),
+            compilers=(compiler,) if chance.random() < 0.9 else (),
+            gpus=(Gpu("NVIDIA GPU", capability),) if chance.random() < 0.8 else (),
+            driver=chance.choice(["", "470.57.02", "535.129.03", "550.54.15", "575.57.08", "580.95.05"]),
+        )  # fmt: skip
+
+
+def test_nobody_is_sent_in_a_circle_on_any_machine():
+    settings = load_settings({}, {}, None)
+    tried = 0
+    for facts in machines(250, seed=23):
+        before = plan.decide(settings, facts, TABLES)
+        codes = {item.code for item in before.problems}
+        for problem in before.problems:
+            for way in problem.fix:
+                command = parts_of(way)[0]
+                then = after(facts, command)
+                # Where no torch fits the driver, the torch is the next step.
+                if then is None or (command.startswith("install NVIDIA") and codes != {"driver"}):
+                    continue
+                tried += 1
+                left = {item.code: item for item in plan.decide(settings, then, TABLES).problems}
+                told = (command, codes, {code: item.found for code, item in left.items()}, facts)
+                assert problem.code not in left, told
+                assert set(left) <= codes, told
+    assert tried > 100
