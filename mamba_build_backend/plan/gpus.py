@@ -12,7 +12,15 @@ from ..core.settings import Settings
 from ..tables import FrontEnd, ProjectVersion, Tables, covers, minor
 from .nvcc import dotted
 from .remedies import install_toolkit
-from .torch_builds import OLDEST, driver_runs, lacking_compiler, no_torch_fits, toolkit_release, torch_covers, torch_ways
+from .torch_builds import (
+    OLDEST,
+    driver_runs,
+    lacking_compiler,
+    no_torch_fits,
+    toolkit_release,
+    torch_covers,
+    torch_ways,
+)
 from .types import Abi, Notebook, TorchTarget
 
 

@@ -9,7 +9,17 @@ from ..core.facts import Facts, Origin, Toolkit, Torch
 from ..core.settings import Place, Settings
 from ..tables import ProjectVersion, Tables, is_newer, minor
 from .remedies import install_toolkit
-from .torch_builds import MATHS, STATIC_RUNTIME, Build, compiles, driver_runs, has_nvcc, is_release, is_tegra, torch_ways
+from .torch_builds import (
+    MATHS,
+    STATIC_RUNTIME,
+    Build,
+    compiles,
+    driver_runs,
+    has_nvcc,
+    is_release,
+    is_tegra,
+    torch_ways,
+)
 from .types import Abi, Choice, Install, Notebook, Rejected, Tool, TorchTarget
 
 PYPI_NVCC = (
@@ -48,16 +58,7 @@ def decide_toolkit(
     forced = settings.cuda_home != "auto" and settings.place("cuda-home") is not Place.ALIAS
     from_index = settings.cuda_home == "pypi"
     fitting, rejected = _sorted_out(settings, facts, row, torch, cuda, abi, forced=forced)
-    # Of two that are equally near, the older: what it compiles asks less of torch's CUDA runtime and of the driver.
-    # The sort is stable, so of two of the same version the one that was found first is taken.
-    fitting.sort(
-        key=lambda item: (
-            rank(item.version),
-            not compiles(item, facts, tables),
-            *_distance(item.version, need),
-            version.Version(item.version),
-        )
-    )
+    fitting = _in_order(fitting, need, rank, facts, tables)
     release = _of_index(tables, cuda, abi) if not forced or from_index else ""
     if release and not from_index and rank(release) == _UNSEEN:
         release = ""  # a driver that nobody has seen is asked for by those who say so
@@ -89,6 +90,22 @@ def decide_toolkit(
         seen = "setting cuda-home: the package index has a whole nvcc from CUDA 13 on"
     _problem(facts, tables, row, torch, target, abi, seen, notebook)
     return Choice(None, "none fits", tuple(rejected)), []
+
+
+def _in_order(
+    fitting: list[Toolkit], need: version.Version, rank: _Rank, facts: Facts, tables: Tables
+) -> list[Toolkit]:
+    """The best first: what the driver runs, what compiles for the GPU, what is near torch's CUDA.
+
+    Of two that are equally near, the older: what it compiles asks less of torch's CUDA runtime and of the driver. The sort is stable, so
+    of two of the same version the one that was found first is taken.
+    """
+
+    def key(item: Toolkit) -> tuple[int, bool, tuple[int, int], version.Version]:
+        found = version.Version(item.version)
+        return rank(item.version), not compiles(item, facts, tables), _distance(item.version, need), found
+
+    return sorted(fitting, key=key)
 
 
 def _sorted_out(

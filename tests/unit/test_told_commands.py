@@ -194,11 +194,33 @@ def machines(count, seed):
         capability = chance.choice(["6.0", "6.1", "7.0", "7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0", "12.1"])
         release = chance.choice(TABLES.cuda)
         gxx = chance.choice(["9.4.0", "11.4.0", "12.2.0", "13.3.0", "14.2.0"])
-        torch = replace(base.torches[0], version=version, cuda=None if version.endswith("cpu") else cuda, cxx11_abi=True, glibc=row.glibc, tag="")
+        torch = replace(
+            base.torches[0],
+            version=version,
+            cuda=None if version.endswith("cpu") else cuda,
+            cxx11_abi=True,
+            glibc=row.glibc,
+            tag="",
+        )
         toolkit = replace(base.toolkits[0], version=release.version, archs=release.archs)
         compiler = replace(base.compilers[0], version=gxx, target=f"{arch}-linux-gnu")
-        system, libc = chance.choice([("ubuntu 22.04", "2.35"), ("rocky 8.10", "2.28"), ("debian 13", "2.41"), ("centos 7", "2.17"), ("arch", "2.42")])
-        machine = replace(base.machine, arch=arch, libc_version=libc, distribution=system, python_tag=f"cp{python.replace('.', '')}", python_version=f"{python}.1")
+        system, libc = chance.choice(
+            [
+                ("ubuntu 22.04", "2.35"),
+                ("rocky 8.10", "2.28"),
+                ("debian 13", "2.41"),
+                ("centos 7", "2.17"),
+                ("arch", "2.42"),
+            ]
+        )
+        machine = replace(
+            base.machine,
+            arch=arch,
+            libc_version=libc,
+            distribution=system,
+            python_tag=f"cp{python.replace('.', '')}",
+            python_version=f"{python}.1",
+        )
         yield replace(
             base,
             machine=machine,
@@ -213,7 +235,7 @@ def machines(count, seed):
 def test_nobody_is_sent_in_a_circle_on_any_machine():
     settings = load_settings({}, {}, None)
     tried = 0
-    for facts in machines(250, seed=23):
+    for facts in machines(150, seed=23):
         before = plan.decide(settings, facts, TABLES)
         codes = {item.code for item in before.problems}
         for problem in before.problems:
@@ -228,4 +250,4 @@ def test_nobody_is_sent_in_a_circle_on_any_machine():
                 told = (command, codes, {code: item.found for code, item in left.items()}, facts)
                 assert problem.code not in left, told
                 assert set(left) <= codes, told
-    assert tried > 100
+    assert tried > 60
