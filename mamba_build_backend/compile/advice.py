@@ -91,7 +91,12 @@ class Advice:
     def asides(self, *, native: bool) -> list[str]:
         """What else the log shows that bears on the cause."""
         out = []
-        if self.evidence.build_env and native and (self.evidence.torch or "/torch/" in self.line):
+        if (
+            self.evidence.build_env
+            and native
+            and not self.here.building
+            and (self.evidence.torch or "/torch/" in self.line)
+        ):
             torch = f"torch {self.evidence.torch}" if self.evidence.torch else "the torch in it"
             out.append(f"The log is of an isolated build: {torch} is the build's own, downloaded for it, not yours.")
         path = module_path(self.line)
@@ -273,7 +278,7 @@ class Advice:
 
     def _spelled(self, text: str) -> str:
         """The command as it is typed in the log's shell; empty where that shell has no such thing."""
-        shell = self.here.shell
+        shell, text = self.here.shell, text.strip()
         rpm = self.evidence.rpm
         if rpm and "apt-get" in text and "dnf" not in text:
             text = text.replace("sudo apt-get install python3-dev", "sudo dnf install python3-devel")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
 from ..core.commands import Here
@@ -16,6 +17,7 @@ from ..core.errors import with_comment
 from .advice import Advice, UnfillableError
 from .failure_table import Failure, Fix, load_failures
 from .log_evidence import Evidence
+from .long_log import WHOLE, read_log
 
 __all__ = ["Diagnosis", "Explanation", "Fix", "diagnosis_json", "explain", "first_error", "load_failures"]
 
@@ -55,6 +57,8 @@ class Diagnosis:
 
 def explain(text: str, here: Here | None = None) -> Diagnosis:
     """Recognise known failures in a build log or a traceback; ``here`` is where the user will type."""
+    if len(text) > 2 * WHOLE:
+        text = read_log(BytesIO(text.encode("utf-8", errors="replace")))
     text = _PREFIX.sub("", _TERMINAL.sub("", text).replace("\r\n", "\n").replace("\r", "\n"))
     evidence = Evidence(text)
     found = _found(text, evidence)

@@ -86,11 +86,15 @@ class Here:
     """Its folder, as a shell takes it."""
     settings: tuple[str, ...] = ()
     """``KEY=VALUE`` as they were given, to be repeated."""
+    building: bool = False
+    """Whether it is a build that tells it: a setting is then added to the command that the user has typed."""
 
     def install(self, *settings: str) -> str:
         """The command that builds the project here and installs it, with these settings after those that were given."""
         given = [*self.settings, *settings]
         words = " ".join(f"-C {shlex.quote(item)}" for item in given)
+        if self.building:
+            return words
         return pip(self.shell, f"install {self.checkout} {words}".rstrip())
 
     def inside(self, shell: Shell) -> Here:

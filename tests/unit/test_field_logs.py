@@ -171,3 +171,11 @@ def test_a_message_in_the_middle_of_a_long_log_is_found(path):
 def test_parts_of_a_way_are_its_command_and_its_comment():
     assert parts_of("a 'b (c)'   (d (e) f)") == ("a 'b (c)'", "d (e) f")
     assert parts_of("python -c 'print(1)'") == ("python -c 'print(1)'", "")
+
+
+def test_a_build_of_ours_tells_what_to_add_to_the_command():
+    text = (LOGS / "killed-by-memory.txt").read_text(encoding="utf-8")
+    told = known_failures.explain(text, commands.Here(building=True)).explanations[0]
+    assert told.own_fix[0].startswith("-C jobs=1   (")
+    assert not [way for way in told.own_fix if "mamba-ssm-portable -C" in way]
+    assert ways(told.own_fix)[0] == "  do:   add -C jobs=1 to the command"
