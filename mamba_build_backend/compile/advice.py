@@ -292,6 +292,7 @@ class Advice:
             lambda m: pip(shell, m[1].rstrip()) + " " * (len(m[1]) - len(m[1].rstrip())),
             text,
         )
+        text = re.sub(r"(^|&& )python (?=-)", lambda match: f"{match[1]}{shell.python} ", text)
         if text.startswith("uv pip ") and not shell.uv:
             text = uv_pip(shell, text[7:])
         if shell.uv and not shell.pip and re.search(r"uv pip (?:debug|download|index)\b", text):
