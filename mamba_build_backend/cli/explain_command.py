@@ -12,7 +12,7 @@ from ..core.error_boundary import PREFIX
 from ..core.errors import SettingsError
 from ..core.files import exists, is_file
 from ..core.process import say
-from .options import Commands, print_json
+from .options import Commands, here, print_json
 
 
 def add_explain(commands: Commands) -> None:
@@ -27,22 +27,26 @@ def add_explain(commands: Commands) -> None:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from ..compile import known_failures
+    from ..compile import diagnosis_text, known_failures
+    from . import terminal
 
-    diagnosis = known_failures.explain(_given_text(options.text))
+    diagnosis = known_failures.explain(_given_text(options.text), here())
     if options.json:
         print_json(known_failures.diagnosis_json(diagnosis))
     else:
-        print(known_failures.diagnosis_text(diagnosis, everything=options.all), end="")
+        width = terminal.columns()
+        terminal.show(diagnosis_text.diagnosis_lines(diagnosis, everything=options.all, width=width))
     return 0 if diagnosis.explanations else 1
 
 
 def _given_text(words: list[str]) -> str:
     """A file's content, the words themselves, or stdin."""
+    from ..compile.long_log import read_log
+
     if not words or words == ["-"]:
         if sys.stdin is not None and sys.stdin.isatty():
             say(f"{PREFIX}paste the message, then Ctrl-D")
-        return sys.stdin.buffer.read().decode("utf-8", errors="replace") if sys.stdin is not None else ""
+        return read_log(sys.stdin.buffer) if sys.stdin is not None else ""
     path = Path(words[0])
     if len(words) == 1 and not is_file(path) and exists(path):
         raise SettingsError(
@@ -52,7 +56,8 @@ def _given_text(words: list[str]) -> str:
         )
     if len(words) == 1 and is_file(path):
         try:
-            return path.read_text(encoding="utf-8", errors="replace")
+            with path.open("rb") as file:
+                return read_log(file)
         except OSError as error:
             raise SettingsError(
                 f"{path} cannot be read: {error.strerror}",
