@@ -116,7 +116,7 @@ def _troubles(offers: Offers, cuda: str, toolkit: Toolkit | None) -> Iterator[Tr
         yield "gpu-target", found, f"the kernels need {dotted(str(OLDEST))} or newer (Pascal)", []
         return
     nvcc = _nvcc_trouble(offers, cuda, toolkit, gpu) if gpu is not None else None
-    torches = torch_ways(offers, keep=offers.torch, note=_NOTE)
+    torches = [] if _torch_runs(offers) == (True, True) else torch_ways(offers, keep=offers.torch, note=_NOTE)
     torch = _other_torch(offers, cuda, torches, upgrade=nvcc is None)
     if torch is not None:
         yield torch
@@ -128,14 +128,20 @@ def _is_new_enough(gpu: Gpu) -> bool:
     return bool(version.Version(gpu.capability) >= version.Version(dotted(str(OLDEST))))
 
 
-def _other_torch(offers: Offers, cuda: str, torches: list[str], *, upgrade: bool) -> Trouble | None:
-    """The torch that is meant does not run on this GPU, or with this driver: one answer for both."""
+def _torch_runs(offers: Offers) -> tuple[bool, bool]:
+    """Whether the driver runs the torch that is meant, and whether that has code for a GPU that is here."""
     facts, tables, torch, target = offers.facts, offers.tables, offers.torch, offers.target
     # A torch that is installed for the build of a wheel for everyone is not what the wheel will run with.
     if not target.cuda or (torch is None and offers.abi.is_stable):
-        return None
-    runs = driver_runs(facts, tables, target.cuda)
+        return True, True
     covered = not facts.gpus or any(_covered(torch, target, gpu, facts, tables) for gpu in facts.gpus)
+    return driver_runs(facts, tables, target.cuda), covered
+
+
+def _other_torch(offers: Offers, cuda: str, torches: list[str], *, upgrade: bool) -> Trouble | None:
+    """The torch that is meant does not run on this GPU, or with this driver: one answer for both."""
+    facts, tables, target = offers.facts, offers.tables, offers.target
+    runs, covered = _torch_runs(offers)
     if runs and covered:
         return None
     gpu = facts.gpus[0] if facts.gpus else None
