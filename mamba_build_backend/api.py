@@ -19,7 +19,6 @@ from typing import Optional, Union
 
 from .audit.types import Report
 from .cli import drive
-from .core.commands import Here, at_home
 from .core.errors import BackendError
 from .core.facts import Facts
 from .core.own_copy import check_carries
@@ -55,8 +54,6 @@ class Doctor:
 
     facts: Facts
     plan: BuildPlan
-    project: str = "."
-    """The folder of the project, for what is told to type."""
 
     @property
     def ok(self) -> bool:
@@ -66,8 +63,7 @@ class Doctor:
     @property
     def text(self) -> str:
         """The report of ``doctor -v``."""
-        here = Here(self.facts.shell, at_home(self.project))
-        return report.plan_text(self.facts, self.plan, verbose=True, here=here)
+        return report.plan_text(self.facts, self.plan, verbose=True)
 
 
 @dataclass(frozen=True)
@@ -87,7 +83,7 @@ def doctor(project: StrPath = ".", settings: Given = None, environ: Mapping[str,
     the machine lacks is in ``plan.problems``.
     """
     job = make_job(Path(project).absolute(), _plain(settings), environ)
-    return Doctor(job.facts, job.plan, str(job.project))
+    return Doctor(job.facts, job.plan)
 
 
 def plan(settings: Given = None, *, facts: Facts | StrPath) -> BuildPlan:

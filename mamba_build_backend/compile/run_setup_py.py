@@ -138,11 +138,10 @@ def failed(what: str, log: Path) -> BackendError:
 
     A full disk is told as one, with its exit code, whichever program met it first.
     """
-    from ..core.commands import Here
     from .known_failures import explain
 
     try:
-        diagnosis = explain(last_step(log), Here(building=True))
+        diagnosis = explain(last_step(log))
     except OSError:
         return BuildFailedError(what)
     look = (f"less {log}   (the whole output)", "python -m mamba_build_backend doctor -v   (what was chosen, and why)")

@@ -36,7 +36,6 @@ WORDS = (
     "fix",
     "found_in",
     "words",
-    "warnings",
     "notes",
     "because",
     "problem",
