@@ -104,7 +104,7 @@ def test_the_wheel_holds_the_packages_of_both_ours_the_licences_and_the_record(w
     record = record_of(wheel)
     assert record["upstream"]["sha256"] == "104cc47e9101e5401a675fa2b784f2952b9b037f3b1dd83b5ac544394e95d028"
     assert [item["name"] for item in record["companions"]] == ["causal-conv1d"]
-    assert [item["kind"] for item in record["companions"][0]["patches"]] == ["fix"]
+    assert {item["kind"] for item in record["companions"][0]["patches"]} == {"fix"}
     assert str(Path.home()) not in json.dumps(record)
 
 
