@@ -29,7 +29,7 @@ CODE = "import p_portable._check as c, p_portable._check_p as p; row = c._kernel
         ("2e-3", "ok sums, fp32: as the reference (50% of what is allowed)"),
         ("8e-3", "failed sums: out is off by 2.0e-03 of its largest value; 1e-03 is allowed"),
         ("float('nan')", "failed sums: out is off by nan of its largest value; 1e-03 is allowed"),
-        ("torch.zeros(3)", "failed sums: The size of tensor a (2) must match the size of tensor b (3)"),
+        ("torch.zeros(3)", "failed sums: RuntimeError: The size of tensor a (2) must match the size of tensor b (3)"),
     ],
 )
 def test_a_result_is_compared_with_its_reference(tmp_path, clean_env, torch_site, error, row):
