@@ -412,7 +412,7 @@ def test_variables_that_reach_a_compiler_are_said_and_recorded_and_those_of_the_
     done = cli_build(tiny, {**env, **host, **mine}, tmp_path)
     assert done.returncode == 0, done.stderr
     record = record_of(only_wheel(tmp_path / "dist"))
-    value = "-lineinfo -DSERVICE_TOKEN=*** -I{path}/headers"
+    value = "-lineinfo -DSERVICE_TOKEN=*** -I{path}"
     assert record["variables"] == [{"name": "NVCC_APPEND_FLAGS", "value": value}]
     assert "NVCC_APPEND_FLAGS=-lineinfo" in done.stdout + done.stderr
     assert set(record["cleaned"]) >= set(host)
