@@ -112,7 +112,7 @@ def check(wheel: Path, options: argparse.Namespace, *, seconds: int | None = Non
     with tempfile.TemporaryDirectory() as folder:
         python = overlay(options.python, Path(folder))
         pip = [python, "-m", "pip", "install", "-q", "--no-input"]
-        subprocess.run([*pip, "pyelftools", "packaging", "platformdirs", wheel], check=True, cwd=folder)
+        subprocess.run([*pip, "packaging", "platformdirs", wheel], check=True, cwd=folder)
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
         # The record says no more where that torch lies.
         code = "import importlib.util as u, os; print(os.path.dirname(os.path.dirname(u.find_spec('torch').origin)))"

@@ -31,7 +31,6 @@ TOOLS = [
     "setuptools",
     "wheel",
     "ninja",
-    "pyelftools",
     "platformdirs",
     "packaging",
     "pyproject-metadata",
