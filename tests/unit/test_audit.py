@@ -7,7 +7,7 @@ import zipfile
 import zlib
 
 import pytest
-from support import packed_wheel, record_row
+from support import call_encrypted, packed_wheel, record_row
 
 from mamba_build_backend.audit import chart as audit_chart
 from mamba_build_backend.audit import check as audit
@@ -120,14 +120,7 @@ def test_a_bomb_is_not_unpacked(tmp_path):
 
 def test_an_encrypted_wheel_is_refused(tmp_path):
     path = made(tmp_path)
-    data = bytearray(path.read_bytes())
-    # Bit 0 of the flags, in each header of both kinds: the files are encrypted.
-    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        at = data.find(mark)
-        while at >= 0:
-            data[at + offset] |= 1
-            at = data.find(mark, at + 4)
-    path.write_bytes(data)
+    call_encrypted(path)
     with pytest.raises(AuditError, match="damaged or was cut off"):
         audit.audit_wheel(path)
 

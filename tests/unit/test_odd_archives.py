@@ -10,7 +10,7 @@ import time
 import zipfile
 
 import pytest
-from support import add, tar_of, zip_of
+from support import add, call_encrypted, tar_of, zip_of
 
 from mamba_build_backend.core.errors import SettingsError, SourceError
 from mamba_build_backend.core.timestamp import source_date_epoch
@@ -76,17 +76,6 @@ def refused(path, into, match):
     assert time.process_time() - start < 5
 
 
-def with_flag(path):
-    """Said to be encrypted."""
-    data = bytearray(path.read_bytes())
-    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        at = data.find(mark)
-        while at >= 0:
-            data[at + offset] |= 1
-            at = data.find(mark, at + 4)
-    path.write_bytes(data)
-
-
 def with_method(path):
     """Packed in a way that nobody knows."""
     data = bytearray(path.read_bytes())
@@ -98,7 +87,7 @@ def with_method(path):
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("change", [with_flag, with_method])
+@pytest.mark.parametrize("change", [call_encrypted, with_method])
 def test_an_archive_that_cannot_be_unpacked_is_refused(tmp_path, change):
     path = zip_of(tmp_path / "a.zip", FILES)
     change(path)
