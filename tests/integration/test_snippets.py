@@ -1,11 +1,14 @@
-"""The build commands of the README and of docs/, as they stand there, on a project of two files."""
+"""The commands of the README and of docs/, as they stand there: in this checkout, and on a project of two files."""
 
+import os
+import shlex
 import shutil
+import subprocess
 import sys
 
 import pytest
 from snippets import all_blocks
-from support import activated, environment_with_torch, run
+from support import ROOT, activated, environment_with_torch, run
 
 
 @pytest.fixture(scope="module")
@@ -32,3 +35,40 @@ def test_a_documented_build_command_builds(command, block, tiny, env, python, to
         line = line.replace(name, "tiny_cuda-*.whl")
     run("sh", "-c", line, env=active, cwd=tiny)
     assert sys.executable != str(python)
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A folder with this checkout's files, where what a command writes is its own; and the environment of its user."""
+    for name in ("mamba_build_backend", "patches", "tests", "manylinux", "pyproject.toml", "README.md", "LICENSE"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    machine = ROOT / "tests" / "facts" / "debian12-torch2.11-cuda13.0.json"
+    (tmp_path / "machine.json").write_bytes(machine.read_bytes())
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+    python.chmod(0o755)
+    env = {key: value for key, value in os.environ.items() if not key.startswith("MAMBA_")}
+    env.update(PATH=f"{python.parent}{os.pathsep}{env['PATH']}", XDG_CACHE_HOME=str(tmp_path / "cache"))
+    return tmp_path, env
+
+
+@pytest.mark.parametrize("block", all_blocks("here"), ids=str)
+def test_a_command_that_compiles_nothing_runs_in_the_checkout(block, checkout):
+    folder, env = checkout
+    status = next((int(item[5:]) for item in block.options if item.startswith("exit=")), 0)
+    for command in block.commands:
+        done = subprocess.run(["sh", "-c", command], env=env, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == status, f"{command}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("block", all_blocks("python"), ids=str)
+def test_a_block_of_python_runs(block, checkout):
+    if "mamba" in block.options:
+        compile(block.text, str(block), "exec")
+        return
+    folder, env = checkout
+    command = ["python", "-c", block.text]
+    done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
