@@ -1,6 +1,6 @@
 """Right results: every kernel of the wheels at every edge, beside a reference in plain torch and float64.
 
-    python tests/gpu/edges.py mamba.whl conv.whl [--only conv|update|scan|ssd|state|norm|races|long ...] [--every N] [--json FILE]
+    python tests/gpu/edges.py mamba.whl conv.whl [--only conv|update|scan|ssd|state|norm|fused|races|long ...] [--every N] [--json FILE]
     PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --target-processes all --error-exitcode 9 \\
         python tests/gpu/edges.py mamba.whl conv.whl --only conv update scan --every 40
     python tests/gpu/edges.py --self-test
@@ -50,7 +50,7 @@ from torch.nn import functional
 Given = dict[str, Any]
 Outputs = dict[str, torch.Tensor]
 Call = Callable[[Given], Outputs]
-SECTIONS = ("conv", "update", "scan", "ssd", "state", "norm", "races", "long")
+SECTIONS = ("conv", "update", "scan", "ssd", "state", "norm", "fused", "races", "long")
 ULP = torch.finfo(torch.float32).eps
 
 
@@ -327,7 +327,8 @@ def scan_reference(given: Given) -> Outputs:
         if weight.dim() == 2:
             return weight[None, :, :, None]
         weight = torch.view_as_complex(weight.unflatten(-1, (-1, 2))) if a.is_complex() else weight
-        return weight.repeat_interleave(u.shape[1] // weight.shape[1], 1)
+        # A number of groups that does not divide is refused; a kernel that takes it gives something, but not this.
+        return weight[:, torch.arange(u.shape[1], device=u.device) * weight.shape[1] // u.shape[1]]
 
     states = recur(torch.exp(delta[:, :, None] * a[..., None]), (delta * u)[:, :, None] * spread(given["B"]))
     out = (states * spread(given["C"])).sum(2)
@@ -533,6 +534,56 @@ def call_norm(module: types.ModuleType, given: Given) -> Outputs:
     return with_gradients(forward, given)
 
 
+# Mamba-2's whole block in one function: convolution, scan in chunks, gate and norm.
+
+HEADS, HEAD = 8, 32
+
+
+def fused_given(config: Config, length: int, draw: Draw) -> Given:
+    batch, groups, state = 2, config.number("groups", 1), 16
+    inner, mixed = HEADS * HEAD, HEADS * HEAD + 2 * groups * state
+    given = {"zxbcdt": draw.normal(batch, length, inner + mixed + HEADS, dtype=config.type())}
+    given |= {"weight": draw.normal(mixed, 4, dtype=config.type()), "bias": draw.normal(mixed, dtype=config.type())}
+    given |= {"dt_bias": draw.between(0, 0.5, HEADS), "A": -draw.between(0.1, 1.5, HEADS), "D": draw.normal(HEADS)}
+    given |= {"chunk": config.number("chunk", 64), "groups": groups, "after": config.says("norm after gate")}
+    given |= {"grads": {"out": draw.normal(batch, length, inner, dtype=config.type())}}
+    return given | config.parts(rms=lambda: draw.normal(inner))
+
+
+def fused_reference(given: Given) -> Outputs:
+    mixed, inner, groups = len(given["weight"]), HEADS * HEAD, given["groups"]
+    z, mixture, dt = given["zxbcdt"].split((inner, mixed, HEADS), -1)
+    conv = {"x": mixture.transpose(1, 2), "weight": given["weight"], "bias": given["bias"], "silu": True}
+    out = conv_reference({**conv, "return_final_states": False})["out"].transpose(1, 2)
+    x, b, c = out.split((inner, (mixed - inner) // 2, (mixed - inner) // 2), -1)
+    ssd = {"x": x.unflatten(-1, (HEADS, HEAD)), "B": b.unflatten(-1, (groups, -1)), "C": c.unflatten(-1, (groups, -1))}
+    ssd |= {"dt": dt, "softplus": True, "return_final_states": False, **named(given, "A", "D", "dt_bias")}
+    out = ssd_reference(ssd)["out"].flatten(-2)
+    if "rms" not in given:
+        return {"out": out * functional.silu(z)}
+    norm = {"x": out, "z": z, "weight": given["rms"], "kind": "gated", "prenorm": False, "after": given["after"]}
+    return norm_reference({**norm, "group": inner // groups})
+
+
+def fused_slack(given: Given, reference: Outputs) -> dict[str, Any]:
+    """As of the scan in chunks, and as many roundings again of what goes from one kernel to the next."""
+    kind = given["zxbcdt"].dtype
+    dot = 2.0**-10 if kind is torch.float32 else torch.finfo(kind).eps
+    batch, length, _ = given["zxbcdt"].shape
+    summed = dict.fromkeys(("dweight", "dbias", "dA", "ddt_bias", "drms"), batch * length)
+    sums = peaks(reference, 256 * ULP, summed | {"dD": batch * length * HEAD})
+    return {name: sums[name] + (16 if name[0] == "d" else 8) * dot * largest(reference[name]) for name in reference}
+
+
+def call_fused(function: Callable[..., Any], given: Given) -> Outputs:
+    def forward(given: Given) -> Outputs:
+        first = (given[name] for name in ("zxbcdt", "weight", "bias", "dt_bias", "A", "D", "chunk"))
+        norm = {"rmsnorm_weight": given.get("rms"), "rmsnorm_eps": 1e-5, "norm_before_gate": not given["after"]}
+        return {"out": function(*first, headdim=HEAD, ngroups=given["groups"], **norm)}
+
+    return with_gradients(forward, given)
+
+
 # The kernels, as the wheels have them.
 
 
@@ -552,7 +603,7 @@ class Kernel:
 
 
 CONV, TRITON = "causal_conv1d.causal_conv1d_interface", "mamba_ssm.ops.triton."
-STATE, SSD = "selective_state_update", "ssd_combined"
+STATE, SSD, FUSED = "selective_state_update", "ssd_combined", "mamba_split_conv1d_scan_combined"
 KERNELS = {
     "conv": Kernel(CONV, "causal_conv1d_fn", conv_given, call_conv, conv_reference, conv_slack, 2),
     "update": Kernel(CONV, "causal_conv1d_update", update_given, call_update, update_reference, update_slack, 2),
@@ -560,6 +611,7 @@ KERNELS = {
     "ssd": Kernel(TRITON + SSD, "mamba_chunk_scan_combined", ssd_given, call_ssd, ssd_reference, ssd_slack, 1),
     "state": Kernel(TRITON + STATE, STATE, state_given, call_state, state_reference, state_slack, 2),
     "norm": Kernel(TRITON + "layer_norm", "", norm_given, call_norm, norm_reference, norm_slack, 1),
+    "fused": Kernel(TRITON + SSD, FUSED, fused_given, call_fused, fused_reference, fused_slack, 1),
 }
 NEEDS = {"seq_idx", "padding", "initial_states", "final_states", "cache_seqlens", "several steps", "conv_state_indices"}
 NEEDS |= {"gated", "heads 2", "heads 4"}
@@ -687,6 +739,7 @@ CASES: dict[str, dict[str, list[int]]] = {
         f"float32/bfloat16, float32 weights, {FULL}, large steps": SOME,
         # What may reach beyond its tensor, or fault: other tensors' memory, or the CUDA context, is lost.
         f"float32/bfloat16, complex64 weights, {FULL}, groups 2/groups 4": SOME,
+        f"float32, {WEIGHTS}, {FULL}, dim 10, groups 4": SOME[:4],
         f"float32/bfloat16, {WEIGHTS}, {FULL}, odd offset, whole chunks": [128, 256, 2048],
     },
     "ssd": {
@@ -710,6 +763,9 @@ CASES: dict[str, dict[str, list[int]]] = {
         "bfloat16+prenorm/float16, layer+bias/rms, residual": WIDTHS[1:],
         "float32/bfloat16, gated, /z/z+norm after gate/z+bias": WIDTHS,
         "float32/bfloat16, gated, z/z+norm after gate, groups 4": [8, 100, 1000, 1024, 4104],
+    },
+    "fused": {
+        "float32/bfloat16, /rms/rms+norm after gate, groups 1/groups 2": [1, 5, 63, 64, 65, 130, 257],
     },
     "races": {
         f"conv, float32/bfloat16, {BOTH}, silu, batch 8, dim 128, repeated 20": [64, 515, 1031, 4097],
@@ -1093,6 +1149,19 @@ def plain_state(given: Given) -> Outputs:
     return {"out": (out[..., 0] + given["D"] * given["x"]) * functional.silu(given["z"]), "state": state}
 
 
+def plain_fused(given: Given) -> Outputs:
+    z, mixture, dt = given["zxbcdt"].split((256, 320, 8), -1)
+    out = plain_conv({"x": mixture.transpose(1, 2), "silu": True, **named(given, "weight", "bias")})["out"]
+    x, b, c = out[:, :256].unflatten(1, (8, 32)), *(part.unflatten(1, (2, 16)) for part in out[:, 256:].split(32, 1))
+    b, c = (part[:, torch.arange(8) // 4, None] for part in (b, c))
+    dt = functional.softplus(dt + given["dt_bias"]).transpose(1, 2)[:, :, None, None]
+    out, _ = loop(torch.exp(dt * given["A"][:, None, None, None]), dt * b * x[:, :, :, None], c)
+    out = (out + given["D"][:, None, None] * x).permute(0, 3, 1, 2).flatten(-2)
+    return plain_norm(
+        {"x": out, "z": z, "weight": given["rms"], "kind": "gated", "group": 128, "after": given["after"]}
+    )
+
+
 def plain_norm(given: Given) -> Outputs:
     x = given["x"] + given.get("residual", 0)
     if given["kind"] == "layer":
@@ -1111,6 +1180,7 @@ def references_are_right() -> Iterator[str]:
         ("scan", plain_scan, 11, f"float32, {WEIGHTS}, {FULL}, groups 2/constant B/constant C/constant B and C"),
         ("ssd", plain_ssd, 23, f"groups 2, dim 3, state 5, seq_idx, initial_states, final_states, {STEP}, of channels"),
         ("state", plain_state, 6, STEP),
+        ("fused", plain_fused, 9, "groups 2, rms/rms+norm after gate"),
         ("norm", plain_norm, 12, "layer+bias+residual+prenorm/gated+z+groups 3/gated+z+groups 3+norm after gate"),
     ):
         for config in crossed(row):
@@ -1125,7 +1195,7 @@ def stand_in(kernel: str, given: Given) -> Outputs:
     """The reference in single precision, rounded to what a kernel gives: right, but not exactly."""
     found = with_gradients(KERNELS[kernel].reference, cast(given, torch.float32))
     types_ = {f"d{name}": value.dtype for name, value in given.items() if isinstance(value, torch.Tensor)}
-    plain = given["u" if kernel == "scan" else "x"].dtype
+    plain = next(given[name].dtype for name in ("u", "zxbcdt", "x") if name in given)
     types_ |= dict.fromkeys(("out", "out_z", "conv_state"), plain)
     types_ |= {"final_states": plain} if kernel == "conv" else {}
     types_ |= {"sum": given["residual"].dtype} if "residual" in given else {}

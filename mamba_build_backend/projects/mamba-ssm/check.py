@@ -33,29 +33,47 @@ def _compared(lengths: tuple[int, ...]) -> Iterator[tuple[str, Any, Any, float]]
 
     # Tolerances of upstream's tests/ops/test_selective_scan.py, relative part. Gradients sum over the sequence: upstream allows
     # them several times the forward tolerance.
-    for dtype, tolerance in ((torch.float32, 6e-4), (torch.float16, 3e-3), (torch.bfloat16, 3e-2)):
-        for length in lengths:
-            for name, ours, reference in zip(
-                ("out", "du", "ddelta", "dA", "dB", "dC", "dD"),
-                _scan(selective_scan_fn, dtype, length),
-                _scan(selective_scan_ref, dtype, length),
-            ):
-                allowed = tolerance * (1 if name == "out" else 5)
-                yield f"{name} of {length} steps in {dtype}", ours, reference, allowed
+    tolerances = {torch.float32: 6e-4, torch.float16: 3e-3, torch.bfloat16: 3e-2}
+    cases = [(dtype, length) for dtype in tolerances for length in lengths]
+    # The reference takes one step after the other, so that all cases are groups of one call: its output is not asked for
+    # beyond a case's length, and the gradients of such steps are zeros.
+    given = [_given(dtype, length, max(lengths)) for dtype, length in cases]
+    whole = [torch.cat([case[i].float() for case in given], dim) for i, dim in enumerate((1, 1, 0, 1, 1, 0, 1))]
+    references = [item.chunk(len(cases), dim) for item, dim in zip(_scan(selective_scan_ref, *whole), (1, 1, 1, 0, 1, 1, 0))]
+    for i, (dtype, length) in enumerate(cases):
+        cut = [item[..., :length] if item.dim() > 2 else item for item in given[i]]
+        for name, ours, reference in zip(
+            ("out", "du", "ddelta", "dA", "dB", "dC", "dD"),
+            _scan(selective_scan_fn, *cut),
+            [item[i] for item in references],
+        ):
+            allowed = tolerances[dtype] * (1 if name == "out" else 5)
+            expected = reference[..., :length] if reference.dim() > 2 else reference
+            yield f"{name} of {length} steps in {dtype}", ours, expected, allowed
 
 
-def _scan(scan: Any, dtype: Any, length: int) -> list[Any]:
+def _given(dtype: Any, length: int, longest: int) -> list[Any]:
+    """u, delta, A, B, C, D and the gradient of the output, which is zero from ``length`` on."""
     import torch
 
-    torch.manual_seed(0)
-    batch, dim, state = 2, 64, 16
+    torch.manual_seed(length)
+    batch, dim, state = 2, 8, 16
     options = {"device": "cuda", "dtype": dtype}
-    u = torch.randn(batch, dim, length, **options).requires_grad_()
-    delta = (0.5 * torch.rand(batch, dim, length, **options)).requires_grad_()
-    A = (-0.5 * torch.rand(dim, state, device="cuda")).requires_grad_()
-    B = torch.randn(batch, state, length, **options).requires_grad_()
-    C = torch.randn(batch, state, length, **options).requires_grad_()
-    D = torch.randn(dim, device="cuda").requires_grad_()
-    out = scan(u, delta, A, B, C, D, z=None, delta_bias=None, delta_softplus=True)
-    out.backward(torch.randn_like(out))
-    return [out.detach(), *(x.grad for x in (u, delta, A, B, C, D))]
+    gradient = torch.randn(batch, dim, longest, **options)
+    gradient[..., length:] = 0
+    return [
+        torch.randn(batch, dim, longest, **options),
+        0.5 * torch.rand(batch, dim, longest, **options),
+        -0.5 * torch.rand(dim, state, device="cuda"),
+        torch.randn(batch, 1, state, longest, **options),
+        torch.randn(batch, 1, state, longest, **options),
+        torch.randn(dim, device="cuda"),
+        gradient,
+    ]
+
+
+def _scan(scan: Any, *given: Any) -> list[Any]:
+    inputs = [item.detach().requires_grad_() for item in given[:-1]]
+    out = scan(*inputs, z=None, delta_bias=None, delta_softplus=True)
+    out.backward(given[-1])
+    return [out.detach(), *(item.grad for item in inputs)]
