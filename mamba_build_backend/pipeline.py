@@ -69,7 +69,7 @@ class Compiled(Generic[Result]):
 def wheel_requirements(job: Job) -> list[str]:
     """Build requirements; a plan that cannot work fails here, before anything large is downloaded."""
     job.plan.raise_problems()
-    for note in job.plan.notes:
+    for note in (*job.plan.warnings, *job.plan.notes):
         say(f"{PREFIX}note: {note}")
     return build_requires.requires_for_wheel(job.plan, job.cache)
 
@@ -227,7 +227,7 @@ def _pkg_info(part: Part) -> str:
 
 def _announce(job: Job, ready: ReadyPlan, echo: Echo) -> None:
     plan = ready.plan
-    for note in plan.notes:
+    for note in (*plan.warnings, *plan.notes):
         echo(f"note: {note}")
     if ready.torch.origin is Origin.CALLER:
         echo(f"note: torch is that of {ready.torch.found_in}: a hint; -C torch=/path/to/site-packages names another")

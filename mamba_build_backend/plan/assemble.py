@@ -98,7 +98,7 @@ def _with_companion(plan: BuildPlan, name: str, settings: Settings, facts: Facts
     companion = _decide_one(other, facts, tables)
     return replace(
         plan,
-        companion=replace(companion, notes=(), problems=()),
+        companion=replace(companion, notes=(), warnings=(), problems=()),
         pins=replace(
             plan.pins, value=tuple(pin for pin in plan.pins.value if requirements.Requirement(pin).name != name)
         ),
@@ -162,6 +162,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         portable=is_portable(settings, sysroot.value),
         repair=settings.repair,
         strip=settings.strip,
+        warnings=tuple(notebook.warnings),
         notes=tuple(notebook.notes),
         # On a Mac, or beside a torch for AMD's GPUs, nobody wants to hear of a missing nvcc too.
         problems=no_place or tuple(notebook.problems),

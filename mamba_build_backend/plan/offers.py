@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
 from ..core._compat import version
-from ..core.facts import Facts, Gpu, Origin, Toolkit, Torch
+from ..core.facts import Facts, Origin, Toolkit, Torch
 from ..core.setting_values import is_address
 from ..core.settings import ARCHIVED_NVCC, INDEX_NVCC, MIRROR_OFF, Place, Settings
-from ..tables import Archives, ProjectVersion, RedistRelease, Tables
+from ..tables import Archives, ProjectVersion, RedistRelease, Tables, covers
+from .drivers import driver_runs, is_tegra
 from .nvcc import OLDEST
 from .types import Abi, Rejected, TorchTarget
 
@@ -90,7 +91,7 @@ class Offers:
         if not driver:
             return need
         oldest = version.Version(self.tables.cuda[0].version).major
-        known = [row for row in self.tables.cuda if version.Version(row.driver) <= version.Version(driver)]
+        known = [row for row in self.tables.cuda if driver_runs(self.facts, self.tables, row.version)]
         here = max((version.Version(row.version).major for row in known), default=oldest)
         # For other machines, what torch needs says more than the driver of this one.
         return max(here, need) if self.settings.is_set("arch") and self.settings.arch != "native" else here
@@ -118,6 +119,11 @@ class Offers:
         return sorted(
             found, key=lambda item: (not self.serves(item), self.grade(item.cuda), item.provider, *item.order)
         )
+
+    def were_it_fetched(self) -> Offer | None:
+        """What would be the best, were all allowed to be fetched."""
+        allowed = replace(self, settings=replace(self.settings, offline=False, cuda_mirror=None))
+        return next(iter(allowed.best_first()), None)
 
     def _of_machine(self) -> Iterator[Offer]:
         for item in self.facts.toolkits:
@@ -147,6 +153,8 @@ class Offers:
         """Those of NVIDIA's archives that could compile the wheel, if they were here."""
         machine = self.facts.machine
         if self.settings.cuda_mirror == MIRROR_OFF or machine.system != "Linux" or machine.libc != "glibc":
+            return
+        if is_tegra(self.facts, self.tables):  # the CUDA of a Jetson comes with its system
             return
         for release in self.tables.redist(machine.arch):
             same = version.Version(release.release).major == self.need.major
@@ -246,14 +254,12 @@ def is_served(settings: Settings, facts: Facts, codes: set[str]) -> bool:
         return asked <= codes
     if settings.is_set("arch") and settings.arch != "native":
         return True  # for other machines
-    known = {code for code in codes if int(code) >= OLDEST}
-    return not facts.gpus or any(runs_on(gpu, known) for gpu in facts.gpus)
+    return not facts.gpus or any(covers(sorted(above_oldest(codes)), gpu.capability) for gpu in facts.gpus)
 
 
-def runs_on(gpu: Gpu, codes: set[str]) -> bool:
-    """SASS runs on GPUs of its major version and of its own or a later minor (CUDA C++ Programming Guide)."""
-    major, _, small = gpu.capability.partition(".")
-    return any(code[:-1] == major and int(code[-1]) <= int(small) for code in codes)
+def above_oldest(codes: Iterable[str]) -> set[str]:
+    """Those that the kernels are compiled for."""
+    return {code for code in codes if int(code) >= OLDEST}
 
 
 def distance(cuda: str, need: version.Version) -> tuple[int, int]:

@@ -55,6 +55,15 @@ class Cuda:
     """Whether the package index has a whole nvcc of this release."""
 
 
+def covers(codes: Sequence[str], capability: str) -> bool:
+    """Whether a GPU is served by this code: SASS of its major version and of its own or an earlier minor, or PTX (CUDA C++ Programming Guide)."""
+    major, _, small = capability.partition(".")
+    plain = [code for code in codes if code.isdigit()]
+    if any(code[:-1] == major and int(code[-1]) <= int(small) for code in plain) or f"{major}{small}a" in codes:
+        return True
+    return "PTX" in codes and bool(plain) and int(f"{major}{small}") >= max(map(int, plain))
+
+
 @dataclass(frozen=True)
 class BadPair:
     """A g++ that nvcc accepts and that fails all the same. Both are specifiers."""
@@ -99,6 +108,19 @@ class TorchRow:
     """Specifiers of the NumPy that its binaries work with; empty for any."""
     transformers: str = sourced("")
     """The same of transformers."""
+    gpus: tuple[tuple[str, tuple[str, ...]], ...] = sourced(())
+    """For each build, by its CUDA, the GPUs that it has code for; see :func:`covers`."""
+    gpus_aarch64: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """The same of the builds for aarch64, which are fewer."""
+
+    def builds_for(self, arch: str) -> tuple[str, ...]:
+        """The CUDA versions that it is published for on this processor, ``x86_64`` or ``aarch64``."""
+        return tuple(cuda for cuda, _ in self.gpus_aarch64) if arch == "aarch64" else self.builds
+
+    def runs(self, cuda: str, arch: str, capability: str) -> bool | None:
+        """Whether the build for this CUDA has code for a GPU; None where nobody knows of such a build."""
+        known = dict(self.gpus_aarch64 if arch == "aarch64" else self.gpus)
+        return covers(known[cuda], capability) if cuda in known else None
 
     def has_cxx11_abi(self, cuda: str) -> bool:
         """Whether the build for this CUDA has the new C++ ABI."""
