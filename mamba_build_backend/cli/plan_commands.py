@@ -32,11 +32,13 @@ def add_doctor(commands: Commands) -> None:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from ..plan import doctor_json, report
+    from ..plan import report
     from ..probe import recording
     from . import terminal
 
     if options.schema:
+        from ..plan import doctor_json
+
         if not is_file(doctor_json.SCHEMA_FILE):
             raise not_in_a_copy("the JSON Schema of `doctor --json`", ["doctor", "--schema"])
         print(read_text(doctor_json.SCHEMA_FILE), end="")
@@ -47,6 +49,8 @@ def _doctor(options: argparse.Namespace) -> int:
             recording.save(options.save, settings, facts, os.environ)
         say(f"{PREFIX}this machine, without names, is in {options.save}")
     if options.json:
+        from ..plan import doctor_json  # 30 ms, which the text does without
+
         print_json(doctor_json.plan_json(facts, plan))
     else:
         given = read_settings(options)

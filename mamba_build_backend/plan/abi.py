@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..core._compat import version
 from ..core.errors import Problem
 from ..core.facts import Facts
 from ..core.settings import Settings
+from ..core.versions import parsed
 from ..tables import ProjectVersion, Tables, minor
 from .types import TORCH_ABI, Abi, Choice, Notebook, TorchTarget
 
@@ -61,7 +61,7 @@ def _obstacles(row: ProjectVersion, facts: Facts, target: TorchTarget, tables: T
             (*(f"-C upstream-version={item.version}" for item in ported[-1:]), _BACK),
         )
     oldest = STABLE_ABI.torch_min
-    if target.version and version.Version(minor(target.version)) < version.Version(oldest):
+    if target.version and parsed(minor(target.version)) < parsed(oldest):
         yield Problem(
             "abi-torch",
             f"abi=stable: torch {target.version} is older than what the wheel would be for",

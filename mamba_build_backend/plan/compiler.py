@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..core._compat import version
 from ..core.commands import as_root, guessed
 from ..core.errors import with_comment
 from ..core.facts import Compiler, CompilerKind, Facts, Origin
 from ..core.settings import Place, Settings
+from ..core.versions import parsed
 from ..tables import Cuda, Tables, TorchRow, is_newer, minor
 from .remedies import install_compiler
 from .types import Abi, Choice, Notebook, Rejected, TorchTarget
@@ -39,7 +39,7 @@ class Limits:
 
     def misfit(self, release: str) -> str:
         """Why this g++ does not fit; empty if it does."""
-        major = version.Version(release).major
+        major = parsed(release).major
         if self.most is not None and major > self.most:
             return f"nvcc {self.cuda} takes g++ up to {self.most}"
         if major < self.least:

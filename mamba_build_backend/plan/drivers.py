@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..core._compat import version
 from ..core.facts import Facts
+from ..core.versions import parsed
 from ..tables import Tables
 
 
@@ -20,4 +20,4 @@ def driver_runs(facts: Facts, tables: Tables, cuda: str) -> bool:
     least, found = tables.cuda_row(cuda).driver, facts.driver
     if is_tegra(facts, tables):  # Thor's 580.00 is a driver of CUDA 13
         least, found = least.partition(".")[0], found.partition(".")[0]
-    return bool(version.Version(found) >= version.Version(least))
+    return bool(parsed(found) >= parsed(least))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ..core._compat import version
 from ..core.errors import parts_of, with_comment
 from ..core.facts import Facts, Gpu, Toolkit, Torch
+from ..core.versions import parsed
 from ..tables import FrontEnd, ProjectVersion, Tables, covers, minor
 from .drivers import driver_runs
 from .nvcc import OLDEST, dotted
@@ -58,7 +59,7 @@ def check_own_runtime(offers: Offers, cuda: str, notebook: Notebook) -> None:
     if driver_runs(facts, tables, cuda):
         return
     found = f"this machine's driver is {facts.driver}, and the wheel would carry the runtime of CUDA {cuda}"
-    needed = f"CUDA {version.Version(cuda).major}.x needs {row.driver} or newer"
+    needed = f"CUDA {parsed(cuda).major}.x needs {row.driver} or newer"
     if settings.is_set("arch") and settings.arch != "native":
         notebook.note(f"{found}: {needed}; this wheel is for other machines, as its arch was named")
         return
@@ -125,7 +126,7 @@ def _troubles(offers: Offers, cuda: str, toolkit: Toolkit | None) -> Iterator[Tr
 
 
 def _is_new_enough(gpu: Gpu) -> bool:
-    return bool(version.Version(gpu.capability) >= version.Version(dotted(str(OLDEST))))
+    return bool(parsed(gpu.capability) >= parsed(dotted(str(OLDEST))))
 
 
 def _torch_runs(offers: Offers) -> tuple[bool, bool]:
@@ -145,7 +146,7 @@ def _other_torch(offers: Offers, cuda: str, torches: list[str], *, upgrade: bool
     if runs and covered:
         return None
     gpu = facts.gpus[0] if facts.gpus else None
-    needs_driver = f"CUDA {version.Version(target.cuda).major}.x needs {tables.cuda_row(target.cuda).driver} or newer"
+    needs_driver = f"CUDA {parsed(target.cuda).major}.x needs {tables.cuda_row(target.cuda).driver} or newer"
     ways = torches or [no_torch_fits(facts, tables)]
     if covered:
         found = f"this machine's driver is {facts.driver}, and torch {target.version} is for CUDA {target.cuda}"
@@ -176,7 +177,7 @@ def _nvcc_trouble(offers: Offers, cuda: str, toolkit: Toolkit | None, gpu: Gpu) 
         return None
     serving = [row.version for row in tables.cuda if _runs(gpu, above_oldest(row.archs))]
     # A GPU that is too new needs a later release; one that was dropped needs an earlier.
-    newer = version.Version(gpu.capability) > max(version.Version(dotted(code)) for code in known)
+    newer = parsed(gpu.capability) > max(parsed(dotted(code)) for code in known)
     ends = sorted(known, key=int)
     reach = f"up to {dotted(ends[-1])}" if newer else f"from {dotted(ends[0])}"
     wanted = "no CUDA release that is known here does"

@@ -129,14 +129,15 @@ def _briefly(facts: Facts, plan: BuildPlan, width: int, most: int) -> Shown:
 def _brief_lines(facts: Facts, plan: BuildPlan) -> Iterator[Line]:
     yield from list(_machine_lines(facts))[1:]
     toolkit, compiler = plan.toolkit.value, plan.compiler.value
-    comes = "from NVIDIA's archives" if plan.archives else "downloaded"
+    comes = "downloaded"
+    if plan.archives:
+        absent = plan.archives.missing
+        comes = "from NVIDIA's archives" + (f" ({plan.archives.bytes / 1e6:.0f} MB, once)" if absent else "")
     here = toolkit is not None and toolkit.home  # what the archives will make has no folder yet
     tools = [f"nvcc {toolkit.version} ({toolkit.home})" if toolkit and here else f"nvcc {plan.cuda}, {comes}"]
     tools += [f"g++ {compiler.version} ({compiler.path})"] if compiler else []
     yield Line("builds with", f"{', '.join(tools)}, {plan.jobs.value} at once")
     yield Line("runs on", _runs_on(plan))
-    if plan.archives and plan.archives.missing:
-        yield _to_fetch(plan.archives)
 
 
 def _runs_on(plan: BuildPlan) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ..core._compat import version
 from ..core.errors import Problem, parts_of
 from ..core.facts import Origin, Toolkit, ToolkitLayout
 from ..core.settings import ARCHIVED_NVCC, INDEX_NVCC, MIRROR_OFF
+from ..core.versions import parsed
 from ..tables import Archives, RedistRelease, is_newer, minor
 from .drivers import is_tegra
 from .offers import MATHS, STATIC_RUNTIME, Grade, Offer, Offers, distance
@@ -80,7 +80,7 @@ def choose(offers: Offers) -> Nvcc:
 
 
 def _of_index(best: Offer, offers: Offers, rejected: tuple[Rejected, ...], notebook: Notebook) -> Nvcc:
-    taken = version.Version(best.cuda)
+    taken = parsed(best.cuda)
     because = f"no toolkit of CUDA {offers.need.major} on this machine: from the package index"
     if taken.major != offers.need.major:
         because += f", which has a whole nvcc from CUDA {taken.major} on"
@@ -114,7 +114,7 @@ def _of_archives(release: RedistRelease, offers: Offers, rejected: tuple[Rejecte
 
 
 def _driver_words(offers: Offers, release: RedistRelease) -> str:
-    major = version.Version(release.release).major
+    major = parsed(release.release).major
     if not offers.abi.is_stable:
         return f"abi=torch, and {release.cuda} is the archives' nearest release to torch's CUDA {offers.target.cuda}"
     whose = f"the newest {major}.x {'that is here' if offers.fetches_nothing else 'of the archives'}"
@@ -147,7 +147,7 @@ def _note_driver(cuda: str, offers: Offers, notebook: Notebook) -> None:
     """What the wheel will ask of drivers that torch does not, where none is here to be asked."""
     if offers.grade(cuda) is Grade.UNSEEN and not offers.facts.driver:
         notebook.note(
-            f"torch is for CUDA {offers.need.major}, and the wheel will need a driver for CUDA {version.Version(cuda).major}, "
+            f"torch is for CUDA {offers.need.major}, and the wheel will need a driver for CUDA {parsed(cuda).major}, "
             f"{offers.tables.cuda_row(cuda).driver} or newer: no driver could be asked here"
         )
 
@@ -156,7 +156,7 @@ def _problem(offers: Offers, notebook: Notebook) -> None:
     """The ways out: NVIDIA's archives, a toolkit, and for a wheel for one torch another torch."""
     tables, facts, target, stable = offers.tables, offers.facts, offers.target, offers.abi.is_stable
     seen, ideal, absent, fixes = _seen(offers), offers.were_it_fetched(), _absent(offers), list[str]()
-    too_old = offers.row.cuda_min and offers.need < version.Version(offers.row.cuda_min)
+    too_old = offers.row.cuda_min and offers.need < parsed(offers.row.cuda_min)
     least = offers.row.cuda_min if stable or too_old else ""
     cuda = (too_old and least) or toolkit_release(target.cuda, offers) or target.cuda
     if ideal is not None and stable:

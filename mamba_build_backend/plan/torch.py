@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ..core._compat import requirements, specifiers, utils, version
+from ..core._compat import requirements, specifiers, utils
 from ..core.facts import Facts, Origin, Torch
 from ..core.settings import Settings
+from ..core.versions import parsed
 from ..tables import ProjectVersion, Tables, TorchRow, admits, is_newer, minor
 from .abi import decide_abi
 from .offers import Offers
@@ -180,7 +181,7 @@ def _newest(tables: Tables, facts: Facts) -> TorchRow:
 
 
 def _newer_python(python: str, row: TorchRow) -> bool:
-    return bool(version.Version(python) > version.Version(row.python[-1]))
+    return bool(parsed(python) > parsed(row.python[-1]))
 
 
 def _row_of(wanted: requirements.Requirement, tables: Tables) -> TorchRow:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from ..core._compat import version
 from ..core.commands import guessed, pip, uv_pip
 from ..core.errors import parts_of, with_comment
 from ..core.facts import Facts, Gpu, Manager, Shell, Torch
+from ..core.versions import parsed
 from ..tables import Tables, TorchRow, covers, minor
 from .abi import decide_abi
 from .compiler import Limits
@@ -49,7 +49,7 @@ def is_release(text: str) -> bool:
     """Whether a version is one that PyTorch publishes: no vendor's, no nightly, none of conda's own numbers."""
     if not text:
         return False
-    found = version.Version(text)
+    found = parsed(text)
     local = found.local or ""
     return not found.is_prerelease and found.post is None and (not local or local.startswith(("cu", "cpu")))
 
@@ -60,7 +60,7 @@ def fitting(facts: Facts, tables: Tables, *, driver: bool = True, python: bool =
     for row in reversed(tables.torch):
         if python and dotted_python(machine) not in row.python:
             continue
-        if machine.libc_version and version.Version(machine.libc_version) < version.Version(row.glibc):
+        if machine.libc_version and parsed(machine.libc_version) < parsed(row.glibc):
             continue
         for cuda in reversed(row.builds_for(machine.arch)):
             if driver and not driver_runs(facts, tables, cuda):
@@ -159,7 +159,7 @@ def is_condas(torch: Torch | None) -> bool:
     """Whether conda installed it: pip must not put another one over it."""
     if torch is None or not torch.version:
         return False
-    return torch.installer == "conda" or version.Version(torch.version).post is not None
+    return torch.installer == "conda" or parsed(torch.version).post is not None
 
 
 def install_torch(pin: str, build: Build, here: Torch | None, facts: Facts) -> str:

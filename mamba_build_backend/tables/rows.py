@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, TypeVar
 
-from ..core._compat import specifiers, version
+from ..core._compat import specifiers
 from ..core.typed import sourced
+from ..core.versions import parsed
 
 
 @dataclass(frozen=True)
@@ -209,14 +210,14 @@ Row = TypeVar("Row", Cuda, TorchRow)
 @lru_cache(maxsize=1024)
 def minor(text: str) -> str:
     """``2.11`` of ``2.11.0+cu130``."""
-    release = version.Version(text).release
+    release = parsed(text).release
     return f"{release[0]}.{release[1] if len(release) > 1 else 0}"
 
 
 def is_version(text: str) -> bool:
     """Whether a text can be read as a version; one of more letters than any has is none."""
     try:
-        version.Version(text)
+        parsed(text)
     except ValueError:  # InvalidVersion, and that of a number of too many digits
         return False
     return len(text) <= _LONGEST_VERSION
@@ -227,12 +228,12 @@ _LONGEST_VERSION = 200
 
 def is_newer(rows: Sequence[Row], wanted: str) -> bool:
     """Whether a version is newer than all that a table knows."""
-    return bool(version.Version(minor(wanted)) > version.Version(rows[-1].version))
+    return bool(parsed(minor(wanted)) > parsed(rows[-1].version))
 
 
 def in_order(name: str, rows: Sequence[Any]) -> tuple[Any, ...]:
     """The rows, whose versions must rise. Raises ValueError."""
-    versions = [version.Version(row.version) for row in rows]
+    versions = [parsed(row.version) for row in rows]
     if versions != sorted(set(versions)):
         raise ValueError(f"the rows of {name} are out of order: {[str(item) for item in versions]}")
     return tuple(rows)
@@ -240,6 +241,6 @@ def in_order(name: str, rows: Sequence[Any]) -> tuple[Any, ...]:
 
 def nearest(rows: Sequence[Row], wanted: str) -> Row:
     """The row of a version, or the newest older one, or the oldest of all."""
-    limit = version.Version(wanted)
-    older = [row for row in rows if version.Version(row.version) <= limit]
+    limit = parsed(wanted)
+    older = [row for row in rows if parsed(row.version) <= limit]
     return older[-1] if older else rows[0]
