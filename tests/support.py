@@ -56,7 +56,7 @@ PROGRAMS = {".", "apt-get", "pacman", "zypper", "git", "cd", "conda", "curl", "d
 
 
 def check_typed(typed_here: Sequence[str]) -> None:
-    """A shell takes them, each part begins with a program that is known, and nothing is left to be filled in."""
+    """Each part begins with a program that is known, and nothing is left to be filled in; test_told_commands has a shell read them."""
     for command in typed_here:
         assert not re.search(r"…|\{|\}|, then | FILE\b(?!\.whl)|WHEEL", command.replace("$(", "(")), command
         for part in re.split(r"&&|\|(?!\|)|;(?![^']*')", re.sub(r"'[^']*'|\"[^\"]*\"", "''", command)):
@@ -65,9 +65,6 @@ def check_typed(typed_here: Sequence[str]) -> None:
             ]
             assert words[0] in PROGRAMS, command
         assert not re.search(r"pip install (?:-\S+ )*\.(?: |$)", command), f"where is that? {command}"
-    script = "\n".join(typed_here)
-    done = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 def interruptible() -> None:

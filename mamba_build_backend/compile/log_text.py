@@ -138,7 +138,8 @@ def _telling(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
 _ERROR = re.compile(
     r"fatal error|\berror\b ?:|error #|\berror [A-Z]{0,9}[0-9]{1,9}:|Error:|undefined reference|Killed|cannot find -l|No space left"
 )
-_FAILED = re.compile(r"\bFAILED: ")
+_ERROR_WORDS = ("rror", "undefined reference", "Killed", "cannot find -l", "No space left")
+FAILED = re.compile(r"\bFAILED: ")
 # What repeats an error, or only announces one: the frames' own words, and options that hold the word.
 _ECHO = re.compile(
     r"-Werror|subprocess-exited-with-error|metadata-generation-failed|Error compiling objects|error: command "
@@ -148,8 +149,10 @@ _ECHO = re.compile(
 
 def first_error(text: str) -> str:
     """The first line that names an error, after ninja's first FAILED where there is one; the last ones are echoes."""
-    if failed := _FAILED.search(text):
+    if failed := FAILED.search(text):
         text = text[failed.end() :].partition("\n")[2]
+    if not any(word in text for word in _ERROR_WORDS):
+        return ""
     return next((line.strip()[:300] for line in _lines(text) if not _ECHO.search(line)), "")
 
 

@@ -48,9 +48,12 @@ def _by_pip(shell: Shell, words: str) -> str:
     words = re.sub(r"^uninstall -y ", "uninstall ", words)
     if words.startswith("cache purge"):
         return "uv cache clean"
+    waits = re.search(r" --timeout (\d+)", words)  # uv takes it from a variable, and tries three times by itself
+    words = re.sub(r" --(?:timeout|retries) \d+", "", words)
     system = " --system" if shell.system and words.startswith(("install", "uninstall")) else ""
     command, _, rest = words.partition(" ")
-    return f"uv pip {command}{system} {rest}".rstrip()
+    variable = f"UV_HTTP_TIMEOUT={waits[1]} " if waits else ""
+    return f"{variable}uv pip {command}{system} {rest}".rstrip()
 
 
 def uv_pip(shell: Shell, words: str) -> str:

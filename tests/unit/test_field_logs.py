@@ -4,10 +4,9 @@ import functools
 import io
 import re
 import shlex
-import time
 
 import pytest
-from support import ROOT, check_typed, typed
+from support import ROOT, check_typed
 
 from mamba_build_backend.compile import diagnosis_text, known_failures, long_log
 from mamba_build_backend.core import commands, facts
@@ -57,15 +56,13 @@ def explained(path, shell):
     return known_failures.explain(path.read_text(encoding="utf-8"), commands.Here(SHELLS[shell])).explanations
 
 
-def commands_of(shell):
-    return sorted(
-        {fix.text for path in SAMPLES for item in explained(path, shell) for fix in item.fixes if fix.is_command}
+def test_every_command_can_be_pasted():
+    """In every other shell, and with the programs themselves: integration/test_told_everywhere.py."""
+    check_typed(
+        sorted(
+            {fix.text for path in SAMPLES for item in explained(path, "pip") for fix in item.fixes if fix.is_command}
+        )
     )
-
-
-@pytest.mark.parametrize("shell", SHELLS, ids=str)
-def test_every_command_can_be_pasted(shell):
-    check_typed(commands_of(shell))
 
 
 def test_a_pasted_line_is_its_command_and_a_comment():
@@ -145,23 +142,17 @@ def check_look(row, width):
 
 
 def test_a_long_log_is_read_in_a_bounded_memory(tmp_path):
-    noise = b"[12/99] building something that is of no interest to anybody\n" * 10_000
+    """In a log of 300 MB, too: integration/test_log_bounds.py."""
+    noise = b"[12/99] building something that is of no interest to anybody\n" * 5_000
     message = b"ImportError: libcudart.so.13: cannot open shared object file: No such file or directory\n"
-    text = long_log.read_log(io.BytesIO(noise * 12 + message + noise * 12))
-    assert len(text) < 3 * long_log.WHOLE
+    text = long_log.read_log(io.BytesIO(noise * 4 + message + noise * 4))
+    assert len(text) < long_log.WHOLE
     assert known_failures.explain(text).explanations[0].id == "libcudart-missing"
 
 
-def test_a_large_binary_file_is_an_unknown_log_in_seconds(tmp_path):
-    (tmp_path / "core").write_bytes(bytes(range(256)) * 80_000)
-    start = time.monotonic()
-    assert typed("explain", tmp_path / "core", text="").returncode == 1
-    assert time.monotonic() - start < 20
-
-
-@pytest.mark.parametrize("path", SAMPLES[::15], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SAMPLES[::40], ids=lambda path: path.stem)
 def test_a_message_in_the_middle_of_a_long_log_is_found(path):
-    noise = "a line of output like many others\n" * 8_000
+    noise = "a line of output like many others\n" * 7_000
     text = long_log.read_log(io.BytesIO(f"{noise}{path.read_text(encoding='utf-8')}\n{noise}".encode()))
     ids = [item.id for item in known_failures.explain(text).explanations]
     # What ends a log is not at its end here.
