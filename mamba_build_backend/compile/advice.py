@@ -13,13 +13,15 @@ from dataclasses import replace
 from ..core.commands import Here, as_root, pip, uv_pip
 from ..core.facts import Manager
 from ..core.projects import default_project, project_names, read_projects
+from ..core.versions import parsed
 from ..tables import Tables, TorchRow, load_tables, read_rows
 from .failure_table import Fix
 from .log_evidence import TORCHS, Evidence, module_path
 
 _GAP = re.compile(r"\{(\w+)\}")
-_USUAL = "12.8"
-"""The CUDA that is written where a log names none."""
+_OLDEST_PYTHON = "3.9"
+_ASKED = "{python} -c 'import torch; print(torch.version.cuda)'"
+"""What prints torch's CUDA, for a command that takes it where the log does not name it."""
 
 
 _PACKAGES = {
@@ -74,9 +76,11 @@ class Advice:
                 why = self.filled(fix.why)
             except UnfillableError:
                 continue
+            if "…" in text or (fix.is_command and (self._is_foreign(text) or self._is_too_new(text))):
+                continue
             if fix.is_command:
                 text = self._spelled(text)
-                if not text or self._is_foreign(text):
+                if not text:
                     continue
             out.append(replace(fix, text=text, why=why))
         if not out and self.owner not in ("", *project_names()):
@@ -99,6 +103,10 @@ class Advice:
         ):
             torch = f"torch {self.evidence.torch}" if self.evidence.torch else "the torch in it"
             out.append(f"The log is of an isolated build: {torch} is the build's own, downloaded for it, not yours.")
+        if native and self.old_python:
+            out.append(
+                f"The log is of Python {self.evidence.python}: mamba-ssm-portable needs {_OLDEST_PYTHON} or newer."
+            )
         path = module_path(self.line)
         if "/.local/lib/python" in path:
             out.append("The file lies in ~/.local, which every environment of this Python version sees.")
@@ -174,22 +182,28 @@ class Advice:
             raise UnfillableError
         return text
 
-    def _cuda_of_torch(self) -> str:
+    @property
+    def _cuda(self) -> str:
+        """Torch's CUDA; empty where the log does not name it."""
         cuda = self.groups.get("torch") or self.evidence.cuda
-        return cuda if re.fullmatch(r"\d+\.\d+", cuda or "") else _USUAL
+        return cuda if re.fullmatch(r"\d+\.\d+", cuda or "") else ""
 
-    def _gap_cuda(self) -> str:
-        return self._cuda_of_torch()
+    def _gap_cuda_home(self) -> str:
+        return f"/usr/local/cuda-{self._cuda}" if self._cuda else "/usr/local/cuda"
 
-    def _gap_cuda_dashed(self) -> str:
-        return self._cuda_of_torch().replace(".", "-")
+    def _gap_nvcc_dashed(self) -> str:
+        return self._known(self.evidence.nvcc).replace(".", "-")
 
     def _gap_toolkit(self) -> str:
-        cuda = self._cuda_of_torch()
-        row = self.tables.cuda_row(cuda)
+        cuda = self._cuda
+        row = self.tables.cuda_row(cuda or self.tables.cuda[-1].version)
+        known = row.version == cuda
+        asked = _ASKED.format(python=self.here.shell.python)
         if self.evidence.rpm and self.here.shell.manager is not Manager.CONDA:
-            return f"sudo dnf install {row.apt}"
-        way = row.conda if row.version == cuda and row.conda else f"conda install -c conda-forge cuda-toolkit={cuda}"
+            package = row.apt if known else f'"cuda-toolkit-$({asked} | tr . -)"'
+            return f"sudo dnf install {package}"
+        release = f"cuda-toolkit={cuda}" if cuda else f'"cuda-toolkit=$({asked})"'
+        way = row.conda if known and row.conda else f"conda install -c conda-forge {release}"
         return f"{way} && export CUDA_HOME=$CONDA_PREFIX"
 
     def _gap_only_modules(self) -> str:
@@ -305,7 +319,18 @@ class Advice:
         """Whether a command touches a project of ours that the log does not speak of."""
         if self.owner == "" or self.owner in project_names():
             return False
-        return any(re.search(rf"\b{re.escape(name)}\b", text) for name in project_names())
+        # The path of a Python or of a clone may hold the name, too.
+        return any(re.search(rf"(?:[ '=]){re.escape(name)}(?![\w/-])", text) for name in project_names())
+
+    def _is_too_new(self, text: str) -> bool:
+        """Whether it is a command of ours, and the log is of a Python that we do not run on."""
+        ours = self.here.checkout in text or "mamba_build_backend" in text
+        return ours and self.old_python
+
+    @property
+    def old_python(self) -> bool:
+        """Whether the log is of a Python that is older than what this project runs on."""
+        return bool(self.evidence.python) and parsed(self.evidence.python) < parsed(_OLDEST_PYTHON)
 
     def _ordered(self, fixes: list[Fix]) -> list[Fix]:
         """Conda's commands first in conda's environments, last in others'."""

@@ -173,12 +173,12 @@ class Evidence:
     def shell(self, here: Shell) -> Shell:
         """The shell that the log shows; where it shows none, the one that is here."""
         if _PIXI.search(self.text):
-            return replace(here, manager=Manager.PIXI)
+            return replace(here, manager=Manager.PIXI, python="python")
         if _UV.search(self.text):
             return replace(here, manager=Manager.VENV, pip=False, uv=True)
         if self.notebook:
-            return replace(here, manager=Manager.SYSTEM, pip=True, root=True, container=True)
-        manager = Manager.CONDA if self.conda else here.manager
+            return replace(here, python="python", manager=Manager.SYSTEM, pip=True, root=True, container=True)
+        manager = Manager.CONDA if self.conda or self.conda_torch else here.manager
         return replace(
             here, manager=manager, root=True if self.root else here.root, container=self.root or here.container
         )

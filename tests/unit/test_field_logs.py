@@ -170,3 +170,20 @@ def test_a_build_of_ours_tells_what_to_add_to_the_command():
     assert told.own_fix[0].startswith("-C jobs=1   (")
     assert not [way for way in told.own_fix if "mamba-ssm-portable -C" in way]
     assert ways(told.own_fix)[0] == "  do:   add -C jobs=1 to the command"
+
+
+def test_a_python_that_lies_in_a_folder_of_our_name_makes_no_command_ours():
+    here = commands.Here(facts.Shell(python="~/mamba-ssm/bin/python"), "~/mamba-ssm-portable")
+    (told, *_) = known_failures.explain(
+        "NameError: name 'selective_scan_cuda_core' is not defined\n", here
+    ).explanations
+    assert told.fix[0].startswith("~/mamba-ssm/bin/python -m pip install --no-build-isolation ./kernels/selective_scan")
+
+
+def test_a_cuda_that_the_log_does_not_name_is_asked_of_torch():
+    line = "OSError: CUDA_HOME environment variable is not set. Please set it to your CUDA install root.\n"
+    (told, *_) = known_failures.explain(line).explanations
+    assert not re.search(r"\b1[123][.-]\d", " ".join(told.fix))
+    assert "\"cuda-toolkit=$(python -c 'import torch; print(torch.version.cuda)')\"" in " ".join(told.fix)
+    (told, *_) = known_failures.explain(f"torch.__version__  = 2.6.0+cu126\n{line}").explanations
+    assert "cuda-12.6" in " ".join(told.fix)
