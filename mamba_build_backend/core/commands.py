@@ -100,6 +100,11 @@ class Here:
             return words
         return pip(self.shell, f"install {self.checkout} {words}".rstrip())
 
+    def doctor(self) -> str:
+        """The command that tells all of a plan, with the settings that were given."""
+        words = "".join(f" -C {shlex.quote(item)}" for item in self.settings)
+        return f"{self.shell.python} -m mamba_build_backend doctor -v{words}"
+
     def inside(self, shell: Shell) -> Here:
         """The same, where another shell is meant."""
         return replace(self, shell=shell)

@@ -109,13 +109,12 @@ def _lacks_static_alone(item: Compiler, facts: Facts, limits: Limits) -> bool:
 def _problem(facts: Facts, tables: Tables, limits: Limits, rejected: tuple[Rejected, ...], notebook: Notebook) -> None:
     seen = "; ".join(f"{item.what}: {item.why}" for item in rejected)
     row = tables.distribution_row(facts.machine.distribution)
-    fixes = []
+    shell = guessed(facts.shell, facts.machine.python_prefix)
+    most = limits.most if limits.most is not None else limits.likely_most
+    fixes = list(install_compiler(limits.least, most, limits.banned(), facts, tables))
     if row is not None and row.static and any(_lacks_static_alone(item, facts, limits) for item in facts.compilers):
         command, _, comment = row.static.partition("   (")
-        fixes.append(
-            with_comment(as_root(guessed(facts.shell, facts.machine.python_prefix), command), comment.removesuffix(")"))
-        )
-    most = limits.most if limits.most is not None else limits.likely_most
-    fixes += install_compiler(limits.least, most, limits.banned(), facts, tables)
+        # Who works on a cluster with modules is hardly its root.
+        fixes.insert(int(shell.modules), with_comment(as_root(shell, command), comment.removesuffix(")")))
     found = f"no C++ compiler fits ({seen})" if seen else "no g++ was found"
     notebook.problem("no-compiler", found, str(limits), *fixes)

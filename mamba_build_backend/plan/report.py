@@ -78,15 +78,13 @@ def shown_lines(facts: Facts, plan: BuildPlan, here: Here, *, verbose: bool = Fa
             yield from _told(WARNING, "note: ", note, width)
     if plan.problems:
         count = len(plan.problems)
-        yield PLAIN, f"{count} problem{'s' if count > 1 else ''}." + ("" if verbose else _MORE)
+        more = "" if verbose else f" What was found and chosen: {here.doctor()}"
+        yield PLAIN, f"{count} problem{'s' if count > 1 else ''}.{more}"
         return
     if not verbose:
-        yield from _briefly(facts, plan, width, MOST - 2 - len(head))
+        yield from _briefly(facts, plan, here, width, MOST - 2 - len(head))
     yield PLAIN, ""
     yield READY, _ready(plan, here)
-
-
-_MORE = " What was found and chosen: python -m mamba_build_backend doctor -v"
 
 
 def _ready(plan: BuildPlan, here: Here) -> str:
@@ -108,7 +106,7 @@ def _environment(site: str) -> str:
     return re.sub(r"/lib/python[\d.]+/(?:site|dist)-packages$", "", site)
 
 
-def _briefly(facts: Facts, plan: BuildPlan, width: int, most: int) -> Shown:
+def _briefly(facts: Facts, plan: BuildPlan, here: Here, width: int, most: int) -> Shown:
     """What matters when all is well, and as many notes as there is room for."""
     lines = list(_rows(_brief_lines(facts, plan), width, verbose=False))
     left = 0
@@ -122,7 +120,7 @@ def _briefly(facts: Facts, plan: BuildPlan, width: int, most: int) -> Shown:
     if left:
         yield (
             DIM,
-            f"{left} {'more ' if left < len(plan.notes) else ''}note{'s' if left > 1 else ''}: python -m mamba_build_backend doctor -v",
+            f"{left} {'more ' if left < len(plan.notes) else ''}note{'s' if left > 1 else ''}: {here.doctor()}",
         )
 
 
