@@ -111,7 +111,7 @@ class TorchRow:
     """The same of transformers."""
     gpus: tuple[tuple[str, tuple[str, ...]], ...] = sourced(())
     """For each build, by its CUDA, the GPUs that it has code for; see :func:`covers`."""
-    gpus_aarch64: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    gpus_aarch64: tuple[tuple[str, tuple[str, ...]], ...] = sourced(())
     """The same of the builds for aarch64, which are fewer."""
 
     def builds_for(self, arch: str) -> tuple[str, ...]:
