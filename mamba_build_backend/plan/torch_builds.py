@@ -35,10 +35,10 @@ def shell_of(facts: Facts) -> Shell:
 
 
 def torch_covers(torch: Torch, gpu: Gpu, facts: Facts, tables: Tables) -> bool:
-    """Whether a torch has code for a GPU; true where that is not known, as of a vendor's own build."""
+    """Whether a torch has code for a GPU; true where that is not known, as of a vendor's own build, or conda's."""
     if torch.archs:
         return covers(torch.archs, gpu.capability)
-    if not torch.cuda or not is_release(torch.version):
+    if not torch.cuda or is_condas(torch) or not is_release(torch.version):
         return True
     row = tables.torch_row(minor(torch.version))
     known = row.version == minor(torch.version)

@@ -170,7 +170,10 @@ def machines(count, seed):
             cxx11_abi=True,
             glibc=row.glibc,
             tag="",
+            installer=(installer := chance.choice(["pip", "pip", "pip", "conda"])),
         )
+        if installer == "conda":
+            torch = replace(torch, version=f"{row.version}.0{chance.choice(['', '.post100'])}")
         toolkit = replace(base.toolkits[0], version=release.version, archs=release.archs)
         compiler = replace(base.compilers[0], version=gxx, target=f"{arch}-linux-gnu")
         system, libc = chance.choice(
@@ -198,6 +201,7 @@ def machines(count, seed):
             compilers=(compiler,) if chance.random() < 0.9 else (),
             gpus=(Gpu("NVIDIA GPU", capability),) if chance.random() < 0.8 else (),
             driver=chance.choice(["", "470.57.02", "535.129.03", "550.54.15", "575.57.08", "580.95.05"]),
+            shell=chance.choice(list(SHELLS.values())),
         )  # fmt: skip
 
 
