@@ -17,7 +17,7 @@ from ..core.errors import with_comment
 from .advice import Advice, UnfillableError
 from .failure_table import Failure, Fix, load_failures
 from .log_evidence import Evidence
-from .log_text import cleaned, first_error
+from .log_text import ERROR, cleaned, first_error
 from .long_log import WHOLE, read_log
 
 __all__ = ["Diagnosis", "Explanation", "Fix", "diagnosis_json", "explain", "load_failures"]
@@ -96,7 +96,12 @@ def _found(text: str, evidence: Evidence) -> Found:
         anchor = anchor or (match if item.native and item.kind != "place" else None)
         found.append((item, match))
     if anchor is not None:
-        found += [(item, anchor) for item in hinted if getattr(evidence, item.hint)]
+        tells = ERROR.search(_line(text, anchor)) is not None
+        found += [
+            (item, anchor if tells else evidence.place(item.hint) or anchor)
+            for item in hinted
+            if getattr(evidence, item.hint)
+        ]
     return found
 
 
@@ -107,12 +112,15 @@ _LONGEST = 2000
 """Characters of a line to either side of what was recognised; a binary file may be one line."""
 
 
-def _explanation(item: Failure, match: re.Match[str], evidence: Evidence, here: Here) -> Explanation:
-    text = evidence.text
+def _line(text: str, match: re.Match[str]) -> str:
+    """The line in which a match begins."""
     start = max(text.rfind("\n", 0, match.start()) + 1, match.start() - _LONGEST)
     end = text.find("\n", match.start())
-    end = min(end if end >= 0 else len(text), match.start() + _LONGEST)
-    line = text[start:end].strip()
+    return text[start : min(end if end >= 0 else len(text), match.start() + _LONGEST)].strip()
+
+
+def _explanation(item: Failure, match: re.Match[str], evidence: Evidence, here: Here) -> Explanation:
+    line = _line(evidence.text, match)
     groups = dict.fromkeys(item.pattern.groupindex, "…")
     groups.update({name: value for name, value in match.groupdict().items() if value is not None})
     for name in [name for name in groups if name[-1].isdigit() and groups[name] != "…"]:

@@ -27,6 +27,7 @@ _WINDOWS = re.compile(
 )
 _MACOS = re.compile(r"macosx[_-]\d|/private/(?:tmp|var)/|/var/folders/|\bdarwin\b|/opt/homebrew/|/Users/\w")
 _ROCM = re.compile(r"\+rocm\d|/opt/rocm|\bhipcc\b|\bgfx(?:9|1[0-2])\w{2}\b|torch\.version\.hip")
+_PLACES = {"windows": _WINDOWS, "macos": _MACOS, "rocm": _ROCM}
 _BUILD_ENV = re.compile(r"pip-build-env-\w+|/builds-v0/|build-env-\w+/|\.tmp\w{6}/lib/python")
 _UV = re.compile(
     r"(?m:(?:^|[\s$#>!])uv (?:pip|sync|add|run|build|lock)\b)|/\.cache/uv/|\bbuilds-v0\b|hint: This usually indicates a problem"
@@ -95,20 +96,24 @@ class Evidence:
             return ""
         return match[1] or f"{match[2] or match[4]}.{match[3] or match[5]}"
 
+    def place(self, name: str) -> re.Match[str] | None:
+        """What shows that it is of Windows, of macOS, or of a torch for AMD's GPUs: ``windows``, ``macos``, ``rocm``."""
+        return _PLACES[name].search(self.text)
+
     @cached_property
     def windows(self) -> bool:
         """Whether it is of Windows."""
-        return bool(_WINDOWS.search(self.text))
+        return self.place("windows") is not None
 
     @cached_property
     def macos(self) -> bool:
         """Whether it is of macOS."""
-        return bool(_MACOS.search(self.text)) and not self.windows
+        return self.place("macos") is not None and not self.windows
 
     @cached_property
     def rocm(self) -> bool:
         """Whether it is of a torch for AMD's GPUs."""
-        return bool(_ROCM.search(self.text))
+        return self.place("rocm") is not None
 
     @cached_property
     def build_env(self) -> bool:

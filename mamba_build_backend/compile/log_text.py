@@ -135,7 +135,7 @@ def _telling(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
     return max(one, other, key=lambda words: min(map(len, words), default=0))
 
 
-_ERROR = re.compile(
+ERROR = re.compile(
     r"fatal error|\berror\b ?:|error #|\berror [A-Z]{0,9}[0-9]{1,9}:|Error:|undefined reference|Killed|cannot find -l|No space left"
 )
 _ERROR_WORDS = ("rror", "undefined reference", "Killed", "cannot find -l", "No space left")
@@ -159,7 +159,7 @@ def first_error(text: str) -> str:
 def _lines(text: str) -> Iterator[str]:
     """Those with an error in them."""
     end = 0
-    for match in _ERROR.finditer(text):
+    for match in ERROR.finditer(text):
         if match.start() >= end:
             start = text.rfind("\n", 0, match.start()) + 1
             end = text.find("\n", match.end())
