@@ -55,6 +55,11 @@ def with_comment(command: str, comment: str) -> str:
     return f"{command}   ({comment})" if comment else command
 
 
+def with_command(note: str, command: str) -> str:
+    """A note and the command that belongs to it, on a line of its own: no line break may fall into a command."""
+    return f"{note}\n{command}" if command else note
+
+
 def ways(fix: tuple[str, ...], width: int = _COLUMNS) -> list[str]:
     """What to type, the recommended one first. A command is never broken, and its comment is one to a shell, too."""
     out: list[str] = []

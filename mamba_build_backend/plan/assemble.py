@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ..core._compat import requirements, utils
-from ..core.errors import Problem
+from ..core.errors import Problem, with_command
 from ..core.facts import CacheProgram, CompilerCache, Facts, SourceKind, Toolkit, Torch
 from ..core.settings import Settings, companion_key
 from ..tables import FrontEnd, KernelGroup, ProjectVersion, Tables, admits, minor
@@ -226,10 +226,11 @@ def _other_owners(plan: BuildPlan) -> Iterator[str]:
         for name in (row.name, f"{row.name}-portable"):
             if name in installed and name != ours:
                 replaces = name == rows[0].name and not plan.distribution
-                drop_in = f" (or -C distribution-name={name}, which takes its place)" if replaces else ""
-                yield (
+                drop_in = f", or take its place with -C distribution-name={name}" if replaces else ""
+                yield with_command(
                     f"{name} {installed[name]} is installed, and {ours} has the same files: "
-                    f"python -m pip uninstall {name}, before this wheel is installed{drop_in}"
+                    f"remove it before this wheel is installed{drop_in}",
+                    f"python -m pip uninstall -y {name}",
                 )
 
 

@@ -75,7 +75,7 @@ def shown_lines(facts: Facts, plan: BuildPlan, here: Here, *, verbose: bool = Fa
     if verbose:
         yield from _rows(plan_lines(facts, plan, verbose=True), width, verbose=True)
         for note in plan.notes:
-            yield from _told(WARNING, "note: ", note, width)
+            yield from _noted(note, here, width)
     if plan.problems:
         count = len(plan.problems)
         more = "" if verbose else f" What was found and chosen: {here.doctor()}"
@@ -111,7 +111,7 @@ def _briefly(facts: Facts, plan: BuildPlan, here: Here, width: int, most: int) -
     lines = list(_rows(_brief_lines(facts, plan), width, verbose=False))
     left = 0
     for note in plan.notes:
-        told = list(_told(WARNING, "note: ", note, width))
+        told = list(_noted(note, here, width))
         if left or len(lines) + len(told) > most - 1:
             left += 1
         else:
@@ -160,6 +160,14 @@ def _rows(lines: Iterable[Line], width: int, *, verbose: bool) -> Shown:
 def _told(kind: str, head: str, text: str, width: int) -> Shown:
     wrapped = textwrap.wrap(text, width, initial_indent=head, subsequent_indent=" " * len(head), **UNBROKEN)
     yield from ((kind if number == 0 else PLAIN, line) for number, line in enumerate(wrapped))
+
+
+def _noted(note: str, here: Here, width: int) -> Shown:
+    """A note, and below it what to type about it."""
+    text, _, command = note.partition("\n")
+    yield from _told(WARNING, "note: ", text, width)
+    if command:
+        yield COMMAND, f"  type: {here.way(command)}"
 
 
 def _wrapped(head: str, value: str, because: str, width: int) -> list[str]:

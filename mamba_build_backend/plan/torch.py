@@ -229,10 +229,11 @@ def decide_pins(
     for pin in map(requirements.Requirement, _joined([*torchs, *upstreams])):
         found = installed.get(pin.name)
         if found and pin.name != partner and not pin.specifier.contains(found, prereleases=True):
-            why = f"torch {minor(target.version)}" + (f" and {row.title}" if pin.name == "transformers" else "")
-            notebook.note(f"{pin.name} {found} is installed, and {why} need {pin}: python -m pip install '{pin}'")
-    for note in _neighbours(installed, target, tables):
-        notebook.note(note)
+            who = f"torch {minor(target.version)}"
+            who += f" and {row.title} need" if pin.name == "transformers" else " needs"
+            notebook.note(f"{pin.name} {found} is installed, and {who} {pin}", f"python -m pip install '{pin}'")
+    for note, command in _neighbours(installed, target, tables):
+        notebook.note(note, command)
     if abi.is_stable:
         return Choice(tuple(_joined(upstreams)), f"what {row.title} is known to work with, under any torch")
     return Choice(
@@ -249,10 +250,9 @@ def _joined(texts: list[str]) -> list[str]:
     return [f"{name}{found}" for name, found in ranges.items()]
 
 
-def _neighbours(installed: dict[str, str], target: TorchTarget, tables: Tables) -> Iterator[str]:
+def _neighbours(installed: dict[str, str], target: TorchTarget, tables: Tables) -> Iterator[tuple[str, str]]:
     for bad in tables.bad_neighbours:
         release = installed.get(bad.package)
         if release and admits(bad.versions, release) and admits(bad.torch, target.version):
-            yield (
-                f"{bad.package} {release} is installed: torch {target.version} may not import with it ({bad.why}): {bad.fix}"
-            )
+            note = f"{bad.package} {release} is installed: torch {target.version} may not import with it ({bad.why})"
+            yield note, bad.fix

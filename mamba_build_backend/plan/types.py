@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Generic, Optional, TypeVar, Union
 
 from ..core._compat import version
-from ..core.errors import PlanError, Problem
+from ..core.errors import PlanError, Problem, with_command
 from ..core.facts import Compiler, CompilerCache, Sysroot, Toolkit, Torch, Word
 from ..tables import Archives, Floor, FrontEnd, KernelGroup, PatchRow, ProjectVersion
 
@@ -386,9 +386,9 @@ class Notebook:
         """A question that stops nothing, and is asked before all else."""
         self.warnings.append(text)
 
-    def note(self, text: str) -> None:
-        """Something worth knowing that stops nothing."""
-        self.notes.append(text)
+    def note(self, text: str, command: str = "") -> None:
+        """Something worth knowing that stops nothing, and what to type about it, if there is something."""
+        self.notes.append(with_command(text, command))
 
     def problem(self, code: str, found: str, needed: str, *fix: str) -> None:
         """Something that stops the build; see :class:`~mamba_build_backend.core.errors.Problem`."""

@@ -138,7 +138,7 @@ def test_all_covers_every_gpu_of_cuda_13_with_the_fewest_front_ends():
     [
         ({}, "mamba-ssm 2.2.2 is installed, and mamba-ssm-portable has the same files", "causal-conv1d-portable has"),
         ({"distribution-name": "mamba-ssm"}, "", "has the same files"),
-        ({"distribution-name": "other"}, "and other has the same files: python -m pip uninstall mamba-ssm", "takes its place"),
+        ({"distribution-name": "other"}, "and other has the same files: remove it", "takes its place"),
         ({"with-causal-conv1d": "true"}, "causal-conv1d 1.4.0 is installed, and mamba-ssm-portable has the same files", "name=causal"),
         ({"upstream": "causal-conv1d"}, "causal-conv1d 1.4.0 is installed, and causal-conv1d-portable has", "mamba-ssm 2.2.2 is"),
         ({"upstream": "self"}, "", "has the same files"),
