@@ -211,6 +211,16 @@ class Advice:
             return ""
         raise UnfillableError
 
+    def _gap_only_toolset(self) -> str:
+        if self.evidence.toolset:
+            return ""
+        raise UnfillableError
+
+    def _gap_unless_toolset(self) -> str:
+        if not self.evidence.toolset:
+            return ""
+        raise UnfillableError
+
     def _gap_only_pixi(self) -> str:
         if self.here.shell.manager is Manager.PIXI:
             return ""
@@ -238,7 +248,7 @@ class Advice:
         capability = self.groups.get("capability", "").replace(".", "")
         if not capability.isdigit():
             raise UnfillableError
-        arch = "aarch64" if "aarch64" in self.evidence.text else "x86_64"
+        arch = "aarch64" if self.evidence.aarch64 else "x86_64"
         found = self._newest(lambda row, build: row.runs(build, arch, f"{capability[:-1]}.{capability[-1]}") is True)
         return self._torch(*found)
 
@@ -294,6 +304,8 @@ class Advice:
         """The command as it is typed in the log's shell; empty where that shell has no such thing."""
         shell, text = self.here.shell, text.strip()
         rpm = self.evidence.rpm
+        if self.evidence.aarch64:
+            text = re.sub(r"\b((?:gxx|sysroot)_linux)-64=", r"\1-aarch64=", text)
         if rpm and "apt-get" in text and "dnf" not in text:
             text = text.replace("sudo apt-get install python3-dev", "sudo dnf install python3-devel")
             text = text.replace("sudo apt-get install ", "sudo dnf install ").replace("g++-", "gcc-toolset-")

@@ -26,7 +26,9 @@ _WINDOWS = re.compile(
     r"\b[A-Za-z]:\\\\?\w|win_amd64|win_arm64|\bMSC v\.|cl\.exe|nvcc\.exe|Microsoft Visual Studio|\bPS [A-Z]:"
 )
 _MACOS = re.compile(r"macosx[_-]\d|/private/(?:tmp|var)/|/var/folders/|\bdarwin\b|/opt/homebrew/|/Users/\w")
-_ROCM = re.compile(r"\+rocm\d|/opt/rocm|\bhipcc\b|\bgfx(?:9|1[0-2])\w{2}\b|torch\.version\.hip")
+_ROCM = re.compile(
+    r"\+rocm\d|/opt/rocm|\bhipcc\b|\bgfx(?:9|1[0-2])\w{2}\b|torch\.version\.hip|\blib(?:torch|c10)_hip\.so"
+)
 _PLACES = {"windows": _WINDOWS, "macos": _MACOS, "rocm": _ROCM}
 _BUILD_ENV = re.compile(r"pip-build-env-\w+|/builds-v0/|build-env-\w+/|\.tmp\w{6}/lib/python")
 _UV = re.compile(
@@ -40,6 +42,8 @@ _NOTEBOOK = re.compile(r"(?m:^[ \t]*[!%]pip )|/usr/local/lib/python3\.\d+/dist-p
 _RPM = re.compile(
     r"\bel[789]\b|(?i:\b(?:rocky|almalinux|centos|red ?hat|rhel|fedora)\b)|\b(?:dnf|yum) install|GCC \d[\d.]* \d{8} \(Red Hat"
 )
+_EL7 = re.compile(r"\bel7\b|(?i:\bcentos(?: linux)?(?: release)? ?7)|devtoolset")
+_AARCH64 = re.compile(r"\baarch64\b|linux-aarch64|\bGB10\b|\bGH200\b|\bThor\b|\bOrin\b|\bsbsa\b")
 _ROOT = re.compile(r"(?m:^#\d+ \d+\.\d+ )|/root/|\broot@")
 _MODULES = re.compile(
     r"\bmodule (?:load|avail|purge|unload)\b|/(?:cvmfs|easybuild|spack|lustre|gpfs|scratch|localscratch)/|\bsbatch\b|\bsrun\b|\bslurm",
@@ -50,7 +54,7 @@ _SHARED = re.compile(
 )
 _IMPORTED = re.compile(r"\b(\w{1,60}_cuda\w{0,20}|_C)\b")
 _PACKAGE = re.compile(
-    r"Failed (?:building wheel|to build) (?:for )?[`'\"]?([\w.-]+)|Building wheels? for (?:collected packages: )?([\w.-]+)"
+    r"Failed (?:building wheel|to build) (?!installable )(?:for )?[`'\"]?([\w.-]+)|based projects \(([\w.-]+)|Building wheels? for (?:collected packages: )?([\w.-]+)"
     r"|╰─▶? ?Failed to build `?([\w.-]+)|Could not build wheels for ([\w.-]+)"
 )
 _OWN_COPY = re.compile(
@@ -139,6 +143,16 @@ class Evidence:
     def rpm(self) -> bool:
         """Whether the system's packages are RPMs."""
         return bool(_RPM.search(self.text))
+
+    @cached_property
+    def toolset(self) -> bool:
+        """Whether the system is of Red Hat's family from 8 on, whose newer compilers are called gcc-toolset."""
+        return self.rpm and not _EL7.search(self.text)
+
+    @cached_property
+    def aarch64(self) -> bool:
+        """Whether it is of an Arm machine."""
+        return bool(_AARCH64.search(self.text))
 
     @cached_property
     def root(self) -> bool:

@@ -62,13 +62,19 @@ def _obstacles(row: ProjectVersion, facts: Facts, target: TorchTarget, tables: T
         )
     oldest = STABLE_ABI.torch_min
     if target.version and parsed(minor(target.version)) < parsed(oldest):
+        # pip puts nothing over conda's torch.
+        newer = (
+            ()
+            if any(item.installer == "conda" for item in facts.torches)
+            else (f"python -m pip install 'torch>={oldest}'",)
+        )
         yield Problem(
             "abi-torch",
             f"abi=stable: torch {target.version} is older than what the wheel would be for",
             f"torch {oldest} or newer is needed to run it",
             (
                 f"-C torch=torch=={oldest}.*   (installs it for the build alone)",
-                f"python -m pip install 'torch>={oldest}'",
+                *newer,
                 _BACK,
             ),
         )

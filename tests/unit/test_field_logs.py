@@ -187,3 +187,21 @@ def test_a_cuda_that_the_log_does_not_name_is_asked_of_torch():
     assert "\"cuda-toolkit=$(python -c 'import torch; print(torch.version.cuda)')\"" in " ".join(told.fix)
     (told, *_) = known_failures.explain(f"torch.__version__  = 2.6.0+cu126\n{line}").explanations
     assert "cuda-12.6" in " ".join(told.fix)
+
+
+def told_first(text):
+    return known_failures.explain(text).explanations[0]
+
+
+def test_the_package_that_pip_names_in_brackets_is_the_logs():
+    text = "OSError: CUDA_HOME environment variable is not set.\nERROR: Failed to build installable wheels for some pyproject.toml based projects (causal-conv1d)\n"
+    assert "-C upstream=causal-conv1d" in told_first(text).fix[0]
+
+
+def test_a_compiler_is_told_by_the_name_that_the_system_has_for_it():
+    line = '#error "You\'re trying to build PyTorch with a too old version of GCC. We need GCC 9 or later."\n'
+    on_eight = " ".join(told_first(f"Rocky Linux release 8.10\n{line}").fix)
+    assert "sudo dnf install gcc-toolset-12-gcc-c++" in on_eight
+    assert "devtoolset" not in on_eight
+    assert "devtoolset-10" in " ".join(told_first(f"CentOS Linux release 7.9\n{line}").fix)
+    assert "gxx_linux-aarch64=10" in " ".join(told_first(f"Linux gh200 aarch64\n{line}").fix)
