@@ -114,7 +114,8 @@ def _troubles(offers: Offers, cuda: str, toolkit: Toolkit | None) -> Iterator[Tr
     gpu = facts.gpus[0] if facts.gpus else None
     if gpu is not None and not any(_is_new_enough(item) for item in facts.gpus):
         found = f"this machine's GPU, {gpu.name}, has compute capability {gpu.capability}"
-        yield "gpu-target", found, f"the kernels need {dotted(str(OLDEST))} or newer (Pascal)", []
+        newer = f"use a GPU of compute capability {dotted(str(OLDEST))} or newer, here or on another machine"
+        yield "gpu-target", found, f"the kernels need {dotted(str(OLDEST))} or newer (Pascal)", [newer]
         return
     nvcc = _nvcc_trouble(offers, cuda, toolkit, gpu) if gpu is not None else None
     torches = [] if _torch_runs(offers) == (True, True) else torch_ways(offers, keep=offers.torch, note=_NOTE)
