@@ -20,6 +20,8 @@ from .log_evidence import TORCHS, Evidence, module_path
 
 _GAP = re.compile(r"\{(\w+)\}")
 _OLDEST_PYTHON = "3.9"
+_OLDEST_GPU = 60
+"""The kernels are compiled for Pascal and later: another torch does not help an older GPU."""
 _ASKED = "{python} -c 'import torch; print(torch.version.cuda)'"
 """What prints torch's CUDA, for a command that takes it where the log does not name it."""
 
@@ -246,10 +248,15 @@ class Advice:
     def _gap_torch_for_gpu(self) -> str:
         """A torch whose build has code for the GPU that the log names."""
         capability = self.groups.get("capability", "").replace(".", "")
-        if not capability.isdigit():
+        if not capability.isdigit() or int(capability) < _OLDEST_GPU:
             raise UnfillableError
         arch = "aarch64" if self.evidence.aarch64 else "x86_64"
-        found = self._newest(lambda row, build: row.runs(build, arch, f"{capability[:-1]}.{capability[-1]}") is True)
+        gpu = f"{capability[:-1]}.{capability[-1]}"
+        fits = [(row, cuda) for row in self.tables.torch for cuda in row.builds_for(arch) if row.runs(cuda, arch, gpu)]
+        # The log does not say which driver: nearly all run CUDA 12, and those of GPUs that need CUDA 13 run that.
+        majors = sorted({cuda.partition(".")[0] for _, cuda in fits}, key=lambda major: (major != "12", int(major)))
+        least = majors[0] if majors else ""
+        found = self._newest(lambda row, build: (row, build) in fits and build.partition(".")[0] == least)
         return self._torch(*found)
 
     def _newest(self, fits: object) -> tuple[TorchRow, str]:

@@ -205,3 +205,30 @@ def test_a_compiler_is_told_by_the_name_that_the_system_has_for_it():
     assert "devtoolset" not in on_eight
     assert "devtoolset-10" in " ".join(told_first(f"CentOS Linux release 7.9\n{line}").fix)
     assert "gxx_linux-aarch64=10" in " ".join(told_first(f"Linux gh200 aarch64\n{line}").fix)
+
+
+@pytest.mark.parametrize(
+    ("typed_by_hand", "name", "words"),
+    [
+        ("selective_scan_cuda_oflex", "vmamba-kernels", "./kernels/selective_scan"),
+        ("sm_120 is not compatible", "torch-not-for-gpu", "--torch-backend=cu128"),
+        ("sm_60 is not compatible", "torch-not-for-gpu", "--torch-backend=cu126"),
+        ("Thor: sm_110 is not compatible", "torch-not-for-gpu", "--torch-backend=cu13"),
+        ("no module named mamba_ssm", "no-module-of-ours", "install ./mamba-ssm-portable"),
+        ("cannot import name Block", "mamba-block-moved", "modules.block import Block"),
+        ("ptxas does not know sm_121a", "triton-ptxas-arch", "TRITON_PTXAS_PATH"),
+        ("nvcc not found", "nvcc-not-found", "install ./mamba-ssm-portable"),
+    ],
+)
+def test_a_few_words_suffice(typed_by_hand, name, words):
+    told = told_first(typed_by_hand)
+    assert told.id == name
+    assert words in told.fix[0]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["hello", "mamba_ssm", "pip install mamba-ssm", "loss is nan", "error", r"C:\Users\b\train.py: loss 0.3", "torch"],
+)
+def test_a_few_words_that_say_nothing_are_unknown(line):
+    assert not known_failures.explain(line).explanations
