@@ -19,6 +19,7 @@ from typing import Optional, Union
 
 from .audit.types import Report
 from .cli import drive
+from .core.commands import Here, at_home
 from .core.errors import BackendError
 from .core.facts import Facts
 from .core.own_copy import check_carries
@@ -54,6 +55,8 @@ class Doctor:
 
     facts: Facts
     plan: BuildPlan
+    project: str = "."
+    """The folder of the project, for what is told to type."""
 
     @property
     def ok(self) -> bool:
@@ -63,7 +66,8 @@ class Doctor:
     @property
     def text(self) -> str:
         """The report of ``doctor -v``."""
-        return report.plan_text(self.facts, self.plan, verbose=True)
+        here = Here(self.facts.shell, at_home(self.project))
+        return report.plan_text(self.facts, self.plan, verbose=True, here=here)
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ def doctor(project: StrPath = ".", settings: Given = None, environ: Mapping[str,
     the machine lacks is in ``plan.problems``.
     """
     job = make_job(Path(project).absolute(), _plain(settings), environ)
-    return Doctor(job.facts, job.plan)
+    return Doctor(job.facts, job.plan, str(job.project))
 
 
 def plan(settings: Given = None, *, facts: Facts | StrPath) -> BuildPlan:

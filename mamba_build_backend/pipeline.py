@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from . import build_requires
 from .build_summary import Stopwatch, summary
+from .core.commands import Here, guessed
 from .core.error_boundary import PREFIX
 from .core.errors import BuildFailedError, SettingsError
 from .core.facts import Origin
@@ -69,7 +70,7 @@ class Compiled(Generic[Result]):
 def wheel_requirements(job: Job) -> list[str]:
     """Build requirements; a plan that cannot work fails here, before anything large is downloaded."""
     job.plan.raise_problems()
-    for note in job.plan.notes:
+    for note in _notes(job, job.plan):
         say(f"{PREFIX}note: {note}")
     return build_requires.requires_for_wheel(job.plan, job.cache)
 
@@ -225,9 +226,17 @@ def _pkg_info(part: Part) -> str:
     return run_setup_py.egg_info(part.plan, part.tree, part.context)
 
 
+def _notes(job: Job, plan: BuildPlan) -> Iterator[str]:
+    """What a plan has to say, with commands as they are typed in the user's shell."""
+    here = Here(guessed(job.facts.shell, job.facts.machine.python_prefix))
+    for note in (*plan.warnings, *plan.notes):
+        text, _, command = note.partition("\n")
+        yield f"{text}\n  type: {here.way(command)}" if command else text
+
+
 def _announce(job: Job, ready: ReadyPlan, echo: Echo) -> None:
     plan = ready.plan
-    for note in plan.notes:
+    for note in _notes(job, plan):
         echo(f"note: {note}")
     if ready.torch.origin is Origin.CALLER:
         echo(f"note: torch is that of {ready.torch.found_in}: a hint; -C torch=/path/to/site-packages names another")

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import sys
 import tarfile
 import threading
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -48,6 +49,22 @@ def planned_for(machine: Path) -> tuple[Any, Any]:
 
     settings, facts = recording.load(machine, {})
     return facts, plan.decide(settings, facts, tables.load_tables())
+
+
+PROGRAMS = {".", "apt-get", "pacman", "zypper", "git", "cd", "conda", "curl", "dnf", "export", "grep", "module", "nvidia-smi", "pixi", "python", "python3", "rm", "sed", "scl", "sudo", "tee",
+            "unset", "uv", "wsl", "yum"}  # fmt: skip
+
+
+def check_typed(typed_here: Sequence[str]) -> None:
+    """Each part begins with a program that is known, and nothing is left to be filled in; test_told_commands has a shell read them."""
+    for command in typed_here:
+        assert not re.search(r"…|\{|\}|, then | FILE\b(?!\.whl)|WHEEL", command.replace("$(", "(")), command
+        for part in re.split(r"&&|\|(?!\|)|;(?![^']*')", re.sub(r"'[^']*'|\"[^\"]*\"", "''", command)):
+            words = [
+                word for word in shlex.split(part.strip().lstrip("!")) if not re.fullmatch(r"[A-Z][A-Z0-9_]*=\S*", word)
+            ]
+            assert words[0] in PROGRAMS, command
+        assert not re.search(r"pip install (?:-\S+ )*\.(?: |$)", command), f"where is that? {command}"
 
 
 def interruptible() -> None:

@@ -176,7 +176,10 @@ What users of mamba-ssm and causal-conv1d meet while they install, build or impo
 what to type. `python -m mamba_build_backend explain < build.log` finds the entry for a log by itself, and
 `python -m mamba_build_backend doctor` says what stands in the way before anything is built.
 
-This page is made from `mamba_build_backend/tables/failures.toml` by `python tests/update_reports.py`.
+In the commands `./mamba-ssm-portable` stands for your clone of this project. `explain` prints them for the log's own module, torch and CUDA, for
+where you are (pip, uv, conda, pixi, a container), and with the clone's real path.
+
+This page is made from `mamba_build_backend/tables/failures.toml` and `failure_words.toml` by `python tests/update_reports.py`.
 """
 
 
@@ -191,9 +194,9 @@ def troubleshooting() -> str:
             f"<!-- run: text -->\n```text\n{found.line}\n```\n",
             f"{found.cause}\n",
         ]
-        for fix in found.fix:
-            command, _, why = fix.partition("   (")
-            out.append(f"- `{command}`" + (f": {why.removesuffix(')')}" if why else ""))
+        for fix in found.fixes:
+            text = f"`{fix.text}`" if fix.is_command else fix.text
+            out.append(f"- {text}" + (f": {fix.why}" if fix.why else ""))
         out.append(f"\nReported: {', '.join(address(name) for name in item.reported)}\n")
     return "\n".join(out)
 

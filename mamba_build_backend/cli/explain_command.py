@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import codecs
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from ..core.error_boundary import PREFIX
 from ..core.errors import SettingsError
 from ..core.paths import exists, is_file, open_plain
 from ..core.process import say
-from .options import Commands, print_json
+from .options import Commands, here, print_json
 
 
 def add_explain(commands: Commands) -> None:
@@ -30,26 +27,26 @@ def add_explain(commands: Commands) -> None:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from ..compile import known_failures
+    from ..compile import diagnosis_text, known_failures
+    from . import terminal
 
-    diagnosis = known_failures.explain(_given_text(options.text))
+    diagnosis = known_failures.explain(_given_text(options.text), here())
     if options.json:
         print_json(known_failures.diagnosis_json(diagnosis))
     else:
-        print(known_failures.diagnosis_text(diagnosis, everything=options.all), end="")
+        width = terminal.columns()
+        terminal.show(diagnosis_text.diagnosis_lines(diagnosis, everything=options.all, width=width))
     return 0 if diagnosis.explanations else 1
 
 
-_PIECE = 1 << 20
-"""Bytes that are read at a time."""
-
-
-def _given_text(words: list[str]) -> Iterable[str]:
+def _given_text(words: list[str]) -> str:
     """A file's content, the words themselves, or stdin."""
+    from ..compile.long_log import read_log
+
     if not words or words == ["-"]:
         if sys.stdin is not None and sys.stdin.isatty():
             say(f"{PREFIX}paste the message, then Ctrl-D")
-        return _pieces(sys.stdin.buffer) if sys.stdin is not None else ""
+        return read_log(sys.stdin.buffer) if sys.stdin is not None else ""
     path = Path(words[0])
     if len(words) == 1 and not is_file(path) and exists(path):
         raise SettingsError(
@@ -59,7 +56,8 @@ def _given_text(words: list[str]) -> Iterable[str]:
         )
     if len(words) == 1 and is_file(path):
         try:
-            return _pieces(open_plain(path))
+            with open_plain(path) as file:
+                return read_log(file)
         except OSError as error:
             raise SettingsError(
                 f"{path} cannot be read: {error.strerror}",
@@ -73,12 +71,3 @@ def _given_text(words: list[str]) -> Iterable[str]:
             "python -m mamba_build_backend explain < build.log",
         )
     return " ".join(words)
-
-
-def _pieces(file: BinaryIO) -> Iterator[str]:
-    """A log of any size as text, without the whole of it in memory."""
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    with file:
-        while block := file.read(_PIECE):
-            yield decoder.decode(block)
-        yield decoder.decode(b"", final=True)

@@ -6,6 +6,8 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,8 @@ from ..core.paths import expanded, is_file, why_no_path
 from ..core.settings import PATHS
 
 if TYPE_CHECKING:
-    from ..core.facts import Facts
+    from ..core.commands import Here
+    from ..core.facts import Facts, Shell
     from ..core.settings import Settings
     from ..plan import BuildPlan
 
@@ -81,6 +84,21 @@ def project_folder(options: argparse.Namespace) -> Path:
     if not is_file(project / "pyproject.toml"):
         raise SettingsError(f"{project} has no pyproject.toml", "the folder of a project is needed", "--project DIR")
     return project
+
+
+def here(project: Path | None = None, settings: Mapping[str, str] | None = None, shell: Shell | None = None) -> Here:
+    """Where the user stands: for commands that work when they are pasted."""
+    from ..core.commands import Here, at_home
+    from ..core.own_copy import CHECKOUT as ELSEWHERE
+    from ..core.own_copy import PACKAGE, read_record
+    from ..probe.shell import probe_shell
+
+    copied = project is None and read_record(PACKAGE) is not None
+    folder = ELSEWHERE if copied else str(project or CHECKOUT)
+    given = tuple(f"{key}={value}" for key, value in (settings or {}).items())
+    known = shell or probe_shell(os.environ)
+    known = replace(known, python=at_home(known.python, os.environ.get("HOME", "")))
+    return Here(known, at_home(folder, os.environ.get("HOME", "")), given)
 
 
 def plan_for(options: argparse.Namespace) -> tuple[Settings, Facts, BuildPlan]:

@@ -11,7 +11,7 @@ from ..core.own_copy import not_in_a_copy
 from ..core.paths import is_file, read_text
 from ..core.process import say
 from ..core.storage import disk_errors
-from .options import Commands, add_common, path, plan_for, print_json, project_folder, read_settings
+from .options import CHECKOUT, Commands, add_common, here, path, plan_for, print_json, project_folder, read_settings
 
 
 def add_doctor(commands: Commands) -> None:
@@ -20,7 +20,9 @@ def add_doctor(commands: Commands) -> None:
         "doctor", help="what was found on this machine, what would be built, and why; compiles nothing"
     )
     add_common(doctor)
-    doctor.add_argument("-v", "--verbose", action="store_true", help="also what was rejected, and why")
+    doctor.add_argument(
+        "-v", "--verbose", action="store_true", help="also what was found and chosen, what was rejected, and why"
+    )
     doctor.add_argument("--facts", type=path, metavar="FILE", help="plan for the machine in FILE instead of this one")
     doctor.add_argument(
         "--save", type=path, metavar="FILE", help="write this machine to FILE, without user name, host name and secrets"
@@ -30,11 +32,13 @@ def add_doctor(commands: Commands) -> None:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from ..plan import doctor_json
+    from ..plan import report
     from ..probe import recording
     from . import terminal
 
     if options.schema:
+        from ..plan import doctor_json
+
         if not is_file(doctor_json.SCHEMA_FILE):
             raise not_in_a_copy("the JSON Schema of `doctor --json`", ["doctor", "--schema"])
         print(read_text(doctor_json.SCHEMA_FILE), end="")
@@ -45,9 +49,13 @@ def _doctor(options: argparse.Namespace) -> int:
             recording.save(options.save, settings, facts, os.environ)
         say(f"{PREFIX}this machine, without names, is in {options.save}")
     if options.json:
+        from ..plan import doctor_json  # 30 ms, which the text does without
+
         print_json(doctor_json.plan_json(facts, plan))
     else:
-        terminal.show_plan(facts, plan, verbose=options.verbose)
+        given = read_settings(options)
+        where = here((options.project or CHECKOUT).absolute(), given, facts.shell if options.facts else None)
+        terminal.show(report.shown_lines(facts, plan, where, verbose=options.verbose, width=terminal.columns()))
     return PlanError.exit_code if plan.problems else 0
 
 

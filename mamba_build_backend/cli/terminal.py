@@ -1,61 +1,55 @@
-"""The report on a terminal, with rich; where there is none, or where output is piped, the plain text."""
+"""Lines on a terminal, coloured by what they are, with rich; where there is none, or where output is piped, plain text."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
+from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
-from ..core.facts import Facts
-from ..plan import BuildPlan
-from ..plan.report import METADATA_READY, READY, WIDTH, plan_lines, plan_text
+WIDEST = 100
+"""Columns: longer lines are hard to read."""
+_NARROWEST = 40
+_STYLES = {
+    "title": "bold",
+    "error": "bold red",
+    "found": "bold",
+    "warning": "yellow",
+    "command": "green",
+    "ready": "bold green",
+    "name": "bold",
+    "dim": "dim",
+}
+"""The colours of all commands, by what a line is; red is for errors alone."""
 
 
-def show_plan(facts: Facts, plan: BuildPlan, *, verbose: bool) -> None:
-    """Print the report to stdout."""
+def columns() -> int:
+    """The width to write for."""
+    if not sys.stdout.isatty() and "COLUMNS" not in os.environ:
+        return 80
+    return max(_NARROWEST, min(WIDEST, shutil.get_terminal_size((80, 24)).columns))
+
+
+def show(lines: Iterable[tuple[str, str]]) -> None:
+    """Print lines, each with what it is, to stdout. They are wrapped already; a command is never broken."""
     rich = _rich() if sys.stdout.isatty() else None
     if rich is None:
-        print(plan_text(facts, plan, verbose=verbose), end="")
+        sys.stdout.write("".join(f"{line}\n" for _, line in lines))
         return
-    console_module, table_module, text_module = rich
+    console_module, text_module = rich
     console = console_module.Console(highlight=False)
-    console.width = min(console.width, WIDTH)
-    # What was found is data: it goes in as Text, never as markup, which paths with brackets would be taken for.
-    text = text_module.Text
-    table = table_module.Table(box=None, show_header=False, padding=(0, 1, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for line in plan_lines(facts, plan, verbose=verbose):
-        cell = text(line.value, style="red" if line.value == "none" else "")
-        if line.because:
-            cell.append(f"  ({line.because})", style="dim")
-        for item in line.rejected if verbose else ():
-            cell.append(f"\nnot {item.what}: {item.why}", style="yellow")
-        table.add_row(line.name, cell)
-    console.print(table)
-    for note in plan.notes:
-        console.print(text("note: ", style="yellow").append(note, style="default"))
-    for problem in plan.problems:
-        first, *commands = problem.lines()
-        console.print()
-        console.print(text("problem: ", style="bold red").append(first, style="default"))
-        for command in commands:
-            # Soft wrapping leaves a command in one piece, to be copied.
-            console.print(text(command, style="green"), soft_wrap=True)
-    if not plan.problems:
-        console.print()
-        console.print(text(METADATA_READY if plan.only_metadata else READY, style="green"), soft_wrap=True)
+    for kind, line in lines:
+        # What was found is data: it goes in as Text, never as markup, which paths with brackets would be taken for.
+        console.print(text_module.Text(line, style=_STYLES.get(kind, "")), soft_wrap=True)
 
 
-def _rich() -> tuple[Any, Any, Any] | None:
+def _rich() -> tuple[Any, Any] | None:
     """rich, or pip's own copy of it: doctor runs where nothing was installed for it."""
     for package in ("rich", "pip._vendor.rich"):
         try:
-            return (
-                import_module(f"{package}.console"),
-                import_module(f"{package}.table"),
-                import_module(f"{package}.text"),
-            )
+            return import_module(f"{package}.console"), import_module(f"{package}.text")
         except ImportError:
             continue
     return None

@@ -1,47 +1,28 @@
 """Known failures: what a log says, why, and what to type. Pure: text in, answers out.
 
-``tables/failures.toml`` holds them in order of rank: where a log matches several, the first cause is the answer, and the
-frames (messages that say only *that* something failed) count where no cause was found.
+``tables/failures.toml`` holds them in order of rank: where a log matches several, the first cause is the answer. A *place*
+(Windows, macOS, an AMD GPU) outranks causes of compiled code, and *frames* (messages that say only *that* something failed)
+count where no cause was found.
 """
 
 from __future__ import annotations
 
 import re
-import textwrap
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
-from ..core.errors import ways
-from ..tables import read_rows
-from .log_text import FirstError, bounded, required, windows
+from ..core.commands import Here
+from ..core.errors import with_comment
+from .advice import Advice, UnfillableError
+from .failure_table import Failure, Fix, load_failures
+from .log_evidence import Evidence
+from .log_text import ERROR, cleaned, first_error
+from .long_log import WHOLE, read_log
+
+__all__ = ["Diagnosis", "Explanation", "Fix", "diagnosis_json", "explain", "load_failures"]
 
 SCHEMA = 1
-
-
-@dataclass(frozen=True)
-class Fix:
-    """One way out. ``elsewhere``: it is for who builds by other means than this backend, or only read the message."""
-
-    text: str
-    elsewhere: bool = False
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A row of the table."""
-
-    id: str
-    frame: bool
-    pattern: re.Pattern[str]
-    words: tuple[str, ...]
-    """One of them is in whatever the pattern matches; empty where none is known."""
-    fragment: re.Pattern[str] | None
-    """What suffices in a few words that somebody typed, and would not in a log."""
-    cause: str
-    fixes: tuple[Fix, ...]
-    reported: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -58,12 +39,12 @@ class Explanation:
     @property
     def fix(self) -> tuple[str, ...]:
         """All ways out, as text."""
-        return tuple(item.text for item in self.fixes)
+        return tuple(with_comment(item.text, item.why) for item in self.fixes)
 
     @property
     def own_fix(self) -> tuple[str, ...]:
         """Those for a build by this backend."""
-        return tuple(item.text for item in self.fixes if not item.elsewhere)
+        return tuple(with_comment(item.text, item.why) for item in self.fixes if not item.elsewhere)
 
 
 @dataclass(frozen=True)
@@ -75,80 +56,93 @@ class Diagnosis:
     """The first line that names an error, where a compile failed and no cause was recognised; empty otherwise."""
 
 
-@lru_cache(maxsize=1)
-def load_failures() -> tuple[Failure, ...]:
-    """Read and check the table. Raises ValueError for a row that is incomplete, has no source or a broken pattern."""
-    rows = read_rows("failures", "id", "kind", "pattern", "cause", "fix", "reported", array="failure")
-    out = []
-    for row in rows:
-        try:
-            pattern = bounded(row["pattern"])
-            fragment = bounded(row["fragment"]) if "fragment" in row else None
-        except re.error as error:
-            raise ValueError(f"tables/failures.toml: {row['id']}: {error}") from None
-        if row["kind"] not in ("cause", "frame"):
-            raise ValueError(f"tables/failures.toml: {row['id']}: kind {row['kind']!r}")
-        out.append(
-            Failure(
-                id=row["id"],
-                frame=row["kind"] == "frame",
-                pattern=pattern,
-                words=required(row["pattern"]),
-                fragment=fragment,
-                cause=row["cause"],
-                fixes=tuple(_fix(row["id"], item) for item in row["fix"]),
-                reported=tuple(row["reported"]),
-            )
-        )
-    if len({item.id for item in out}) != len(out):
-        raise ValueError("tables/failures.toml: an id stands twice")
-    return tuple(out)
+def explain(text: str, here: Here | None = None) -> Diagnosis:
+    """Recognise known failures in a build log or a traceback; ``here`` is where the user will type."""
+    if len(text) > 2 * WHOLE:
+        text = read_log(BytesIO(text.encode("utf-8", errors="replace")))
+    text = cleaned(text)
+    evidence = Evidence(text)
+    found = _found(text, evidence)
+    if not found and len(text) < _FEW_WORDS and "\n" not in text.strip():
+        found = [(item, match) for item in load_failures() if item.fragment and (match := item.fragment.search(text))]
+    places = sorted((pair for pair in found if pair[0].kind == "place"), key=lambda pair: bool(pair[0].hint))
+    causes = [pair for pair in found if pair[0].kind == "cause"]
+    ranked = (*places, *causes) if not causes or causes[0][0].native else (*causes, *places)
+    told = ranked or tuple(found)
+    return Diagnosis(
+        tuple(_explanation(item, match, evidence, here or Here()) for item, match in told),
+        "" if ranked else first_error(text),
+    )
 
 
-def _fix(name: str, item: Any) -> Fix:
-    if isinstance(item, str):
-        return Fix(item)
-    if set(item) != {"elsewhere"}:
-        raise ValueError(f"tables/failures.toml: {name}: a fix is a text, or one under the key 'elsewhere'")
-    return Fix(item["elsewhere"], elsewhere=True)
+Found = list[tuple[Failure, "re.Match[str]"]]
 
 
-def explain(text: str | Iterable[str]) -> Diagnosis:
-    """Recognise known failures in a build log or a traceback, which may come in pieces; the first match of each counts."""
-    failures, found, error, few = load_failures(), {}, FirstError(), ""
-    for window in windows([text] if isinstance(text, str) else text):
-        for item in failures:
-            if item.id in found or (item.words and not any(word in window.text for word in item.words)):
-                continue
-            if match := item.pattern.search(window.text):
-                found[item.id] = _explanation(item, match, window.text)
-        error.look(window.text[window.new :])
-        few = window.text if window.last and not window.new else ""
-    if not found and len(few) < _FEW_WORDS and "\n" not in few.strip():
-        matches = [(item, item.fragment.search(few)) for item in failures if item.fragment]
-        found = {item.id: _explanation(item, match, few) for item, match in matches if match}
-    causes = [item.id for item in failures if item.id in found and not item.frame]
-    told = causes or [item.id for item in failures if item.id in found]
-    return Diagnosis(tuple(found[id_] for id_ in told), "" if causes else error.line)
+def _found(text: str, evidence: Evidence) -> Found:
+    """All rows that match. A place that the log shows is told in the first line that concerns compiled code, if there is one."""
+    found, hinted = [], []
+    anchor: re.Match[str] | None = None
+    for item in load_failures():
+        if item.kind == "place" and item.hint:
+            hinted.append(item)
+            continue
+        if not any(word in text for word in item.words):
+            continue
+        match = item.pattern.search(text)
+        if match is None or (item.hint and not getattr(evidence, item.hint)):
+            continue
+        if (item.also and not item.also.search(text)) or (item.unless and item.unless.search(text)):
+            continue
+        anchor = anchor or (match if item.native and item.kind != "place" else None)
+        found.append((item, match))
+    if anchor is not None:
+        tells = ERROR.search(_line(text, anchor)) is not None
+        found += [
+            (item, anchor if tells else evidence.place(item.hint) or anchor)
+            for item in hinted
+            if getattr(evidence, item.hint)
+        ]
+    return found
 
 
 _FEW_WORDS = 200
 """Characters of what is typed by hand, as opposed to a log."""
 
+_LONGEST = 2000
+"""Characters of a line to either side of what was recognised; a binary file may be one line."""
 
-def _explanation(item: Failure, match: re.Match[str], text: str) -> Explanation:
-    start = text.rfind("\n", 0, match.start()) + 1
+
+def _line(text: str, match: re.Match[str]) -> str:
+    """The line in which a match begins."""
+    start = max(text.rfind("\n", 0, match.start()) + 1, match.start() - _LONGEST)
     end = text.find("\n", match.start())
-    line = text[start : end if end >= 0 else None].strip()
+    return text[start : min(end if end >= 0 else len(text), match.start() + _LONGEST)].strip()
+
+
+def _explanation(item: Failure, match: re.Match[str], evidence: Evidence, here: Here) -> Explanation:
+    line = _line(evidence.text, match)
     groups = dict.fromkeys(item.pattern.groupindex, "…")
     groups.update({name: value for name, value in match.groupdict().items() if value is not None})
-    return Explanation(
-        item.id,
-        line if len(line) <= 300 else line[:299] + "…",
-        item.cause.format_map(groups),
-        tuple(replace(fix, text=fix.text.format_map(groups)) for fix in item.fixes),
-        item.reported,
-    )
+    for name in [name for name in groups if name[-1].isdigit() and groups[name] != "…"]:
+        groups[name.rstrip("0123456789")] = groups[name]  # one group in several forms of a message
+    advice = Advice(evidence, line, groups, here)
+    cause = " ".join([_cause(item, advice), *advice.asides(native=item.native)])
+    return Explanation(item.id, _shortened(line), cause, tuple(advice.fixes(item.fixes)), item.reported)
+
+
+def _cause(item: Failure, advice: Advice) -> str:
+    """The sentences of a cause whose gaps the log fills."""
+    out = []
+    for sentence in re.split(r"(?<=[.?]) (?=[A-Z{])", item.cause):
+        try:
+            out.append(advice.filled(sentence))
+        except UnfillableError:
+            continue
+    return " ".join(out)
+
+
+def _shortened(line: str) -> str:
+    return line if len(line) <= 300 else line[:299] + "…"
 
 
 def diagnosis_json(diagnosis: Diagnosis) -> dict[str, Any]:
@@ -168,32 +162,3 @@ def diagnosis_json(diagnosis: Diagnosis) -> dict[str, Any]:
             for item in diagnosis.explanations
         ],
     }
-
-
-def diagnosis_text(diagnosis: Diagnosis, *, everything: bool = False) -> str:
-    """For a person: the first answer whole, and the others by name unless ``everything``."""
-    if not diagnosis.explanations:
-        return _UNKNOWN + (
-            f"The first line that names an error:\n  {diagnosis.first_error}\n" if diagnosis.first_error else ""
-        )
-    shown = diagnosis.explanations if everything else diagnosis.explanations[:1]
-    out = []
-    for item in shown:
-        cause = textwrap.wrap(item.cause, 100, initial_indent="cause:    ", subsequent_indent=" " * 10)
-        out += [f"found:    {item.line}", *cause]
-        out += ways(item.fix)
-        out += [f"reported: {', '.join(item.reported)}", ""]
-    if diagnosis.first_error:
-        out += ["The first line that names an error, which is what to look at:", f"  {diagnosis.first_error}", ""]
-    others = [item.id for item in diagnosis.explanations[len(shown) :]]
-    if others:
-        out.append(f"also recognised, and less telling: {', '.join(others)}   (--all shows them)")
-    return "\n".join(out).rstrip() + "\n"
-
-
-_UNKNOWN = """\
-unknown: no known failure was recognised in this text.
-  type: python -m mamba_build_backend doctor -v   (what would be built here, and what stands in its way)
-For a report, attach the whole log (not its last lines: the first error tells, the last ones are echoes), and
-  python -m mamba_build_backend doctor --save machine.json   (it holds no user name, host name or token)
-"""

@@ -1,16 +1,9 @@
-"""A log as text to search: of any size, in pieces; and patterns that take no longer than its length. Pure."""
+"""A log as text to search, and patterns that take no longer than its length. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
-
-_PIECE = 1 << 18
-_OVERLAP = 1 << 13
-"""Letters. No message that the patterns know is longer."""
-_NOT_THE_END = "\n\0"
-"""Behind a piece that is not the last one: a pattern that asks for the text's end must not find that of a piece."""
+from collections.abc import Iterator
 
 _TERMINAL = re.compile(r"\x1b\[[0-9;?]{0,50}[A-Za-z]")
 # BuildKit's step and seconds, and the time that hosted CI puts before a line: messages that go over two lines hold them.
@@ -19,37 +12,8 @@ _PREFIX = re.compile(
 )
 
 
-class Window(NamedTuple):
-    """A part of a text: what is new in it starts at ``new``; before that is the end of the part before."""
-
-    text: str
-    new: int
-    last: bool
-
-
-def windows(pieces: Iterable[str]) -> Iterator[Window]:
-    """A text as it is to be searched, without colours, bars' returns and what CI puts before lines; at least one part."""
-    held, start, new = "", 0, 0
-    for piece in _cut(pieces):
-        held += piece
-        if len(held) - start < _PIECE:
-            continue
-        # Whole lines, where there are any.
-        end = held.rfind("\n", new) + 1 or len(held)
-        text = _cleaned(held[start:end])
-        yield Window(text + _NOT_THE_END, len(_cleaned(held[start:new])), last=False)
-        begin = max(start, end - _OVERLAP)
-        begin = held.find("\n", begin, end) + 1 or begin
-        held, start, new = held[begin:], 0, end - begin
-    yield Window(_cleaned(held[start:]), len(_cleaned(held[start:new])), last=True)
-
-
-def _cut(pieces: Iterable[str]) -> Iterator[str]:
-    for piece in pieces:
-        yield from (piece[at : at + _PIECE] for at in range(0, len(piece), _PIECE))
-
-
-def _cleaned(text: str) -> str:
+def cleaned(text: str) -> str:
+    """Without colours, bars' returns and what CI puts before lines."""
     return _PREFIX.sub("", _TERMINAL.sub("", text).replace("\r\n", "\n").replace("\r", "\n"))
 
 
@@ -171,11 +135,11 @@ def _telling(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
     return max(one, other, key=lambda words: min(map(len, words), default=0))
 
 
-_ERROR = re.compile(
+ERROR = re.compile(
     r"fatal error|\berror\b ?:|error #|\berror [A-Z]{0,9}[0-9]{1,9}:|Error:|undefined reference|Killed|cannot find -l|No space left"
 )
 _ERROR_WORDS = ("rror", "undefined reference", "Killed", "cannot find -l", "No space left")
-_FAILED = re.compile(r"\bFAILED: ")
+FAILED = re.compile(r"\bFAILED: ")
 # What repeats an error, or only announces one: the frames' own words, and options that hold the word.
 _ECHO = re.compile(
     r"-Werror|subprocess-exited-with-error|metadata-generation-failed|Error compiling objects|error: command "
@@ -183,26 +147,19 @@ _ECHO = re.compile(
 )
 
 
-class FirstError:
+def first_error(text: str) -> str:
     """The first line that names an error, after ninja's first FAILED where there is one; the last ones are echoes."""
-
-    def __init__(self) -> None:
-        self.line = ""
-        self._failed = False
-
-    def look(self, text: str) -> None:
-        """Search the next part of the text."""
-        if not self._failed and (failed := _FAILED.search(text)):
-            self._failed, self.line = True, ""
-            text = text[failed.end() :].partition("\n")[2]
-        if not self.line and any(word in text for word in _ERROR_WORDS):
-            self.line = next((line.strip()[:300] for line in _lines(text) if not _ECHO.search(line)), "")
+    if failed := FAILED.search(text):
+        text = text[failed.end() :].partition("\n")[2]
+    if not any(word in text for word in _ERROR_WORDS):
+        return ""
+    return next((line.strip()[:300] for line in _lines(text) if not _ECHO.search(line)), "")
 
 
 def _lines(text: str) -> Iterator[str]:
     """Those with an error in them."""
     end = 0
-    for match in _ERROR.finditer(text):
+    for match in ERROR.finditer(text):
         if match.start() >= end:
             start = text.rfind("\n", 0, match.start()) + 1
             end = text.find("\n", match.end())

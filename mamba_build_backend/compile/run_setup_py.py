@@ -138,10 +138,11 @@ def failed(what: str, log: Path) -> BackendError:
 
     A full disk is told as one, with its exit code, whichever program met it first.
     """
+    from ..core.commands import Here
     from .known_failures import explain
 
     try:
-        diagnosis = explain(last_step(log))
+        diagnosis = explain(last_step(log), Here(building=True))
     except OSError:
         return BuildFailedError(what)
     look = (f"less {log}   (the whole output)", "python -m mamba_build_backend doctor -v   (what was chosen, and why)")

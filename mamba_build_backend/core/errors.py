@@ -7,7 +7,10 @@ Every error says three things: what was found, what is needed, and what to type.
 from __future__ import annotations
 
 import errno
+import re
+import textwrap
 from dataclasses import dataclass
+from typing import Any
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """What an OSError says of a disk that takes no more."""
@@ -26,15 +29,64 @@ class Problem:
     needed: str
     fix: tuple[str, ...]
 
+    @property
+    def sentence(self) -> str:
+        """What was found and what is needed."""
+        text = f"{self.found}; {self.needed}" if self.needed else self.found
+        return text if text.endswith("?") else f"{text}."
+
     def lines(self) -> list[str]:
         """The problem as lines of text, without any prefix."""
-        text = f"{self.found}; {self.needed}" if self.needed else self.found
-        return [text if text.endswith("?") else f"{text}.", *ways(self.fix)]
+        return [self.sentence, *ways(self.fix)]
 
 
-def ways(fix: tuple[str, ...]) -> list[str]:
-    """What to type, a line each, the recommended one first."""
-    return [f"  {'type:' if i == 0 else 'or:  '} {way}" for i, way in enumerate(fix)]
+_COMMENT = re.compile(r" {3}\((.*)\)\Z", re.DOTALL)
+_COLUMNS = 80
+
+
+def parts_of(way: str) -> tuple[str, str]:
+    """A way out as plans write it, ``command   (comment)``: the command, and the comment or nothing."""
+    found = _COMMENT.search(way)
+    return (way[: found.start()], found[1]) if found else (way, "")
+
+
+def with_comment(command: str, comment: str) -> str:
+    """The inverse of :func:`parts_of`."""
+    return f"{command}   ({comment})" if comment else command
+
+
+def with_command(note: str, command: str) -> str:
+    """A note and the command that belongs to it, on a line of its own: no line break may fall into a command."""
+    return f"{note}\n{command}" if command else note
+
+
+def ways(fix: tuple[str, ...], width: int = _COLUMNS) -> list[str]:
+    """What to type, the recommended one first. A command is never broken, and its comment is one to a shell, too."""
+    out: list[str] = []
+    for i, way in enumerate(fix):
+        command, comment = parts_of(way)
+        if command.startswith("-C "):
+            command = f"add {command} to the command"
+        label = "or:  " if i else "do:  " if _INSTRUCTION.match(command) else "type:"
+        out += way_lines(label, command, comment, width)
+    return out
+
+
+def way_lines(label: str, command: str, comment: str, width: int = _COLUMNS) -> list[str]:
+    """One way out: the command whole, its comment beside it or below."""
+    line = f"  {label} {command}"
+    if not comment:
+        return [line]
+    if len(line) + len(comment) + 4 <= width:
+        return [f"{line}  # {comment}"]
+    margin = " " * 8 + "# "
+    return [line, *textwrap.wrap(comment, width, initial_indent=margin, subsequent_indent=margin, **UNBROKEN)]
+
+
+_INSTRUCTION = re.compile(r"(?:add|use|install NVIDIA's) ")
+"""What no command does; it is only labelled otherwise."""
+UNBROKEN: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
+"""For textwrap: a path or a command stays whole."""
 
 
 class BackendError(Exception):

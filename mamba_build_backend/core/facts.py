@@ -101,6 +101,41 @@ class SourceKind(Word):
     MISSING = "missing"
 
 
+class Manager(Word):
+    """Who made the environment and installs into it."""
+
+    UNKNOWN = ""
+    VENV = "venv"
+    """A virtual environment, by whichever tool."""
+    CONDA = "conda"
+    PIXI = "pixi"
+    SYSTEM = "system"
+    """The system's own Python, or an image's."""
+
+
+@dataclass(frozen=True)
+class Shell:
+    """What the user can type: for what is told, never for what is built."""
+
+    python: str = "python"
+    """The word that starts this Python."""
+    manager: Manager = Manager.UNKNOWN
+    pip: bool = True
+    """Whether this Python has pip."""
+    uv: bool = True
+    """Whether uv is on PATH."""
+    root: Optional[bool] = None
+    """Whether the user is root; None where that is not known."""
+    container: bool = False
+    modules: bool = False
+    """Whether `module load` is there, as on clusters."""
+
+    @property
+    def system(self) -> bool:
+        """Whether uv must be told that no virtual environment is meant."""
+        return self.manager is Manager.SYSTEM
+
+
 @dataclass(frozen=True)
 class Machine:
     """The machine and the Python that the wheel is for. Memory and disk in bytes."""
@@ -155,6 +190,10 @@ class Torch:
     """Of the headers that an extension needs (``probe.cuda.HEADERS``), those that NVIDIA's wheels beside torch hold."""
     packages: tuple[Package, ...] = ()
     """Of the packages that matter (``probe.torch.NEIGHBOURS``), those installed beside it."""
+    archs: tuple[str, ...] = ()
+    """The GPUs that its own build has code for, such as ``80``, and ``PTX`` for later ones; empty where unread."""
+    installer: str = ""
+    """Who installed it, by its metadata: ``pip``, ``uv``, ``conda``; empty where unread."""
     problem: Optional[str] = None
     origin: Origin = Origin.UNKNOWN
 
@@ -263,6 +302,7 @@ class Facts:
     """The command that calls the hooks, such as ``pip download``; empty where it is no frontend."""
     fetched: tuple[str, ...] = ()
     """Of the sources and archives that a build may fetch, the names of those that are here (``probe/fetched.py``)."""
+    shell: Shell = Shell()
     schema: int = SCHEMA
 
 

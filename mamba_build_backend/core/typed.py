@@ -6,6 +6,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields, is_dataclass
 from enum import Enum
+from functools import cache
 from typing import Any
 
 
@@ -29,6 +30,12 @@ def load_row(kind: Any, data: Any, where: str) -> Any:
     value is from: they are not loaded, and a class names those that it demands in ``SOURCES``. Raises ValueError.
     """
     return _Loader(toml=True).load(kind, data, where)
+
+
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    """A class's types, worked out once: 200 rows of the tables are of 15 classes."""
+    return typing.get_type_hints(kind)
 
 
 class _Loader:
@@ -75,7 +82,7 @@ class _Loader:
         wrong += [f"unknown field {key!r}" for key in sorted(set(values) - set(items))]
         if wrong:
             raise ValueError(f"{where}: {', '.join(wrong)}")
-        hints = typing.get_type_hints(kind)
+        hints = _hints(kind)
         loaded = {
             items[key].name: self.load(hints[items[key].name], value, f"{where}.{key}") for key, value in values.items()
         }

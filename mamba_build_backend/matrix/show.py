@@ -60,7 +60,7 @@ def cells_text(planned: Sequence[PlannedCell], *, verbose: bool = False) -> str:
             settings = " ".join(f"{key}={value}" for key, value in item.settings)
             out += [f"{margin}{problem_line}" for problem in item.problems for problem_line in problem.lines()]
             out.append(f"{margin}torch: {item.python or item.requirement}; settings: {settings or 'none'}")
-        out += [f"{margin}note: {note}" for note in notes]
+        out += [f"{margin}note: {': '.join(note.splitlines())}" for note in notes]
     skipped = sum(bool(item.problems) for item in planned)
     count = f"{len(planned)} cell{'' if len(planned) == 1 else 's'}"
     return "\n".join([*out, "", f"{count}, {len(planned) - skipped} to build, {skipped} skipped"]) + "\n"

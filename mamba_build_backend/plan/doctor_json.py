@@ -256,7 +256,7 @@ class DoctorReport:
 
 def plan_json(facts: Facts, plan: BuildPlan) -> dict[str, Any]:
     """Facts and plan for a machine to read."""
-    report = DoctorReport(not plan.problems, facts, _plan(plan), plan.notes, plan.problems)
+    report = DoctorReport(not plan.problems, facts, _plan(plan), (*plan.warnings, *plan.notes), plan.problems)
     found: dict[str, Any] = to_json(report)
     return found
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from ..core._compat import version
-from ..core.facts import Gpu, Toolkit
-from ..tables import FrontEnd
+from ..core.errors import parts_of, with_comment
+from ..core.facts import Facts, Gpu, Toolkit, Torch
+from ..core.versions import parsed
+from ..tables import FrontEnd, ProjectVersion, Tables, covers, minor
+from .drivers import driver_runs
 from .nvcc import OLDEST, dotted
-from .offers import Offers, runs_on
-from .remedies import install_toolkit, torch_for
-from .types import Notebook
+from .offers import Offers, above_oldest
+from .remedies import install_toolkit
+from .torch_builds import lacking_compiler, no_torch_fits, toolkit_release, torch_covers, torch_ways
+from .types import Notebook, TorchTarget
 
 
 def check_gpus(
@@ -22,15 +28,13 @@ def check_gpus(
         return
     settings, facts = offers.settings, offers.facts
     elsewhere = settings.is_set("arch") and settings.arch != "native"
-    troubles = [*_gpu_trouble(offers, cuda, toolkit), *_driver_trouble(offers)]
+    troubles = list(_troubles(offers, cuda, toolkit))
     for code, found, needed, fixes in troubles:
         if elsewhere:
             notebook.note(f"{found}: {needed}; this wheel is for other machines, as its arch was named")
         else:
-            way = (
-                "-C arch=all   (said so, the build goes on: for other machines, or with NVIDIA's forward compatibility)"
-            )
-            notebook.problem(code, found, needed, *fixes, way)
+            notebook.problem(code, found, needed, *fixes, _FOR_OTHERS)
+    _note_old(facts, offers.row, notebook)
     if (
         elsewhere
         and not troubles
@@ -47,26 +51,42 @@ def check_gpus(
 
 def check_own_runtime(offers: Offers, cuda: str, notebook: Notebook) -> None:
     """The same of a wheel with a CUDA runtime of its own, whose toolkit may be newer than this machine's driver and its torch."""
-    settings, facts = offers.settings, offers.facts
-    known = [item for item in notebook.problems if item.code in ("driver", "no-toolkit")]
+    settings, facts, tables = offers.settings, offers.facts, offers.tables
+    known = [item for item in notebook.problems if item.code in ("driver", "torch-gpu", "no-toolkit")]
     if not offers.abi.is_stable or not facts.driver or not cuda or known:
         return
-    row, driver = offers.tables.cuda_row(cuda), version.Version(facts.driver)
-    if driver >= version.Version(row.driver):
+    row = tables.cuda_row(cuda)
+    if driver_runs(facts, tables, cuda):
         return
     found = f"this machine's driver is {facts.driver}, and the wheel would carry the runtime of CUDA {cuda}"
-    needed = f"CUDA {version.Version(cuda).major}.x needs {row.driver} or newer"
+    needed = f"CUDA {parsed(cuda).major}.x needs {row.driver} or newer"
     if settings.is_set("arch") and settings.arch != "native":
         notebook.note(f"{found}: {needed}; this wheel is for other machines, as its arch was named")
         return
+    # The driver serves torch's own CUDA, if torch is here; its nvcc may be too old or too new for the GPU.
+    ideal, own = offers.were_it_fetched(), offers.target.cuda
+    meant = own if driver_runs(facts, tables, own) or ideal is None else ideal.cuda
+    release = toolkit_release(meant, offers) if driver_runs(facts, tables, meant) else ""
+    ways = list(_with_compiler(release, offers)) if release else torch_ways(offers, note=_NOTE)
+    serves = not facts.gpus or any(covers(row.archs, gpu.capability) for gpu in facts.gpus)
+    upgrade = [f"install NVIDIA's driver {row.driver} or newer"] if serves else []
     notebook.problem(
         "driver",
         found,
         needed,
-        *install_toolkit(offers.target.cuda, facts.machine, offers.tables),  # the driver serves torch's
-        f"install NVIDIA's driver {row.driver} or newer",
-        "-C arch=all   (said so, the build goes on: for other machines)",
+        *ways,
+        *upgrade,
+        "-C arch=all   (builds all the same, for other machines)",
     )
+
+
+def _with_compiler(release: str, offers: Offers) -> Iterator[str]:
+    """Ways to a toolkit, with the g++ that it takes where the one that is here does not go with it."""
+    compiler = lacking_compiler(release, offers)
+    for way in install_toolkit(release, offers.facts, offers.tables):
+        command, comment = parts_of(way)
+        whole = command if not compiler or command.startswith(("-C ", "module ")) else f"{command} && {compiler}"
+        yield with_comment(whole, comment)
 
 
 def _served(gpu: Gpu, front_ends: tuple[FrontEnd, ...]) -> bool:
@@ -76,68 +96,115 @@ def _served(gpu: Gpu, front_ends: tuple[FrontEnd, ...]) -> bool:
     plain = {code for code in sass if code.isdigit()}
     ptx = [item.compute for item in front_ends if "PTX" in item.codes and item.compute.isdigit()]
     number = gpu.capability.replace(".", "")
-    return runs_on(gpu, plain) or number in exact or any(int(compute) <= int(number) for compute in ptx)
+    return (
+        covers(sorted(plain), gpu.capability) or number in exact or any(int(compute) <= int(number) for compute in ptx)
+    )
 
 
-Trouble = list[tuple[str, str, str, list[str]]]
+Trouble = tuple[str, str, str, list[str]]
+
+_FOR_OTHERS = "-C arch=all   (builds all the same: for other machines, or with NVIDIA's forward compatibility)"
+_TRITON = 70
+"""The oldest GPU that Triton makes code for."""
 
 
-def _gpu_trouble(offers: Offers, cuda: str, toolkit: Toolkit | None) -> Trouble:
-    """That the nvcc does not compile for this machine's GPU, or that torch, whose CUDA is another, cannot run there either."""
-    facts, tables, target = offers.facts, offers.tables, offers.target
-    known = _compiled_for(toolkit.archs if toolkit and toolkit.archs else tables.cuda_row(cuda).archs)
-    if any(runs_on(gpu, known) for gpu in facts.gpus) and offers.torch is not None:
-        cuda, known = target.cuda, _compiled_for(tables.cuda_row(target.cuda).archs)
-    if not facts.gpus or any(runs_on(gpu, known) for gpu in facts.gpus):
-        return []
-    gpu = facts.gpus[0]
-    if version.Version(gpu.capability) < version.Version(dotted(str(OLDEST))):
+def _troubles(offers: Offers, cuda: str, toolkit: Toolkit | None) -> Iterator[Trouble]:
+    """What keeps the finished wheel from running here: torch first, since another torch may take another toolkit."""
+    facts = offers.facts
+    gpu = facts.gpus[0] if facts.gpus else None
+    if gpu is not None and not any(_is_new_enough(item) for item in facts.gpus):
         found = f"this machine's GPU, {gpu.name}, has compute capability {gpu.capability}"
-        return [("gpu-target", found, f"the kernels need {dotted(str(OLDEST))} or newer (Pascal)", [])]
-    serving = [row.version for row in tables.cuda if runs_on(gpu, _compiled_for(row.archs))]
+        newer = f"use a GPU of compute capability {dotted(str(OLDEST))} or newer, here or on another machine"
+        yield "gpu-target", found, f"the kernels need {dotted(str(OLDEST))} or newer (Pascal)", [newer]
+        return
+    nvcc = _nvcc_trouble(offers, cuda, toolkit, gpu) if gpu is not None else None
+    torches = [] if _torch_runs(offers) == (True, True) else torch_ways(offers, keep=offers.torch, note=_NOTE)
+    torch = _other_torch(offers, cuda, torches, upgrade=nvcc is None)
+    if torch is not None:
+        yield torch
+    if nvcc is not None and (torch is None or not torches):  # what another torch takes of nvcc is in its command
+        yield nvcc
+
+
+def _is_new_enough(gpu: Gpu) -> bool:
+    return bool(parsed(gpu.capability) >= parsed(dotted(str(OLDEST))))
+
+
+def _torch_runs(offers: Offers) -> tuple[bool, bool]:
+    """Whether the driver runs the torch that is meant, and whether that has code for a GPU that is here."""
+    facts, tables, torch, target = offers.facts, offers.tables, offers.torch, offers.target
+    # A torch that is installed for the build of a wheel for everyone is not what the wheel will run with.
+    if not target.cuda or (torch is None and offers.abi.is_stable):
+        return True, True
+    covered = not facts.gpus or any(_covered(torch, target, gpu, facts, tables) for gpu in facts.gpus)
+    return driver_runs(facts, tables, target.cuda), covered
+
+
+def _other_torch(offers: Offers, cuda: str, torches: list[str], *, upgrade: bool) -> Trouble | None:
+    """The torch that is meant does not run on this GPU, or with this driver: one answer for both."""
+    facts, tables, target = offers.facts, offers.tables, offers.target
+    runs, covered = _torch_runs(offers)
+    if runs and covered:
+        return None
+    gpu = facts.gpus[0] if facts.gpus else None
+    needs_driver = f"CUDA {parsed(target.cuda).major}.x needs {tables.cuda_row(target.cuda).driver} or newer"
+    ways = torches or [no_torch_fits(facts, tables)]
+    if covered:
+        found = f"this machine's driver is {facts.driver}, and torch {target.version} is for CUDA {target.cuda}"
+        least = tables.cuda_row(max(target.cuda, cuda, key=version.Version)).driver
+        driver = [f"install NVIDIA's driver {least} or newer"] if upgrade else []
+        return "driver", found, needs_driver, list(dict.fromkeys((*ways, *driver)))
+    assert gpu is not None
+    found = f"torch {target.version} has no code for this machine's GPU, {gpu.name} ({gpu.capability})"
+    if not runs:
+        found += f", and is for CUDA {target.cuda}, which driver {facts.driver} does not run"
+    return "torch-gpu", found, "another build of torch is needed", ways
+
+
+_NOTE = "for CUDA {cuda}, which this driver, GPU and Python run"
+
+
+def _covered(torch: Torch | None, target: TorchTarget, gpu: Gpu, facts: Facts, tables: Tables) -> bool:
+    if torch is not None:
+        return torch_covers(torch, gpu, facts, tables)
+    row = tables.torch_row(minor(target.version)) if target.version else None
+    return row is None or row.runs(target.cuda, facts.machine.arch, gpu.capability) is not False
+
+
+def _nvcc_trouble(offers: Offers, cuda: str, toolkit: Toolkit | None, gpu: Gpu) -> Trouble | None:
+    facts, tables = offers.facts, offers.tables
+    known = above_oldest(toolkit.archs if toolkit and toolkit.archs else tables.cuda_row(cuda).archs)
+    if any(_runs(item, known) for item in facts.gpus):
+        return None
+    serving = [row.version for row in tables.cuda if _runs(gpu, above_oldest(row.archs))]
     # A GPU that is too new needs a later release; one that was dropped needs an earlier.
-    newer = version.Version(gpu.capability) > max(version.Version(dotted(code)) for code in known)
+    newer = parsed(gpu.capability) > max(parsed(dotted(code)) for code in known)
     ends = sorted(known, key=int)
     reach = f"up to {dotted(ends[-1])}" if newer else f"from {dotted(ends[0])}"
     wanted = "no CUDA release that is known here does"
     if serving:
         wanted = f"CUDA {serving[0]} and later do" if newer else f"CUDA {serving[-1]} and earlier do"
-    fixes = torch_for(
-        lambda build: build in serving, facts.machine, tables, keep=target.version, note="for CUDA {cuda}"
-    )
+    major = offers.target.cuda.partition(".")[0]
+    same = [
+        release for release in serving if release.partition(".")[0] == major and driver_runs(facts, tables, release)
+    ]
+    fixes = torch_ways(offers, note=_NOTE)
+    if same:
+        fixes = list(_with_compiler(same[0] if newer else same[-1], offers))
     found = f"this machine's GPU, {gpu.name}, has compute capability {gpu.capability}"
-    found += f", and CUDA {cuda} compiles for GPUs {reach}"
-    return [("gpu-target", found, f"torch {target.version} cannot run on it either; {wanted}", list(fixes))]
+    found += f", and nvcc {cuda} compiles for GPUs {reach}"
+    return "gpu-target", found, wanted, fixes
 
 
-def _compiled_for(archs: tuple[str, ...]) -> set[str]:
-    return {code for code in archs if int(code) >= OLDEST}
+def _runs(gpu: Gpu, codes: set[str]) -> bool:
+    return covers(sorted(codes), gpu.capability)
 
 
-def _driver_trouble(offers: Offers) -> Trouble:
-    facts, tables, target = offers.facts, offers.tables, offers.target
-    # A torch that is installed for the build of a wheel for everyone is not what the wheel will run with.
-    if not facts.driver or not target.cuda or (offers.torch is None and offers.abi.is_stable):
-        return []
-    row = tables.cuda_row(target.cuda)
-    if version.Version(facts.driver) >= version.Version(row.driver):
-        return []
-    served = [item.version for item in tables.cuda if version.Version(facts.driver) >= version.Version(item.driver)]
-    fixes = [
-        f"install NVIDIA's driver {row.driver} or newer",
-        *torch_for(
-            lambda build: build in served,
-            facts.machine,
-            tables,
-            keep=target.version,
-            note="the driver serves CUDA {cuda}",
-        ),
-    ]
-    return [
-        (
-            "driver",
-            f"this machine's driver is {facts.driver}, and torch {target.version} is for CUDA {target.cuda}",
-            f"CUDA {version.Version(target.cuda).major}.x needs {row.driver} or newer",
-            fixes,
+def _note_old(facts: Facts, row: ProjectVersion, notebook: Notebook) -> None:
+    """Cards that run what nvcc compiles, and nothing that Triton does."""
+    old = [gpu for gpu in facts.gpus if OLDEST <= int(gpu.capability.replace(".", "")) < _TRITON]
+    if row.project.triton and old and len(old) == len(facts.gpus):
+        notebook.note(
+            f"{old[0].name} ({old[0].capability}) does not run {row.project.triton}: "
+            f"Triton, which compiles them, needs {dotted(str(_TRITON))} or newer"
         )
-    ]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import cached_property
 from typing import Any
 
 from ..core._compat import version
-from ..core.facts import Facts, Gpu, Origin, Toolkit, Torch
+from ..core.facts import Facts, Origin, Toolkit, Torch
 from ..core.setting_values import is_address
 from ..core.settings import ARCHIVED_NVCC, INDEX_NVCC, MIRROR_OFF, Place, Settings
-from ..tables import Archives, ProjectVersion, RedistRelease, Tables
+from ..core.versions import parsed
+from ..tables import Archives, ProjectVersion, RedistRelease, Tables, covers
+from .drivers import driver_runs, is_tegra
 from .nvcc import OLDEST
 from .types import Abi, Rejected, TorchTarget
 
@@ -76,28 +79,28 @@ class Offers:
     @property
     def need(self) -> version.Version:
         """Torch's CUDA."""
-        return version.Version(self.target.cuda)
+        return parsed(self.target.cuda)
 
     @property
     def forced(self) -> bool:
         """Whether a setting names the toolkit; ``CUDA_HOME`` names the first candidate alone."""
         return self.settings.cuda_home != "auto" and self.settings.place("cuda-home") is not Place.ALIAS
 
-    @property
+    @cached_property
     def runs(self) -> int:
         """The newest CUDA major version that the driver here runs; torch's where no driver was seen."""
         driver, need = self.facts.driver, self.need.major
         if not driver:
             return need
-        oldest = version.Version(self.tables.cuda[0].version).major
-        known = [row for row in self.tables.cuda if version.Version(row.driver) <= version.Version(driver)]
-        here = max((version.Version(row.version).major for row in known), default=oldest)
+        oldest = parsed(self.tables.cuda[0].version).major
+        known = [row for row in self.tables.cuda if driver_runs(self.facts, self.tables, row.version)]
+        here = max((parsed(row.version).major for row in known), default=oldest)
         # For other machines, what torch needs says more than the driver of this one.
         return max(here, need) if self.settings.is_set("arch") and self.settings.arch != "native" else here
 
     def grade(self, cuda: str) -> Grade:
         """How good a release is for driver and torch."""
-        major = version.Version(cuda).major
+        major = parsed(cuda).major
         if not self.abi.is_stable:
             return Grade.FITS  # of torch's major version, or it is no offer
         if major > self.runs:
@@ -119,13 +122,18 @@ class Offers:
             found, key=lambda item: (not self.serves(item), self.grade(item.cuda), item.provider, *item.order)
         )
 
+    def were_it_fetched(self) -> Offer | None:
+        """What would be the best, were all allowed to be fetched."""
+        allowed = replace(self, settings=replace(self.settings, offline=False, cuda_mirror=None))
+        return next(iter(allowed.best_first()), None)
+
     def _of_machine(self) -> Iterator[Offer]:
         for item in self.facts.toolkits:
             if not self.misfit(item):
                 # Of two that are equally near, the older: what it compiles asks less of torch's CUDA runtime and of the driver.
                 # The sort is stable, so of two of the same version the one that was found first is taken.
-                other = version.Version(item.version).major != self.need.major
-                order = (other, *distance(item.version, self.need), version.Version(item.version))
+                other = parsed(item.version).major != self.need.major
+                order = (other, *distance(item.version, self.need), parsed(item.version))
                 yield Offer(item.version, Provider.MACHINE, order, toolkit=item)
 
     def _of_index(self, asked: bool) -> Iterator[Offer]:
@@ -135,7 +143,7 @@ class Offers:
             yield Offer(cuda, Provider.INDEX, (0, self.need))
         for row in self.tables.cuda if self.abi.is_stable else ():
             if row.index_nvcc and row.version != cuda and (asked or self.grade(row.version) is not Grade.UNSEEN):
-                yield Offer(row.version, Provider.INDEX, (1, version.Version(row.version)))
+                yield Offer(row.version, Provider.INDEX, (1, parsed(row.version)))
 
     def _of_archives(self, asked: bool) -> Iterator[Offer]:
         for release in self.releases():
@@ -148,14 +156,16 @@ class Offers:
         machine = self.facts.machine
         if self.settings.cuda_mirror == MIRROR_OFF or machine.system != "Linux" or machine.libc != "glibc":
             return
+        if is_tegra(self.facts, self.tables):  # the CUDA of a Jetson comes with its system
+            return
         for release in self.tables.redist(machine.arch):
-            same = version.Version(release.release).major == self.need.major
+            same = parsed(release.release).major == self.need.major
             if (same or self.abi.is_stable) and not self._too_old(release.cuda):
                 yield release
 
     def order(self, release: RedistRelease) -> tuple[Any, ...]:
         """For everyone the newest, which takes each g++ and each GPU that the older ones of its major version take; else torch's."""
-        own = version.Version(release.cuda)
+        own = parsed(release.cuda)
         return (-own.major, -own.minor) if self.abi.is_stable else (*distance(release.cuda, self.need), own.minor)
 
     @property
@@ -188,7 +198,7 @@ class Offers:
         return tuple(out)
 
     def _why_not(self, item: Toolkit, best: Offer | None) -> str:
-        major = version.Version(item.version).major
+        major = parsed(item.version).major
         if best is not None and not self.serves(Offer(item.version, Provider.MACHINE, (), item)) and self.serves(best):
             return f"nvcc {item.version} does not compile for the target GPUs"
         grade = self.grade(item.version)
@@ -210,7 +220,7 @@ class Offers:
         """Why a toolkit cannot compile the wheel; empty if it can."""
         if item.problem:
             return item.problem
-        if version.Version(item.version).major != self.need.major and not self.abi.is_stable:
+        if parsed(item.version).major != self.need.major and not self.abi.is_stable:
             return f"torch was built with CUDA {self.target.cuda}: the major version must be {self.need.major}"
         if self._too_old(item.version):
             return f"{self.row.title} takes nvcc {self.row.cuda_min} or newer"
@@ -228,12 +238,12 @@ class Offers:
         return "" if item.origin is Origin.SETTING else "setting cuda-home names another"
 
     def _too_old(self, cuda: str) -> bool:
-        return bool(self.row.cuda_min) and version.Version(cuda) < version.Version(self.row.cuda_min)
+        return bool(self.row.cuda_min) and parsed(cuda) < parsed(self.row.cuda_min)
 
     def lacking(self, item: Toolkit) -> list[str]:
         """What is missing of a toolkit that NVIDIA's wheels beside torch do not bring either."""
         beside = self.torch.cuda_headers if self.torch else OF_WHEELS
-        if version.Version(item.version).major != self.need.major:
+        if parsed(item.version).major != self.need.major:
             beside = ()
         unneeded = () if self.abi.is_stable else (STATIC_RUNTIME,)
         return [name for name in item.missing if name not in (*beside, *unneeded)]
@@ -246,19 +256,17 @@ def is_served(settings: Settings, facts: Facts, codes: set[str]) -> bool:
         return asked <= codes
     if settings.is_set("arch") and settings.arch != "native":
         return True  # for other machines
-    known = {code for code in codes if int(code) >= OLDEST}
-    return not facts.gpus or any(runs_on(gpu, known) for gpu in facts.gpus)
+    return not facts.gpus or any(covers(sorted(above_oldest(codes)), gpu.capability) for gpu in facts.gpus)
 
 
-def runs_on(gpu: Gpu, codes: set[str]) -> bool:
-    """SASS runs on GPUs of its major version and of its own or a later minor (CUDA C++ Programming Guide)."""
-    major, _, small = gpu.capability.partition(".")
-    return any(code[:-1] == major and int(code[-1]) <= int(small) for code in codes)
+def above_oldest(codes: Iterable[str]) -> set[str]:
+    """Those that the kernels are compiled for."""
+    return {code for code in codes if int(code) >= OLDEST}
 
 
 def distance(cuda: str, need: version.Version) -> tuple[int, int]:
     """How far a release is from another one."""
-    found = version.Version(cuda)
+    found = parsed(cuda)
     return abs(found.major - need.major), abs(found.minor - need.minor)
 
 

@@ -10,6 +10,8 @@ from .remedies import build_for_rocm
 from .types import Notebook
 
 ARCHITECTURES = ("x86_64", "aarch64")
+OLDEST_PYTHON = 9
+"""The minor version."""
 NO_PLACE = ("platform", "libc", "arch", "python", "torch-rocm")
 """Codes of the problems that no toolkit or compiler would mend: nothing else is said beside them."""
 
@@ -45,6 +47,13 @@ def check_platform(facts: Facts, upstream: str, notebook: Notebook) -> None:
             f"this Python is no CPython ({machine.python_tag})",
             "torch's wheels are for CPython",
             "use a CPython 3.9 or newer that has torch",
+        )
+    elif int(machine.python_tag[3:].rstrip("t") or 0) < OLDEST_PYTHON and machine.python_tag.startswith("cp3"):
+        notebook.problem(
+            "python",
+            f"this Python is {machine.python_version}",
+            f"the builds need Python 3.{OLDEST_PYTHON} or newer",
+            "use an environment with Python 3.9 or newer, and a torch in it   (on a Jetson: JetPack 6 or newer, which brings Python 3.10 and CUDA 12)",
         )
 
 

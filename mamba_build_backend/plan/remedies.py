@@ -1,26 +1,57 @@
-"""What to type: commands that put right what a machine lacks, each fitted to it."""
+"""What to type: commands that put right what a machine lacks, each fitted to it and to its user's shell."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from ..core.facts import Machine
+from ..core.commands import as_root, guessed
+from ..core.errors import with_comment
+from ..core.facts import Facts, Machine, Manager, Shell
 from ..core.projects import SELF
-from ..tables import Archive, RedistHost, Tables, TorchRow, minor
+from ..tables import Archive, RedistHost, Tables
+
+_INSTALLERS = {
+    "apt-get": ("debian", "ubuntu", "linuxmint", "pop"),
+    "dnf": ("fedora", "rhel", "rocky", "almalinux", "ol", "centos", "amzn"),
+    "zypper": ("opensuse", "opensuse-leap", "opensuse-tumbleweed", "sles"),
+    "pacman": ("arch", "manjaro", "endeavouros"),
+}
 
 
-def install_toolkit(cuda: str, machine: Machine, tables: Tables) -> Iterator[str]:
-    """Ways that exist to install a toolkit of this release, and of no other."""
-    row = tables.cuda_row(cuda)
-    if row.version != cuda:  # a release that the table does not know, or does not know yet
-        yield f"conda install -c conda-forge cuda-toolkit={cuda}"
-    else:
-        if row.conda:
-            yield row.conda
+def system_installer(machine: Machine) -> str:
+    """The system's package manager; empty where the system is not known."""
+    name, _, release = machine.distribution.partition(" ")
+    if name == "centos" and release.startswith("7"):
+        return "yum"
+    return next((command for command, names in _INSTALLERS.items() if name in names), "")
+
+
+def install_toolkit(cuda: str, facts: Facts, tables: Tables) -> Iterator[str]:
+    """Ways that exist to install a toolkit of this release, and of no other; those first that this user has at hand."""
+    row, machine, shell = tables.cuda_row(cuda), facts.machine, _shell(facts)
+    known = row.version == cuda  # a release that the table does not know, or does not know yet, is conda-forge's alone
+    conda = row.conda if known and row.conda else f"conda install -c conda-forge cuda-toolkit={cuda}"
+    # A rolling distribution has the newest release alone.
+    in_conda = shell.manager in (Manager.CONDA, Manager.PIXI) or system_installer(machine) == "pacman"
+    if shell.modules:
+        yield f"module avail cuda   (then module load one of CUDA {cuda.partition('.')[0]}, and doctor again)"
+    if in_conda:
+        yield _by_pixi(conda) if shell.manager is Manager.PIXI else conda
+    if known:
         if machine.distribution in row.distributions:
-            yield "apt-get install nvidia-cuda-toolkit   (the distribution's own is this release)"
-        yield f"apt-get install {row.apt}   (from NVIDIA's repository for your distribution)"
+            yield f"{as_root(shell, 'apt-get install nvidia-cuda-toolkit')}   (the distribution's own is this release)"
+        installer = system_installer(machine) or "apt-get"
+        if installer == "pacman" and row.version.partition(".")[0] != tables.cuda[-1].version.partition(".")[0]:
+            pass  # it has the newest release alone
+        elif installer == "pacman":
+            yield f"{as_root(shell, 'pacman -S cuda')}   (the newest release: it must be of CUDA {cuda.partition('.')[0]})"
+        else:
+            yield f"{as_root(shell, f'{installer} install {row.apt}')}   (from NVIDIA's repository for your distribution)"
+    if not in_conda:
+        yield conda if not known else with_comment(conda, "in a conda environment")
+    if installer_is_rpm(machine) and not shell.modules:
+        yield f"module avail cuda   (on a cluster: then module load one of CUDA {cuda.partition('.')[0]}, and doctor again)"
     if row.index_nvcc:
         yield "-C cuda-home=pypi   (nvcc from the package index; the build does so by itself where none is found)"
     yield "-C cuda-home=/path/to/cuda   (one that is already here)"
@@ -35,35 +66,21 @@ def fetch_archives(archives: Sequence[Archive], host: RedistHost, folder: str) -
     yield f"{command}   (where there is internet, {size}{there})"
 
 
-def other_torch(release: str, cuda: str, tables: Tables, *, same: bool, note: str = "") -> str:
-    """Install a build of torch for another CUDA; ``same`` keeps its version, else the minor version is meant."""
-    pin = release.partition("+")[0] if same else f"{minor(release)}.*"
-    because = note or f"a torch for CUDA {cuda}"
-    if tables.torch_row(minor(release)).cuda == cuda:
-        return f"python -m pip install --force-reinstall 'torch=={pin}'   ({because})"
-    # The package index has one build of each version; uv knows where PyTorch publishes the others.
-    backend = "cu" + cuda.replace(".", "")
-    return f"uv pip install --reinstall 'torch=={pin}' --torch-backend={backend}   ({because})"
+def installer_is_rpm(machine: Machine) -> bool:
+    """Whether the system is of Red Hat's family, as clusters' mostly are."""
+    return system_installer(machine) in ("dnf", "yum")
 
 
-def torch_for(
-    fits: Callable[[str], bool], machine: Machine, tables: Tables, *, keep: str = "", note: str = ""
-) -> Iterator[str]:
-    """Commands that install a torch whose CUDA ``fits``: the one that is here in another build, and the newest one."""
+def _by_pixi(conda: str) -> str:
+    """A conda command as pixi's, which takes a channel by its name."""
+    words = conda.split()
+    channel = words[words.index("-c") + 1] if "-c" in words else ""
+    named = [word for word in words[2:] if word not in ("-c", channel)]
+    return f"pixi add {' '.join(f'{channel}::{word}' if '/' in channel else word for word in named)}"
 
-    def way(release: str, row: TorchRow, *, same: bool) -> Iterator[str]:
-        builds = [build for build in row.builds if fits(build)]
-        if builds:
-            yield other_torch(release, builds[-1], tables, same=same, note=note.format(cuda=builds[-1]))
 
-    if keep:
-        yield from way(keep, tables.torch_row(minor(keep)), same=keep.count(".") > 1)
-    for row in reversed(tables.torch):
-        if dotted_python(machine) in row.python and not (keep and row.version == minor(keep)):
-            ways = list(way(row.version, row, same=False))
-            if ways:
-                yield ways[0]
-                return
+def _shell(facts: Facts) -> Shell:
+    return guessed(facts.shell, facts.machine.python_prefix)
 
 
 def build_for_rocm(upstream: str) -> str:
@@ -79,16 +96,31 @@ def dotted_python(machine: Machine) -> str:
     return f"{machine.python_tag[2]}.{machine.python_tag[3:].rstrip('t')}"
 
 
-def install_compiler(least: int, most: int, banned: tuple[int, ...], machine: Machine, tables: Tables) -> Iterator[str]:
+def install_compiler(least: int, most: int, banned: tuple[int, ...], facts: Facts, tables: Tables) -> Iterator[str]:
     """Ways to a g++ from ``least`` to ``most`` that is not ``banned``: the distribution's, and conda's."""
+    machine, shell = facts.machine, _shell(facts)
     wanted = [major for major in range(most, least - 1, -1) if major not in banned]
     row = tables.distribution_row(machine.distribution)
     own = [major for major in wanted if row is not None and major in row.gxx]
-    if row is not None and own:
-        yield row.install.format(major=own[0])
-    elif row is None and wanted:
-        yield f"apt-get install g++-{wanted[0]}   (or your distribution's package of g++ {wanted[-1]} to {wanted[0]})"
     platform = {"x86_64": "linux-64", "aarch64": "linux-aarch64"}.get(machine.arch, "linux-64")
-    if wanted:
-        yield f"conda install -c conda-forge gxx_{platform}={wanted[0]} sysroot_{platform}=2.17"
+    conda = f"conda install -c conda-forge gxx_{platform}={wanted[0]} sysroot_{platform}=2.17" if wanted else ""
+    in_conda = shell.manager in (Manager.CONDA, Manager.PIXI) or system_installer(machine) == "pacman"
+    if conda and in_conda:
+        again = "" if shell.manager is Manager.PIXI else "   (then activate the environment again)"
+        yield (_by_pixi(conda) if shell.manager is Manager.PIXI else conda) + again
+    if shell.modules:
+        yield f"module avail gcc   (then module load one from {wanted[-1]} to {wanted[0]}, and doctor again)"
+    if row is not None and own:
+        command, _, comment = row.install.format(major=own[0]).partition("   (")
+        yield with_comment(as_root(shell, command), comment.removesuffix(")"))
+    elif row is None and wanted:
+        installer = system_installer(machine)
+        if installer in ("", "apt-get"):
+            command = as_root(shell, f"apt-get install g++-{wanted[0]}")
+            yield f"{command}   (or your distribution's package of g++ {wanted[-1]} to {wanted[0]})"
+        else:
+            words = "pacman -S gcc" if installer == "pacman" else f"{installer} install gcc-c++"
+            yield f"{as_root(shell, words)}   (it has to be g++ {wanted[-1]} to {wanted[0]})"
+    if conda and not in_conda:
+        yield conda
     yield "-C host-compiler=/path/to/g++   (one that is not on PATH)"

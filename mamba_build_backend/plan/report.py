@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ..core.commands import Here, guessed, pip
+from ..core.errors import UNBROKEN, ways
 from ..core.facts import CompilerCache, Facts
 from ..core.outside_text import without_secrets
 from ..core.settings import companion_key
@@ -17,10 +20,25 @@ from .types import BuildPlan, Choice, GivenPath, Rejected, SourceOrigin, Tool
 PATCHES_SCHEMA = 1
 """Of what ``patches --json`` prints."""
 
-WIDTH = 100
-"""Columns. A command to type is never broken, however long."""
+WIDTH = 80
+"""Columns, where nobody says how many there are. A command to type is never broken, however long."""
+MOST = 12
+"""Lines where all is well; what is more is told with ``-v``."""
+TITLE, ERROR, WARNING, COMMAND, READY, NAME, DIM, PLAIN = (
+    "title",
+    "error",
+    "warning",
+    "command",
+    "ready",
+    "name",
+    "dim",
+    "",
+)
+"""What a line is, for its colour."""
 
 _INDENT = 11
+Shown = Iterator[tuple[str, str]]
+"""Lines, each with what it is."""
 
 
 @dataclass(frozen=True)
@@ -33,39 +51,134 @@ class Line:
     rejected: tuple[Rejected, ...] = ()
 
 
-def plan_text(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> str:
-    """Facts and plan as plain text; with ``verbose``, what was rejected too."""
-    out: list[str] = []
-    for line in plan_lines(facts, plan, verbose=verbose):
-        out += _wrapped(f"{line.name:<{_INDENT}}", line.value, line.because)
-        for item in line.rejected if verbose else ():
-            out += _wrapped(f"{'':<{_INDENT}}not ", f"{item.what}: {item.why}", "")
-    for note in plan.notes:
-        out += _wrapped("note: ", note, "")
+def plan_text(
+    facts: Facts, plan: BuildPlan, *, verbose: bool = False, here: Here | None = None, width: int = WIDTH
+) -> str:
+    """What :func:`shown_lines` gives, as plain text."""
+    return "".join(f"{line}\n" for _, line in shown_lines(facts, plan, here or Here(), verbose=verbose, width=width))
+
+
+def shown_lines(facts: Facts, plan: BuildPlan, here: Here, *, verbose: bool = False, width: int = WIDTH) -> Shown:
+    """The report: problems first, each with what to type; then what was found and chosen, whole with ``verbose``."""
+    here = here.inside(guessed(here.shell, facts.machine.python_prefix))
+    head = [(TITLE, line) for line in textwrap.wrap(_title(facts, plan), width, subsequent_indent="  ", **UNBROKEN)]
+    for text in plan.warnings:
+        head += _told(WARNING, "warning: ", text, width)
+    yield from head
     for problem in plan.problems:
-        first, *commands = problem.lines()
-        out += ["", *_wrapped("problem: ", first, ""), *commands]
-    if not plan.problems:
-        out += ["", METADATA_READY if plan.only_metadata else READY]
-    return "\n".join(out) + "\n"
+        yield PLAIN, ""
+        yield from _told(ERROR, "error: ", problem.sentence, width)
+        for line in ways(tuple(here.way(way) for way in problem.fix), width):
+            yield (DIM if line.lstrip().startswith("#") else COMMAND), line
+    if plan.problems:
+        yield PLAIN, ""
+    if verbose:
+        yield from _rows(plan_lines(facts, plan, verbose=True), width, verbose=True)
+        for note in plan.notes:
+            yield from _noted(note, here, width)
+    if plan.problems:
+        count = len(plan.problems)
+        more = "" if verbose else f" What was found and chosen: {here.doctor()}"
+        yield PLAIN, f"{count} problem{'s' if count > 1 else ''}.{more}"
+        return
+    if not verbose:
+        yield from _briefly(facts, plan, here, width, MOST - 2 - len(head))
+    yield PLAIN, ""
+    yield READY, _ready(plan, here)
 
 
-METADATA_READY = "The metadata can be had, and no wheel is built:  python -m pip download .   (or pip lock, uv lock)"
-READY = "The build can start:  python -m pip install .   or   python -m mamba_build_backend build -w dist"
+def _ready(plan: BuildPlan, here: Here) -> str:
+    if plan.only_metadata:
+        return f"The metadata can be had, and no wheel is built:  {pip(here.shell, f'download {here.checkout}')}"
+    return f"The build can start:  {here.install()}"
 
 
-def _wrapped(head: str, value: str, because: str) -> list[str]:
-    margin = " " * len(head) if head.strip() and head.startswith(("note", "problem")) else " " * _INDENT
+def _title(facts: Facts, plan: BuildPlan) -> str:
+    machine = facts.machine
+    system = machine.distribution or machine.system
+    torch = plan.torch.value
+    for_torch = f" for torch {torch.version} ({_environment(torch.site)})" if torch else ""
+    return f"{plan.title}{for_torch}, Python {machine.python_version}, {system} {machine.arch}"
+
+
+def _environment(site: str) -> str:
+    """The environment's folder, of its site-packages."""
+    return re.sub(r"/lib/python[\d.]+/(?:site|dist)-packages$", "", site)
+
+
+def _briefly(facts: Facts, plan: BuildPlan, here: Here, width: int, most: int) -> Shown:
+    """What matters when all is well, and as many notes as there is room for."""
+    lines = list(_rows(_brief_lines(facts, plan), width, verbose=False))
+    left = 0
+    for note in plan.notes:
+        told = list(_noted(note, here, width))
+        if left or len(lines) + len(told) > most - 1:
+            left += 1
+        else:
+            lines += told
+    yield from lines
+    if left:
+        yield (
+            DIM,
+            f"{left} {'more ' if left < len(plan.notes) else ''}note{'s' if left > 1 else ''}: {here.doctor()}",
+        )
+
+
+def _brief_lines(facts: Facts, plan: BuildPlan) -> Iterator[Line]:
+    yield from list(_machine_lines(facts))[1:]
+    toolkit, compiler = plan.toolkit.value, plan.compiler.value
+    comes = "downloaded"
+    if plan.archives:
+        absent = plan.archives.missing
+        comes = "from NVIDIA's archives" + (f" ({plan.archives.bytes / 1e6:.0f} MB, once)" if absent else "")
+    here = toolkit is not None and toolkit.home  # what the archives will make has no folder yet
+    tools = [f"nvcc {toolkit.version} ({toolkit.home})" if toolkit and here else f"nvcc {plan.cuda}, {comes}"]
+    tools += [f"g++ {compiler.version} ({compiler.path})"] if compiler else []
+    yield Line("builds with", f"{', '.join(tools)}, {plan.jobs.value} at once")
+    yield Line("runs on", _runs_on(plan))
+
+
+def _runs_on(plan: BuildPlan) -> str:
+    codes = sorted({int(code.rstrip("af")) for code in plan.gpu_code.value.codes if code != "PTX"})
+    gpus = " ".join(f"{code // 10}.{code % 10}" for code in codes)
+    later = " and later" if "PTX" in plan.gpu_code.value.codes else ""
+    ties = "torch and Python of this environment alone"
+    if plan.abi.value.is_stable:
+        ties = f"torch {plan.torch_least} and newer, Python {plan.abi.value.python_min} and newer"
+    return f"GPUs {gpus}{later}; {ties}; glibc {plan.effective_floor.value} and newer"
+
+
+def _rows(lines: Iterable[Line], width: int, *, verbose: bool) -> Shown:
+    for line in lines:
+        yield from ((PLAIN, text) for text in _wrapped(f"{line.name:<{_INDENT}} ", line.value, line.because, width))
+        for item in line.rejected if verbose else ():
+            yield from (
+                (DIM, text) for text in _wrapped(f"{'':<{_INDENT}} not ", f"{item.what}: {item.why}", "", width)
+            )
+
+
+def _told(kind: str, head: str, text: str, width: int) -> Shown:
+    wrapped = textwrap.wrap(text, width, initial_indent=head, subsequent_indent=" " * len(head), **UNBROKEN)
+    yield from ((kind if number == 0 else PLAIN, line) for number, line in enumerate(wrapped))
+
+
+def _noted(note: str, here: Here, width: int) -> Shown:
+    """A note, and below it what to type about it."""
+    text, _, command = note.partition("\n")
+    yield from _told(WARNING, "note: ", text, width)
+    if command:
+        yield COMMAND, f"  type: {here.way(command)}"
+
+
+def _wrapped(head: str, value: str, because: str, width: int) -> list[str]:
+    margin = " " * (_INDENT + 1)
     text = f"{value}  ({because})" if because else value
-    if because and len(head) + len(text) > WIDTH:
+    if because and len(head) + len(text) > width:
         return [
-            *textwrap.wrap(value, WIDTH, initial_indent=head, subsequent_indent=margin, **_WRAP),
-            *textwrap.wrap(f"({because})", WIDTH, initial_indent=margin, subsequent_indent=margin + " ", **_WRAP),
+            *textwrap.wrap(value, width, initial_indent=head, subsequent_indent=margin, **UNBROKEN),
+            *textwrap.wrap(f"({because})", width, initial_indent=margin, subsequent_indent=margin + " ", **UNBROKEN),
         ]
-    return textwrap.wrap(text, WIDTH, initial_indent=head, subsequent_indent=margin, **_WRAP) or [head.rstrip()]
-
-
-_WRAP: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False, "drop_whitespace": True}
+    return textwrap.wrap(text, width, initial_indent=head, subsequent_indent=margin, **UNBROKEN) or [head.rstrip()]
 
 
 def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Iterator[Line]:
@@ -151,7 +264,7 @@ def _patch_lines(plan: BuildPlan, *, verbose: bool) -> Iterator[Line]:
     """Those that are applied; those for other versions are the ``patches`` command's to list."""
     drift = [item.file for item in plan.patches.value if not item.is_fix]
     if drift or verbose:
-        yield Line("patches", ", ".join(drift) or "none", plan.patches.because)
+        yield Line("patches", ", ".join(drift) or "not needed", plan.patches.because)
     if plan.fixes:
         because = "upstream computes these wrongly; the command patches says for whom; -C fixes=false leaves them so"
         yield Line("fixes", ", ".join(item.subject for item in plan.fixes), because)
@@ -174,7 +287,7 @@ def source_text(origin: SourceOrigin) -> str:
 
 
 def _program(cache: CompilerCache | None) -> str:
-    return f"{cache.name} {cache.version} ({cache.path})" if cache else "none"
+    return f"{cache.name} {cache.version} ({cache.path})" if cache else "off"
 
 
 def patches_json(plan: BuildPlan) -> dict[str, Any]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ..core._compat import version
-from ..core.errors import Problem
-from ..core.facts import Facts, Origin, Toolkit, ToolkitLayout
+from ..core.errors import Problem, parts_of
+from ..core.facts import Origin, Toolkit, ToolkitLayout
 from ..core.settings import ARCHIVED_NVCC, INDEX_NVCC, MIRROR_OFF
-from ..tables import Archives, RedistRelease, Tables, is_newer, minor
+from ..core.versions import parsed
+from ..tables import Archives, RedistRelease, is_newer, minor
+from .drivers import is_tegra
 from .offers import MATHS, STATIC_RUNTIME, Grade, Offer, Offers, distance
-from .remedies import fetch_archives, install_toolkit, other_torch, torch_for
-from .types import TORCH_ABI, Abi, Choice, Install, Notebook, Rejected, Tool, TorchTarget
+from .remedies import fetch_archives, install_toolkit
+from .torch_builds import Build, is_release, nvcc_for, toolkit_release, torch_ways
+from .types import TORCH_ABI, Abi, Choice, Install, Notebook, Rejected, Tool
 
 PYPI_NVCC = (
     "nvidia-cuda-nvcc",
@@ -78,7 +80,7 @@ def choose(offers: Offers) -> Nvcc:
 
 
 def _of_index(best: Offer, offers: Offers, rejected: tuple[Rejected, ...], notebook: Notebook) -> Nvcc:
-    taken = version.Version(best.cuda)
+    taken = parsed(best.cuda)
     because = f"no toolkit of CUDA {offers.need.major} on this machine: from the package index"
     if taken.major != offers.need.major:
         because += f", which has a whole nvcc from CUDA {taken.major} on"
@@ -99,7 +101,8 @@ def _of_archives(release: RedistRelease, offers: Offers, rejected: tuple[Rejecte
     else:
         because = f"no toolkit on this machine fits; {_driver_words(offers, release)}"
     if archives.missing:
-        own = f"{row.conda}, or " if row.conda else ""
+        others = [parts_of(way)[0] for way in install_toolkit(release.cuda, offers.facts, offers.tables)]
+        own = "".join([f"{way}, or " for way in others if way.startswith(("conda ", "pixi "))][:1])
         notebook.note(
             f"the build downloads nvcc {release.cuda} from NVIDIA's archives ({archives.bytes / 1e6:.0f} MB; licence: "
             f"{host.licence}, {host.licence_address}); to use another toolkit: {own}-C cuda-home=/path/to/cuda"
@@ -111,7 +114,7 @@ def _of_archives(release: RedistRelease, offers: Offers, rejected: tuple[Rejecte
 
 
 def _driver_words(offers: Offers, release: RedistRelease) -> str:
-    major = version.Version(release.release).major
+    major = parsed(release.release).major
     if not offers.abi.is_stable:
         return f"abi=torch, and {release.cuda} is the archives' nearest release to torch's CUDA {offers.target.cuda}"
     whose = f"the newest {major}.x {'that is here' if offers.fetches_nothing else 'of the archives'}"
@@ -144,44 +147,50 @@ def _note_driver(cuda: str, offers: Offers, notebook: Notebook) -> None:
     """What the wheel will ask of drivers that torch does not, where none is here to be asked."""
     if offers.grade(cuda) is Grade.UNSEEN and not offers.facts.driver:
         notebook.note(
-            f"torch is for CUDA {offers.need.major}, and the wheel will need a driver for CUDA {version.Version(cuda).major}, "
+            f"torch is for CUDA {offers.need.major}, and the wheel will need a driver for CUDA {parsed(cuda).major}, "
             f"{offers.tables.cuda_row(cuda).driver} or newer: no driver could be asked here"
         )
 
 
 def _problem(offers: Offers, notebook: Notebook) -> None:
     """The ways out: NVIDIA's archives, a toolkit, and for a wheel for one torch another torch."""
-    tables, target, stable = offers.tables, offers.target, offers.abi.is_stable
-    seen = _seen(offers)
-    ideal, absent, fixes = _were_it_fetched(offers), _absent(offers), list[str]()
-    # What torch is for may be more than the driver runs.
-    cuda = ideal.cuda if ideal is not None and stable else target.cuda
+    tables, facts, target, stable = offers.tables, offers.facts, offers.target, offers.abi.is_stable
+    seen, ideal, absent, fixes = _seen(offers), offers.were_it_fetched(), _absent(offers), list[str]()
+    too_old = offers.row.cuda_min and offers.need < parsed(offers.row.cuda_min)
+    least = offers.row.cuda_min if stable or too_old else ""
+    cuda = (too_old and least) or toolkit_release(target.cuda, offers) or target.cuda
+    if ideal is not None and stable:
+        cuda = ideal.cuda  # what torch is for may be more than the driver runs
     if absent is not None:
-        seen += f"; {_not_here(absent, offers)}"
         fixes += fetch_archives(absent.missing, tables.nvidia, offers.mirror_folder)
     elif ideal is not None and offers.settings.cuda_mirror == MIRROR_OFF:
         fixes.append(f"-C cuda-mirror={tables.nvidia.address}   (nvcc {ideal.cuda} from NVIDIA's archives)")
-    fixes += install_toolkit(cuda, offers.facts.machine, tables)
-    if not tables.cuda_row(cuda).index_nvcc:
-        fixes += _by_the_index(offers) if stable else _by_another_torch(offers)
-    major = version.Version(cuda).major
-    least = f"nvcc {offers.row.cuda_min} or newer is needed" if offers.row.cuda_min else "an nvcc is needed"
-    notebook.problem(
-        "no-toolkit",
-        f"no CUDA toolkit fits torch {target.version} ({seen})",
-        least if stable else f"nvcc {cuda} is needed, or at least another {major}.x",
-        *fixes,
-    )
+    if too_old and is_tegra(facts, tables):
+        fixes.append("use JetPack 6 or newer, which has CUDA 12   (the CUDA of a Jetson comes with its system)")
+    else:
+        fixes += install_toolkit(cuda, facts, tables)
+    if not stable:
+        fixes += _by_another_torch(offers)
+    elif not tables.cuda_row(cuda).index_nvcc:
+        fixes += _by_the_index(offers)
+    found = f"no CUDA toolkit fits torch {target.version} ({seen})" if seen else "no nvcc was found"
+    if absent is not None:
+        found += f"; {_not_here(absent, offers)}"
+    needed = f"nvcc {target.cuda} is needed, or at least another {offers.need.major}.x"
+    if not seen:
+        needed = f"torch {target.version} needs CUDA {target.cuda}, or at least another {offers.need.major}.x"
+    if least or stable:
+        needed = f"nvcc {least} or newer is needed" if least else "an nvcc is needed"
+    notebook.problem("no-toolkit", found, needed, *fixes)
 
 
 def _seen(offers: Offers) -> str:
-    """What was found, or asked for in its place."""
+    """What was found and does not fit, or was asked for in its place; empty where nothing was."""
     if offers.settings.cuda_home == INDEX_NVCC:
         return "setting cuda-home: the package index has a whole nvcc from CUDA 13 on"
     if offers.settings.cuda_home == ARCHIVED_NVCC:
         return "setting cuda-home: NVIDIA's archives"
-    nothing = "no nvcc on PATH, in CUDA_HOME, /usr/local, conda, Debian's package or the HPC SDK"
-    return "; ".join(f"{item.what}: {item.why}" for item in offers.rejected(None)) or nothing
+    return "; ".join(f"{item.what}: {item.why}" for item in offers.rejected(None))
 
 
 def _by_the_index(offers: Offers) -> Iterator[str]:
@@ -191,23 +200,22 @@ def _by_the_index(offers: Offers) -> Iterator[str]:
         yield f"-C cuda-home=pypi   (nvcc {row.version} from the package index; the wheel then needs driver {row.driver})"
 
 
-def _by_another_torch(offers: Offers) -> Iterator[str]:
-    tables = offers.tables
-    yield from _torch_for_what_is_here(offers.facts, tables, offers.target)
-    note = "for CUDA {cuda}, nvcc comes from the package index by itself"
-    yield from torch_for(lambda build: tables.cuda_row(build).index_nvcc, offers.facts.machine, tables, note=note)
+def _by_another_torch(offers: Offers) -> list[str]:
+    """Another build of torch, whose nvcc is here or downloaded."""
+    torch, target = offers.torch, offers.target
+    if torch is not None and not is_release(torch.version):
+        return []
 
+    def other(build: Build) -> bool:
+        present = torch is not None and (build.row.version, build.cuda) == (minor(torch.version), minor(target.cuda))
+        return not present and nvcc_for(build, offers) is not None
 
-def _were_it_fetched(offers: Offers) -> Offer | None:
-    """What would be the best, were all allowed to be fetched."""
-    return next(
-        iter(replace(offers, settings=replace(offers.settings, offline=False, cuda_mirror=None)).best_first()), None
-    )
+    return torch_ways(offers, keep=torch, wanted=other, note="for CUDA {cuda}, whose nvcc is here or comes by itself")
 
 
 def _absent(offers: Offers) -> Archives | None:
     """The archives that would then be the best; None where something else would be, or it is allowed."""
-    ideal = _were_it_fetched(offers) if offers.fetches_nothing else None
+    ideal = offers.were_it_fetched() if offers.fetches_nothing else None
     if ideal is None or ideal.release is None or not offers.missing(ideal.release):
         return None
     return offers.archives(ideal.release)
@@ -231,18 +239,3 @@ def _note_absent(best: Offer, offers: Offers, notebook: Notebook) -> None:
         notebook.note(
             f"{_not_here(absent, offers)}; the build uses CUDA {best.cuda}; to use the archives, put them {where}"
         )
-
-
-def _torch_for_what_is_here(facts: Facts, tables: Tables, target: TorchTarget) -> list[str]:
-    """The same torch for a CUDA whose toolkit is here, where such a build was published."""
-    builds = tables.torch_row(minor(target.version)).builds
-    for item in facts.toolkits:
-        if item.problem:
-            continue
-        here = version.Version(item.version)
-        same = [build for build in builds if version.Version(build).major == here.major]
-        if same:
-            nearest = min(same, key=lambda build: abs(version.Version(build).minor - here.minor))
-            note = f"the torch that the CUDA {item.version} here fits"
-            return [other_torch(target.version, nearest, tables, same=target.version.count(".") > 1, note=note)]
-    return []

@@ -5,12 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ..core._compat import requirements, specifiers, utils, version
+from ..core._compat import requirements, specifiers, utils
 from ..core.facts import Facts, Origin, Torch
 from ..core.settings import Settings
+from ..core.versions import parsed
 from ..tables import ProjectVersion, Tables, TorchRow, admits, is_newer, minor
-from .remedies import build_for_rocm, dotted_python, other_torch
+from .abi import decide_abi
+from .offers import Offers
+from .remedies import build_for_rocm, dotted_python
+from .torch_builds import fitting, is_condas, is_release, no_torch_fits, nvcc_for, torch_ways
 from .types import Abi, Choice, Notebook, Rejected, TorchTarget
+from .upstream import decide_upstream
+
+DOWNLOAD = "2 to 3 GB with its CUDA libraries"
+"""torch 2.15 and what it requires: 2.3 GB, seen; those of CUDA 12 are larger."""
 
 
 def decide_torch(
@@ -53,8 +61,12 @@ def decide_torch(
         if asked := _pinned(wanted):
             _note_newer(asked, tables, notebook)
     else:
-        row = _newest(tables, python)
+        row = _newest(tables, facts)
         because = "no torch was found: the newest known one is installed for the build"
+        notebook.warning(
+            f"there is no torch in {facts.machine.python_prefix}. Is this the right environment? "
+            f"Else the build downloads torch {row.version} ({DOWNLOAD})"
+        )
         requirement = f"torch=={row.version}.*"
     if python not in row.python and not _newer_python(python, row):
         notebook.problem(
@@ -113,34 +125,43 @@ def _rocm(settings: Settings, item: Torch, why: str, _: Facts, tables: Tables, n
     return _target(f"torch=={row.version}.*", item.version or row.version, row.cuda, row)
 
 
-def _problem(_: Settings, item: Torch, why: str, facts: Facts, tables: Tables, notebook: Notebook) -> TorchTarget:
+def _problem(
+    settings: Settings, item: Torch, why: str, facts: Facts, tables: Tables, notebook: Notebook
+) -> TorchTarget:
     """The torch that is here cannot be built for: what would be one of the same version, and what else.
 
     The rest of the plan is for the first way out, so that what it needs is said in the same breath.
     """
     code = "torch-cpu" if not item.cuda and not item.problem else "torch-broken"
-    python = dotted_python(facts.machine)
-    newest = _newest(tables, python)
-    row = tables.torch_row(minor(item.version)) if item.version else newest
-    cuda = next((build for build in reversed(row.builds) if _toolkit_there(facts, build)), row.cuda)
-    notebook.problem(
-        code,
-        f"torch {item.version} in {item.site}: {why}",
-        "a torch built for CUDA is needed",
-        other_torch(item.version or row.version, cuda, tables, same=bool(item.version), note=f"for CUDA {cuda}"),
-        f"-C torch=torch=={newest.version}.*   (build for that one instead, whatever is installed)",
+    known = list(fitting(facts, tables))
+    same = minor(item.version) if item.version and is_release(item.version) else ""
+    newest = _newest(tables, facts)
+    offers = _offers(settings, facts, tables, newest)
+    kept = sorted(
+        (build for build in known if build.row.version == same), key=lambda build: nvcc_for(build, offers) is None
     )
+    build = next(iter([*kept, *known]), None)
+    row, cuda = (build.row, build.cuda) if build else (newest, newest.cuda)
+    ways = torch_ways(offers, keep=item, note="for CUDA {cuda}")
+    if not ways:
+        ways = [no_torch_fits(facts, tables)]
+    if not is_condas(item):
+        ways.append(f"-C torch=torch=={newest.version}.*   (build for that one instead, whatever is installed)")
+    notebook.problem(code, f"torch {item.version} in {item.site}: {why}", "a torch built for CUDA is needed", *ways)
     return _target(f"torch=={row.version}.*", item.version or row.version, cuda, row)
+
+
+def _offers(settings: Settings, facts: Facts, tables: Tables, row: TorchRow) -> Offers:
+    """Every nvcc that there is, for when it is asked which torch could be compiled for."""
+    target, unsaid = _target("", row.version, row.cuda, row), Notebook()
+    upstream = decide_upstream(settings, facts, tables, target, dotted_python(facts.machine), unsaid).value
+    abi = decide_abi(settings, facts, tables, upstream, target, unsaid).value
+    return Offers(settings, facts, tables, upstream, None, target, abi)
 
 
 def _target(requirement: str, release: str, cuda: str, row: TorchRow) -> TorchTarget:
     abi = row.has_cxx11_abi(cuda)
     return TorchTarget(requirement, release, cuda, abi, max(17, row.cxx_standard), row.setuptools)
-
-
-def _toolkit_there(facts: Facts, cuda: str) -> bool:
-    major = version.Version(cuda).major
-    return any(not item.problem and version.Version(item.version).major == major for item in facts.toolkits)
 
 
 def _note_newer(release: str, tables: Tables, notebook: Notebook) -> None:
@@ -151,13 +172,16 @@ def _note_newer(release: str, tables: Tables, notebook: Notebook) -> None:
         )
 
 
-def _newest(tables: Tables, python: str) -> TorchRow:
-    """The newest torch with wheels for this Python; for a Python that none has yet, the newest of all."""
-    return next((row for row in reversed(tables.torch) if python in row.python), tables.torch[-1])
+def _newest(tables: Tables, facts: Facts) -> TorchRow:
+    """The newest torch whose build on the package index runs here; where none does, the newest with wheels for this Python, or of all."""
+    python = dotted_python(facts.machine)
+    runs = {build.row.version for build in fitting(facts, tables) if build.cuda == build.row.cuda}
+    rows = [row for row in reversed(tables.torch) if python in row.python]
+    return next((row for row in rows if row.version in runs), rows[0] if rows else tables.torch[-1])
 
 
 def _newer_python(python: str, row: TorchRow) -> bool:
-    return bool(version.Version(python) > version.Version(row.python[-1]))
+    return bool(parsed(python) > parsed(row.python[-1]))
 
 
 def _row_of(wanted: requirements.Requirement, tables: Tables) -> TorchRow:
@@ -205,10 +229,11 @@ def decide_pins(
     for pin in map(requirements.Requirement, _joined([*torchs, *upstreams])):
         found = installed.get(pin.name)
         if found and pin.name != partner and not pin.specifier.contains(found, prereleases=True):
-            why = f"torch {minor(target.version)}" + (f" and {row.title}" if pin.name == "transformers" else "")
-            notebook.note(f"{pin.name} {found} is installed, and {why} need {pin}: python -m pip install '{pin}'")
-    for note in _neighbours(installed, target, tables):
-        notebook.note(note)
+            who = f"torch {minor(target.version)}"
+            who += f" and {row.title} need" if pin.name == "transformers" else " needs"
+            notebook.note(f"{pin.name} {found} is installed, and {who} {pin}", f"python -m pip install '{pin}'")
+    for note, command in _neighbours(installed, target, tables):
+        notebook.note(note, command)
     if abi.is_stable:
         return Choice(tuple(_joined(upstreams)), f"what {row.title} is known to work with, under any torch")
     return Choice(
@@ -225,10 +250,9 @@ def _joined(texts: list[str]) -> list[str]:
     return [f"{name}{found}" for name, found in ranges.items()]
 
 
-def _neighbours(installed: dict[str, str], target: TorchTarget, tables: Tables) -> Iterator[str]:
+def _neighbours(installed: dict[str, str], target: TorchTarget, tables: Tables) -> Iterator[tuple[str, str]]:
     for bad in tables.bad_neighbours:
         release = installed.get(bad.package)
         if release and admits(bad.versions, release) and admits(bad.torch, target.version):
-            yield (
-                f"{bad.package} {release} is installed: torch {target.version} may not import with it ({bad.why}): {bad.fix}"
-            )
+            note = f"{bad.package} {release} is installed: torch {target.version} may not import with it ({bad.why})"
+            yield note, bad.fix

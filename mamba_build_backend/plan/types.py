@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Generic, Optional, TypeVar, Union
 
 from ..core._compat import version
-from ..core.errors import PlanError, Problem
+from ..core.errors import PlanError, Problem, with_command
 from ..core.facts import Compiler, CompilerCache, Sysroot, Toolkit, Torch, Word
 from ..tables import Archives, Floor, FrontEnd, KernelGroup, PatchRow, ProjectVersion
 
@@ -251,6 +251,8 @@ class BuildPlan:
     """NVIDIA's archives, where the toolkit is made of them."""
     only_metadata: bool = False
     """Whether nothing will be compiled: the setting ``metadata-only``."""
+    warnings: tuple[str, ...] = ()
+    """Questions that stop nothing, and are asked before all else."""
     notes: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
 
@@ -361,7 +363,7 @@ def not_installed(requirements: Sequence[str]) -> Problem:
         "not-installed",
         f"this environment lacks {', '.join(requirements)}",
         "an isolated build installs them by itself",
-        ("python -m pip install .   (without --no-build-isolation)", f"python -m pip install {quoted}"),
+        ("use the same command without --no-build-isolation", f"python -m pip install {quoted}"),
     )
 
 
@@ -376,12 +378,17 @@ class Notebook:
     """Collects notes and problems while a plan is being made."""
 
     def __init__(self) -> None:
+        self.warnings: list[str] = []
         self.notes: list[str] = []
         self.problems: list[Problem] = []
 
-    def note(self, text: str) -> None:
-        """Something worth knowing that stops nothing."""
-        self.notes.append(text)
+    def warning(self, text: str) -> None:
+        """A question that stops nothing, and is asked before all else."""
+        self.warnings.append(text)
+
+    def note(self, text: str, command: str = "") -> None:
+        """Something worth knowing that stops nothing, and what to type about it, if there is something."""
+        self.notes.append(with_command(text, command))
 
     def problem(self, code: str, found: str, needed: str, *fix: str) -> None:
         """Something that stops the build; see :class:`~mamba_build_backend.core.errors.Problem`."""

@@ -13,7 +13,7 @@ from typing import Any
 from ..core.facts import Facts
 from ..core.settings import Settings
 from ..tables import load_tables
-from . import compiler_caches, compilers, cuda, environment, frontend, gpus, machine, source, sysroots, torch
+from . import compiler_caches, compilers, cuda, environment, frontend, gpus, machine, shell, source, sysroots, torch
 from .fetched import probe_fetched
 from .handover import ALL, Earlier, Family, Look, read_marks
 
@@ -49,6 +49,7 @@ def look(
         "source_files": source_files,
         "frontend": caller.command,
         "fetched": probe_fetched(settings, cache, platform.machine(), load_tables()),
+        "shell": shell.probe_shell(environ),
     }
     if earlier is None or Family.TORCHES in stale:
         found["torches"] = torch.probe_torches(settings, environ, caller)

@@ -128,9 +128,38 @@ def read_torch(folder: Path, where: str, origin: Origin = Origin.UNKNOWN) -> Tor
         cxxabi=needs.get("CXXABI", ""),
         cuda_headers=parts_beside(folder),
         packages=installed_beside(folder),
+        archs=_archs(folder / "torch" / "lib" / "libtorch_python.so"),
+        installer=_installer(folder),
         problem=problem,
         origin=origin,
     )
+
+
+_ARCHS = re.compile(rb"(?:sm_\d{2,3}[af]? )*sm_\d{2,3}[af]?(?: compute_\d{2,3}[af]?)*|compute_\d{2,3}")
+
+
+def _archs(library: Path) -> tuple[str, ...]:
+    """What ``torch.cuda.get_arch_list()`` answers, from the text of it in torch's library: asking torch takes a GPU, and seconds."""
+    with suppress(OSError, ValueError), open_plain(library) as file:
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
+            for wanted in (b" sm_8", b" sm_9", b" sm_7", b" sm_1"):
+                at = view.find(wanted)
+                while at >= 0:
+                    start, end = view.rfind(b"\0", max(0, at - 400), at) + 1, view.find(b"\0", at, at + 400)
+                    if end > 0 and _ARCHS.fullmatch(found := view[start:end]):
+                        codes = [word.partition("_") for word in found.decode().split()]
+                        return tuple(dict.fromkeys(code if kind == "sm" else "PTX" for kind, _, code in codes))
+                    at = view.find(wanted, at + 1)
+    return ()
+
+
+def _installer(folder: Path) -> str:
+    """Who installed torch, by its metadata; conda's torch has a record in conda-meta, too."""
+    for info in matching(folder, "torch-*.*-info"):
+        with suppress(OSError):
+            return read_text(info / "INSTALLER", errors="replace").strip()[:20]
+    meta = folder.parent.parent.parent / "conda-meta"
+    return "conda" if any(matching(meta, "pytorch-[0-9]*.json")) else ""
 
 
 def installed_beside(folder: Path) -> tuple[Package, ...]:

@@ -7,10 +7,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..core._compat import specifiers, tomllib, version
+from ..core._compat import specifiers, tomllib
 from ..core.paths import is_dir, is_file, open_plain
 from ..core.projects import PROJECTS
 from ..core.typed import load_row
+from ..core.versions import parsed
 from .projects import BadArch, Partner, PatchRow, Project, ProjectVersion, ThirdParty, load_projects
 from .redist import Archive, Archives, RedistHost, RedistRelease, checked_archive, releases
 from .rows import (
@@ -24,6 +25,7 @@ from .rows import (
     TorchRow,
     Zig,
     admits,
+    covers,
     in_order,
     is_newer,
     is_version,
@@ -53,6 +55,7 @@ __all__ = [
     "ThirdParty",
     "TorchRow",
     "admits",
+    "covers",
     "is_newer",
     "is_version",
     "load_tables",
@@ -104,7 +107,7 @@ class Tables:
 
     def floor_row(self, glibc: str) -> Floor:
         """The manylinux row of a glibc version, or the newest older one, or the oldest of all."""
-        older = [row for row in self.floors if version.Version(row.glibc) <= version.Version(glibc)]
+        older = [row for row in self.floors if parsed(row.glibc) <= parsed(glibc)]
         return older[-1] if older else self.floors[0]
 
     def distribution_row(self, name: str) -> Distribution | None:

@@ -86,6 +86,8 @@ class Project:
     """Files whose kernels are so similar that they compress far better together; those that take longest first."""
     stable: str = sourced("")
     """Specifiers of the versions whose binding compiles with the stable-ABI headers (``mamba_build_backend/stable``)."""
+    triton: str = sourced("")
+    """What of it Triton compiles when it runs, in words; empty for nothing."""
     partner: Optional[Partner] = None
     third_party: tuple[ThirdParty, ...] = ()
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, TypeVar
 
-from ..core._compat import specifiers, version
+from ..core._compat import specifiers
 from ..core.typed import sourced
+from ..core.versions import parsed
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,15 @@ class Cuda:
     """Whether the package index has a whole nvcc of this release."""
 
 
+def covers(codes: Sequence[str], capability: str) -> bool:
+    """Whether a GPU is served by this code: SASS of its major version and of its own or an earlier minor, or PTX (CUDA C++ Programming Guide)."""
+    major, _, small = capability.partition(".")
+    plain = [code for code in codes if code.isdigit()]
+    if any(code[:-1] == major and int(code[-1]) <= int(small) for code in plain) or f"{major}{small}a" in codes:
+        return True
+    return "PTX" in codes and bool(plain) and int(f"{major}{small}") >= max(map(int, plain))
+
+
 @dataclass(frozen=True)
 class BadPair:
     """A g++ that nvcc accepts and that fails all the same. Both are specifiers."""
@@ -99,6 +109,19 @@ class TorchRow:
     """Specifiers of the NumPy that its binaries work with; empty for any."""
     transformers: str = sourced("")
     """The same of transformers."""
+    gpus: tuple[tuple[str, tuple[str, ...]], ...] = sourced(())
+    """For each build, by its CUDA, the GPUs that it has code for; see :func:`covers`."""
+    gpus_aarch64: tuple[tuple[str, tuple[str, ...]], ...] = sourced(())
+    """The same of the builds for aarch64, which are fewer."""
+
+    def builds_for(self, arch: str) -> tuple[str, ...]:
+        """The CUDA versions that it is published for on this processor, ``x86_64`` or ``aarch64``."""
+        return tuple(cuda for cuda, _ in self.gpus_aarch64) if arch == "aarch64" else self.builds
+
+    def runs(self, cuda: str, arch: str, capability: str) -> bool | None:
+        """Whether the build for this CUDA has code for a GPU; None where nobody knows of such a build."""
+        known = dict(self.gpus_aarch64 if arch == "aarch64" else self.gpus)
+        return covers(known[cuda], capability) if cuda in known else None
 
     def has_cxx11_abi(self, cuda: str) -> bool:
         """Whether the build for this CUDA has the new C++ ABI."""
@@ -187,14 +210,14 @@ Row = TypeVar("Row", Cuda, TorchRow)
 @lru_cache(maxsize=1024)
 def minor(text: str) -> str:
     """``2.11`` of ``2.11.0+cu130``."""
-    release = version.Version(text).release
+    release = parsed(text).release
     return f"{release[0]}.{release[1] if len(release) > 1 else 0}"
 
 
 def is_version(text: str) -> bool:
     """Whether a text can be read as a version; one of more letters than any has is none."""
     try:
-        version.Version(text)
+        parsed(text)
     except ValueError:  # InvalidVersion, and that of a number of too many digits
         return False
     return len(text) <= _LONGEST_VERSION
@@ -205,12 +228,12 @@ _LONGEST_VERSION = 200
 
 def is_newer(rows: Sequence[Row], wanted: str) -> bool:
     """Whether a version is newer than all that a table knows."""
-    return bool(version.Version(minor(wanted)) > version.Version(rows[-1].version))
+    return bool(parsed(minor(wanted)) > parsed(rows[-1].version))
 
 
 def in_order(name: str, rows: Sequence[Any]) -> tuple[Any, ...]:
     """The rows, whose versions must rise. Raises ValueError."""
-    versions = [version.Version(row.version) for row in rows]
+    versions = [parsed(row.version) for row in rows]
     if versions != sorted(set(versions)):
         raise ValueError(f"the rows of {name} are out of order: {[str(item) for item in versions]}")
     return tuple(rows)
@@ -218,6 +241,6 @@ def in_order(name: str, rows: Sequence[Any]) -> tuple[Any, ...]:
 
 def nearest(rows: Sequence[Row], wanted: str) -> Row:
     """The row of a version, or the newest older one, or the oldest of all."""
-    limit = version.Version(wanted)
-    older = [row for row in rows if version.Version(row.version) <= limit]
+    limit = parsed(wanted)
+    older = [row for row in rows if parsed(row.version) <= limit]
     return older[-1] if older else rows[0]

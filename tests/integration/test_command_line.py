@@ -52,7 +52,7 @@ def test_doctor_needs_nothing_but_pip(tmp_path):
         [python, "-m", "mamba_build_backend", "doctor"], cwd=ROOT, env=env, capture_output=True, text=True, check=False
     )
     assert done.stderr == ""
-    assert done.stdout.startswith("machine ")
+    assert done.stdout.startswith("mamba-ssm ")
 
 
 def test_a_build_without_isolation_and_without_tools_is_one_sentence(tmp_path, clean_env):

@@ -130,4 +130,4 @@ def test_metadata_only_of_a_project_whose_setup_says_its_metadata_is_refused(tin
         done = hook(tiny, {**own_cache, "MAMBA_BUILD_METADATA_ONLY": "true"}, name)
         assert done.returncode == 3
         assert "carries no metadata; its setup.py has to be run for them" in done.stderr
-        assert "type: -C metadata-only=false" in done.stderr
+        assert "add -C metadata-only=false to the command" in done.stderr

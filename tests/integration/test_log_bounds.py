@@ -11,7 +11,7 @@ import time
 import pytest
 from support import ROOT
 
-from mamba_build_backend.compile import known_failures, log_text
+from mamba_build_backend.compile import known_failures, log_text, long_log
 from mamba_build_backend.tables import read_rows
 
 try:
@@ -51,7 +51,7 @@ def part(name, given):
 
 def letter_of(given):
     pattern = re.compile("[" + "".join(class_text(str(name), item) for name, item in given) + "]")
-    return next(letter for letter in "a1_ -Ax.\n)'é" if pattern.match(letter))
+    return next(letter for letter in "a1_ -Ax.\n)'é=<>\"nt" if pattern.match(letter))
 
 
 def class_text(name, item):
@@ -104,7 +104,7 @@ def test_a_repeat_gets_its_end_and_means_the_same():
         assert (plain.groups, plain.groupindex) == (made.groups, made.groupindex)
 
 
-@pytest.mark.parametrize("name", FAILURES)
+@pytest.mark.parametrize("name", [name for name, item in FAILURES.items() if item.pattern.pattern != r"\A"])
 def test_what_a_pattern_matches_holds_one_of_its_words(name):
     item = FAILURES[name]
     assert item.words
@@ -138,28 +138,32 @@ MEMORY = 110 << 20
 MESSAGE = "ImportError: /lib64/libc.so.6: version `GLIBC_2.32' not found (required by x.so)\n"
 
 
+def explained(text):
+    """What ``explain`` says of a file with this text."""
+    return known_failures.explain(long_log.read_log(io.BytesIO(text.encode())))
+
+
 @pytest.mark.parametrize("at", [0, 200_000, (1 << 18) - 40, 262_144, 300_000, 899_999])
 @pytest.mark.parametrize("line", ["x" * 99 + "\n", "x"])
 def test_a_message_is_found_wherever_it_lies_in_a_log(at, line):
     filler = line * (900_000 // len(line))
     end = filler.rfind("\n", 0, at) + 1 or at
-    (best,) = known_failures.explain([filler[:end] + "\n", MESSAGE, filler[end:]]).explanations
+    (best,) = explained(f"{filler[:end]}\n{MESSAGE}{filler[end:]}").explanations
     assert best.id == "glibc-too-old"
     assert best.line == MESSAGE.strip()
 
 
-def test_the_first_error_is_the_same_in_one_piece_and_in_many():
+def test_the_first_error_of_a_long_log_is_that_of_its_text():
     text = "a\nerror: early\nb\n" + "y\n" * 200_000 + "FAILED: x.o\nhm\nx.cu: error: late\nerror: later\n" + "z\n" * 10
-    whole = known_failures.explain(text)
-    assert whole.first_error == "x.cu: error: late"
-    assert known_failures.explain(iter([text[at : at + 1000] for at in range(0, len(text), 1000)])) == whole
+    assert len(text) > long_log.WHOLE
+    assert explained(text).first_error == log_text.first_error(text) == "x.cu: error: late"
 
 
 def test_what_only_an_end_tells_is_not_found_in_the_middle():
     hanging = "Guessing wheel URL: https://a/b.whl\n"
     assert [item.id for item in known_failures.explain(hanging).explanations] == ["wheel-download-hangs"]
-    pieces = [hanging, "\n" * (1 << 18), "Building wheels\n"]
-    assert "wheel-download-hangs" not in [item.id for item in known_failures.explain(pieces).explanations]
+    text = hanging + "\n" * (1 << 19) + "Building wheels\n"
+    assert "wheel-download-hangs" not in [item.id for item in explained(text).explanations]
 
 
 @pytest.mark.parametrize("line", [b"nvcc -c a.cu -o a.o\n" * 400, b"x" * 8000])
@@ -180,3 +184,21 @@ def test_memory_does_not_grow_with_the_log(tmp_path, line):
         assert done.returncode == 1, done.stderr[-500:]
     assert isinstance(given, io.BufferedReader)
     given.close()
+
+
+def test_a_binary_file_is_an_unknown_log():
+    start = time.process_time()
+    text = long_log.read_log(io.BytesIO(bytes(range(256)) * 80_000))
+    assert not known_failures.explain(text).explanations
+    assert time.process_time() - start < 15
+
+
+def test_every_message_is_found_in_the_middle_of_a_long_log():
+    """All samples in one log, each as far from the next as one part of a log is long."""
+    noise = "a line of output like many others\n" * 8_000
+    samples_ = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "tests" / "logs").glob("*.txt"))]
+    wanted = {item.id for item in FAILURES.values() for text in samples_ if item.pattern.search(log_text.cleaned(text))}
+    kept = long_log.read_log(io.BytesIO((noise + noise.join(f"{text}\n" for text in samples_) + noise).encode()))
+    assert len(kept) < 3 * long_log.WHOLE
+    lost = {name for name in wanted if not FAILURES[name].pattern.search(kept)}
+    assert lost <= {"wheel-download-hangs", "building-without-a-word"}, "what ends a log is not at its end here"

@@ -594,7 +594,7 @@ def test_a_project_with_a_backend_of_another_version_is_not_built_with_this_one(
     assert "two backends of different versions: " in error
     assert f"{ROOT}/mamba_build_backend runs and is {__version__}, {project}/mamba_build_backend is 0.0.9" in error
     assert f"type: cd {project} && python -m mamba_build_backend …" in error
-    assert f"or:   python -m mamba_build_backend vendor {project} " in error
+    assert f"or:   python -m mamba_build_backend vendor {project}\n" in error
 
 
 def test_the_hooks_refuse_another_backend_in_the_project_too(typed, project, clean_env):
@@ -653,5 +653,5 @@ def test_a_copy_that_is_set_to_an_upstream_whose_patches_it_lacks_says_so(typed,
     planned = in_project(project, clean_env, "doctor", *machine, "-C", "upstream=mamba-ssm")
     assert (planned.returncode, planned.stderr) == (2, done.stderr)
     # What a copy without projects builds where nothing is said is the project that holds it.
-    assert "upstream   this project" in in_project(project, clean_env, "doctor", *machine).stdout
+    assert "this project for torch" in in_project(project, clean_env, "doctor", *machine).stdout
     assert "Traceback" not in done.stderr

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -36,8 +37,8 @@ def bare(clean_env, tmp_path):
 def test_doctor_without_a_compiler_says_what_to_type_and_exits_with_3(bare):
     done = run("doctor", env=bare)
     assert done.returncode == 3, done.stderr
-    assert "problem: no C++ compiler fits (no g++ on PATH, in conda or in /opt/rh)" in done.stdout
-    assert "type: apt-get install g++" in done.stdout
+    assert "error: no g++ was found" in done.stdout
+    assert re.search(r"type: .*apt-get install (?:-y )?g\+\+", done.stdout)
 
 
 def test_doctor_speaks_json(bare):
@@ -51,7 +52,7 @@ def test_doctor_speaks_json(bare):
 def test_build_without_a_compiler_stops_before_anything_is_fetched(bare, tmp_path):
     done = run("build", "-w", str(tmp_path / "dist"), env=bare)
     assert done.returncode == 3
-    assert "mamba-build-backend: error: no C++ compiler fits" in done.stderr
+    assert "mamba-build-backend: error: no g++ was found" in done.stderr
     assert not (tmp_path / "dist").exists()
 
 

@@ -6,7 +6,7 @@ import re
 import pytest
 from support import ROOT, typed
 
-from mamba_build_backend.compile import known_failures
+from mamba_build_backend.compile import diagnosis_text, known_failures
 
 LOGS = sorted((ROOT / "tests" / "logs").glob("*.txt"))
 KNOWN = {failure.id: failure for failure in known_failures.load_failures()}
@@ -119,7 +119,7 @@ def test_the_first_real_error_is_found_above_the_frame():
     assert diagnosis.explanations[0].id == "extension-compile-failed"
     assert re.search(r"\berror\b", diagnosis.first_error)
     assert "Error compiling objects" not in diagnosis.first_error
-    shown = known_failures.diagnosis_text(diagnosis)
+    shown = diagnosis_text.diagnosis_text(diagnosis)
     assert diagnosis.first_error in shown
 
 

@@ -279,7 +279,7 @@ def test_the_table_says_what_each_cell_would_be_or_why_not(tmp_path, clean_env):
     assert lines[2] == "mamba-ssm-2.3.0-cp38-torch2.11-cu130   skip: torch 2.11 has wheels for Python 3.10 to 3.14"
     assert lines[-1] == "3 cells, 2 to build, 1 skipped"
     told = command("matrix", tmp_path / "matrix.toml", "--facts", MACHINE, "-v", env=clean_env).stdout
-    assert 'type: torch = ["2.4"]   (has wheels for Python 3.8)' in told
+    assert 'type: torch = ["2.4"]  # has wheels for Python 3.8' in told
     assert "torch: torch==2.11.*; settings: arch=9.0 abi=torch local-version=auto" in told
 
 
@@ -343,4 +343,4 @@ def test_this_machine_is_looked_at_where_no_other_is_given(tmp_path, clean_env):
     env = {**clean_env, "PATH": str(empty), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     done = command("matrix", written(tmp_path, AXES), env=env)
     assert done.returncode == 3, done.stderr
-    assert "skip: no C++ compiler fits" in done.stdout
+    assert "skip: no g++ was found" in done.stdout

@@ -12,6 +12,7 @@ from support import RECORDED, ROOT, planned_for
 
 from mamba_build_backend import plan, tables
 from mamba_build_backend.core import facts, settings
+from mamba_build_backend.core.errors import parts_of
 from mamba_build_backend.plan import doctor_json, report, types
 from mamba_build_backend.plan.report import source_text
 from mamba_build_backend.probe import recording
@@ -53,7 +54,7 @@ def test_recorded_machine_gets_its_plan(path):
     for key, value in expect.items():
         if key in simple:
             assert simple[key] == value, key
-    told = "\n".join(line for item in made.problems for line in item.lines())
+    told = "\n".join(line for item in made.problems for line in (f"{item.found}; {item.needed}", *item.fix))
     for sentence in expect.get("says", []):
         assert sentence in told
     for sentence in expect.get("notes", []):
@@ -66,7 +67,7 @@ def test_recorded_machine_gets_its_plan(path):
 
 
 TYPED = re.compile(
-    r"(apt|apt-get|conda|curl|dnf|export|git|pacman|python|uv|yum|zypper) "
+    r"(apt|apt-get|conda|curl|dnf|export|git|module|pacman|pixi|python|sudo|uv|yum|zypper) "
     r"|-C [a-z0-9-]+="
     r"|install NVIDIA's driver \d"  # each system has its own way to it
     r"|use (a |such a )?\w"  # another machine, image, Python or torch: no command makes one
@@ -137,7 +138,7 @@ def test_all_covers_every_gpu_of_cuda_13_with_the_fewest_front_ends():
     [
         ({}, "mamba-ssm 2.2.2 is installed, and mamba-ssm-portable has the same files", "causal-conv1d-portable has"),
         ({"distribution-name": "mamba-ssm"}, "", "has the same files"),
-        ({"distribution-name": "other"}, "and other has the same files: python -m pip uninstall mamba-ssm", "takes its place"),
+        ({"distribution-name": "other"}, "and other has the same files: remove it", "takes its place"),
         ({"with-causal-conv1d": "true"}, "causal-conv1d 1.4.0 is installed, and mamba-ssm-portable has the same files", "name=causal"),
         ({"upstream": "causal-conv1d"}, "causal-conv1d 1.4.0 is installed, and causal-conv1d-portable has", "mamba-ssm 2.2.2 is"),
         ({"upstream": "self"}, "", "has the same files"),
@@ -390,7 +391,7 @@ def test_what_a_driver_runs_is_what_is_advised_where_nothing_may_be_fetched():
     made = on(NONE, driver="535.104", cuda_mirror="off", facts_too={"toolkits": ()})
     (problem,) = made.problems
     assert problem.fix[0].endswith("(nvcc 12.9 from NVIDIA's archives)")
-    assert "conda install -c nvidia/label/cuda-12.9.1 cuda-toolkit" in problem.fix
+    assert "conda install -c nvidia/label/cuda-12.9.1 cuda-toolkit" in [parts_of(way)[0] for way in problem.fix]
     assert not [way for way in problem.fix if "torch" in way or "pypi" in way]
     assert len({way.partition("   ")[0] for way in problem.fix}) == len(problem.fix)
 

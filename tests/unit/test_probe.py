@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mamba_build_backend.core.facts import Polluted
+from mamba_build_backend.core.facts import Manager, Polluted
 from mamba_build_backend.core.settings import load_settings
 from mamba_build_backend.probe import compilers, cuda, environment, gpus, machine, torch
+from mamba_build_backend.probe.shell import probe_shell
 from mamba_build_backend.symbols import quick_reader
 from mamba_build_backend.toolchain import toolkit
 
@@ -489,3 +490,40 @@ def test_a_machine_without_nvidia_is_no_complaint(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", None)
     answer = gpus.probe_gpus({"PATH": str(tmp_path)}, root=tmp_path)
     assert (answer.gpus, answer.driver, answer.asked) == ((), "", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"sm_75 sm_80 sm_86 sm_90 sm_100 sm_120", ("75", "80", "86", "90", "100", "120")),
+        (b"sm_37 sm_50 sm_60 sm_70 sm_75 sm_80 sm_86", ("37", "50", "60", "70", "75", "80", "86")),
+        (b"sm_80 sm_90 sm_100 sm_110 sm_120 compute_120", ("80", "90", "100", "110", "120", "PTX")),
+        (b"built for sm_80 sm_90 and others", ()),
+    ],
+)
+def test_torchs_own_gpus_are_read_from_its_library(tmp_path, text, expected):
+    (tmp_path / "torch" / "lib").mkdir(parents=True)
+    (tmp_path / "torch" / "version.py").write_text("__version__ = '2.11.0'\n")
+    noise = b"\0needs sm_80 or newer\0" + bytes(range(256)) * 40
+    (tmp_path / "torch" / "lib" / "libtorch_python.so").write_bytes(noise + b"\0" + text + b"\0" + noise)
+    assert torch.read_torch(tmp_path, "here").archs == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "environ", "manager"),
+    [
+        (["pyvenv.cfg"], {}, Manager.VENV),
+        (["conda-meta/history"], {}, Manager.CONDA),
+        ([], {}, Manager.SYSTEM),
+        (["conda-meta/history"], {"PIXI_PROJECT_ROOT": "/w"}, Manager.PIXI),
+    ],
+)
+def test_the_shell_is_told_by_the_environment(tmp_path, files, environ, manager):
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / ".dockerenv").touch()
+    found = probe_shell(environ, str(tmp_path), root=tmp_path / "root")
+    assert (found.manager, found.container, found.modules, found.uv) == (manager, True, False, False)
+    assert probe_shell({"LMOD_CMD": "/x"}, str(tmp_path), root=tmp_path).modules

@@ -98,7 +98,7 @@ def test_what_is_saved_is_planned_elsewhere_to_the_same_plan(tmp_path):
 def test_doctor_plans_for_a_machine_in_a_file_and_takes_settings_on_top():
     done = doctor("--facts", MACHINE)
     assert done.returncode == 0
-    assert "glibc 2.36" in done.stdout
+    assert "debian 12" in done.stdout
     done = doctor("--facts", MACHINE, "-C", "arch=3.0")
     assert done.returncode == 3
     assert "nvcc 13.0 cannot compile for 3.0" in done.stdout

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from mamba_build_backend import tables
+from mamba_build_backend.core import facts
 from mamba_build_backend.core._compat import specifiers, tomllib, version
 from mamba_build_backend.core.projects import PROJECTS, read_projects
-from mamba_build_backend.plan.remedies import other_torch
+from mamba_build_backend.plan.torch_builds import Build, install_torch
 from mamba_build_backend.probe.torch import NEIGHBOURS
 from mamba_build_backend.tables.projects import load_projects
 
@@ -69,13 +70,14 @@ def test_a_torch_is_built_for_a_cuda_that_is_known(row):
     assert all(re.fullmatch(r"3\.\d+", python) for python in row.python)
 
 
-def test_a_torch_that_the_index_has_is_installed_by_pip_and_another_build_by_uv():
-    assert other_torch("2.11.0+cpu", "13.0", LOADED, same=True).startswith(
-        "python -m pip install --force-reinstall 'torch==2.11.0'"
-    )
-    assert other_torch("2.1", "11.8", LOADED, same=False).startswith(
-        "uv pip install --reinstall 'torch==2.1.*' --torch-backend=cu118"
-    )
+def test_a_torch_is_told_by_its_cuda_where_the_index_has_another():
+    machine = facts.Machine("Linux", "x86_64", "glibc", "2.35", 4, 1, "3.11.2", "cp311", "/venv")
+    (row,) = [row for row in LOADED.torch if row.version == "2.11"]
+    for cuda, told in (
+        ("13.0", "python -m pip install --force-reinstall 'torch==2.11.0'"),
+        ("12.8", "uv pip install --reinstall 'torch==2.11.0' --torch-backend=cu128"),
+    ):
+        assert install_torch("2.11.0", Build(row, cuda), None, facts.Facts(machine)) == told
 
 
 @pytest.mark.parametrize("row", [row for row in LOADED.versions if row.partner], ids=lambda row: row.version)

@@ -36,6 +36,7 @@ WORDS = (
     "fix",
     "found_in",
     "words",
+    "warnings",
     "notes",
     "because",
     "problem",

@@ -39,7 +39,9 @@ def _compared(lengths: tuple[int, ...]) -> Iterator[tuple[str, Any, Any, float]]
     # beyond a case's length, and the gradients of such steps are zeros.
     given = [_given(dtype, length, max(lengths)) for dtype, length in cases]
     whole = [torch.cat([case[i].float() for case in given], dim) for i, dim in enumerate((1, 1, 0, 1, 1, 0, 1))]
-    references = [item.chunk(len(cases), dim) for item, dim in zip(_scan(selective_scan_ref, *whole), (1, 1, 1, 0, 1, 1, 0))]
+    references = [
+        item.chunk(len(cases), dim) for item, dim in zip(_scan(selective_scan_ref, *whole), (1, 1, 1, 0, 1, 1, 0))
+    ]
     for i, (dtype, length) in enumerate(cases):
         cut = [item[..., :length] if item.dim() > 2 else item for item in given[i]]
         for name, ours, reference in zip(

@@ -1,0 +1,105 @@
+"""The table of known failures: ``tables/failures.toml`` has the patterns, ``tables/failure_words.toml`` what is said of each."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from ..tables import read_rows
+from .log_text import bounded, required
+
+KINDS = ("place", "cause", "frame")
+
+
+@dataclass(frozen=True)
+class Fix:
+    """One way out: a command (``run``), or where no command makes it, what to do.
+
+    ``elsewhere``: it is for who builds by other means than this backend, or only read the message.
+    """
+
+    text: str
+    is_command: bool
+    why: str = ""
+    elsewhere: bool = False
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A row: how a failure is recognised, and what is said of it."""
+
+    id: str
+    kind: str
+    pattern: re.Pattern[str]
+    words: tuple[str, ...]
+    """One of them is in whatever the pattern matches: looked for first, as it takes a hundredth of the time."""
+    fragment: re.Pattern[str] | None
+    """What suffices in a few words that somebody typed, and would not in a log."""
+    also: re.Pattern[str] | None
+    """What must stand somewhere in the text, too."""
+    unless: re.Pattern[str] | None
+    """What must not."""
+    hint: str
+    """What the log must show beside it: a property of :class:`~.log_evidence.Evidence`; empty for nothing."""
+    native: bool
+    """Whether compiled code is concerned, so that another system or GPU maker outranks it."""
+    cause: str
+    fixes: tuple[Fix, ...]
+    reported: tuple[str, ...]
+
+    @property
+    def frame(self) -> bool:
+        """Whether it says only that something failed."""
+        return self.kind == "frame"
+
+
+@lru_cache(maxsize=1)
+def load_failures() -> tuple[Failure, ...]:
+    """Read and check both files. Raises ValueError for a row that is incomplete, has no source or a broken pattern."""
+    words = {row["id"]: row for row in read_rows("failure_words", "id", "cause", "fix", array="words")}
+    rows = read_rows("failures", "id", "kind", "pattern", "reported", array="failure")
+    ids = [row["id"] for row in rows]
+    if sorted(ids) != sorted(words):
+        raise ValueError(
+            f"tables/failures.toml and failure_words.toml: {sorted(set(ids) ^ set(words))}, or an id twice"
+        )
+    return tuple(_failure(row, words[row["id"]]) for row in rows)
+
+
+def _failure(row: dict[str, Any], words: dict[str, Any]) -> Failure:
+    name = row["id"]
+    if row["kind"] not in KINDS:
+        raise ValueError(f"tables/failures.toml: {name}: kind {row['kind']!r}")
+
+    def compiled(key: str) -> re.Pattern[str] | None:
+        try:
+            return bounded(row[key]) if key in row else None
+        except re.error as error:
+            raise ValueError(f"tables/failures.toml: {name}: {error}") from None
+
+    pattern = compiled("pattern")
+    assert pattern is not None
+    return Failure(
+        id=name,
+        kind=row["kind"],
+        pattern=pattern,
+        words=required(row["pattern"]),
+        fragment=compiled("fragment"),
+        also=compiled("also"),
+        unless=compiled("unless"),
+        hint=row.get("hint", ""),
+        native=row.get("native", True),
+        cause=words["cause"],
+        fixes=tuple(_fix(name, item) for item in words["fix"]),
+        reported=tuple(row["reported"]),
+    )
+
+
+def _fix(name: str, item: dict[str, Any]) -> Fix:
+    if not {"run", "do"} & set(item) or set(item) - {"run", "do", "why", "elsewhere"}:
+        raise ValueError(
+            f"tables/failure_words.toml: {name}: a fix has 'run' or 'do', and perhaps 'why' and 'elsewhere'"
+        )
+    return Fix(item.get("run") or item["do"], "run" in item, item.get("why", ""), item.get("elsewhere", False))

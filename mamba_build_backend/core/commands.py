@@ -1,0 +1,124 @@
+"""How a command is spelled where the user stands: pip or uv, conda or pixi, with sudo or as root. Pure: text in, text out."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from dataclasses import dataclass, field, replace
+
+from .errors import parts_of, with_comment
+from .facts import Manager, Shell
+
+_OF_CONDA = re.compile(r"/(?:\.?conda|mini(?:conda|forge)\d?|anaconda\d?|mambaforge|micromamba)(?:/|$)")
+
+
+_OF_IMAGES = ("/opt/conda", "/opt/venv", "/usr", "/usr/local")
+"""Environments of containers' images, whose user is root and whose package lists are empty."""
+
+
+def guessed(shell: Shell, prefix: str) -> Shell:
+    """The shell with its manager told by the environment's path, where nobody recorded it."""
+    if shell.manager is not Manager.UNKNOWN:
+        return shell
+    if shell.root is None and prefix in _OF_IMAGES:
+        shell = replace(shell, root=True, container=True)
+    if "/.pixi/envs/" in prefix:
+        return replace(shell, manager=Manager.PIXI)
+    if _OF_CONDA.search(prefix):
+        return replace(shell, manager=Manager.CONDA)
+    return replace(shell, manager=Manager.SYSTEM if prefix in ("/usr", "/usr/local") else Manager.VENV)
+
+
+def pip(shell: Shell, words: str) -> str:
+    """``pip WORDS`` for this environment: by pip itself, by uv where there is no pip, by pixi in its own."""
+    if shell.manager is Manager.PIXI and words.startswith("install "):
+        return f"pixi run {_by_pip(shell, words)}" if _is_local(words) else f"pixi add --pypi {words[8:]}"
+    return _by_pip(shell, words)
+
+
+def _is_local(words: str) -> bool:
+    return bool(re.search(r"(?:^| )(?:-|['\"]?[~./])", words[8:]))
+
+
+def _by_pip(shell: Shell, words: str) -> str:
+    if shell.pip or not shell.uv:
+        return f"{shell.python} -m pip {words}"
+    words = words.replace("--no-cache-dir", "--no-cache").replace("--force-reinstall", "--reinstall")
+    words = re.sub(r"^uninstall -y ", "uninstall ", words)
+    if words.startswith("cache purge"):
+        return "uv cache clean"
+    waits = re.search(r" --timeout (\d+)", words)  # uv takes it from a variable, and tries three times by itself
+    words = re.sub(r" --(?:timeout|retries) \d+", "", words)
+    system = " --system" if shell.system and words.startswith(("install", "uninstall")) else ""
+    command, _, rest = words.partition(" ")
+    variable = f"UV_HTTP_TIMEOUT={waits[1]} " if waits else ""
+    return f"{variable}uv pip {command}{system} {rest}".rstrip()
+
+
+def uv_pip(shell: Shell, words: str) -> str:
+    """``uv pip WORDS``; uv is installed first where it is not there."""
+    system = " --system" if shell.system else ""
+    command, _, rest = words.partition(" ")
+    if shell.uv:
+        return f"uv pip {command}{system} {rest}"
+    return f"{shell.python} -m pip install uv && {shell.python} -m uv pip {command}{system} {rest}"
+
+
+def as_root(shell: Shell, command: str) -> str:
+    """A command of the system's package manager, with what this user and a bare container need around it."""
+    command = re.sub(r"^sudo ", "", command)
+    if command.startswith("apt-get install ") and (shell.container or shell.root):
+        return f"apt-get update && {command.replace('apt-get install ', 'apt-get install -y ', 1)}"
+    return f"sudo {command}" if shell.root is False and not shell.container else command
+
+
+def at_home(path: str, home: str = "") -> str:
+    """A path as a shell takes it, with ``~`` for the home folder."""
+    if home.strip("/") and path.startswith(f"{home.rstrip('/')}{os.sep}"):
+        return f"~/{shlex.quote(path[len(home.rstrip('/')) + 1 :])}"
+    return shlex.quote(path)
+
+
+@dataclass(frozen=True)
+class Here:
+    """Where the user stands: the shell, and the project that the backend lies in."""
+
+    shell: Shell = field(default_factory=Shell)
+    checkout: str = "./mamba-ssm-portable"
+    """Its folder, as a shell takes it."""
+    settings: tuple[str, ...] = ()
+    """``KEY=VALUE`` as they were given, to be repeated."""
+    building: bool = False
+    """Whether it is a build that tells it: a setting is then added to the command that the user has typed."""
+
+    def install(self, *settings: str) -> str:
+        """The command that builds the project here and installs it, with these settings after those that were given."""
+        given = [*self.settings, *settings]
+        words = " ".join(f"-C {shlex.quote(item)}" for item in given)
+        if self.building:
+            return words
+        return pip(self.shell, f"install {self.checkout} {words}".rstrip())
+
+    def doctor(self) -> str:
+        """The command that tells all of a plan, with the settings that were given."""
+        words = "".join(f" -C {shlex.quote(item)}" for item in self.settings)
+        return f"{self.shell.python} -m mamba_build_backend doctor -v{words}"
+
+    def inside(self, shell: Shell) -> Here:
+        """The same, where another shell is meant."""
+        return replace(self, shell=shell)
+
+    def way(self, text: str) -> str:
+        """A way out as it is typed here: a setting alone, ``-C KEY=VALUE``, becomes a whole command."""
+        command, comment = parts_of(text)
+        if command.startswith("python -m pip "):
+            return with_comment(pip(self.shell, command[14:]), comment)
+        if command.startswith("apt-get install "):
+            return with_comment(as_root(self.shell, command), comment)
+        if not command.startswith("-C "):
+            return text
+        added = [word for word in shlex.split(command) if word != "-C"]
+        keys = {item.partition("=")[0] for item in added}
+        kept = tuple(item for item in self.settings if item.partition("=")[0] not in keys)
+        return with_comment(replace(self, settings=kept).install(*added), comment)

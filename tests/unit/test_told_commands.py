@@ -1,0 +1,69 @@
+"""What doctor tells to type: one answer that satisfies everything, complete, and in the words of the shell that the user has."""
+
+import json
+import re
+import shlex
+from dataclasses import replace
+
+import pytest
+from effects import TABLES, after
+from support import RECORDED, planned_for
+
+from mamba_build_backend import plan
+from mamba_build_backend.core import commands
+from mamba_build_backend.core.errors import parts_of
+from mamba_build_backend.core.facts import Shell
+from mamba_build_backend.probe import recording
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
+def test_nobody_is_sent_in_a_circle(path):
+    """Each told way is gone: its problem is solved by it, and no new one has come."""
+    settings, facts = recording.load(path, {})
+    made = planned_for(path)[1]
+    before = {item.code for item in made.problems}
+    for problem in made.problems:
+        for way in problem.fix:
+            command = parts_of(way)[0]
+            then = after(facts, command)
+            if then is None or settings.torch != "auto" or settings.cuda_home != "auto":
+                continue
+            codes = {item.code for item in plan.decide(settings, then, TABLES).problems}
+            assert problem.code not in codes, (command, codes)
+            assert codes <= before, (command, codes)
+
+
+def test_a_setting_that_was_given_is_repeated_once():
+    here = commands.Here(Shell(), "/src/m", ("arch=native", "cuda-home=/old"))
+    assert here.install() == "python -m pip install /src/m -C arch=native -C cuda-home=/old"
+    way = here.way("-C cuda-home=/new   (one that is here)")
+    assert way == "python -m pip install /src/m -C arch=native -C cuda-home=/new   (one that is here)"
+
+
+def test_a_path_with_blanks_is_quoted():
+    command = commands.Here(Shell(), commands.at_home("/home/u/my code/m", "/home/u")).install()
+    assert command == "python -m pip install ~/'my code/m'"
+    assert len(shlex.split(command)) == 5
+
+
+@pytest.mark.parametrize("machine", ["conda-forge-torch-without-cuda"])
+def test_pip_puts_nothing_over_condas_torch(machine):
+    made = planned_for(next(path for path in RECORDED if path.stem == machine))[1]
+    for problem in made.problems:
+        assert not [way for way in problem.fix if re.search(r"pip install .*torch", way)]
+
+
+def test_the_builds_of_the_table_are_those_that_it_has_gpus_for():
+    for row in TABLES.torch:
+        assert tuple(cuda for cuda, _ in row.gpus) == row.builds
+        assert set(row.builds_for("aarch64")) <= {*row.builds}
+
+
+def test_torch_on_an_arm_machine_is_never_the_index_default():
+    path = next(path for path in RECORDED if path.stem == "spark-gb10-torch-2.10")
+    data = json.loads(path.read_text())
+    settings, facts = recording.load(path, data["settings"])
+    without = replace(facts, torches=(replace(facts.torches[0], version="2.10.0+cpu", cuda=None),))
+    (problem,) = plan.decide(settings, without, TABLES).problems
+    assert problem.code == "torch-cpu"
+    assert "--torch-backend=cu130" in problem.fix[0]
