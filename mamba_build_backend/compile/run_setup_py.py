@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..core.errors import BackendError, BuildFailedError, StorageError
 from ..core.files import emptied
+from ..core.outside_text import is_secret
 from ..core.paths import is_file, matching, read_text, search_path
 from ..core.process import last_step, stream
 from ..core.work import BuildContext
@@ -107,10 +108,19 @@ def _was_killed(log: Path) -> bool:
     return any(item.id == "killed-by-memory" for item in explain(last_step(log)).explanations)
 
 
+_OBJECT_STORES = ("SCCACHE_", "AWS_", "ACTIONS_")
+"""Whose keys a build needs: sccache's client starts a server of its own where the one that was started for the build is gone."""
+
+
+def _reaches_a_build(name: str, value: str) -> bool:
+    """A secret is nothing for setup.py and the compilers, which run code from outside."""
+    return not is_secret(name, value) or name.startswith(_OBJECT_STORES)
+
+
 def build_environment(plan: BuildPlan, tools: Toolchain | None, environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment of upstream's build: the user's, less what would leak the host in, and the plan's."""
+    """The environment of upstream's build: the user's, less what would leak the host in and what is secret, and the plan's."""
     changed = dict(plan.environment)
-    env = {key: value for key, value in environ.items() if key not in changed}
+    env = {name: value for name, value in environ.items() if name not in changed and _reaches_a_build(name, value)}
     env.update({key: value for key, value in changed.items() if value is not None})
     for name in ("TORCH_CUDA_ARCH_LIST", "CUDA_PATH"):
         env.pop(name, None)

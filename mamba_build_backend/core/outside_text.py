@@ -26,9 +26,14 @@ is no UTF-8 the surrogates, which cannot be written."""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
+def is_secret(name: str, value: str) -> bool:
+    """Whether a variable of the environment holds a secret, by its name."""
+    return bool(SECRET_NAME.search(name)) and not value.startswith("/")
+
+
 def secrets(environ: Mapping[str, str]) -> tuple[str, ...]:
     """Values that must not be shown: of variables that are called secret, and passwords in addresses; the longest first."""
-    found = {value for name, value in environ.items() if SECRET_NAME.search(name) and not value.startswith("/")}
+    found = {value for name, value in environ.items() if is_secret(name, value)}
     for value in environ.values():
         for word in value.split():
             found |= {match[2].partition(":")[2] or match[2] for match in _USERINFO.finditer(word)}

@@ -427,7 +427,14 @@ def test_the_image_copies_what_a_build_reads_and_nothing_of_the_tests():
     copied = {
         word for line in re.findall(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE, re.MULTILINE) for word in line.split()
     }
-    assert copied == {"pyproject.toml", "README.md", "LICENSE", "patches", "mamba_build_backend"}
+    assert copied == {
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "build-constraints.txt",
+        "patches",
+        "mamba_build_backend",
+    }
     assert all((ROOT / name).exists() for name in copied)
 
 

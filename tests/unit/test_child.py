@@ -124,6 +124,27 @@ def test_condas_folders_do_not_reach_the_build_and_the_clusters_own_do():
     assert not any("/home/u/conda/lib" in value for value in env.values())
 
 
+def test_no_secret_reaches_what_runs_code_from_outside_but_the_keys_of_an_object_store():
+    from support import ROOT
+
+    from mamba_build_backend import plan, tables
+    from mamba_build_backend.compile import run_setup_py
+    from mamba_build_backend.probe import recording
+
+    chosen, found = recording.load(ROOT / "tests" / "facts" / "debian12-torch2.11-cuda13.0.json", {})
+    made = plan.decide(chosen, found, tables.load_tables())
+    hidden = {"HF_TOKEN": "hf_1", "PIP_PASSWORD": "p", "WANDB_API_KEY": "w", "TWINE_PASSWORD": "t", "MY_PAT": "x"}
+    kept = {
+        "SSH_AUTH_SOCK": "/run/agent",
+        "AWS_SECRET_ACCESS_KEY": "a",
+        "SCCACHE_REDIS_PASSWORD": "r",
+        "HTTPS_PROXY": "h",
+    }
+    env = run_setup_py.build_environment(made, None, {**hidden, **kept, "PATH": "/usr/bin"})
+    assert not hidden.keys() & env.keys()
+    assert kept.items() <= env.items()
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
