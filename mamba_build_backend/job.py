@@ -14,14 +14,15 @@ from typing import Any
 from .core import own_copy, pyproject
 from .core.error_boundary import PREFIX
 from .core.facts import Facts
+from .core.paths import expanded
 from .core.process import say
-from .core.settings import TABLE, Settings, load_settings
+from .core.settings import TABLE, Place, Settings, load_settings
 from .core.storage import cache_root, disk_errors
 from .core.timestamp import source_date_epoch
 from .core.work import BuildContext
 from .core.work_folder import work_folder
 from .plan import BuildPlan, decide_together
-from .probe import look, probe_all
+from .probe import look, probe_all, with_source
 from .probe.handover import handover
 from .source.locate import embedded_archives
 from .tables import load_tables
@@ -104,8 +105,9 @@ def make_jobs(project: Path, wanted: Sequence[ConfigSettings | None], environ: M
     settings, table = read_settings(project, wanted, environ)
     cache = cache_root(settings[0])
     facts = probe_all(settings[0], environ, cache, embedded=embedded_archives(project))
-    plans = decide_together(settings, facts, load_tables())
-    return [Job(project, table, item, facts, plan, cache, environ) for item, plan in zip(settings, plans)]
+    each = [facts if item.source == settings[0].source else with_source(facts, item) for item in settings]
+    plans = decide_together(settings, each, load_tables())
+    return [Job(project, table, *item, cache, environ) for item in zip(settings, each, plans)]
 
 
 def read_settings(
@@ -115,13 +117,20 @@ def read_settings(
     own_copy.check_one_backend(project)
     content = pyproject.load(project)
     table = content.get("tool", {}).get(TABLE)
-    settings = [load_settings(config_settings, environ, table) for config_settings in wanted]
+    settings = [_from_project(load_settings(item, environ, table), project) for item in wanted]
     for item in settings:
         own_copy.check_carries(item.upstream)
     if editable:
         # An editable build stays on this machine: nothing to repair, and this machine's glibc to link against.
         settings = [replace(item, repair=False) for item in settings]
     return settings, content.get("project", {})
+
+
+def _from_project(settings: Settings, project: Path) -> Settings:
+    """The settings with a path of the project's own pyproject.toml as it is from there, wherever the command was typed."""
+    path = expanded(settings.source)
+    relative = settings.place("source") is Place.PROJECT and settings.source not in ("auto", "index", "git")
+    return replace(settings, source=str(project / path)) if relative else settings
 
 
 @contextmanager

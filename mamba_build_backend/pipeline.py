@@ -17,7 +17,7 @@ from .core.error_boundary import PREFIX
 from .core.errors import BuildFailedError, SettingsError
 from .core.facts import Origin
 from .core.files import hand_over
-from .core.process import Echo, say
+from .core.process import Echo, quoted, say
 from .core.work import BuildContext
 from .job import Job, build_context
 from .plan import BuildPlan
@@ -148,7 +148,7 @@ def build_sdist(job: Job, directory: str) -> str:
         if job.is_own and not job.is_static:
             job = _with_toolkit(job, context)
         parts = [] if job.is_static else prepare.prepare(job.plan, job.project, job.cache, context)
-        carried = [] if job.is_own else parts
+        carried = [] if job.is_own else _carried(parts, job.project, context.echo)
         archives = [(part.plan.upstream.value.archive_name, part.source.path) for part in carried]
         pkg_info = None
         if parts:
@@ -157,6 +157,26 @@ def build_sdist(job: Job, directory: str) -> str:
             job.project, job.table, job.plan, pkg_info, archives, context.folder, job.environ, context.echo
         )
         return hand_over(draft, Path(directory)).name
+
+
+def _carried(parts: list[Part], project: Path, echo: Echo) -> list[Part]:
+    """The parts whose sources an sdist carries: all but the project's own tree. Raises SettingsError for a fork that lies elsewhere."""
+    forks = [part for part in parts if part.plan.upstream.value.fork]
+    own = [part for part in forks if part.source.path == project.absolute()]
+    for part in forks if own else ():
+        if part not in own:
+            title = part.plan.upstream.value.title
+            echo(
+                f"note: {title} of {part.source.path} is not in the sdist: a wheel from it takes the release that fits"
+            )
+    if forks and not own:
+        part = forks[0]
+        raise SettingsError(
+            f"an sdist would carry {part.plan.upstream.value.title} from {part.source.path}, which is no release",
+            "an sdist carries what upstream released, or the project that it is of",
+            f"{quoted(['python', '-m', 'mamba_build_backend', 'vendor', part.source.path])}   (then: python -m build --sdist there)",
+        )
+    return [part for part in parts if part not in forks]
 
 
 @contextmanager

@@ -66,7 +66,8 @@ neighbours.""",
 `index` and `git` are errors where the source cannot be had that way. An address is no path: clone or download it first. What is
 fetched is kept in `cache-dir`.""",
     "allow-unverified": """\
-The version that is named says by which rules the source is built: its patches, its requirements, its partner. The command line has
+A version that is named says by which rules the source is built: its patches, its requirements, its partner. Without one, a tree is
+recognised by its content ([Forks](forks.md)). A tree that the command line names needs no further consent. The command line has
 `--allow-unverified` for it.""",
     "with-causal-conv1d": """\
 Both extensions lie in one wheel, and the requirement of causal-conv1d goes from its metadata. Do not install causal-conv1d beside
@@ -262,10 +263,34 @@ def _torch(row: dict[str, Any]) -> str:
     return f"| {row['torch']} | {row['python']} | {state} | {package} | {mamba3} | {brought} | {calls} |"
 
 
+FORKS = """\
+## Forks
+
+[Changed copies](forks.md) as they lie in their repositories, built with torch 2.11.0+cu130, nvcc 13.0 and g++ 12.2 for one architecture, without
+a GPU, with nvcc's fast mode; audited and imported. None of them was run on a GPU for this table.
+
+<!-- run: text -->
+```console
+$ NVCC_APPEND_FLAGS=-Ofc=max python -m mamba_build_backend build FOLDER -C arch=9.0 -C cache=off --no-isolation -w dist
+```
+
+| fork | commit | folder | most like | patches for CUDA 13 | wheel |
+|---|---|---|---|---|---|
+@ROWS@
+"""
+
+
+def forks() -> str:
+    """What came of the forks that were built."""
+    rows = json.loads((ROOT / "tests" / "forks.json").read_text(encoding="utf-8"))
+    keys = ("fork", "commit", "folder", "like", "patches", "wheel")
+    return FORKS.replace("@ROWS@", "\n".join("| " + " | ".join(row[key] for key in keys) + " |" for row in rows))
+
+
 def compatibility() -> str:
     """The page of the matrix."""
     seen = {(item["environment"], item["what"]): item for item in matrix.results()}
-    out = [COMPATIBILITY, *torches()]
+    out = [COMPATIBILITY, *torches(), forks()]
     for name, environment in matrix.environments().items():
         out.append(
             f"## {name}: torch {environment['torch']}, Python {environment['python']}, nvcc {environment['nvcc']}\n\n"

@@ -21,12 +21,13 @@ from ..core.files import hand_over, sha256
 from ..core.paths import find_program, is_dir, is_file, matching, read_text
 from ..core.process import say, stream
 from ..core.projects import default_project, partners
-from ..core.settings import Settings, as_environment
+from ..core.settings import Settings, as_environment, companion_key
 from ..job import make_jobs
-from ..plan import BuildPlan
+from ..plan import BuildPlan, overwriting
 from ..probe.machine import probe_machine
 from ..probe.torch import probe_torches, read_torch
 from ..wheel import variants
+from .options import is_path, tree_settings
 from .progress_bar import Relay
 
 SCHEMA = 2
@@ -44,6 +45,12 @@ def with_targets(settings: Mapping[str, str], targets: Sequence[str]) -> list[di
     """The settings for each project that was named, as ``NAME==1.6.1``; one that is another's partner after that one. Raises SettingsError."""
     out: list[dict[str, str]] = []
     for text in targets:
+        if is_path(text):
+            named = {**settings, **tree_settings(text, settings)}
+            if named in out:
+                raise SettingsError(f"{text!r} is named twice", "a tree is built once", "name each folder once")
+            out.append(named)
+            continue
         match = re.fullmatch(r"([A-Za-z0-9._-]+)(?:==([^=<>!~;,\s]+))?", text)
         if match is None:
             raise SettingsError(
@@ -55,7 +62,7 @@ def with_targets(settings: Mapping[str, str], targets: Sequence[str]) -> list[di
         given = {"upstream": name, **({"upstream-version": match[2]} if match[2] else {})}
         alone = ["upstream-version"] if len(targets) > 1 else []
         twice = [key for key in (*given, *alone) if key in settings]
-        if twice or any(item["upstream"] == name for item in out):
+        if twice or any(item.get("upstream") == name for item in out):
             what = f"-C {twice[0]}" if twice else name
             raise SettingsError(
                 f"{text!r} beside {what}",
@@ -63,7 +70,7 @@ def with_targets(settings: Mapping[str, str], targets: Sequence[str]) -> list[di
                 f"python -m mamba_build_backend build {text}",
             )
         out.append({**settings, **given})
-    return sorted(out, key=lambda item: item["upstream"] in partners()) or [dict(settings)]
+    return sorted(out, key=lambda item: item.get("upstream") in partners()) or [dict(settings)]
 
 
 def build(
@@ -76,18 +83,34 @@ def build(
     """
     jobs = make_jobs(project, wanted, environ)
     raise_together(job.plan for job in jobs)
+    for note in overwriting([job.plan for job in jobs]):
+        say(f"{PREFIX}note: {note}")
     built = []
     for number, (job, settings) in enumerate(zip(jobs, wanted), 1):
         if len(jobs) > 1:
             say(f"{PREFIX}wheel {number} of {len(jobs)}: {job.plan.title}")
         # What was decided for all is said outright: the hook of the second one must not choose another partner, and
         # uv's build environment does not know which environment it builds for.
-        decided = {"upstream-version": job.plan.upstream.value.version} if len(jobs) > 1 else {}
+        decided = _decided(job.plan, alone=len(jobs) == 1)
         if job.plan.torch.value is not None:
             decided["torch"] = job.plan.torch.value.site
         variant = job.plan.variant
         built.append(_build_one(project, {**decided, **settings}, out, environ, isolated=isolated, variant=variant))
     return {"schema": SCHEMA, "wheels": built}
+
+
+def _decided(plan: BuildPlan, *, alone: bool) -> dict[str, str]:
+    """What the hook of a wheel is told outright."""
+    row = plan.upstream.value
+    if row.fork is None:
+        return {} if alone else {"upstream-version": row.version}
+    # It was named on this command line, which the hook does not see.
+    partner = (
+        {companion_key(row.project.partner.name): str(plan.companion is not None).lower()}
+        if row.project.partner
+        else {}
+    )
+    return {"allow-unverified": "true", **partner}
 
 
 def raise_together(plans: Iterable[BuildPlan]) -> None:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import SettingsError
 from ..core.own_copy import check_carries
-from ..core.paths import expanded, is_file, why_no_path
+from ..core.paths import exists, expanded, is_dir, is_file, matching, why_no_path
+from ..core.process import quoted
+from ..core.projects import project_names
 from ..core.settings import PATHS
 
 if TYPE_CHECKING:
@@ -71,11 +73,40 @@ def read_settings(options: argparse.Namespace) -> dict[str, str]:
         out[key] = os.path.abspath(os.path.expanduser(value)) if _is_path(key, value) else value
     if options.allow_unverified:
         out["allow-unverified"] = "true"
+    if getattr(options, "tree", None) is not None:
+        out.update(tree_settings(options.tree, out))
     return out
 
 
 def _is_path(key: str, value: str) -> bool:
     return key in PATHS and os.sep in value and not (key == "cuda-mirror" and "://" in value)
+
+
+def is_path(target: str) -> bool:
+    """Whether what was named to be built is a path, and not a project; ``./NAME`` is a path in any case."""
+    return target in (".", "..") or os.sep in target or (is_dir(target) and target not in project_names())
+
+
+def tree_settings(target: str, settings: Mapping[str, str]) -> dict[str, str]:
+    """The settings that build a tree that was named on the command line, which is the consent to it. Raises SettingsError."""
+    if why := why_no_path(target):
+        raise SettingsError(f"{target[:80]!r} is no path: {why}", "the folder of a source tree is needed")
+    folder = Path(os.path.abspath(expanded(target)))
+    if not is_file(folder / "setup.py"):
+        inside = [item for item in matching(folder, "*/setup.py") + matching(folder, "*/*/setup.py") if is_file(item)]
+        what = "is not there" if not exists(folder) else "has no setup.py" if is_dir(folder) else "is no folder"
+        ways = [f"tar -xf {quoted([folder])}, and name the folder"] if is_file(folder) else []
+        ways += [f"python -m mamba_build_backend build {quoted([item.parent])}" for item in inside[:5]]
+        raise SettingsError(
+            f"{folder} {what}", "the folder of a source tree is needed: the one with setup.py", tuple(ways)
+        )
+    if twice := [key for key in ("source", "upstream-version") if key in settings]:
+        raise SettingsError(
+            f"{target!r} beside -C {twice[0]}",
+            "a tree is built as what it is",
+            f"python -m mamba_build_backend build {quoted([target])}",
+        )
+    return {"source": str(folder)}
 
 
 def project_folder(options: argparse.Namespace) -> Path:
@@ -105,11 +136,12 @@ def plan_for(options: argparse.Namespace) -> tuple[Settings, Facts, BuildPlan]:
     """The plan for this machine, or for the one in a file."""
     from ..job import make_job
     from ..plan import decide
-    from ..probe import recording
+    from ..probe import recording, with_source
     from ..tables import load_tables
 
     if options.facts:
         settings, facts = recording.load(options.facts, read_settings(options))
+        facts = with_source(facts, settings) if getattr(options, "tree", None) is not None else facts
         check_carries(settings.upstream)
         return settings, facts, decide(settings, facts, load_tables())
     job = make_job(project_folder(options), read_settings(options), os.environ)

@@ -19,6 +19,12 @@ def add_doctor(commands: Commands) -> None:
     doctor = commands.add_parser(
         "doctor", help="what was found on this machine, what would be built, and why; compiles nothing"
     )
+    doctor.add_argument(
+        "tree",
+        nargs="?",
+        metavar="TREE",
+        help="a folder with a setup.py: a release of a known project, or a changed copy of one",
+    )
     add_common(doctor)
     doctor.add_argument(
         "-v", "--verbose", action="store_true", help="also what was found and chosen, what was rejected, and why"

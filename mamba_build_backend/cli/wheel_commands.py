@@ -22,9 +22,10 @@ def add_build(commands: Commands) -> None:
     build.add_argument(
         "targets",
         nargs="*",
-        metavar="PROJECT[==VERSION]",
+        metavar="PROJECT[==VERSION]|TREE",
         help=f"{' or '.join(project_names()) or SELF}, or several from one plan; without a version, the newest known good one, and of "
-        "a project that another one calls the one that goes with it (default: the setting upstream)",
+        "a project that another one calls the one that goes with it; or the folder of a source tree, as ./FOLDER "
+        "(default: the setting upstream)",
     )
     add_common(build)
     build.add_argument("-w", "--wheel-dir", default="dist", metavar="DIR", help="where the wheel goes (default: dist)")

@@ -7,6 +7,8 @@ version and every project, where patching the text of setup.py would have to be 
 
 from __future__ import annotations
 
+import builtins
+import io
 import os
 import re
 import runpy
@@ -15,6 +17,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from email.message import Message
+from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Optional
 
 if TYPE_CHECKING or __package__:
@@ -124,6 +128,54 @@ def _refuse_downloads() -> None:
     setattr(urllib.request.OpenerDirector, "open", refuse)  # noqa: B010 - a method of another signature
 
 
+def _answer_as_if_gpu(capability: str) -> None:
+    """Let a setup.py that asks for a GPU see one that the wheel is for: the plan's options take the place of what it makes of it."""
+    import torch
+
+    major, minor = (int(part) for part in capability.split("."))
+    properties = SimpleNamespace(
+        major=major, minor=minor, name="GPU", multi_processor_count=108, total_memory=80 << 30, gcnArchName=""
+    )
+    answers = {
+        "is_available": True,
+        "device_count": 1,
+        "current_device": 0,
+        "get_device_capability": (major, minor),
+        "get_device_name": "GPU",
+        "get_device_properties": properties,
+        "is_bf16_supported": True,
+    }
+    for name, answer in answers.items():
+        setattr(torch.cuda, name, partial(_answered, answer))
+
+
+def _answered(answer: Any, *_: Any, **__: Any) -> Any:
+    return answer
+
+
+_TEXTS = re.compile(
+    r"(README|CHANGELOG|CHANGES|HISTORY|LICEN[CS]E|DESCRIPTION|AUTHORS|NOTICE|requirements)[\w.-]*", re.IGNORECASE
+)
+
+
+def _read_missing_texts_as_empty() -> None:
+    """Copies of a project often lack its README or LICENSE, which its setup.py reads for the metadata."""
+    original = builtins.open
+
+    def lenient(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
+        try:
+            return original(file, mode, *args, **kwargs)
+        except FileNotFoundError:
+            name = os.path.basename(os.fspath(file)) if isinstance(file, (str, os.PathLike)) else ""
+            if "r" not in mode or not _TEXTS.fullmatch(str(name)):
+                raise
+            print(f"mamba-build-backend: setup.py reads {name}, which is not there: taken as empty", file=sys.stderr)
+            return io.BytesIO() if "b" in mode else io.StringIO()
+
+    setattr(builtins, "open", lenient)  # noqa: B010 - a function of another signature
+    setattr(io, "open", lenient)  # noqa: B010 - pathlib's way
+
+
 def _patch_extensions(step: SetupPy) -> None:
     from torch.utils import cpp_extension
 
@@ -157,6 +209,9 @@ def main() -> None:
     _refuse_downloads()
     os.chdir(os.path.dirname(step.script))
     sys.path.insert(0, os.getcwd())
+    if step.as_if_gpu:
+        _answer_as_if_gpu(step.as_if_gpu)
+        _read_missing_texts_as_empty()
     if step.nvcc_flags:
         _patch_extensions(step)
     sys.argv = [step.script, *step.arguments]

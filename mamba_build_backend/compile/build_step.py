@@ -32,7 +32,15 @@ def setup_py(
         cxx_flags=(standard, *flags),
         stable=stable_abi.extension(context.folder) if flags else None,
         regroupings=tuple(regroup_kernels.regrouping(group) for group in plan.regrouped) if tools else (),
+        as_if_gpu=_capability(plan) if plan.upstream.value.fork else "",
     )
+
+
+def _capability(plan: BuildPlan) -> str:
+    """The newest GPU that the wheel has code for; one that every setup.py accepts where that is not known yet."""
+    codes = [code.rstrip("af") for code in plan.gpu_code.value.codes if code != "PTX"]
+    code = max(codes, key=int, default="80")
+    return f"{code[:-1]}.{code[-1]}"
 
 
 def shim_config(

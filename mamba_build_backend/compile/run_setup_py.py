@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import sysconfig
 from collections.abc import Mapping
@@ -54,7 +55,29 @@ def egg_info(plan: BuildPlan, tree: Path, context: BuildContext) -> str:
     found = matching(out, "*.egg-info/PKG-INFO")
     if status != 0 or len(found) != 1:
         raise failed(f"setup.py egg_info failed with exit code {status}; its metadata are needed", context.log)
-    return read_text(found[0])
+    requires = found[0].with_name("requires.txt")
+    return with_requirements(read_text(found[0]), read_text(requires) if is_file(requires) else "")
+
+
+def with_requirements(pkg_info: str, requires: str) -> str:
+    r"""A PKG-INFO with the requirements of the requires.txt beside it: setuptools before 68 writes them there alone.
+
+    >>> with_requirements("Name: a\nVersion: 1\n\ntext\n", "torch\n\n[dev]\npytest\n").splitlines()[2:4]
+    ['Requires-Dist: torch', 'Provides-Extra: dev']
+    """
+    head, blank, body = pkg_info.partition("\n\n")
+    if re.search(r"^Requires-Dist:", head, re.MULTILINE):
+        return pkg_info
+    lines, suffix = [], ""
+    for line in filter(None, map(str.strip, requires.splitlines())):
+        if section := re.fullmatch(r"\[([^:\]]*):?(.*)\]", line):
+            extra, marker = section.groups()
+            lines += [f"Provides-Extra: {extra}"] if extra and f"Provides-Extra: {extra}" not in lines else []
+            parts = [f"({marker})" if marker and extra else marker, f'extra == "{extra}"' if extra else ""]
+            suffix = "; " + " and ".join(filter(None, parts))
+        else:
+            lines.append(f"Requires-Dist: {line}{suffix}")
+    return "\n".join([head.rstrip("\n"), *lines]) + (blank or "\n") + body
 
 
 def run_setup(plan: BuildPlan, tree: Path, arguments: list[str], context: BuildContext, tools: Toolchain | None) -> int:

@@ -8,18 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, is_dataclass
-from enum import Enum
 from typing import Any, Optional
 
-from .typed import load
+from .tree_facts import Tree
+from .typed import Word, load
 
 SCHEMA = 2
-
-
-class Word(str, Enum):
-    """One of a few words: in JSON and in text it is the word itself."""
-
-    __str__ = str.__str__
 
 
 class Origin(Word):
@@ -298,6 +292,8 @@ class Facts:
     source_kind: SourceKind = SourceKind.NONE
     source_files: tuple[str, ...] = ()
     """What it holds, where it is a folder of archives and repositories."""
+    trees: tuple[Tree, ...] = ()
+    """The tree that the setting ``source`` names, and those of known projects that lie beside it."""
     frontend: str = ""
     """The command that calls the hooks, such as ``pip download``; empty where it is no frontend."""
     fetched: tuple[str, ...] = ()

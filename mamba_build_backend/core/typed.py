@@ -10,6 +10,12 @@ from functools import cache
 from typing import Any
 
 
+class Word(str, Enum):
+    """One of a few words: in JSON and in text it is the word itself."""
+
+    __str__ = str.__str__
+
+
 def sourced(default: Any, key: str = "") -> Any:
     """A field of a table's row whose value needs a source beside it, under ``key``: for ``numpy`` by default ``numpy-source``."""
     return field(default=default, metadata={"sourced": key or True})

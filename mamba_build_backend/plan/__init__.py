@@ -6,8 +6,8 @@ raises them. Every field that was chosen among candidates is a :class:`Choice` a
 
 from __future__ import annotations
 
-from .assemble import decide, decide_together
+from .assemble import decide, decide_together, overwriting
 from .platform import NO_PLACE
 from .types import BuildPlan, Choice, Rejected, TorchTarget
 
-__all__ = ["NO_PLACE", "BuildPlan", "Choice", "Rejected", "TorchTarget", "decide", "decide_together"]
+__all__ = ["NO_PLACE", "BuildPlan", "Choice", "Rejected", "TorchTarget", "decide", "decide_together", "overwriting"]

@@ -34,8 +34,9 @@ def decide_abi(
         return Choice(TORCH_ABI, "setting abi")
     obstacles = list(_obstacles(row, facts, target, tables))
     if settings.abi == "stable":
-        notebook.problems += obstacles
-        if row.is_own:
+        mine = row.is_own or bool(row.fork and not row.stable)
+        notebook.problems += [item for item in obstacles if not (mine and item.code == "abi-upstream")]
+        if mine:
             notebook.note(
                 "abi=stable: this project's binding has to do with the names that mamba_build_backend/stable has"
             )
@@ -52,7 +53,14 @@ def decide_abi(
 
 def _obstacles(row: ProjectVersion, facts: Facts, target: TorchTarget, tables: Tables) -> Iterator[Problem]:
     """Why the wheel cannot be one for many torches and Pythons."""
-    if not (row.stable or row.is_own):
+    if row.fork and not row.stable:
+        yield Problem(
+            "abi-upstream",
+            f"abi=stable: the binding of {row.title} is no release's, or its sources include more of torch than the stable headers have",
+            "what is known to compile with them is the binding of each release",
+            (_BACK,),
+        )
+    elif not (row.stable or row.is_own):
         ported = [item for item in tables.versions_of(row.name) if item.stable]
         yield Problem(
             "abi-upstream",

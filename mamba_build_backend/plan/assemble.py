@@ -9,11 +9,12 @@ from ..core._compat import requirements, utils
 from ..core.errors import Problem, with_command
 from ..core.facts import CacheProgram, CompilerCache, Facts, SourceKind, Toolkit, Torch
 from ..core.settings import Settings, companion_key
-from ..tables import FrontEnd, KernelGroup, ProjectVersion, Tables, admits, minor
+from ..tables import Fork, FrontEnd, KernelGroup, ProjectVersion, Tables, admits, minor
 from .abi import decide_abi
 from .companion import both, decide_partner, newest_with_partner
 from .compiler import decide_compiler
 from .compiler_cache import apart, decide_compiler_cache
+from .fork import named_tree
 from .gpus import check_gpus, check_own_runtime
 from .jobs import decide_jobs, decide_split
 from .metadata_only import metadata_alone, offering_metadata
@@ -30,15 +31,19 @@ from .types import Abi, BuildPlan, Choice, GpuCode, Install, Notebook, NvccOptio
 from .upstream import check_upstream, decide_upstream
 
 
-def decide(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
-    """Make the plan for this machine. Never raises for what was found: problems are part of the plan."""
+def decide(settings: Settings, facts: Facts, tables: Tables, *, apart: frozenset[str] = frozenset()) -> BuildPlan:
+    """Make the plan for this machine. Never raises for what was found: problems are part of the plan.
+
+    ``apart`` has the names of projects that get a wheel of their own beside this one.
+    """
     plan = _decide_one(settings, facts, tables)
     row = plan.upstream.value
     own = row.project.partner.name if row.project.partner else ""
     wanted = settings.companions
     # Where a project cannot be imported without its partner, a wheel of it alone would be of use to nobody: the index has old
     # versions of some partners without their CUDA sources.
-    if own and row.partner_required and plan.partner.value and not settings.is_set(companion_key(own)):
+    there = plan.partner.value or any(utils.canonicalize_name(tree.name) == own for tree in facts.trees[1:])
+    if own and own not in apart and row.partner_required and there and not settings.is_set(companion_key(own)):
         wanted = (*wanted, own)
     for name in wanted:
         plan = _with_companion(plan, name, settings, facts, tables)
@@ -46,27 +51,51 @@ def decide(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     return metadata_alone(plan) if settings.metadata_only else offering_metadata(plan, facts)
 
 
-def decide_together(wanted: Sequence[Settings], facts: Facts, tables: Tables) -> list[BuildPlan]:
-    """A plan for each of the settings, in their order; a partner without a version is the one that goes with a project before it."""
+def decide_together(wanted: Sequence[Settings], facts: Facts | Sequence[Facts], tables: Tables) -> list[BuildPlan]:
+    """A plan for each of the settings, in their order; a partner without a version is the one that goes with a project before it.
+
+    ``facts`` are the same for all, or each one's: they may have sources of their own.
+    """
     plans: list[BuildPlan] = []
-    for settings in wanted:
+    every = [facts] * len(wanted) if isinstance(facts, Facts) else facts
+    for settings, found in zip(wanted, every):
+        if named_tree(settings, found):
+            others = {utils.canonicalize_name(item.trees[0].name) for item in every if item.trees and item is not found}
+            plans.append(decide(settings, found, tables, apart=frozenset(others)))
+            continue
         caller = next((item for item in plans if _calls(item, settings.upstream)), None)
         if caller is None:
-            plans.append(decide(settings, facts, tables))
+            plans.append(decide(settings, found, tables))
             continue
         release = settings.upstream_version or caller.partner.value
-        plan = decide(replace(settings, upstream_version=release or None), facts, tables)
+        plan = decide(replace(settings, upstream_version=release or None), found, tables)
         row, fits = plan.upstream.value, caller.upstream.value.partner_fits
         if not admits(fits, row.version):
-            older = newest_with_partner(caller.upstream.value, caller.target, dotted_python(facts.machine), tables)
+            older = newest_with_partner(caller.upstream.value, caller.target, dotted_python(found.machine), tables)
             chosen = caller.upstream.value.version if caller.partner.value else older
             both_named = f"{caller.upstream.value.name}=={chosen} {row.name}"
             way = f"python -m mamba_build_backend build {both_named}   (the one that goes with it)"
-            found = f"{caller.upstream.value.title} and {row.title} do not go together"
-            problem = Problem("companion", found, f"the former calls the binding of {row.name} {fits}", (way,))
+            unlike = f"{caller.upstream.value.title} and {row.title} do not go together"
+            problem = Problem("companion", unlike, f"the former calls the binding of {row.name} {fits}", (way,))
             plan = replace(plan, problems=(*plan.problems, problem))
         plans.append(plan)
     return plans
+
+
+def overwriting(plans: Sequence[BuildPlan]) -> Iterator[str]:
+    """A sentence for each two of the wheels that hold modules of the same names."""
+    for number, plan in enumerate(plans):
+        for other in plans[:number]:
+            if both := sorted(_modules(plan) & _modules(other)):
+                yield (
+                    f"{other.title} and {plan.title} both hold {', '.join(both)}: the one that is installed last replaces the other's "
+                    "files, and pip does not say so; use an environment for each"
+                )
+
+
+def _modules(plan: BuildPlan) -> set[str]:
+    projects = [part.upstream.value.project for part in plan.parts]
+    return {name for project in projects for name in (*project.packages, *project.extensions)}
 
 
 def _calls(plan: BuildPlan, name: str) -> bool:
@@ -76,8 +105,10 @@ def _calls(plan: BuildPlan, name: str) -> bool:
 
 def _with_companion(plan: BuildPlan, name: str, settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     """The plan with that of the project ``name`` beside it; what the two have in common was decided alike, from the same facts."""
+    given = facts
     row = plan.upstream.value
-    if not plan.partner.value or not _calls(plan, name):
+    beside = [tree for tree in facts.trees[1:] if row.fork and utils.canonicalize_name(tree.name) == name]
+    if not (plan.partner.value or beside) or not _calls(plan, name):
         key = companion_key(name)
         found = f"{key}: {row.title} goes with no {name} here"
         callers = [item.name for item in tables.projects if item.partner and item.partner.name == name]
@@ -95,7 +126,15 @@ def _with_companion(plan: BuildPlan, name: str, settings: Settings, facts: Facts
         abi=plan.abi.value.name,  # the two share a wheel's tag
         source="auto" if alone else settings.source,
     )
+    if beside:
+        # The two were changed together.
+        facts = replace(facts, trees=tuple(beside[:1]), source_kind=SourceKind.TREE)
+        other = replace(other, upstream_version=None, source=beside[0].path, allow_unverified=True)
     companion = _decide_one(other, facts, tables)
+    if companion.upstream.value.fork and plan.abi.value.is_stable and not companion.upstream.value.stable:
+        plan = _decide_one(replace(settings, abi="torch"), given, tables)
+        plan = replace(plan, abi=replace(plan.abi, because=companion.abi.because))
+        return _with_companion(plan, name, settings, given, tables)
     return replace(
         plan,
         companion=replace(companion, notes=(), warnings=(), problems=()),
@@ -131,16 +170,17 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     check_own_runtime(offers, cuda, notebook)
     pins = decide_pins(upstream.value, torch.value, target, abi.value, tables, notebook)
     partner = decide_partner(upstream.value, torch.value, target, dotted_python(facts.machine), tables, notebook)
+    patches = decide_patches(settings, upstream.value, cuda, target, abi.value, tables, notebook)
     note_machine(settings, facts, notebook)
     installs = (*nvcc.installs, *sysroot_installs, *_other_installs(settings, facts, torch.value, target, notebook))
     return BuildPlan(
         distribution=utils.canonicalize_name(settings.distribution_name) if settings.distribution_name else "",
-        local_version=_local_version(settings, target, cuda, abi.value),
+        local_version=_local_version(settings, upstream.value.fork, target, cuda, abi.value),
         variant=variant_label(settings.variant, cuda if abi.value.is_stable else target.cuda),
         upstream=upstream,
         source=source,
         allow_unverified=settings.allow_unverified,
-        patches=decide_patches(settings, upstream.value, cuda, target, abi.value, tables),
+        patches=patches,
         torch=torch,
         target=target,
         abi=abi,
@@ -219,7 +259,15 @@ def _regrouped(settings: Settings, groups: tuple[KernelGroup, ...], nvcc: NvccOp
 
 def _other_owners(plan: BuildPlan) -> Iterator[str]:
     """What is installed under another name and owns the same files: the two overwrite each other, and pip does not say so."""
+    forks = [part.upstream.value.fork for part in plan.parts if part.upstream.value.fork]
+    made = plan.distribution or plan.upstream.value.name
+    for owner in dict.fromkeys(owner for fork in forks for owner in fork.owners if owner.name != made):
+        yield (
+            f"{owner.name} {owner.version} is installed and has a module {owner.module}, as {made} has: the two overwrite each other, "
+            f"and pip does not say so: python -m pip uninstall {owner.name}, before this wheel is installed"
+        )
     rows = [part.upstream.value for part in plan.parts if part.upstream.value.project.packages]
+    rows = [] if forks else rows
     ours = plan.distribution or (f"{rows[0].name}-portable" if rows else "")
     installed = {package.name: package.version for package in plan.torch.value.packages} if plan.torch.value else {}
     for row in rows:
@@ -234,7 +282,10 @@ def _other_owners(plan: BuildPlan) -> Iterator[str]:
                 )
 
 
-def _local_version(settings: Settings, target: TorchTarget, cuda: str, abi: Abi) -> str:
+def _local_version(settings: Settings, fork: Fork | None, target: TorchTarget, cuda: str, abi: Abi) -> str:
+    if fork and not settings.is_set("local-version"):
+        # Its author's version may be upstream's, or another fork's: an installer takes two of one version for the same.
+        return f"fork{fork.sha256[:8]}" if fork.sha256 else ""
     if settings.local_version != "auto":
         return settings.local_version or ""
     if abi.is_stable:

@@ -92,6 +92,20 @@ class ChosenCache:
 
 
 @dataclass(frozen=True)
+class Changed:
+    """How a tree differs from the release that it is most like: paths, those of ``missing`` in the release and others in the tree."""
+
+    project: str
+    release: str
+    sha256: str
+    """Of the names and contents of all its files."""
+    same: tuple[str, ...]
+    changed: tuple[str, ...]
+    new: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Part:
     """A project that goes into the wheel: its source (``self``, ``embedded``, ``index``, ``git`` or ``path``) and its patches."""
 
@@ -104,6 +118,8 @@ class Part:
     patches: tuple[str, ...]
     fixes: tuple[str, ...]
     """Those of the patches that change results."""
+    fork: Optional[Changed]
+    """Of a tree that is no release: how it differs from one."""
 
 
 @dataclass(frozen=True)
@@ -323,7 +339,13 @@ def _part(plan: BuildPlan) -> Part:
     path = source.path if isinstance(source, GivenPath) else ""
     patches = tuple(item.file for item in plan.patches.value)
     fixes = tuple(item.file for item in plan.fixes)
-    return Part(row.name, row.version, plan.upstream.because, source.kind, path, patches, fixes)
+    fork = row.fork
+    changed = (
+        Changed(fork.project, fork.release, fork.sha256, fork.same, fork.changed, fork.new, fork.missing)
+        if fork and fork.release
+        else None
+    )
+    return Part(row.name, row.version, plan.upstream.because, source.kind, path, patches, fixes, changed)
 
 
 def _target(plan: BuildPlan) -> Target:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
+
 from ..core.settings import Settings
-from ..tables import PatchRow, ProjectVersion, Tables, minor
-from .types import Abi, Choice, Rejected, TorchTarget
+from ..core.tree_facts import Fit
+from ..tables import Fork, PatchRow, ProjectVersion, Tables, admits, minor
+from .types import Abi, Choice, Notebook, Rejected, TorchTarget
 
 
 def decide_patches(
-    settings: Settings, row: ProjectVersion, cuda: str, target: TorchTarget, abi: Abi, tables: Tables
+    settings: Settings,
+    row: ProjectVersion,
+    cuda: str,
+    target: TorchTarget,
+    abi: Abi,
+    tables: Tables,
+    notebook: Notebook,
 ) -> Choice[tuple[PatchRow, ...]]:
     """The patches that this source needs for this CUDA and this torch, in the order of the series.
 
@@ -20,14 +29,61 @@ def decide_patches(
     pairs = [
         (
             patch,
-            patch.misfit(row, cuda, release, target.cxx_standard)
+            (_unfit(patch, row.fork) if row.fork else patch.not_for(row))
+            or patch.unneeded(cuda, release, target.cxx_standard)
             or ("setting fixes: upstream's own results" if patch.is_fix and not settings.fixes else ""),
         )
         for patch in tables.patches
     ]
     chosen = tuple(patch for patch, why in pairs if not why)
-    because = (
-        "; ".join(dict.fromkeys(patch.why for patch in chosen if not patch.is_fix))
-        or f"{row.title} compiles as it is, as far as is known"
+    because = "; ".join(dict.fromkeys(patch.why for patch in chosen if not patch.is_fix)) or (
+        "none that it needs is known, or fits" if row.fork else f"{row.title} compiles as it is, as far as is known"
     )
+    if row.fork and not any(item.code == "source-damaged" for item in notebook.problems):
+        _tell_misfits(
+            row.fork,
+            chosen,
+            [patch for patch in tables.patches if not patch.unneeded(cuda, release, target.cxx_standard)],
+            settings,
+            notebook,
+        )
     return Choice(chosen, because, tuple(Rejected(patch.file, why) for patch, why in pairs if why))
+
+
+def _unfit(patch: PatchRow, fork: Fork) -> str:
+    """Why a patch is not applied to a tree that somebody changed; empty where it is."""
+    found = next((item for item in fork.fits if item.file == patch.file), None)
+    if found is None:
+        return f"it is for {patch.meant}"
+    if found.fit is Fit.MISFIT:
+        return f"it does not fit: {found.place}"
+    return "there is nothing of what it changes" if found.fit is Fit.DONE else ""
+
+
+def _tell_misfits(
+    fork: Fork, chosen: tuple[PatchRow, ...], needed: list[PatchRow], settings: Settings, notebook: Notebook
+) -> None:
+    """Say which hunk does not fit into a changed file, and what to do: what a build needs is a problem, a fix that is left out a note.
+
+    Patches about the same in other releases do not count where one of them fits.
+    """
+    places = {item.file: item.place for item in fork.fits if item.fit is Fit.MISFIT}
+    done = {patch.why for patch in chosen}
+    for patch in needed:
+        own = patch.upstream == fork.project and not patch.copies and admits(patch.versions, fork.release)
+        if patch.file not in places or patch.why in done or not own:
+            continue
+        done.add(patch.why)
+        place = places[patch.file]
+        if not patch.is_fix:
+            notebook.problem(
+                "source-patch",
+                f"the patch {patch.file} does not fit {fork.path}: {place}",
+                f"that file was changed, and the build needs the patch: {patch.why}",
+                f"python -m mamba_build_backend patches -C source={shlex.quote(fork.path)}   (what fits; the files lie in patches/)",
+                f"use an editor to change {place.rpartition(' of ')[2]} as the patch does: it counts as done where nothing is left of what it takes away",
+            )
+        elif settings.fixes:
+            notebook.note(
+                f"the fix {patch.file} does not fit, and its results stay as they are there: {place} ({patch.why})"
+            )

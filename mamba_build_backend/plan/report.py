@@ -126,6 +126,7 @@ def _briefly(facts: Facts, plan: BuildPlan, here: Here, width: int, most: int) -
 
 def _brief_lines(facts: Facts, plan: BuildPlan) -> Iterator[Line]:
     yield from list(_machine_lines(facts))[1:]
+    yield from (Line("source", part.upstream.value.described) for part in plan.parts if part.upstream.value.fork)
     toolkit, compiler = plan.toolkit.value, plan.compiler.value
     comes = "downloaded"
     if plan.archives:
@@ -187,7 +188,7 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
     row = plan.upstream.value
     if any(problem.code in NO_PLACE for problem in plan.problems):
         return  # what would be built where nothing can be is of no use
-    yield _line("upstream", row.title, plan.upstream)
+    yield _line("upstream", row.described, plan.upstream)
     for part in plan.parts:
         if part is not plan:
             why = (
@@ -195,7 +196,7 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
                 if row.partner_required
                 else f"setting {companion_key(part.upstream.value.name)}"
             )
-            yield Line("with", part.upstream.value.title, f"{why}: in the same wheel")
+            yield Line("with", part.upstream.value.described, f"{why}: in the same wheel")
         yield _line("source", source_text(part.source.value), part.source)
         yield from _patch_lines(part, verbose=verbose)
     torch, compiler, sysroot = plan.torch.value, plan.compiler.value, plan.sysroot.value

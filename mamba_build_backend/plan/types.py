@@ -8,7 +8,8 @@ from typing import ClassVar, Generic, Optional, TypeVar, Union
 
 from ..core._compat import version
 from ..core.errors import PlanError, Problem, with_command
-from ..core.facts import Compiler, CompilerCache, Sysroot, Toolkit, Torch, Word
+from ..core.facts import Compiler, CompilerCache, Sysroot, Toolkit, Torch
+from ..core.typed import Word
 from ..tables import Archives, Floor, FrontEnd, KernelGroup, PatchRow, ProjectVersion
 
 T = TypeVar("T")

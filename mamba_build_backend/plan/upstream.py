@@ -9,11 +9,8 @@ from ..core.facts import Facts
 from ..core.projects import SELF
 from ..core.settings import Settings
 from ..tables import Project, ProjectVersion, Tables
+from .fork import FORCE_CUDA, decide_tree, named_tree
 from .types import Choice, Notebook, Rejected, TorchTarget
-
-_SELF = (("FORCE_CUDA", "1"),)
-"""torchvision's and torch-scatter's convention, and that of many after them: their setup.py would otherwise compile the
-kernels only on a machine with a GPU."""
 
 
 def decide_upstream(
@@ -21,8 +18,11 @@ def decide_upstream(
 ) -> Choice[ProjectVersion]:
     """The row to build: the setting's, that of the archive that this tree carries, or the newest known good."""
     if settings.upstream == SELF:
-        row = ProjectVersion(Project(SELF, environment=_SELF), "")
+        row = ProjectVersion(Project(SELF, environment=(FORCE_CUDA,)), "")
         return Choice(row, "setting upstream: the project that holds the backend")
+    tree = named_tree(settings, facts)
+    if tree is not None:
+        return decide_tree(settings, tree, tables, notebook)
     rows = tables.versions_of(settings.upstream)
     if not rows:
         names = [*(project.name for project in tables.projects), SELF]

@@ -10,14 +10,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..core.facts import Facts
+from ..core.facts import Facts, SourceKind
 from ..core.settings import Settings
 from ..tables import load_tables
-from . import compiler_caches, compilers, cuda, environment, frontend, gpus, machine, shell, source, sysroots, torch
+from . import (
+    compiler_caches,
+    compilers,
+    cuda,
+    environment,
+    frontend,
+    gpus,
+    machine,
+    shell,
+    source,
+    sysroots,
+    torch,
+    tree,
+)
 from .fetched import probe_fetched
 from .handover import ALL, Earlier, Family, Look, read_marks
 
-__all__ = ["Family", "Look", "look", "probe_all"]
+__all__ = ["Family", "Look", "look", "probe_all", "with_source"]
 
 
 def probe_all(settings: Settings, environ: Mapping[str, str], cache: Path, *, embedded: tuple[str, ...] = ()) -> Facts:
@@ -40,13 +53,10 @@ def look(
     """
     caller = frontend.probe_frontend()
     stale = ALL if earlier is None else earlier.stale(read_marks(settings, environ, caller, earlier.facts))
-    source_kind, source_files = source.probe_source(settings)
     found: dict[str, Any] = {
         "amd_driver": gpus.has_amd_driver(),
         "polluted": environment.probe_environment(environ),
         "embedded": embedded,
-        "source_kind": source_kind,
-        "source_files": source_files,
         "frontend": caller.command,
         "fetched": probe_fetched(settings, cache, platform.machine(), load_tables()),
         "shell": shell.probe_shell(environ),
@@ -74,8 +84,15 @@ def look(
             known = earlier.facts
         for answer in asked:
             found.update(answer.result())
-    facts = replace(known, **found)
+    facts = with_source(replace(known, **found), settings)
     return Look(facts, read_marks(settings, environ, caller, facts), stale)
+
+
+def with_source(facts: Facts, settings: Settings) -> Facts:
+    """The facts of a machine with what the setting ``source`` points to."""
+    kind, files = source.probe_source(settings)
+    trees = tree.probe_trees(source.path_of(settings), facts.torches) if kind is SourceKind.TREE else ()
+    return replace(facts, source_kind=kind, source_files=files, trees=trees)
 
 
 def _driver(environ: Mapping[str, str]) -> dict[str, Any]:

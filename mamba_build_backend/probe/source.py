@@ -13,7 +13,7 @@ def probe_source(settings: Settings) -> tuple[SourceKind, tuple[str, ...]]:
     """Its kind, and of a folder of archives and repositories their names."""
     if settings.source in ("auto", "index", "git"):
         return SourceKind.NONE, ()
-    path = expanded(settings.source).absolute()
+    path = path_of(settings)
     if is_file(path):
         return SourceKind.ARCHIVE, ()
     if not is_dir(path):
@@ -23,6 +23,11 @@ def probe_source(settings: Settings) -> tuple[SourceKind, tuple[str, ...]]:
     if is_repository(path):
         return SourceKind.REPOSITORY, ()
     return SourceKind.FOLDER, tuple(item.name for item in entries(path) if is_file(item) or is_repository(item))
+
+
+def path_of(settings: Settings) -> Path:
+    """The path that the setting names."""
+    return expanded(settings.source).absolute()
 
 
 def is_repository(path: Path) -> bool:

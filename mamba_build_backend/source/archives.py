@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import stat
 import tarfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from ..core import damage
 from ..core.errors import SourceError
-from ..core.files import sha256
-from ..core.paths import entries, is_dir, is_file, is_link, open_plain
-from ..core.work_folder import CACHE_TAG
+from ..core.paths import entries, is_dir, open_plain
+from ..core.source_files import left_out, source_files, tree_sha256
 
-_left_by_builds = shutil.ignore_patterns(".git", "__pycache__", "*.egg-info", "build", "dist", ".venv", "venv")
+__all__ = ["copy_tree", "source_files", "tree_sha256", "unpack"]
+
 _MOST_BYTES = 2 << 30
 """Of what a source archive unpacks to; mamba's are 10 MB."""
 _MOST_ENTRIES = 100_000
@@ -109,7 +107,7 @@ def copy_tree(tree: Path, into: Path, *, without: str = "") -> Path:
 
     def ignored(folder: str, names: list[str]) -> set[str]:
         here = {name for name in names if os.path.realpath(os.path.join(folder, name)) == inside}
-        return here | _left_out(folder, names) | ({without} if without and Path(folder) == tree else set())
+        return here | left_out(folder, names) | ({without} if without and Path(folder) == tree else set())
 
     try:
         shutil.copytree(tree, into, symlinks=True, ignore=ignored, dirs_exist_ok=True)
@@ -119,46 +117,3 @@ def copy_tree(tree: Path, into: Path, *, without: str = "") -> Path:
             f"source: {tree} cannot be copied: {reason}", "all of its files have to be readable"
         ) from None
     return into
-
-
-def _left_out(folder: str, names: list[str]) -> set[str]:
-    """What is no source: left by builds, a build folder (it has a tag), a socket, a FIFO, a device."""
-    left = set(_left_by_builds(folder, names))
-    for name in names:
-        path = os.path.join(folder, name)
-        try:
-            mode = os.lstat(path).st_mode
-        except OSError:
-            left.add(name)
-            continue
-        if stat.S_ISDIR(mode):
-            if is_file(os.path.join(path, CACHE_TAG)):
-                left.add(name)
-        elif not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
-            left.add(name)
-    return left
-
-
-def tree_sha256(tree: Path) -> str:
-    """What a tree is known by: a hash of the names and contents of all files that :func:`copy_tree` copies.
-
-    The same for an archive's content, a checkout and a copy of either; modes and times do not count.
-    """
-    digest = hashlib.sha256()
-    for path in source_files(tree):
-        content = f"link to {os.readlink(path)}" if is_link(path) else sha256(path)
-        digest.update(os.fsencode(f"{content}  {path.relative_to(tree).as_posix()}\n"))
-    return digest.hexdigest()
-
-
-def source_files(tree: Path) -> list[Path]:
-    """All that :func:`copy_tree` copies, in the order of their names."""
-    return sorted(_files(tree), key=lambda path: path.relative_to(tree).as_posix())
-
-
-def _files(tree: Path) -> Iterator[Path]:
-    for folder, folders, files in os.walk(tree):
-        ignored = _left_out(folder, [*folders, *files])
-        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
-        folders[:] = [name for name in folders if name not in ignored and name not in links]
-        yield from (Path(folder, name) for name in [*files, *links] if name not in ignored)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..core.errors import SourceError
 from ..core.files import sha256
+from ..core.own_copy import NAME
 from ..core.paths import expanded, is_dir, is_file, matching, read_text
 from ..core.process import Echo
 from ..core.setting_values import is_address
@@ -64,9 +65,20 @@ def find(plan: BuildPlan, project: Path, cache: Path, environ: Mapping[str, str]
         return _given(project / EMBEDDED / source.file, plan, scratch)
     if isinstance(source, GitTag):
         return Source(git.export(row, source.repository, cache, environ, echo, scratch), row.git_commit)
-    path = expanded(source.path).absolute()
+    return _from_path(expanded(source.path).absolute(), plan, cache, environ, echo, scratch)
+
+
+def _from_path(
+    path: Path, plan: BuildPlan, cache: Path, environ: Mapping[str, str], echo: Echo, scratch: Path
+) -> Source:
+    """What the setting names: a tree, an archive, or a repository."""
+    row = plan.upstream.value
+    if row.fork and is_file(path / "setup.py"):
+        return Source(path, archives.tree_sha256(path, without=NAME), verified=False)
     if is_dir(path) and row.git_commit and is_repository(path):
         checkout = is_file(path / "setup.py")
+        if checkout and archives.tree_sha256(path, without=NAME) in row.tree_sha256:
+            return _known(path, path, plan)
         # A checkout may be a fork's, or of the very commit without its tag: then its files are what counts.
         if not checkout or (not plan.allow_unverified and git.has_tag(path, row, environ)):
             if checkout:
@@ -144,4 +156,4 @@ def place(source: Source, into: Path) -> Path:
     if is_file(source.path):
         return archives.unpack(source.path, into)
     # Under a name that no build tool trips over. A project that vendors the backend does not need it to build itself.
-    return archives.copy_tree(source.path, into / "tree", without="mamba_build_backend")
+    return archives.copy_tree(source.path, into / "tree", without=NAME)

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..core import unified_diff
 from ..core.errors import SourceError
-from ..core.paths import is_file, read_bytes, resolved
-from ..tables import PATCHES, PatchRow
-from . import unified_diff
+from ..core.paths import is_file, is_link, read_bytes, resolved
+from ..core.source_files import source_files
+from ..core.tree_facts import Fit
+from ..tables import PATCHES, Fork, PatchRow, load_tables
+from ..tables.likeness import placed
+from ..tables.released import SOURCES
 
 
 def apply_patches(patches: Sequence[PatchRow], tree: Path, title: str) -> None:
@@ -19,22 +23,45 @@ def apply_patches(patches: Sequence[PatchRow], tree: Path, title: str) -> None:
             file.write_bytes(content)
 
 
+def apply_to_fork(patch: PatchRow, tree: Path, fork: Fork, title: str) -> bool:
+    """Patch the files of a changed tree that are the release's, or that the patch fits all the same; whether there was one.
+
+    Raises SourceError for a file that is neither, and writes nothing then.
+    """
+    files = {path.relative_to(tree).as_posix(): path for path in source_files(tree) if not is_link(path)}
+    known = next(item for item in load_tables().released if item.project == fork.project)
+    places = placed(known.contents, (name for name in files if name.endswith(SOURCES)))
+
+    def read(name: str) -> bytes | None:
+        return read_bytes(files[places[name]]) if name in places else None
+
+    fitted = unified_diff.fit(_changes(patch, title), read)
+    if fitted.fit is Fit.MISFIT:
+        raise _misfit(patch, title, f" ({fitted.place})")
+    for name, content in fitted.files.items():
+        files[places[name]].write_bytes(content)
+    return fitted.fit is Fit.FITS
+
+
 def patched_files(patch: PatchRow, tree: Path, title: str) -> list[tuple[Path, bytes]]:
     """The files of ``tree`` that a patch changes, and what they become; nothing is written. Raises SourceError."""
+    return [_changed(change, tree, patch, title) for change in _changes(patch, title)]
+
+
+def _changes(patch: PatchRow, title: str) -> tuple[unified_diff.FileDiff, ...]:
     path = PATCHES / patch.file
     if not is_file(path):
         raise SourceError(
             f"the patch {patch.file} is not there", f"{title} does not compile without it", "use a whole checkout"
         )
     try:
-        changes = unified_diff.parse(read_bytes(path))
+        return unified_diff.parse(read_bytes(path))
     except ValueError as error:
         raise SourceError(
             f"the patch {patch.file} cannot be read: {error}",
             f"{title} does not compile without it",
             f"mend patches/{patch.file}",
         ) from None
-    return [_changed(change, tree, patch, title) for change in changes]
 
 
 def _changed(change: unified_diff.FileDiff, tree: Path, patch: PatchRow, title: str) -> tuple[Path, bytes]:

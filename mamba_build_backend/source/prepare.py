@@ -66,12 +66,17 @@ def prepare_one(
         return Part(plan, context, next(path for path in entries(target) if is_dir(path)), source, there)
     shutil.rmtree(target, ignore_errors=True)
     tree = locate.place(source, target)
-    if not source.verified:
+    if row.fork:
+        context.echo(f"note: {source.path} is {row.title}, {row.fork.differences}; the wheel's record says so")
+    elif not source.verified:
         context.echo(f"note: {source.path} is not {row.title} as released; the wheel's record will say so")
     applied = []
     for item in patches:
         try:
-            patching.apply_patches([item], tree, row.title)
+            if row.fork and not patching.apply_to_fork(item, tree, row.fork, row.title):
+                continue
+            if not row.fork:
+                patching.apply_patches([item], tree, row.title)
         except SourceError as error:
             # What a release needs to compile, its copies need, too; a changed file may be right already.
             if source.verified or not item.is_fix:

@@ -12,8 +12,10 @@ from ..core.paths import is_dir, is_file, open_plain
 from ..core.projects import PROJECTS
 from ..core.typed import load_row
 from ..core.versions import parsed
+from .likeness import Fork
 from .projects import BadArch, Partner, PatchRow, Project, ProjectVersion, ThirdParty, load_projects
 from .redist import Archive, Archives, RedistHost, RedistRelease, checked_archive, releases
+from .released import ReleasedFiles, load_released
 from .rows import (
     BadNeighbour,
     BadPair,
@@ -43,6 +45,7 @@ __all__ = [
     "Cuda",
     "Distribution",
     "Floor",
+    "Fork",
     "FrontEnd",
     "KernelGroup",
     "Partner",
@@ -51,6 +54,7 @@ __all__ = [
     "ProjectVersion",
     "RedistHost",
     "RedistRelease",
+    "ReleasedFiles",
     "Tables",
     "ThirdParty",
     "TorchRow",
@@ -88,6 +92,8 @@ class Tables:
     nvidia: RedistHost
     archives: tuple[Archive, ...]
     """NVIDIA's, of CUDA releases whose nvcc the package index has not."""
+    released: tuple[ReleasedFiles, ...] = ()
+    """The sources of each project's releases."""
 
     def versions_of(self, project: str) -> list[ProjectVersion]:
         """The versions of a project, the oldest first; none of an unknown one."""
@@ -136,6 +142,7 @@ def load_tables() -> Tables:
         zig=load_row(Zig, _read("manylinux")["zig"], "tables/manylinux.toml: zig"),
         nvidia=load_row(RedistHost, _read("redist")["nvidia"], "tables/redist.toml: nvidia"),
         archives=tuple(checked_archive(row) for row in _typed(Archive, "redist", "archive")),
+        released=load_released(PROJECTS, versions),
     )
 
 

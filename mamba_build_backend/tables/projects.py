@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Optional
 
 from ..core._compat import specifiers, tomllib
-from ..core.facts import Word
 from ..core.paths import open_plain
 from ..core.projects import SELF, read_projects
-from ..core.typed import load_row, sourced
+from ..core.typed import Word, load_row, sourced
+from .likeness import Fork
 from .rows import KernelGroup, admits, in_order
 
 
@@ -53,6 +53,8 @@ class Partner:
     """The setting's default, as the table of settings shows it."""
     missing: str
     """What becomes of this project where no version of the partner fits; the end of a sentence."""
+    calls: str = ""
+    """How the path of the file ends that calls the partner's binding: a copy that changed it may call another one."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,8 @@ class ProjectVersion:
     """Specifiers of those whose binding takes the arguments that this one passes."""
     partner_required: bool = False
     """Whether it cannot be imported without."""
+    fork: Optional[Fork] = None
+    """How it differs, where it is a tree that somebody changed."""
 
     @property
     def name(self) -> str:
@@ -135,12 +139,18 @@ class ProjectVersion:
     @property
     def stable(self) -> bool:
         """Whether its binding compiles with the stable-ABI headers."""
-        return bool(self.project.stable) and admits(self.project.stable, self.version)
+        # A fork's version is its author's own and may be none.
+        return bool(self.project.stable) and (self.fork is not None or admits(self.project.stable, self.version))
 
     @property
     def title(self) -> str:
         """Name and version, as one says them."""
-        return f"{self.name} {self.version}" if self.version else "this project"
+        return f"{self.name} {self.version}".rstrip() if self.version or self.fork else "this project"
+
+    @property
+    def described(self) -> str:
+        """The same, and of a fork how it differs."""
+        return f"{self.title}, {self.fork.differences}" if self.fork and self.fork.release else self.title
 
     @property
     def archive_name(self) -> str:
@@ -186,6 +196,8 @@ class PatchRow:
     """Of a fix: the command that shows what is wrong, and what it printed before and after."""
     concern: str = ""
     """Of a fix: whose results change."""
+    copies: str = ""
+    """Whose changed copies it is for, where it is for no release."""
 
     @property
     def is_fix(self) -> bool:
@@ -200,12 +212,23 @@ class PatchRow:
 
     def concerns(self, row: ProjectVersion) -> bool:
         """Whether it is for this project and this version."""
-        return row.name == self.upstream and admits(self.versions, row.version)
+        return not self.copies and row.name == self.upstream and admits(self.versions, row.version)
 
     def misfit(self, row: ProjectVersion, cuda: str, torch: str, cxx: int) -> str:
-        """Why it is not applied; empty where it is."""
-        if not self.concerns(row):
-            return f"it is for {self.upstream} {self.versions}"
+        """Why it is not applied to a release; empty where it is."""
+        return self.not_for(row) or self.unneeded(cuda, torch, cxx)
+
+    def not_for(self, row: ProjectVersion) -> str:
+        """Why it is for other releases; empty where it is for this one."""
+        return "" if self.concerns(row) else f"it is for {self.meant}"
+
+    @property
+    def meant(self) -> str:
+        """What it is for, in words."""
+        return f"copies of {self.upstream} in {self.copies}" if self.copies else f"{self.upstream} {self.versions}"
+
+    def unneeded(self, cuda: str, torch: str, cxx: int) -> str:
+        """Why it is not needed with this CUDA, torch and C++; empty where it is."""
         for what, ranges, found in (
             ("CUDA", self.cuda, cuda),
             ("torch", self.torch, torch),

@@ -28,29 +28,36 @@ class Edit:
     """What a pyproject.toml shall hold, and what its owner should hear of that."""
 
     build_system: Mapping[str, Any]
-    upstream: str
+    settings: Mapping[str, Any]
+    """Of ``[tool.mamba-build-backend]``."""
     changes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def applied(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """The whole content after the edit."""
         tool = data.get("tool", {})
-        table = {**tool.get(TABLE, {}), "upstream": self.upstream}
+        table = {**tool.get(TABLE, {}), **self.settings}
         return {**data, "build-system": dict(self.build_system), "tool": {**tool, TABLE: table}}
 
     def lines(self) -> str:
         """The edit as lines to paste."""
         keys = ("requires", "build-backend", "backend-path")
         system = "".join(f"{key} = {_toml(self.build_system[key])}\n" for key in keys)
-        return f"[build-system]\n{system}\n[tool.{TABLE}]\nupstream = {_toml(self.upstream)}\n"
+        table = "".join(f"{key} = {_toml(value)}\n" for key, value in self.settings.items())
+        return f"[build-system]\n{system}\n[tool.{TABLE}]\n{table}"
 
     def by_hand(self, path: Path) -> str:
         """What to do where that file cannot be edited."""
         return f"edit {path} to hold these lines, and run this again:\n\n{indent(self.lines(), ' ' * 8)}".rstrip()
 
 
-def decide_edit(data: Mapping[str, Any], upstream: str) -> Edit:
-    """What has to be in ``data``, and what of it is new."""
+OWN_TREE = {"source": ".", "allow-unverified": True}
+"""Settings of a changed copy of a known project, which is what its own builds are of."""
+
+
+def decide_edit(data: Mapping[str, Any], upstream: str, *, own_tree: bool = False) -> Edit:
+    """What has to be in ``data``, and what of it is new; ``own_tree``: the project is a copy of ``upstream`` that somebody changed."""
+    settings = {"upstream": upstream, **(OWN_TREE if own_tree else {})}
     given, table = data.get("build-system", {}), data.get("tool", {}).get(TABLE, {})
     before = given.get("requires", [])
     kept = [item for item in before if not _is_dropped(item)]
@@ -70,14 +77,15 @@ def decide_edit(data: Mapping[str, Any], upstream: str) -> Edit:
         for key, value in system.items()
         if given.get(key) != value
     ]
-    if table.get("upstream") != upstream:
-        changes.append(f"upstream = {_toml(upstream)}   (under [tool.{TABLE}])")
+    for key, value in settings.items():
+        if table.get(key) != value:
+            changes.append(f"{key} = {_toml(value)}   (under [tool.{TABLE}])")
     notes = _dropped_notes([item for item in before if item not in kept], table)
     if wraps:
         notes.append(
             f"build-backend = {_toml(backend)} is kept, since it lies in this tree; it passes the hooks on with: from {NAME} import *"
         )
-    return Edit(system, upstream, tuple(changes), tuple(notes))
+    return Edit(system, settings, tuple(changes), tuple(notes))
 
 
 def _dropped_notes(dropped: list[str], table: Mapping[str, Any]) -> list[str]:
@@ -118,7 +126,7 @@ def render(path: Path, text: str, data: Mapping[str, Any], edit: Edit) -> str:
     if "build-system" in data:
         _fill(document["build-system"], edit.build_system)
     if TABLE in data.get("tool", {}):
-        _fill(document["tool"][TABLE], {"upstream": edit.upstream})
+        _fill(document["tool"][TABLE], edit.settings)
     # A new table is written at the end as text: that is right wherever the tables before it stand.
     system, _, table = edit.lines().partition("\n\n")
     new = [system + "\n"] if "build-system" not in data else []
@@ -160,5 +168,5 @@ def _check_edited(path: Path, text: str, edit: Edit, data: Mapping[str, Any]) ->
 
 
 def _toml(value: Any) -> str:
-    """A string or a list of strings; JSON's way to write them is one of TOML's."""
+    """A string, a list of strings or a truth; JSON's way to write them is one of TOML's."""
     return json.dumps(value, ensure_ascii=False)

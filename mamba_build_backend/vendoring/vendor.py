@@ -20,7 +20,9 @@ from ..core.paths import expanded, is_file, resolved
 from ..core.projects import SELF
 from ..core.settings import TABLE
 from ..core.storage import disk_errors
-from ..tables import load_tables
+from ..plan.fork import fork_of
+from ..probe.tree import probe_tree
+from ..tables import Fork, load_tables
 from . import pyproject_edit
 from .manifest import Copy, content, find_copies, look, make_record
 
@@ -66,13 +68,15 @@ def vendor(folder: Path, upstream: str | None, *, force: bool = False) -> Vendor
     place, path = project / NAME, project / "pyproject.toml"
     _check_not_running(place)
     text, data = pyproject.read(path)
-    chosen = _upstream(upstream, data, path)
+    given = data.get("tool", {}).get(TABLE, {})
+    fork = _fork(project) if upstream is None and given.get("upstream") in (None, SELF) else None
+    chosen = fork.project if fork else _upstream(upstream, data, path)
     files = content(chosen)
     record = make_record(chosen, files)
     found = look(place)
     if found is not None and not force:
         _check_replaceable(found)
-    edit = pyproject_edit.decide_edit(data, chosen)
+    edit = pyproject_edit.decide_edit(data, chosen, own_tree=fork is not None)
     rendered = pyproject_edit.render(path, text, data, edit)
     written = []
     if found is None or found.edited or found.record != record:
@@ -82,7 +86,14 @@ def vendor(folder: Path, upstream: str | None, *, force: bool = False) -> Vendor
         _write(path, rendered)
         written.append(path.name)
     patches = sum(name.endswith(".patch") for name in files)
-    return Vendored(project, chosen, patches, tuple(written), edit, _notes(project, chosen, created=not text))
+    own_tree = fork is not None or given.get("source") == "."
+    notes = _notes(project, chosen, created=not text, own_tree=own_tree)
+    if fork:
+        notes = (
+            f"this project is a copy of {fork.like}, {fork.differences}: patches and flags are those of that one",
+            *notes,
+        )
+    return Vendored(project, chosen, patches, tuple(written), edit, notes)
 
 
 def check_copy(folder: Path) -> State:
@@ -130,6 +141,15 @@ def _project(folder: Path) -> Path:
     return project
 
 
+def _fork(project: Path) -> Fork | None:
+    """The release that the project is a changed copy of; None for a release itself, and for what is like none."""
+    if not is_file(project / "setup.py"):
+        return None
+    tree, tables = probe_tree(project), load_tables()
+    released = any(tree.sha256 in row.tree_sha256 for row in tables.versions)
+    return None if released else fork_of(tree, tables)
+
+
 def _check_not_running(place: Path) -> None:
     if is_running(place):
         raise SettingsError(
@@ -169,13 +189,13 @@ def _check_replaceable(found: Copy) -> None:
     )
 
 
-def _notes(project: Path, upstream: str, *, created: bool) -> tuple[str, ...]:
+def _notes(project: Path, upstream: str, *, created: bool, own_tree: bool) -> tuple[str, ...]:
     notes = []
     if created:
         notes.append("what setup.py imports beside torch and setuptools, such as numpy, belongs into requires")
     if upstream == SELF and not is_file(project / "setup.py"):
         notes.append("there is no setup.py here, and the backend builds projects that have one")
-    if upstream != SELF and is_file(project / "setup.py"):
+    if upstream != SELF and not own_tree and is_file(project / "setup.py"):
         notes.append(
             f"upstream = {upstream} builds its released source, not what lies here; for that: "
             f'source = "." and allow-unverified = true under [tool.{TABLE}]'

@@ -48,6 +48,10 @@ class SourceRecord:
     """What is imported of it."""
     extensions: tuple[str, ...] = ()
     """The modules that the wheel has to hold."""
+    like: str = ""
+    """Of a tree that somebody changed: the release that it is most like, such as ``NAME 1.1.1``."""
+    changed: tuple[str, ...] = ()
+    """Its files that are not as in that release, and those that the release has not."""
 
 
 @dataclass(frozen=True)

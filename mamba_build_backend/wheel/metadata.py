@@ -55,7 +55,9 @@ def distribution_name(plan: BuildPlan, project: Mapping[str, object], upstream_n
     ``mamba-ssm-portable`` is the name of a project for one upstream; of another ``NAME`` it makes ``NAME-portable``.
     Raises SettingsError for one that is none (PEP 508): it becomes a file's, a folder's and a header's.
     """
-    declared, row = str(project.get("name") or ""), plan.upstream.value
+    row = plan.upstream.value
+    # A fork keeps the name that its users ask for.
+    declared = "" if row.fork else str(project.get("name") or "")
     if declared.endswith("-portable") and not row.is_own:
         declared = f"{row.name}-portable"
     return plan.distribution or project_name("the project's name", declared or upstream_name) or ""
@@ -84,7 +86,7 @@ def compose_metadata(
         *_requirements(plan, list(dict.fromkeys(dependencies)), list(dict.fromkeys(extras))),
     ]
     renamed = utils.canonicalize_name(final) != utils.canonicalize_name(name)
-    intro = _introduction(final, name, plan.companion, version) if renamed else ""
+    intro = _introduction(final, name, plan.companion, version) if renamed and not plan.upstream.value.fork else ""
     return rfc822(fields, f"{intro}{_description(upstream)}\n")
 
 

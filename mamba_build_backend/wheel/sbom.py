@@ -25,7 +25,7 @@ from ..core._compat import utils
 from ..core.facts import SysrootProvider
 from ..core.paths import read_text
 from ..plan import BuildPlan
-from ..tables import ProjectVersion, ThirdParty
+from ..tables import ProjectVersion, ThirdParty, load_tables
 from .third_party import materials
 
 FILE_NAME = "mamba-build-backend.cdx.json"
@@ -137,7 +137,7 @@ def _placed(component: Component, *, inside: bool) -> Component:
 def _upstream(plan: BuildPlan, origin: Mapping[str, Any]) -> Component:
     """The source that was compiled; where it is not what upstream released, that is its ancestor."""
     row = plan.upstream.value
-    released = _released(row, str(origin["sha256"]))
+    released = _released(_ancestor(row), str(origin["sha256"]))
     hashes: Mapping[str, str] = origin["patches_sha256"]
     if origin["verified"] and not hashes:
         return released
@@ -165,6 +165,14 @@ def _upstream(plan: BuildPlan, origin: Mapping[str, Any]) -> Component:
             for file, digest in hashes.items()
         ]
     return {**made, "pedigree": pedigree}
+
+
+def _ancestor(row: ProjectVersion) -> ProjectVersion:
+    """The release that a fork is most like; the row itself, where it is none."""
+    if row.fork is None:
+        return row
+    known = load_tables().versions_of(row.fork.project)
+    return next(item for item in known if item.version == row.fork.release)
 
 
 def _released(row: ProjectVersion, digest: str) -> Component:

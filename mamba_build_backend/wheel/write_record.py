@@ -115,6 +115,7 @@ def _sysroot(ready: ReadyPlan) -> SysrootRecord:
 def _source(plan: BuildPlan, origin: Mapping[str, Any]) -> SourceRecord:
     hashes: Mapping[str, str] = origin["patches_sha256"]
     kinds = {item.file: str(item.kind) for item in plan.patches.value}
+    fork = plan.upstream.value.fork
     return SourceRecord(
         name=plan.upstream.value.name,
         version=plan.upstream.value.version,
@@ -124,6 +125,8 @@ def _source(plan: BuildPlan, origin: Mapping[str, Any]) -> SourceRecord:
         patches=tuple(PatchRecord(file, digest, kinds[file]) for file, digest in hashes.items()),
         packages=plan.upstream.value.project.packages,
         extensions=plan.upstream.value.project.extensions,
+        like=fork.like if fork else "",
+        changed=(*fork.changed, *fork.new) if fork else (),
     )
 
 

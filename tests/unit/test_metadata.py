@@ -1,14 +1,17 @@
 import email
 import json
 from dataclasses import replace
+from email.parser import HeaderParser
 
 import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from packaging.requirements import Requirement
 from support import ROOT
 
 from mamba_build_backend import plan, tables
+from mamba_build_backend.compile.run_setup_py import with_requirements
 from mamba_build_backend.core import facts, settings
 from mamba_build_backend.core.errors import SourceError
 from mamba_build_backend.probe import recording
@@ -247,3 +250,35 @@ def test_a_pkg_info_that_is_no_utf_8_is_told(tmp_path):
     (tmp_path / "PKG-INFO").write_bytes("Name: tiny\nAuthor: Jörg\n".encode("latin-1"))
     with pytest.raises(SourceError, match="it is not UTF-8"):
         metadata.released_pkg_info(tmp_path)
+
+
+REQUIRES = """
+torch
+einops>=0.6
+
+[:python_version < "3.11"]
+tomli
+
+[causal-conv1d]
+causal-conv1d>=1.2
+
+[dev:sys_platform == "linux"]
+pytest
+"""
+
+
+def test_requirements_that_an_old_setuptools_writes_beside_are_taken():
+    text = with_requirements("Metadata-Version: 2.1\nName: a\nVersion: 1\n\nThe text\n", REQUIRES)
+    message = HeaderParser().parsestr(text)
+    found = [str(Requirement(item)) for item in message.get_all("Requires-Dist")]
+    assert found == [
+        "torch",
+        "einops>=0.6",
+        'tomli; python_version < "3.11"',
+        'causal-conv1d>=1.2; extra == "causal-conv1d"',
+        'pytest; sys_platform == "linux" and extra == "dev"',
+    ]
+    assert message.get_all("Provides-Extra") == ["causal-conv1d", "dev"]
+    assert message.get_payload() == "The text\n"
+    assert with_requirements(text, "numpy\n") == text
+    assert with_requirements("Name: a\nVersion: 1\n", "") == "Name: a\nVersion: 1\n"

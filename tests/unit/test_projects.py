@@ -166,7 +166,7 @@ def test_the_page_explains_every_key_and_no_other(kind, title):
     text = (ROOT / PAGE).read_text(encoding="utf-8").partition(f"## All keys of {title}")[2].partition("\n## ")[0]
     cells = " ".join(re.findall(r"^\| (`[^|]+) \|", text, re.MULTILINE))
     keys = {key.strip("[]") for key in re.findall(r"`([^`]+)`", cells)}
-    given = {"project", "name"} if kind is ProjectVersion else {"name"}
+    given = {"project", "name", "fork"} if kind is ProjectVersion else {"name"}
     assert keys - {"source"} == {item.name.replace("_", "-") for item in fields(kind)} - given
 
 

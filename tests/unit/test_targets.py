@@ -71,7 +71,7 @@ def test_the_problems_of_all_are_told_at_once_and_each_once():
     [
         (["causal-conv1d>=1.6"], {}, "names no project and version"),
         (["causal-conv1d==1.*,<2"], {}, "names no project and version"),
-        (["./mamba"], {}, "is not one of its projects|names no project"),
+        (["./mamba"], {}, "is not there; the folder of a source tree"),
         (["mamba-ssm", "mamba_ssm"], {}, "said once"),
         (["mamba-ssm"], {"upstream": "causal-conv1d"}, "beside -C upstream"),
         (["mamba-ssm==2.3.0"], {"upstream-version": "2.2.4"}, "beside -C upstream-version"),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mamba_build_backend.source import unified_diff
+from mamba_build_backend.core import unified_diff
 
 LINE = st.sampled_from([b"", b"a", b"b", b"  c", b"-- a", b"++ b", b"@@ -1 +1 @@", b"d\r", b"\xff", b"\\ No newline"])
 FILE = st.builds(lambda lines, end: b"\n".join(lines) + end, st.lists(LINE, max_size=14), st.sampled_from([b"", b"\n"]))

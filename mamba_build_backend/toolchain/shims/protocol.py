@@ -85,6 +85,9 @@ class SetupPy:
     cxx_flags: tuple[str, ...]
     stable: Optional[StableExtension]
     regroupings: tuple[Regrouping, ...]
+    as_if_gpu: str = ""
+    """For the setup.py of a fork: the capability (``9.0``) of the GPU that it is told of, whatever is here, and its missing texts are
+    empty; nothing for others."""
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,17 @@
 """Unified diffs, applied strictly: each hunk at its own line and with all of its context, or not at all. Pure.
 
 GNU patch and ``git apply`` look for a hunk's context in other places too (an offset), GNU patch also with part of the context
-alone (fuzz). A source that a patch was not written for is refused here instead.
+alone (fuzz). A source that a patch was not written for is refused here instead. In a file that somebody changed, :func:`fit` finds a
+hunk at another line, where all of its text stands once.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from .tree_facts import Fit
 
 _FILE = re.compile(rb"(?:---|\+\+\+) ([^\t\r\n]+)")
 _HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
@@ -133,4 +136,73 @@ def is_applied(content: bytes, hunks: tuple[Hunk, ...]) -> bool:
         applied(content, tuple(Hunk(item.new_start, item.new, item.old_start, item.old) for item in hunks))
     except DoesNotFitError:
         return False
+    return True
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What becomes of a diff in a tree that is not the one that it was written for."""
+
+    fit: Fit
+    place: str = ""
+    """Of the first hunk that does not fit: its number, its line, its file."""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """The files that it changes, as they are afterwards; of a diff that fits."""
+
+
+def fit(changes: tuple[FileDiff, ...], read: Callable[[str], bytes | None]) -> Fitted:
+    """How a diff fits into files that somebody may have changed; ``read`` gives a file of the tree, or None for one that is not there.
+
+    Files that the tree has not, or that hold nothing of what the diff changes, need no change. Lines may end as on Windows.
+    """
+    files: dict[str, bytes] = {}
+    done = False
+    for change in changes:
+        content = read(change.name)
+        if content is None:
+            continue
+        content = content.replace(b"\r\n", b"\n")
+        try:
+            files[change.name] = applied(content, _located(content, change.hunks))
+        except DoesNotFitError as error:
+            if _is_done(content, change.hunks):
+                done = True
+                continue
+            return Fitted(Fit.MISFIT, f"hunk {error.hunk}, line {error.line} of {change.name}")
+    if files:
+        return Fitted(Fit.FITS, files=files)
+    return Fitted(Fit.DONE if done else Fit.ABSENT)
+
+
+def _located(content: bytes, hunks: tuple[Hunk, ...]) -> tuple[Hunk, ...]:
+    """The hunks, each at its own line, or where all of its lines stand once. Raises DoesNotFitError."""
+    lines = _lines(content)
+    found: list[Hunk] = []
+    for number, hunk in enumerate(hunks, 1):
+        own, size = hunk.old_start - 1, len(hunk.old)
+        if not size or tuple(lines[own : own + size]) == hunk.old:
+            found.append(hunk)
+            continue
+        starts = [n for n, line in enumerate(lines) if line == hunk.old[0] and tuple(lines[n : n + size]) == hunk.old]
+        if len(starts) != 1:
+            there = lines[own : own + size]
+            same = next((n for n, (line, old) in enumerate(zip(there, hunk.old)) if line != old), len(there))
+            raise DoesNotFitError(number, hunk.old_start + same)
+        found.append(replace(hunk, old_start=starts[0] + 1))
+    return tuple(found)
+
+
+_SAYS_SOMETHING = 4
+"""Characters of a line that is not found in any file: a bracket alone is."""
+
+
+def _is_done(content: bytes, hunks: tuple[Hunk, ...]) -> bool:
+    """Whether a file has what the hunks make already, or nothing of the lines that each of them takes away."""
+    try:
+        _located(content, tuple(Hunk(item.new_start, item.new, item.old_start, item.old) for item in hunks))
+    except DoesNotFitError:
+        there = {line.strip() for line in _lines(content)}
+        taken = [[line.strip() for line in item.old if line not in item.new] for item in hunks]
+        telling = [[line for line in lines if len(line) >= _SAYS_SOMETHING] for lines in taken]
+        return all(telling) and not any(line in there for lines in telling for line in lines)
     return True

@@ -1,0 +1,204 @@
+"""A tree that the setting ``source`` names: which release it is, or is most like, and what of that one's knowledge holds for it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import replace
+from fnmatch import fnmatch
+
+from ..core._compat import utils
+from ..core.errors import Problem
+from ..core.facts import Facts
+from ..core.settings import Place, Settings
+from ..core.tree_facts import Tree
+from ..tables import Fork, Project, ProjectVersion, Tables
+from ..tables.likeness import is_older, likeness
+from ..tables.released import CUDA, CXX
+from .types import Choice, Notebook
+
+STABLE_HEADERS = (
+    "ATen/Context.h",
+    "ATen/cuda/Atomic.cuh",
+    "ATen/cuda/CUDAContext.h",
+    "c10/core/DeviceGuard.h",
+    "c10/cuda/CUDAException.h",
+    "c10/cuda/CUDAGuard.h",
+    "c10/cuda/CUDAStream.h",
+    "c10/util/BFloat16.h",
+    "c10/util/Half.h",
+    "c10/util/complex.h",
+    "torch/extension.h",
+    "torch/python.h",
+)
+"""Those of ``mamba_build_backend/stable/include`` that stand in for torch's."""
+
+FORCE_CUDA = ("FORCE_CUDA", "1")
+"""torchvision's and torch-scatter's convention, and that of many after them: their setup.py would otherwise compile the
+kernels only on a machine with a GPU."""
+
+
+def named_tree(settings: Settings, facts: Facts) -> Tree | None:
+    """The tree that is to be built as what it is; None where a version was named, or no tree."""
+    return facts.trees[0] if facts.trees and settings.upstream_version is None else None
+
+
+def decide_tree(settings: Settings, tree: Tree, tables: Tables, notebook: Notebook) -> Choice[ProjectVersion]:
+    """The release that it is, or a row of its own, with a problem where it cannot be built."""
+    release = next((row for row in tables.versions if tree.sha256 and tree.sha256 in row.tree_sha256), None)
+    if release is not None:
+        return Choice(release, f"what {tree.path} is, by its content")
+    fork, name = fork_of(tree, tables), str(utils.canonicalize_name(tree.name))
+    problem = next(_problems(settings, tree, fork), None)
+    if problem is not None:
+        notebook.problems.append(problem)
+    if fork is None:
+        name = name or tree.path.rpartition("/")[2]
+        unknown = ProjectVersion(Project(name), tree.version, fork=Fork("", "", path=tree.path))
+        return Choice(unknown, "what it calls itself")
+    name = name or fork.project
+    base = next(row for row in tables.versions_of(fork.project) if row.version == fork.release)
+    fork = replace(
+        fork,
+        path=tree.path,
+        sha256=tree.sha256,
+        is_whole=name == base.name,
+        fits=tree.fits,
+        owners=tree.owners,
+        build_imports=tree.build_imports,
+    )
+    row = _row(tree, base, fork, name, tables)
+    told = _faults(tree, fork)
+    if told and problem is None:
+        notebook.note(f"{tree.path} is not whole: {told}")
+    for note in _notes(tree, row, fork, tables):
+        notebook.note(note)
+    whole = len(fork.same) + len(fork.changed) + len(fork.missing)
+    like = f"{len(fork.same)} of the {whole} source files of {fork.like} are in it, the release that it is most like"
+    return Choice(row, f"{like}; {_consent(settings)}")
+
+
+def fork_of(tree: Tree, tables: Tables) -> Fork | None:
+    """How a tree differs from the release that it is most like; None where it is like none."""
+    return likeness(dict(tree.files), utils.canonicalize_name(tree.name), tree.version, tables.released)
+
+
+def _consent(settings: Settings) -> str:
+    return "setting allow-unverified" if settings.allow_unverified else "named on the command line"
+
+
+def _problems(settings: Settings, tree: Tree, fork: Fork | None) -> Iterator[Problem]:
+    """Why a tree that is no release cannot be built."""
+    shown = shlex.quote(tree.path)
+    compiled = any(name.endswith(CUDA[:1]) for name, _ in tree.files)
+    told = _faults(tree, fork)
+    if told and not settings.allow_unverified:
+        what = f"the copy of {fork.like} in {tree.path}" if fork else tree.path
+        yield Problem("source-damaged", f"source: {what} is not whole: {told}", "each file has to be as its author left it", (
+            f"git -C {shown} status   (what was changed or is missing, where it is a repository)",
+            *([f"-C source=auto -C upstream={fork.project} -C upstream-version={fork.release}   (the release)"] if fork else []),
+            "-C allow-unverified=true   (build it all the same)",
+        ))  # fmt: skip
+    elif not compiled:
+        yield Problem("source", f"source: {tree.path}{_called(tree)} holds no CUDA sources (*.cu)", "a CUDA extension is built from them", (
+            f"use the folder of the setup.py that compiles them: find {shown} -name setup.py",
+        ))  # fmt: skip
+    elif fork is None:
+        yield Problem("source", f"source: {tree.path}{_called(tree)} is like no release of a project that is known here", "patches and flags are known for those and their copies", (
+            f"python -m mamba_build_backend vendor {shown}   (the backend in a project of your own), then python -m pip wheel {shown}",
+        ))  # fmt: skip
+    elif not (settings.allow_unverified or settings.place("source") is Place.OPTION):
+        yield Problem("source", f"source: {tree.path} is not as released: it is most like {fork.like}, {fork.differences}", f"{settings.origin('source')} names it, and what is not upstream's needs your consent", (
+            f"python -m mamba_build_backend build {shown}   (or: -C source={shown})",
+            "-C allow-unverified=true   (it is a fork that you trust; the wheel's record will say so)",
+        ))  # fmt: skip
+    elif settings.place("upstream") in (Place.OPTION, Place.ENVIRONMENT) and settings.upstream != fork.project:
+        yield Problem("source", f"source: {tree.path} is most like {fork.like}", f"{settings.upstream} is what is to be built", (
+            f"-C upstream={fork.project}   (build what it is)",
+        ))  # fmt: skip
+
+
+def _faults(tree: Tree, fork: Fork | None) -> str:
+    """What of a tree cannot be right, in words; empty where nothing is. A file that is a release's is right as it is."""
+    untouched = fork.released if fork else ()
+    there = [name for name, _ in tree.files]
+    faults = [
+        item
+        for item in tree.faults
+        if item.file not in there or (item.file not in untouched and _counts(item.file, fork))
+    ]
+    told = "; ".join(f"{item.file}: {item.why}" if item.file else item.why for item in faults[:3])
+    return f"{told}; and {len(faults) - 3} more" if len(faults) > 3 else told
+
+
+def _counts(file: str, fork: Fork | None) -> bool:
+    """Whether a fault of this file stops a build: what is compiled, setup.py, and what a release has, too."""
+    return file.endswith((*CUDA, *CXX)) or file == "setup.py" or (fork is not None and file in fork.changed)
+
+
+def _called(tree: Tree) -> str:
+    said = f"{tree.name} {tree.version}".strip()
+    return f", which calls itself {said}," if said else ""
+
+
+def _row(tree: Tree, base: ProjectVersion, fork: Fork, name: str, tables: Tables) -> ProjectVersion:
+    """The release's row, with what does not hold for this tree taken out."""
+    partner = base.project.partner
+    binds = [path for path in fork.changed if partner and partner.calls and path.endswith(partner.calls)]
+    called = [item for item in tables.projects if partner and item.name == partner.name]
+    needs = any(package in tree.imports for project in called for package in project.packages)
+    return replace(
+        base,
+        project=_project(tree, base.project, fork, name),
+        version=tree.version,
+        index_file="",
+        index_sha256="",
+        git_tag="",
+        git_commit="",
+        tree_sha256=(),
+        transformers=base.transformers if tree.packages else "",
+        partner=base.partner if tree.packages else "",
+        partner_fits="" if binds or not tree.packages else base.partner_fits,
+        partner_required=needs,
+        fork=fork,
+    )
+
+
+def _project(tree: Tree, base: Project, fork: Fork, name: str) -> Project:
+    whole = [
+        path
+        for path, _ in tree.files
+        if path.endswith((*CUDA[:1], ".cpp")) and fork.is_released(path, *fork.with_folder_of(path))
+    ]
+    # Both are told by a file's name alone: one that several folders have stands for none.
+    every = [path.rpartition("/")[2] for path, _ in tree.files]
+    kernels = [file for path in whole if every.count(file := path.rpartition("/")[2]) == 1]
+    groups = tuple(group for group in base.kernel_groups if all(file in kernels for file in group.files))
+    named = (*kernels, *(f"{group.name}{end}.cu" for group in groups for end in ("", "_*")))
+    passes = tuple(file for file in named if any(fnmatch(file, pattern) for pattern in base.one_pass))
+    return replace(
+        base,
+        name=name,
+        packages=tree.packages,
+        extensions=tree.extensions,
+        environment=(*base.environment, FORCE_CUDA),
+        license=base.license if name == base.name else "",
+        kernel_groups=groups,
+        one_pass=passes,
+        compiled=sum(path.endswith((*CUDA[:1], ".cpp")) for path, _ in tree.files),
+        stable=base.stable if binding_is_known(tree, fork) else "",
+    )
+
+
+def binding_is_known(tree: Tree, fork: Fork) -> bool:
+    """Whether the binding is some release's, and nothing else includes a header of torch's that the stable ones do not stand in for."""
+    bindings = [path for path, _ in tree.files if path.endswith(".cpp") and not path.startswith("tests/")]
+    return bool(bindings) and fork.is_released(*bindings) and set(tree.headers) <= set(STABLE_HEADERS)
+
+
+def _notes(tree: Tree, row: ProjectVersion, fork: Fork, tables: Tables) -> Iterator[str]:
+    if len(fork.changed) == 1 and not fork.new:
+        yield f"only {fork.changed[0]} differs from {fork.like}: if nobody changed it on purpose, the copy is damaged"
+    oldest = tables.versions_of(fork.project)[0]
+    if is_older(tree.version, oldest.version) and row.name == fork.project:
+        yield f"{row.title} is older than the oldest release that is known here, {oldest.version}: what is known of {fork.like} is used where the files are as there"

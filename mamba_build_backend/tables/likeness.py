@@ -1,0 +1,161 @@
+"""Which release a tree is most like, by the content of its files, and how it differs. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..core.tree_facts import Owner, PatchFit
+from .released import CUDA, CXX, EMPTY, PYTHON, ReleasedFiles
+from .rows import admits, is_version
+
+if TYPE_CHECKING:
+    from .projects import PatchRow
+
+_FEWEST_KERNELS = 3
+"""Files of CUDA and C++ with the names of a release's: one alone may be another project's, such as static_switch.h."""
+
+
+@dataclass(frozen=True)
+class Fork:
+    """A tree that somebody changed, and the release that it is most like."""
+
+    project: str
+    release: str
+    """Its version."""
+    same: tuple[str, ...] = ()
+    """Paths in the tree, as all here but ``missing``."""
+    changed: tuple[str, ...] = ()
+    new: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    released: tuple[str, ...] = ()
+    """Those that some release of the project has, whichever it is."""
+    path: str = ""
+    sha256: str = ""
+    fits: tuple[PatchFit, ...] = ()
+    is_whole: bool = True
+    """Whether it is a copy of the project, under its name; if not, of its kernels alone."""
+    build_imports: tuple[str, ...] = ()
+    """What its setup.py imports."""
+    owners: tuple[Owner, ...] = ()
+    """Installed distributions that hold its modules."""
+
+    @property
+    def like(self) -> str:
+        """The release, as one says it."""
+        return f"{self.project} {self.release}"
+
+    @property
+    def differences(self) -> str:
+        """How it differs, in a few words."""
+        kinds = (("Python", PYTHON), ("CUDA", CUDA), ("C++", CXX))
+        counts = {kind: sum(name.endswith(ends) for name in self.changed) for kind, ends in kinds}
+        parts = [_files(counts[kind], kind) for kind, _ in kinds if counts[kind] or kind != "C++"]
+        parts += [f"{_files(len(self.new), 'new')}"] if self.new else []
+        parts += [f"{len(self.missing)} of the release's missing"] if self.missing and self.is_whole else []
+        return "changed: " + ", ".join(parts)
+
+    def is_released(self, *paths: str) -> bool:
+        """Whether each of these files is as some release has it."""
+        return all(path in self.released for path in paths)
+
+    def with_folder_of(self, path: str) -> tuple[str, ...]:
+        """The headers that a file can take in without a path: those of its folder and below."""
+        folder = path.rpartition("/")[0]
+        every = (*self.same, *self.changed, *self.new)
+        return tuple(name for name in every if name.startswith(f"{folder}/") and name.endswith((".cuh", ".h", ".hpp")))
+
+
+def _files(count: int, kind: str) -> str:
+    return f"{count or 'no'} {kind} file{'' if count == 1 or not count else 's'}"
+
+
+def likeness(
+    files: Mapping[str, str],
+    name: str,
+    version: str,
+    released: Sequence[ReleasedFiles],
+) -> Fork | None:
+    """The release that ``files`` (digests by path) are most like; None for a tree that is like none.
+
+    ``name`` and ``version`` are the tree's own: they decide between releases that are as like.
+    """
+    best: tuple[tuple[int, ...], Fork] | None = None
+    for known in released:
+        places = placed(known.contents, files)
+        kernels = sum(path.endswith((*CUDA, *CXX)) for path in places)
+        for number, item in enumerate(known.versions):
+            fork = _compared(known, item, files, places)
+            telling = sum(files[path] != EMPTY for path in fork.same)
+            if not telling or (kernels < _FEWEST_KERNELS and name != known.project):
+                continue
+            rank = (name == known.project, telling, item == version, -len(fork.missing), number)
+            if best is None or rank > best[0]:
+                best = rank, fork
+    return best[1] if best else None
+
+
+def _compared(known: ReleasedFiles, version: str, files: Mapping[str, str], places: Mapping[str, str]) -> Fork:
+    release = known.files_of(version)
+    here = {path: places[path] for path in release if path in places}
+    same = tuple(place for path, place in here.items() if files[place] == release[path])
+    return Fork(
+        known.project,
+        version,
+        same=same,
+        changed=tuple(place for place in here.values() if place not in same),
+        new=tuple(sorted(set(files) - set(here.values()))),
+        missing=tuple(path for path in release if path not in places),
+        released=tuple(sorted(place for path, place in places.items() if known.is_released(path, files[place]))),
+    )
+
+
+def placed(paths: Iterable[str], there: Iterable[str]) -> dict[str, str]:
+    """Where the files of a release lie in a tree: at their own path, or the one place that ends with it, or with all but its first folder.
+
+    >>> placed(["scan/ops/a.py", "csrc/b.cu"], ["my_scan/ops/a.py", "kernels/csrc/b.cu"])
+    {'scan/ops/a.py': 'my_scan/ops/a.py', 'csrc/b.cu': 'kernels/csrc/b.cu'}
+    """
+    by_name: dict[str, list[str]] = {}
+    for path in there:
+        by_name.setdefault(path.rpartition("/")[2], []).append(path)
+    found: dict[str, str] = {}
+    for path in paths:
+        alike = by_name.get(path.rpartition("/")[2], [])
+        inner = path.partition("/")[2]
+        for ending in (path, *([inner] if inner.count("/") or path.endswith((*CUDA, *CXX)) else [])):
+            fitting = [item for item in alike if item == ending or (ending and item.endswith(f"/{ending}"))]
+            own = [item for item in fitting if item == path]
+            if len(own or fitting) == 1:
+                found[path] = (own or fitting)[0]
+                break
+    taken = list(found.values())
+    return {path: place for path, place in found.items() if place == path or taken.count(place) == 1}
+
+
+def is_for(patch: PatchRow, names: Iterable[str], fork: Fork, known: ReleasedFiles, files: Mapping[str, str]) -> bool:
+    """Whether a patch is for the content of a tree: ``names`` are the released paths that it changes, ``files`` the tree's digests.
+
+    A file that is some release's gets what that release gets. One that somebody changed gets what the tree's release gets; and where the
+    source would not compile or import without it, whichever of its variants fits.
+    """
+    if patch.upstream != fork.project:
+        return False
+    places = placed(known.contents, files)
+    for name in names:
+        place = places.get(name)
+        held = known.contents.get(name, {}).get(files[place], ()) if place else ()
+        own = (fork.release,) if fork.release in held else held
+        if held and not any(admits(patch.versions, item) for item in own):
+            return False
+        if not held and patch.is_fix and not admits(patch.versions, fork.release):
+            return False
+    return True
+
+
+def is_older(version: str, than: str) -> bool:
+    """Whether a version is one, and comes before another."""
+    from ..core._compat import version as versions
+
+    return is_version(version) and versions.Version(version) < versions.Version(than)

@@ -1,0 +1,97 @@
+"""The sources of every release, each file known by its content: what a changed tree is compared with.
+
+``projects/NAME/files.toml`` has a table for each path, with a line for each content that the file had: the first digits of git's hash of it,
+and the first and the last release that hold it. ``tests/release_files.py`` writes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..core._compat import tomllib
+from ..core.paths import is_file, open_plain
+
+if TYPE_CHECKING:
+    from .projects import ProjectVersion
+
+FILES = "files.toml"
+DIGITS = 10
+"""Of a hash. There are some hundreds of files: two of the same path with the same digits are not met by chance."""
+PYTHON = (".py",)
+CUDA = (".cu", ".cuh")
+CXX = (".cpp", ".cc", ".cxx", ".c", ".h", ".hpp")
+SOURCES = (*PYTHON, *CUDA, *CXX)
+"""How the names of source files end."""
+
+
+def digest(content: bytes) -> str:
+    """What a file's content is known by: git's hash of it, with lines that end as on Unix.
+
+    >>> digest(b"")
+    'e69de29bb2'
+    """
+    text = content.replace(b"\r\n", b"\n")
+    return hashlib.sha1(b"blob %d\0" % len(text) + text, usedforsecurity=False).hexdigest()[:DIGITS]
+
+
+EMPTY = digest(b"")
+"""The content of many files, and of other projects' too: it says nothing."""
+
+
+@dataclass(frozen=True)
+class ReleasedFiles:
+    """What is known of the files of a project's releases."""
+
+    project: str
+    versions: tuple[str, ...]
+    """The oldest first."""
+    contents: Mapping[str, Mapping[str, tuple[str, ...]]]
+    """By path and digest, the versions that hold it."""
+
+    def is_released(self, path: str, content: str) -> bool:
+        """Whether some release has this content at this path."""
+        return content in self.contents.get(path, {})
+
+    def files_of(self, version: str) -> dict[str, str]:
+        """The digest of each file of a release."""
+        return {
+            path: content
+            for path, versions in self.contents.items()
+            for content, held in versions.items()
+            if version in held
+        }
+
+
+def load_released(folder: Path, rows: Sequence[ProjectVersion]) -> tuple[ReleasedFiles, ...]:
+    """Those of each project in ``folder`` that has such a table. Raises ValueError for a version that is not known."""
+    found = []
+    for project in dict.fromkeys(row.name for row in rows):
+        path = folder / project / FILES
+        if is_file(path):
+            versions = tuple(row.version for row in rows if row.name == project)
+            with open_plain(path) as file:
+                found.append(
+                    ReleasedFiles(
+                        project, versions, _contents(tomllib.load(file), versions, f"projects/{project}/{FILES}")
+                    )
+                )
+    return tuple(found)
+
+
+def _contents(
+    data: Mapping[str, Mapping[str, str]], versions: Sequence[str], where: str
+) -> dict[str, dict[str, tuple[str, ...]]]:
+    out: dict[str, dict[str, tuple[str, ...]]] = {}
+    for path, held in data.items():
+        for content, span in held.items():
+            first, _, last = span.partition(" ")
+            if first not in versions or (last or first) not in versions:
+                raise ValueError(f"{where}: {path}: {span!r} names no two versions of versions.toml")
+            between = versions[versions.index(first) : versions.index(last or first) + 1]
+            known = out.setdefault(path, {})
+            known[content[:DIGITS]] = (*known.get(content[:DIGITS], ()), *between)
+    return out
