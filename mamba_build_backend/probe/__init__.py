@@ -13,7 +13,20 @@ from typing import Any
 from ..core.facts import Facts
 from ..core.settings import Settings
 from ..tables import load_tables
-from . import compiler_caches, compilers, cuda, environment, frontend, gpus, machine, shell, source, sysroots, torch
+from . import (
+    compiler_caches,
+    compilers,
+    cuda,
+    environment,
+    frontend,
+    gpus,
+    machine,
+    shell,
+    source,
+    sysroots,
+    torch,
+    zig,
+)
 from .fetched import probe_fetched
 from .handover import ALL, Earlier, Family, Look, read_marks
 
@@ -63,7 +76,9 @@ def look(
             Family.COMPILER_CACHES: lambda: {
                 "compiler_caches": compiler_caches.probe_compiler_caches(settings, environ)
             },
-            Family.COMPILERS: lambda: {"compilers": compilers.probe_compilers(settings, environ)},
+            Family.COMPILERS: lambda: {
+                "compilers": (*compilers.probe_compilers(settings, environ), *zig.zig_compilers())
+            },
             Family.SYSROOTS: lambda: {"sysroots": sysroots.probe_sysroots(settings, environ, cache)},
         }
         asked = [pool.submit(probe) for family, probe in probes.items() if family in stale]
