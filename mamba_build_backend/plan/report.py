@@ -201,9 +201,7 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
     torch, compiler, sysroot = plan.torch.value, plan.compiler.value, plan.sysroot.value
     abi = "" if torch is None or torch.cxx11_abi is None else f", C++ ABI {'new' if torch.cxx11_abi else 'old'}"
     installed = f"{torch.version}, CUDA {torch.cuda}{abi}, C++{torch.cxx_standard}" if torch else ""
-    refused = any(item.code.startswith("torch-") for item in plan.problems)
-    to_come = "" if plan.needs_no_torch and not refused else plan.target.requirement
-    yield _line("torch", installed or to_come or "none", plan.torch)
+    yield _line("torch", installed or _torch_to_come(plan) or "none", plan.torch)
     if plan.abi.value.is_stable or verbose or not plan.upstream.value.is_own:
         yield _line("ABI", _ties(plan), plan.abi)
     nvcc, zig = plan.installs_tool(Tool.NVCC), plan.installs_tool(Tool.SYSROOT) or plan.installs_tool(Tool.COMPILER)
@@ -241,6 +239,12 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
     yield Line("to install", to_install or "nothing", "build requirements, beside the usual tools")
     if plan.archives and plan.archives.missing:
         yield _to_fetch(plan.archives)
+
+
+def _torch_to_come(plan: BuildPlan) -> str:
+    """The torch that the build installs, or that would be one that fits; empty where none is needed."""
+    refused = any(item.code.startswith("torch-") for item in plan.problems)
+    return "" if plan.needs_no_torch and not refused else plan.target.requirement
 
 
 def _toolkit(plan: BuildPlan) -> str:

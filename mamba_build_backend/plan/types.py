@@ -335,7 +335,6 @@ class BuildPlan:
             self.compiler.value,
             self.sysroot.value,
         )
-        # Where torch is needed and not here, it is among what is to be installed.
         if self.installs or toolkit is None or compiler is None or sysroot is None:
             raise PlanError((not_installed(self.requirements),))
         return ReadyPlan(self, torch, toolkit, compiler, sysroot)
