@@ -329,15 +329,10 @@ class BuildPlan:
     def check(self) -> ReadyPlan:
         """The plan as one that can be carried out now. Raises PlanError with all that stands in its way."""
         self.raise_problems()
-        torch, toolkit, compiler, sysroot = (
-            self.torch.value,
-            self.toolkit.value,
-            self.compiler.value,
-            self.sysroot.value,
-        )
+        toolkit, compiler, sysroot = self.toolkit.value, self.compiler.value, self.sysroot.value
         if self.installs or toolkit is None or compiler is None or sysroot is None:
             raise PlanError((not_installed(self.requirements),))
-        return ReadyPlan(self, torch, toolkit, compiler, sysroot)
+        return ReadyPlan(self, self.torch.value, toolkit, compiler, sysroot)
 
     def with_toolkit(self, toolkit: Toolkit) -> BuildPlan:
         """The plan with a toolkit that NVIDIA's archives made, in place of the one that they were to make."""
