@@ -13,7 +13,7 @@ from typing import Any
 from .audit.types import ABI_TABLE
 from .core import pyproject
 from .core.errors import PlanError, Problem
-from .core.facts import Facts, SysrootProvider, to_json
+from .core.facts import CompilerKind, Facts, SysrootProvider, to_json
 from .core.paths import find_program
 from .core.setting_values import is_address
 from .core.settings import MIRROR_OFF, Settings
@@ -68,10 +68,11 @@ def isolated_plan(settings: Settings, facts: Facts) -> BuildPlan:
     The list is for another user, and for who fetches what is to be carried. Raises PlanError for a plan that cannot work.
     """
     lasting = tuple(item for item in facts.sysroots if item.provider is not SysrootProvider.ZIG)
+    compilers = tuple(item for item in facts.compilers if item.kind is not CompilerKind.ZIG)
     mirror = settings.cuda_mirror
     kept = mirror if mirror is None or mirror == MIRROR_OFF or is_address(mirror) else None
     fetching = replace(settings, offline=False, cuda_mirror=kept)
-    plan = decide(fetching, replace(facts, sysroots=lasting, fetched=()), load_tables())
+    plan = decide(fetching, replace(facts, sysroots=lasting, compilers=compilers, fetched=()), load_tables())
     plan.raise_problems()
     return plan
 

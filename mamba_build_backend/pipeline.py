@@ -258,19 +258,27 @@ def _announce(job: Job, ready: ReadyPlan, echo: Echo) -> None:
     plan = ready.plan
     for note in _notes(job, plan):
         echo(f"note: {note}")
-    if ready.torch.origin is Origin.CALLER:
+    if ready.torch is None:
+        echo("note: no torch is here: the wheel is built without one, and was held against none")
+    elif ready.torch.origin is Origin.CALLER:
         echo(f"note: torch is that of {ready.torch.found_in}: a hint; -C torch=/path/to/site-packages names another")
     for item in _compiler_variables(job):
         if item.name not in (PREPEND, APPEND):  # the compile says what reaches nvcc
             echo(f"note: the compilers get {item.name}={item.value}, and the wheel's record holds it")
     codes = " ".join(plan.gpu_code.value.codes)
     echo(
-        f"compiling {plan.title} for torch {ready.torch.version}, CUDA {ready.toolkit.version}, "
-        f"g++ {ready.compiler.version}, GPUs {codes}, {plan.jobs.value} jobs; glibc at most {plan.floor.glibc}"
+        f"compiling {plan.title} for torch {_torches(ready)}, CUDA {ready.toolkit.version}, "
+        f"{ready.compiler.title}, GPUs {codes}, {plan.jobs.value} jobs; glibc at most {plan.floor.glibc}"
     )
     if saved := native_share(plan.gpu_code.value):
         where = "" if job.facts.gpus else ", on a machine that has it"
         echo(f"-C arch=native compiles for one GPU alone{where}: about {saved:.0%} of this time")
+
+
+def _torches(ready: ReadyPlan) -> str:
+    """Which ones the wheel is for, as one says it."""
+    torch, plan = ready.torch, ready.plan
+    return f"{plan.torch_least} and newer" if torch is None or plan.abi.value.is_stable else torch.version
 
 
 def _label(plan: BuildPlan) -> str:
@@ -278,15 +286,18 @@ def _label(plan: BuildPlan) -> str:
     return hashlib.sha256(f"{plan.title} {plan.target.version} {plan.target.cuda}".encode()).hexdigest()[:12]
 
 
-def _torch_symbols(done: Compiled[Path]) -> Provider:
+def _torch_symbols(done: Compiled[Path]) -> Provider | None:
+    """The torch that the wheel is held against; None where none is here."""
     from .audit import check as audit
 
     torch = done.ready.torch
+    if torch is None:
+        return None
     library = done.job.facts.machine.python_library
     return audit.provider(Path(torch.site), torch.version, done.tools.cuda_home, library)
 
 
-def _stage_wheel(done: Compiled[Path], stage: Path, torch: Provider) -> Content:
+def _stage_wheel(done: Compiled[Path], stage: Path, torch: Provider | None) -> Content:
     """Unpack upstream's wheels and give them their metadata, record, SBOM and payload. Raises BuildFailedError."""
     from .audit import check as audit
     from .wheel import repair
@@ -306,7 +317,8 @@ def _stage_wheel(done: Compiled[Path], stage: Path, torch: Provider) -> Content:
 def _content(done: Compiled[Any], floor: Floor, effective: EffectiveFloor | None = None) -> Content:
     from .wheel.repair import Content
 
-    job, plan, sources, site = done.job, done.job.plan, done.sources, Path(done.ready.torch.site)
+    job, plan, sources, torch = done.job, done.job.plan, done.sources, done.ready.torch
+    site = Path(torch.site) if torch else None
     python = job.facts.machine.python_version
     return Content(
         sources.metadata,
@@ -342,10 +354,10 @@ def _pack(done: Compiled[Path], stage: Path) -> Path:
     return wheel
 
 
-def _audit(wheel: Path, content: Content, torch: Provider) -> Report:
+def _audit(wheel: Path, content: Content, torch: Provider | None) -> Report:
     """Read the finished wheel. Raises AuditError if it does not keep what its record promises."""
     from .audit import check as audit
 
-    report = audit.audit_wheel(wheel, promise=audit.recorded_promise(content.record), torches=[torch])
+    report = audit.audit_wheel(wheel, promise=audit.recorded_promise(content.record), torches=[torch] if torch else [])
     audit.check_report(report)
     return report

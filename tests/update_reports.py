@@ -74,7 +74,8 @@ Both extensions lie in one wheel, and the requirement of causal-conv1d goes from
 it.""",
     "torch": """\
 `auto` looks in the order that [Researchers](researcher.md#which-torch-is-taken) tells. A path may also be the root of an environment.
-A requirement takes a torch that is here if it fits, and else has it installed for the build.""",
+A requirement takes a torch that is here if it fits, and else has it installed for the build. Without torch and without this setting, a wheel for
+every torch (`abi=stable`) is built with none; one for a single torch installs the newest known one for the build.""",
     "cuda-home": """\
 `auto` takes the first of these that fits: a toolkit on this machine; CUDA 13 from the package index; CUDA 12.9 or 11.8 from NVIDIA's archives.
 A toolkit fits if the driver runs it, if it compiles for this machine's GPU (or the GPUs that `arch` names), and if its major version is not older
@@ -94,7 +95,9 @@ The setting covers what the backend itself downloads: upstream's source and NVID
 `cache-dir`. pip and uv have options of their own for the packages that they install: `--no-index --find-links wheelhouse`, `--offline`.""",
     "host-compiler": """\
 nvcc and torch both limit the versions of g++, and a portable link needs its `libstdc++.a`. `CXX` in the environment is only the
-first candidate. clang is not taken.""",
+first candidate. The clang of this machine is not taken. Where no g++ fits, `auto` takes zig, if the wheel is for every torch (`abi=stable`): clang with a
+C++ library of its own, from the package index (70 to 81 MB), on x86_64 and for CUDA 11.8 and from 12.4 on. zig compiles that library once, which takes a
+minute or more; the result stays in `cache-dir`. `zig` asks for it although a g++ fits. With `abi=torch` it is an error: torch's C++ library is g++'s.""",
     "arch": """\
 Capabilities are written as torch writes them, `9.0` or `9.0+PTX`, as nvcc does, `sm_90`, or by torch's names for generations, such as
 `Hopper`. Machine code of 8.0 also runs on 8.6 and 8.9, that of 9.0 not on 10.0; PTX is for GPUs to come. `native` asks the

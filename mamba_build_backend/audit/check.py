@@ -157,11 +157,13 @@ def measure(path: Path) -> Floor:
     return floor_of(read_needs(path))[0]
 
 
-def measure_all(paths: Sequence[Path], torch: Provider) -> tuple[Floor, EffectiveFloor]:
+def measure_all(paths: Sequence[Path], torch: Provider | None) -> tuple[Floor, EffectiveFloor]:
     """What several libraries need, and what a system needs for them and this torch together."""
     found = [floor_of(read_needs(path)) for path in paths]
     blockers = [blocker for _, asked in found for blocker in asked]
-    return highest([floor for floor, _ in found]), effective_floor(blockers, torch_needs(torch), load_tables())
+    return highest([floor for floor, _ in found]), effective_floor(
+        blockers, torch_needs(torch) if torch else None, load_tables()
+    )
 
 
 def torch_needs(torch: Provider) -> TorchNeeds | None:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 if TYPE_CHECKING or __package__:
     from ..toolchain.shims.nvcc_options import replace_upstreams
-    from ..toolchain.shims.protocol import ProtocolError, Regrouping, SetupPy, StableExtension, read
+    from ..toolchain.shims.protocol import ProtocolError, Regrouping, SetupPy, StableExtension, TorchStandIn, read
 else:
     # Python puts this file's folder first on sys.path. The shims' folder takes its place while their modules are imported, and then
     # goes as well: upstream's imports must not find modules of the backend.
@@ -31,7 +31,7 @@ else:
     _SHIMS = os.path.join(os.path.dirname(_FOLDER), "toolchain", "shims")
     sys.path[:] = [_SHIMS, *(entry for entry in sys.path if entry != _FOLDER)]
     from nvcc_options import replace_upstreams
-    from protocol import ProtocolError, Regrouping, SetupPy, StableExtension, read
+    from protocol import ProtocolError, Regrouping, SetupPy, StableExtension, TorchStandIn, read
 
     del sys.path[0]
 
@@ -189,9 +189,24 @@ def _patch_extensions(step: SetupPy) -> None:
         return make_stable(original, step.stable, name, sources, args, kwargs)
 
     cpp_extension.CUDAExtension = planned_extension
-    if step.stable is not None:
+    if step.stable is not None and step.stand_in is None:
         # The wheel brings its own CUDA runtime: which one torch was built with is of no matter.
         setattr(cpp_extension, "_check_cuda_version", lambda *_: None)  # noqa: B010 - a private function
+
+
+def _stand_in_for_torch(stand_in: TorchStandIn) -> None:
+    """Import the package that has torch's name and what setup.py asks of torch, in torch's place."""
+    sys.path.insert(0, stand_in.folder)
+    torch: Any = __import__("torch")
+    torch.describe(stand_in.version, stand_in.cuda)
+    del sys.path[0]
+
+
+def _lacks_of_torch(error: Exception) -> str:
+    """What setup.py asked of the stand-in that it does not have; empty for an error of another kind."""
+    text = str(error)
+    of_torch = (getattr(error, "name", None) or "").partition(".")[0] == "torch" or "'torch" in text
+    return text if of_torch and isinstance(error, (AttributeError, ImportError)) else ""
 
 
 def main() -> None:
@@ -209,13 +224,24 @@ def main() -> None:
     _refuse_downloads()
     os.chdir(os.path.dirname(step.script))
     sys.path.insert(0, os.getcwd())
+    if step.stand_in is not None:
+        _stand_in_for_torch(step.stand_in)
     if step.as_if_gpu:
         _answer_as_if_gpu(step.as_if_gpu)
         _read_missing_texts_as_empty()
     if step.nvcc_flags:
         _patch_extensions(step)
     sys.argv = [step.script, *step.arguments]
-    runpy.run_path(step.script, run_name="__main__")
+    try:
+        runpy.run_path(step.script, run_name="__main__")
+    except (AttributeError, ImportError) as error:
+        if step.stand_in is not None and (lacks := _lacks_of_torch(error)):
+            release = ".".join(step.stand_in.version.split(".")[:2])
+            sys.exit(
+                f"mamba-build-backend: error: setup.py asks more of torch than abi=stable has without one: {lacks}; "
+                f"-C torch=torch=={release}.* installs it for the build"
+            )
+        raise
 
 
 if __name__ == "__main__":

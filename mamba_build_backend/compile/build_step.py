@@ -11,6 +11,7 @@ from ..core.files import link_to
 from ..core.work import BuildContext
 from ..plan import BuildPlan
 from ..plan.nvcc import EnvironmentFlags
+from ..toolchain import zig
 from ..toolchain.shims import compiler, nvcc_steps, protocol
 from ..toolchain.types import Toolchain
 from . import regroup_kernels, stable_abi
@@ -20,7 +21,8 @@ def setup_py(
     plan: BuildPlan, tree: Path, arguments: Sequence[str], context: BuildContext, tools: Toolchain | None
 ) -> protocol.SetupPy:
     """What the child is told that runs setup.py; without ``tools`` nothing is compiled."""
-    first, last = _torch_path(plan, context.folder)
+    stand_in = stable_abi.stand_in(plan)
+    first, last = _torch_path(plan, context.folder) if stand_in is None else ((), ())
     standard = f"-std=c++{plan.target.cxx_standard}"
     flags = stable_abi.flags(plan)
     return protocol.SetupPy(
@@ -28,9 +30,12 @@ def setup_py(
         arguments=tuple(arguments),
         path_first=first,
         path_last=last,
-        nvcc_flags=(*plan.nvcc_flags, standard, *flags, "-ccbin", str(tools.cxx)) if tools else (),
+        nvcc_flags=(*plan.nvcc_flags, standard, *flags, *zig.nvcc_flags(plan), "-ccbin", str(tools.cxx))
+        if tools
+        else (),
         cxx_flags=(standard, *flags),
         stable=stable_abi.extension(context.folder) if flags else None,
+        stand_in=stand_in,
         regroupings=tuple(regroup_kernels.regrouping(group) for group in plan.regrouped) if tools else (),
         as_if_gpu=_capability(plan) if plan.upstream.value.fork else "",
     )

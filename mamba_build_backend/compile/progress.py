@@ -27,7 +27,7 @@ MARK = "pulse "
 _DONE = re.compile(r"(\[(\d+)/(\d+)\] |\S*(?:\+\+|cc) .*? -c ).*?(\S+\.(?:cu|cpp|cc|cxx|c))(?:'|\s)")
 _TROUBLE = re.compile(r"\b(error|fatal|FAILED|refused)\b")
 _SOURCE = re.compile(r"\.(cu|cpp|cc|cxx|c)$")
-_COMPILERS = re.compile(r"(nvcc|(.*-)?(gcc|g\+\+|cc|c\+\+)(-[\d.]+)?)$")
+_COMPILERS = re.compile(r"(nvcc|zig|(.*-)?(gcc|g\+\+|cc|c\+\+)(-[\d.]+)?)$")
 _SILENCE = 60.0
 """Seconds without a line after which one is printed all the same."""
 

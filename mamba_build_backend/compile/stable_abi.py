@@ -9,10 +9,12 @@ from ..core.files import link_to
 from ..plan import BuildPlan
 
 if TYPE_CHECKING:
-    from ..toolchain.shims.protocol import StableExtension
+    from ..toolchain.shims.protocol import StableExtension, TorchStandIn
 
 INCLUDE = Path(__file__).parent.parent / "stable" / "include"
 """Headers with torch's names that take the place of its C++ ones."""
+PYTHON = Path(__file__).parent.parent / "stable" / "python"
+"""A package with torch's name that takes its place while setup.py runs."""
 
 
 def flags(plan: BuildPlan) -> list[str]:
@@ -22,6 +24,19 @@ def flags(plan: BuildPlan) -> list[str]:
     major, minor = plan.driver.split(".")
     name = [] if plan.upstream.value.is_own else [f"-DMAMBA_STABLE_PROJECT={plan.upstream.value.name}"]
     return [f"-DMAMBA_STABLE_DRIVER={int(major) * 1000 + int(minor) * 10}", *name]
+
+
+def stand_in(plan: BuildPlan) -> TorchStandIn | None:
+    """What takes torch's place while setup.py runs; None where it imports torch itself.
+
+    What the known projects' setup.py ask of torch is known. Another one's gets the torch that is here, if there is one.
+    """
+    known = not plan.upstream.value.is_own and not plan.allow_unverified
+    if not plan.abi.value.is_stable or (plan.torch.value is not None and not known):
+        return None
+    from ..toolchain.shims.protocol import TorchStandIn
+
+    return TorchStandIn(str(PYTHON), plan.target.version or plan.torch_least, plan.cuda)
 
 
 def extension(folder: Path) -> StableExtension:

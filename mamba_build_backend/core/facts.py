@@ -58,10 +58,12 @@ class ToolkitLayout(Word):
 
 
 class CompilerKind(Word):
-    """The two families of C++ compilers that are told apart."""
+    """The families of C++ compilers that are told apart."""
 
     GCC = "gcc"
     CLANG = "clang"
+    ZIG = "zig"
+    """The package index's: clang with a C++ library and a glibc of its own."""
 
 
 class SysrootProvider(Word):
@@ -227,6 +229,11 @@ class Compiler:
     """The newest symbol version of its shared libstdc++, such as ``3.4.30``."""
     problem: Optional[str] = None
     origin: Origin = Origin.UNKNOWN
+
+    @property
+    def title(self) -> str:
+        """As one says it: ``g++ 12.2.0``."""
+        return f"{'g++' if self.kind is CompilerKind.GCC else self.kind} {self.version or '?'}"
 
 
 @dataclass(frozen=True)

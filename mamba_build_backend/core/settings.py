@@ -25,6 +25,8 @@ PATHS = ("source", "cuda-home", "cuda-mirror", "host-compiler", "sysroot", "cach
 """Settings whose value may be a path: hooks run in the project's folder, so whoever knows another one says it in full."""
 
 
+ZIG = "zig"
+"""The value of ``host-compiler`` for the package index's."""
 INDEX_NVCC, ARCHIVED_NVCC = "pypi", "redist"
 """Values of ``cuda-home`` beside ``auto`` and a folder: who is to provide nvcc."""
 MIRROR_OFF = "off"
@@ -145,7 +147,10 @@ class Settings:
         shown="NVIDIA's own host",
     )
     host_compiler: str = _setting(
-        "auto", read.path_or_word, "`auto`, or the path or name of a g++; still checked", alias="CXX"
+        "auto",
+        read.path_or_word,
+        "`auto` (a g++ of this machine, or else zig), `zig`, or the path or name of a g++; still checked",
+        alias="CXX",
     )
     arch: str = _setting(
         "all",

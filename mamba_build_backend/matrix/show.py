@@ -34,7 +34,7 @@ def summary(plan: BuildPlan, item: PlannedCell) -> str:
         f"{item.title}{f' with {plan.companion.title}' if plan.companion else ''}",
         f"torch {item.cell.torch}",
         f"CUDA {item.cuda} (nvcc {_nvcc(plan)})",
-        f"g++ {compiler.version}" if compiler else "no g++",
+        compiler.title if compiler else "no g++",
         f"GPUs {codes}",
     ]
     return ", ".join(parts)

@@ -26,7 +26,7 @@ from .remedies import dotted_python
 from .source import decide_source
 from .sysroot import decide_effective_floor, decide_floor, decide_sysroot, is_portable
 from .toolkit import decide_nvcc
-from .torch import decide_pins, decide_torch
+from .torch import decide_pins, decide_torch, for_many
 from .types import Abi, BuildPlan, Choice, GpuCode, Install, Notebook, NvccOptions, Tool, TorchTarget, cuda_of
 from .upstream import check_upstream, decide_upstream
 
@@ -160,11 +160,11 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     offers = replace(offers, abi=abi.value)
     nvcc.tell(notebook)
     if abi.value.is_stable:
-        target = replace(target, cxx_standard=17)  # upstream's sources are that; torch's headers are not included
+        torch, target = for_many(torch, target, notebook)
     toolkit, cuda = nvcc.toolkit, cuda_of(nvcc.toolkit.value, nvcc.installs) or target.cuda
     check_upstream(upstream.value, target, dotted_python(facts.machine), tables, notebook)
-    compiler = decide_compiler(settings, facts, tables, cuda, target, abi.value, notebook)
-    sysroot, sysroot_installs = decide_sysroot(settings, facts, tables, cuda, compiler.value, notebook)
+    compiler, host = decide_compiler(settings, facts, tables, cuda, target, abi.value, notebook)
+    sysroot, glibc = decide_sysroot(settings, facts, tables, cuda, compiler.value, host, notebook)
     compilation = _decide_compilation(settings, facts, tables, upstream.value, cuda, toolkit.value, notebook)
     check_gpus(offers, cuda, toolkit.value, compilation.passes, notebook)
     check_own_runtime(offers, cuda, notebook)
@@ -172,7 +172,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     partner = decide_partner(upstream.value, torch.value, target, dotted_python(facts.machine), tables, notebook)
     patches = decide_patches(settings, upstream.value, cuda, target, abi.value, tables, notebook)
     note_machine(settings, facts, notebook)
-    installs = (*nvcc.installs, *sysroot_installs, *_other_installs(settings, facts, torch.value, target, notebook))
+    installs = (*nvcc.installs, *host, *glibc, *_other_installs(offers, torch, notebook))
     return BuildPlan(
         distribution=utils.canonicalize_name(settings.distribution_name) if settings.distribution_name else "",
         local_version=_local_version(settings, upstream.value.fork, target, cuda, abi.value),
@@ -243,12 +243,11 @@ def _decide_compilation(
     return _Compilation(passes.value, gpu_code, jobs, nvcc, compiler_cache)
 
 
-def _other_installs(
-    settings: Settings, facts: Facts, torch: Torch | None, target: TorchTarget, notebook: Notebook
-) -> Iterator[Install]:
-    if torch is None and not any(item.code.startswith("torch-") for item in notebook.problems):
-        yield Install(Tool.TORCH, (target.requirement,))
-    if settings.arch == "native" and not facts.gpus_asked:
+def _other_installs(offers: Offers, torch: Choice[Torch | None], notebook: Notebook) -> Iterator[Install]:
+    wanted = torch.value is None and (torch.forced or not offers.abi.is_stable)
+    if wanted and not any(item.code.startswith("torch-") for item in notebook.problems):
+        yield Install(Tool.TORCH, (offers.target.requirement,))
+    if offers.settings.arch == "native" and not offers.facts.gpus_asked:
         yield Install(Tool.GPU_QUERY, ("nvidia-ml-py",))
 
 

@@ -7,11 +7,12 @@ from dataclasses import replace
 from ..core.commands import as_root, guessed
 from ..core.errors import with_comment
 from ..core.facts import Compiler, CompilerKind, Facts, Origin
-from ..core.settings import Place, Settings
+from ..core.settings import ZIG, Place, Settings
 from ..core.versions import parsed
 from ..tables import Cuda, Tables, TorchRow, is_newer, minor
 from .remedies import install_compiler
-from .types import Abi, Choice, Notebook, Rejected, TorchTarget
+from .types import Abi, Choice, Install, Notebook, Rejected, TorchTarget
+from .zig import take_zig, zig_obstacle
 
 CXX17_GCC, CXX20_GCC = 7, 10
 """The first g++ with all of C++17, and with -std=c++20, which was -std=c++2a before (GCC 7 and 10 release notes)."""
@@ -64,13 +65,16 @@ class Limits:
 
 def decide_compiler(
     settings: Settings, facts: Facts, tables: Tables, cuda: str, target: TorchTarget, abi: Abi, notebook: Notebook
-) -> Choice[Compiler | None]:
-    """The first g++ that nvcc and torch both take, and whose libstdc++ can be linked in part."""
+) -> tuple[Choice[Compiler | None], list[Install]]:
+    """The first g++ that nvcc and torch both take, and whose libstdc++ can be linked in part; or else zig."""
     limits = Limits(tables, cuda, target, abi)
-    forced = settings.host_compiler != "auto" and settings.place("host-compiler") is not Place.ALIAS
+    asked_zig = settings.host_compiler == ZIG
+    forced = settings.host_compiler not in ("auto", ZIG) and settings.place("host-compiler") is not Place.ALIAS
     rejected: list[Rejected] = []
     best: Compiler | None = None
-    for item in facts.compilers:
+    for item in facts.compilers if not asked_zig else ():
+        if item.kind is CompilerKind.ZIG:
+            continue
         why = _misfit(item, facts, limits)
         if forced and item.origin is not Origin.SETTING:
             why = why or "setting host-compiler names another"
@@ -81,13 +85,35 @@ def decide_compiler(
         else:
             best = item
     if best is not None:
-        return Choice(best, f"{best.found_in}: {limits}", tuple(rejected), forced=forced)
-    _problem(facts, tables, limits, tuple(rejected), notebook)
-    return Choice(None, "none fits", tuple(rejected))
+        return Choice(best, f"{best.found_in}: {limits}", tuple(rejected), forced=forced), []
+    obstacle = "a g++ is asked for" if forced else zig_obstacle(settings, facts, tables, cuda, abi)
+    row = tables.zig_compiler(cuda) if cuda else None
+    if not obstacle and row is not None:
+        found, installs = take_zig(facts, row)
+        why = "setting host-compiler" if asked_zig else f"no g++ of this machine fits: {limits}"
+        if not asked_zig:
+            way = next(iter(install_compiler(limits.least, _most(limits), limits.banned(), facts, tables)))
+            text = (
+                f"no g++ fits nvcc {cuda}: zig compiles in its place, from the package index; to use g++ in place of it"
+            )
+            notebook.note(text, "" if way.startswith("-C") else way)
+        return Choice(found, why, tuple(rejected), forced=asked_zig), installs
+    if asked_zig:
+        notebook.problem(
+            "host-compiler", "setting host-compiler asks for zig", obstacle, "-C host-compiler=auto   (a g++)"
+        )
+    else:
+        _problem(facts, tables, limits, tuple(rejected), notebook)
+    return Choice(None, "none fits", tuple(rejected)), []
+
+
+def has_gxx(facts: Facts, limits: Limits) -> bool:
+    """Whether a g++ of this machine fits."""
+    return any(item.kind is CompilerKind.GCC and not _misfit(item, facts, limits) for item in facts.compilers)
 
 
 def _name(item: Compiler) -> str:
-    return f"{'g++' if item.kind is CompilerKind.GCC else item.kind} {item.version or '?'} ({item.path})"
+    return f"{item.title} ({item.path})"
 
 
 def _misfit(item: Compiler, facts: Facts, limits: Limits) -> str:
@@ -106,12 +132,15 @@ def _lacks_static_alone(item: Compiler, facts: Facts, limits: Limits) -> bool:
     return bool(_misfit(item, facts, limits)) and not _misfit(replace(item, libstdcxx_static="there"), facts, limits)
 
 
+def _most(limits: Limits) -> int:
+    return limits.most if limits.most is not None else limits.likely_most
+
+
 def _problem(facts: Facts, tables: Tables, limits: Limits, rejected: tuple[Rejected, ...], notebook: Notebook) -> None:
     seen = "; ".join(f"{item.what}: {item.why}" for item in rejected)
     row = tables.distribution_row(facts.machine.distribution)
     shell = guessed(facts.shell, facts.machine.python_prefix)
-    most = limits.most if limits.most is not None else limits.likely_most
-    fixes = list(install_compiler(limits.least, most, limits.banned(), facts, tables))
+    fixes = list(install_compiler(limits.least, _most(limits), limits.banned(), facts, tables))
     if row is not None and row.static and any(_lacks_static_alone(item, facts, limits) for item in facts.compilers):
         command, _, comment = row.static.partition("   (")
         # Who works on a cluster with modules is hardly its root.

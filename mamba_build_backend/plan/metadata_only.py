@@ -22,7 +22,7 @@ def metadata_alone(plan: BuildPlan) -> BuildPlan:
     problem = Problem(
         "metadata-only",
         f"metadata-only is set, and the source of {plan.title} carries no metadata",
-        "its setup.py has to be run for them, with torch",
+        "its setup.py has to be run for them, with nvcc",
         ("-C metadata-only=false",),
     )
     return replace(plan, problems=(*plan.problems, problem))

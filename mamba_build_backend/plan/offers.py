@@ -14,9 +14,11 @@ from ..core.setting_values import is_address
 from ..core.settings import ARCHIVED_NVCC, INDEX_NVCC, MIRROR_OFF, Place, Settings
 from ..core.versions import parsed
 from ..tables import Archives, ProjectVersion, RedistRelease, Tables, covers
+from .compiler import Limits, has_gxx
 from .drivers import driver_runs, is_tegra
 from .nvcc import OLDEST
 from .types import Abi, Rejected, TorchTarget
+from .zig import zig_obstacle
 
 MATHS = ("cublas_v2.h", "cusparse.h", "cusolverDn.h")
 """Headers that only some sources include."""
@@ -112,6 +114,13 @@ class Offers:
         archs = offer.toolkit.archs if offer.toolkit and offer.toolkit.archs else self.tables.cuda_row(offer.cuda).archs
         return is_served(self.settings, self.facts, set(archs))
 
+    def hosted(self, cuda: str) -> bool:
+        """Whether there is a C++ compiler for this CUDA; for a wheel for one torch that is not looked at, as it has no choice."""
+        if not self.abi.is_stable:
+            return True
+        zig = not zig_obstacle(self.settings, self.facts, self.tables, cuda, self.abi)
+        return zig or has_gxx(self.facts, Limits(self.tables, cuda, replace(self.target, cxx_standard=17), self.abi))
+
     def best_first(self) -> list[Offer]:
         """All that would do."""
         asked = self.settings.cuda_home if self.forced else ""
@@ -119,7 +128,14 @@ class Offers:
         found += self._of_index(asked == INDEX_NVCC) if asked in ("", INDEX_NVCC) else ()
         found += self._of_archives(asked == ARCHIVED_NVCC) if asked in ("", ARCHIVED_NVCC) else ()
         return sorted(
-            found, key=lambda item: (not self.serves(item), self.grade(item.cuda), item.provider, *item.order)
+            found,
+            key=lambda item: (
+                not self.serves(item),
+                not self.hosted(item.cuda),
+                self.grade(item.cuda),
+                item.provider,
+                *item.order,
+            ),
         )
 
     def were_it_fetched(self) -> Offer | None:
@@ -213,6 +229,8 @@ class Offers:
             return (
                 f"CUDA {item.version} is older than torch's CUDA {self.target.cuda} and supports fewer GPUs than torch"
             )
+        if best is not None and not self.hosted(item.version) and self.hosted(best.cuda):
+            return f"no C++ compiler here goes with nvcc {item.version}"
         nearest = best.cuda if best is not None else "another"
         return f"CUDA {nearest} was nearer to torch's {self.target.cuda}, or found first"
 
@@ -242,7 +260,8 @@ class Offers:
 
     def lacking(self, item: Toolkit) -> list[str]:
         """What is missing of a toolkit that NVIDIA's wheels beside torch do not bring either."""
-        beside = self.torch.cuda_headers if self.torch else OF_WHEELS
+        # A wheel for many torches is built without one, where none is here.
+        beside = self.torch.cuda_headers if self.torch else () if self.abi.is_stable else OF_WHEELS
         if parsed(item.version).major != self.need.major:
             beside = ()
         unneeded = () if self.abi.is_stable else (STATIC_RUNTIME,)

@@ -202,14 +202,16 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
     torch, compiler, sysroot = plan.torch.value, plan.compiler.value, plan.sysroot.value
     abi = "" if torch is None or torch.cxx11_abi is None else f", C++ ABI {'new' if torch.cxx11_abi else 'old'}"
     installed = f"{torch.version}, CUDA {torch.cuda}{abi}, C++{torch.cxx_standard}" if torch else ""
-    yield _line("torch", installed or plan.target.requirement or "none", plan.torch)
+    yield _line("torch", installed or _torch_to_come(plan) or "none", plan.torch)
     if plan.abi.value.is_stable or verbose or not plan.upstream.value.is_own:
         yield _line("ABI", _ties(plan), plan.abi)
-    nvcc, zig = plan.installs_tool(Tool.NVCC), plan.installs_tool(Tool.SYSROOT)
+    nvcc, zig = plan.installs_tool(Tool.NVCC), plan.installs_tool(Tool.SYSROOT) or plan.installs_tool(Tool.COMPILER)
     yield _line(
         "CUDA", _toolkit(plan) or (f"{nvcc.release}.* from the package index" if nvcc else "none"), plan.toolkit
     )
-    name = f"g++ {compiler.version} ({compiler.path})" if compiler else "none"
+    host = plan.installs_tool(Tool.COMPILER)
+    to_come = "zig, from the package index" if host else "none"
+    name = f"{compiler.title} ({compiler.path})" if compiler else to_come
     yield _line("compiler", name, plan.compiler)
     shown = f"{sysroot.provider} ({sysroot.path})" if sysroot else "zig" if zig else "none"
     yield _line("sysroot", shown, plan.sysroot)
@@ -238,6 +240,12 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
     yield Line("to install", to_install or "nothing", "build requirements, beside the usual tools")
     if plan.archives and plan.archives.missing:
         yield _to_fetch(plan.archives)
+
+
+def _torch_to_come(plan: BuildPlan) -> str:
+    """The torch that the build installs, or that would be one that fits; empty where none is needed."""
+    refused = any(item.code.startswith("torch-") for item in plan.problems)
+    return "" if plan.needs_no_torch and not refused else plan.target.requirement
 
 
 def _toolkit(plan: BuildPlan) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..core._compat import version
-from ..core.facts import Compiler, Facts, Origin, Sysroot, SysrootProvider, Torch
+from ..core.facts import Compiler, CompilerKind, Facts, Origin, Sysroot, SysrootProvider, Torch
 from ..core.settings import Settings
 from ..symbols.floors import Asked, larger, newest
 from ..tables import Cuda, Floor, Tables, minor
@@ -11,21 +13,29 @@ from .types import Abi, Choice, Install, Notebook, Rejected, Tool, TorchTarget
 
 
 def decide_sysroot(
-    settings: Settings, facts: Facts, tables: Tables, cuda: str, compiler: Compiler | None, notebook: Notebook
+    settings: Settings,
+    facts: Facts,
+    tables: Tables,
+    cuda: str,
+    compiler: Compiler | None,
+    installs: Sequence[Install],
+    notebook: Notebook,
 ) -> tuple[Choice[Sysroot | None], list[Install]]:
-    """A sysroot whose glibc is at or under the promise, and what else is to be installed."""
+    """A sysroot whose glibc is at or under the promise, and what else is to be installed.
+
+    ``installs`` are those of the compiler.
+    """
+    here = compiler is not None and compiler.kind is CompilerKind.ZIG
+    if here or any(item.tool is Tool.COMPILER for item in installs):
+        return Choice(_of_zig(settings, compiler) if compiler else None, "the compiler's own"), []
     target = version.Version(settings.glibc)
     host = Sysroot(SysrootProvider.HOST, "/", "this machine", facts.machine.libc_version, origin=Origin.SYSTEM)
     if facts.machine.libc != "glibc":
         return Choice(None, "there is no glibc here"), []
     clash = _clash(tables.cuda_row(cuda), host.glibc) if cuda else ""
     if settings.sysroot == "host" and clash:
-        notebook.problem(
-            "glibc-headers",
-            f"sysroot=host: this machine's glibc is {host.glibc}, and {clash}",
-            "an older glibc's headers are needed",
-            "-C sysroot=auto",
-        )
+        found = f"sysroot=host: this machine's glibc is {host.glibc}, and {clash}"
+        notebook.problem("glibc-headers", found, "an older glibc's headers are needed", "-C sysroot=auto")
     if settings.sysroot == "host" or (settings.sysroot == "auto" and not settings.repair and not clash):
         if version.Version(host.glibc) > target:
             notebook.note(
@@ -34,14 +44,8 @@ def decide_sysroot(
         why = "setting sysroot" if settings.sysroot == "host" else "repair=false: for this machine only"
         return Choice(host, why), []
     # conda's compilers come with a sysroot of their own, which is what their libraries were built against.
-    conda = (
-        compiler is not None
-        and "-conda" in compiler.target  # whether found in the environment, or named by its activation in CXX
-        and any(
-            item.provider is SysrootProvider.CONDA and item.glibc and version.Version(item.glibc) <= target
-            for item in facts.sysroots
-        )
-    )
+    # Whether they were found in the environment, or named by its activation in CXX.
+    conda = compiler is not None and "-conda" in compiler.target and _has_condas(facts, target)
     if settings.sysroot == "auto" and version.Version(host.glibc) <= target and not conda:
         return Choice(host, f"this machine's glibc is {host.glibc}, which is old enough"), []
     why = "conda's compiler has its own" if conda else clash or f"it is {host.glibc}, newer than {settings.glibc}"
@@ -61,6 +65,11 @@ def decide_sysroot(
         return Choice(None, "zig's glibc headers and stubs, from the package index", tuple(rejected)), [
             Install(Tool.SYSROOT, (tables.zig.requirement,))
         ]
+    _problem(settings, rejected, notebook)
+    return Choice(None, "none fits", tuple(rejected)), []
+
+
+def _problem(settings: Settings, rejected: Sequence[Rejected], notebook: Notebook) -> None:
     notebook.problem(
         "no-sysroot",
         "; ".join(f"{item.what}: {item.why}" for item in rejected),
@@ -68,7 +77,15 @@ def decide_sysroot(
         f"conda install -c conda-forge sysroot_linux-64={settings.glibc}",
         "-C sysroot=auto   (zig's, from the package index)",
     )
-    return Choice(None, "none fits", tuple(rejected)), []
+
+
+def _has_condas(facts: Facts, target: version.Version) -> bool:
+    found = (item.glibc for item in facts.sysroots if item.provider is SysrootProvider.CONDA and item.glibc)
+    return any(version.Version(glibc) <= target for glibc in found)
+
+
+def _of_zig(settings: Settings, compiler: Compiler) -> Sysroot:
+    return Sysroot(SysrootProvider.ZIG, compiler.path, compiler.found_in, settings.glibc, origin=Origin.INDEX)
 
 
 def _clash(row: Cuda, glibc: str) -> str:

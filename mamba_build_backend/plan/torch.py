@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ..core._compat import requirements, specifiers, utils
 from ..core.facts import Facts, Origin, Torch
@@ -77,7 +78,18 @@ def decide_torch(
             f"use Python {row.python[-1]}",
         )
     target = _target(requirement, row.version, _cuda_of(wanted) or row.cuda, row)
-    return Choice(None, because, tuple(rejected)), target
+    return Choice(None, because, tuple(rejected), forced=wanted is not None), target
+
+
+def for_many(
+    torch: Choice[Torch | None], target: TorchTarget, notebook: Notebook
+) -> tuple[Choice[Torch | None], TorchTarget]:
+    """What was decided, for a wheel that is compiled without torch's headers; a torch that a setting names is installed all the same."""
+    target = replace(target, cxx_standard=17)  # upstream's sources are that
+    if torch.value is not None or torch.forced or any(item.code.startswith("torch-") for item in notebook.problems):
+        return torch, target
+    because = f"no torch was found, and abi=stable needs none to build; planned as for torch {target.version}"
+    return replace(torch, because=because), target
 
 
 def _wanted(settings: Settings, facts: Facts, notebook: Notebook) -> requirements.Requirement | None:

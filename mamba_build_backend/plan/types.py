@@ -40,6 +40,7 @@ class Tool(Word):
 
     TORCH = "torch"
     NVCC = "nvcc"
+    COMPILER = "compiler"
     SYSROOT = "sysroot"
     GPU_QUERY = "gpu-query"
     """What asks the driver for its GPUs."""
@@ -312,6 +313,11 @@ class BuildPlan:
             for part in self.parts
         )
 
+    @property
+    def needs_no_torch(self) -> bool:
+        """Whether the wheel is for many, and none is here or asked for."""
+        return self.abi.value.is_stable and self.torch.value is None and not self.torch.forced
+
     def installs_tool(self, tool: Tool) -> Install | None:
         """How the build environment gets this tool; None where it has it, or needs none."""
         return next((item for item in self.installs if item.tool is tool), None)
@@ -324,11 +330,10 @@ class BuildPlan:
     def check(self) -> ReadyPlan:
         """The plan as one that can be carried out now. Raises PlanError with all that stands in its way."""
         self.raise_problems()
-        torch, toolkit = self.torch.value, self.toolkit.value
-        compiler, sysroot = self.compiler.value, self.sysroot.value
-        if self.installs or torch is None or toolkit is None or compiler is None or sysroot is None:
+        toolkit, compiler, sysroot = self.toolkit.value, self.compiler.value, self.sysroot.value
+        if self.installs or toolkit is None or compiler is None or sysroot is None:
             raise PlanError((not_installed(self.requirements),))
-        return ReadyPlan(self, torch, toolkit, compiler, sysroot)
+        return ReadyPlan(self, self.torch.value, toolkit, compiler, sysroot)
 
     def with_toolkit(self, toolkit: Toolkit) -> BuildPlan:
         """The plan with a toolkit that NVIDIA's archives made, in place of the one that they were to make."""
@@ -346,7 +351,7 @@ class ReadyPlan:
     """A plan that can be carried out: what it needs of the machine is there."""
 
     plan: BuildPlan
-    torch: Torch
+    torch: Optional[Torch]
     toolkit: Toolkit
     compiler: Compiler
     sysroot: Sysroot

@@ -26,6 +26,7 @@ from . import (
     sysroots,
     torch,
     tree,
+    zig,
 )
 from .fetched import probe_fetched
 from .handover import ALL, Earlier, Family, Look, read_marks
@@ -73,7 +74,9 @@ def look(
             Family.COMPILER_CACHES: lambda: {
                 "compiler_caches": compiler_caches.probe_compiler_caches(settings, environ)
             },
-            Family.COMPILERS: lambda: {"compilers": compilers.probe_compilers(settings, environ)},
+            Family.COMPILERS: lambda: {
+                "compilers": (*compilers.probe_compilers(settings, environ), *zig.zig_compilers())
+            },
             Family.SYSROOTS: lambda: {"sysroots": sysroots.probe_sysroots(settings, environ, cache)},
         }
         asked = [pool.submit(probe) for family, probe in probes.items() if family in stale]

@@ -13,7 +13,7 @@ from ..core.errors import ToolError
 from ..core.facts import Compiler, CompilerKind, Origin
 from ..core.paths import find_program, matching
 from ..core.process import capture
-from ..core.settings import Place, Settings
+from ..core.settings import ZIG, Place, Settings
 from ..tables import is_version
 from .paths import conda_prefixes, on_path
 
@@ -43,7 +43,7 @@ def _is_disguised(path: str | Path) -> bool:
 
 
 def _candidates(settings: Settings, environ: Mapping[str, str], root: Path) -> Iterable[tuple[Path, Origin, str]]:
-    if settings.host_compiler != "auto":
+    if settings.host_compiler not in ("auto", ZIG):
         # CXX may carry a launcher or flags ("ccache g++", "g++ -pthread"): its last word that is no flag is the compiler.
         words = [word for word in settings.host_compiler.split() if not word.startswith("-")]
         name = settings.host_compiler if os.path.exists(settings.host_compiler) else (words or [""])[-1]

@@ -170,7 +170,7 @@ def read_marks(settings: Settings, environ: Mapping[str, str], frontend: Fronten
         Family.TORCHES: torches,
         # Toolkits are also looked for beside torch.
         Family.TOOLKITS: [torches, [_status(Path(item.home, "bin", "nvcc")) for item in facts.toolkits]],
-        Family.COMPILERS: [conda, [_status(Path(item.path)) for item in facts.compilers]],
+        Family.COMPILERS: [conda, packages["zig"], [_status(Path(item.path)) for item in facts.compilers]],
         Family.SYSROOTS: [conda, packages["zig"], [_status(Path(item.path)) for item in facts.sysroots]],
         Family.COMPILER_CACHES: [_status(Path(item.path)) for item in facts.compiler_caches],
         Family.GPUS: packages["nvml"],

@@ -5,8 +5,6 @@ from __future__ import annotations
 import platform
 import re
 from collections.abc import Mapping
-from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 
 from ..core.facts import Origin, Sysroot, SysrootProvider
@@ -14,6 +12,7 @@ from ..core.paths import expanded, is_dir, matching, read_text
 from ..core.settings import Settings
 from ..tables import load_tables
 from .paths import conda_prefixes
+from .zig import installed_zig
 
 
 def probe_sysroots(settings: Settings, environ: Mapping[str, str], cache: Path) -> tuple[Sysroot, ...]:
@@ -27,10 +26,7 @@ def probe_sysroots(settings: Settings, environ: Mapping[str, str], cache: Path) 
     made = zig_folder(cache, settings.glibc, platform.machine())
     if is_dir(made):
         found.append(Sysroot(SysrootProvider.ZIG, str(made), "the cache", origin=Origin.CACHE))
-    with suppress(ImportError, ValueError):
-        spec = find_spec("ziglang")
-        if spec is not None and spec.origin:
-            found.append(_zig(Path(spec.origin).parent))
+    found += [_zig(*item) for item in installed_zig()]
     return tuple(found)
 
 
@@ -53,11 +49,9 @@ def read_sysroot(path: Path, provider: SysrootProvider, where: str, origin: Orig
     return Sysroot(provider, str(path), where, f"2.{match[1]}", origin=origin)
 
 
-def _zig(package: Path) -> Sysroot:
-    version, wanted = "", load_tables().zig.version
-    for info in matching(package.parent, "ziglang-*.dist-info"):
-        version = info.name[len("ziglang-") : -len(".dist-info")]
-    if not version.startswith(f"{wanted}.") and version != wanted:
-        other = f"ziglang {version}: its glibc headers are not {wanted}'s"
+def _zig(package: Path, release: str) -> Sysroot:
+    wanted = load_tables().zig.version
+    if not release.startswith(f"{wanted}.") and release != wanted:
+        other = f"ziglang {release}: its glibc headers are not {wanted}'s"
         return Sysroot(SysrootProvider.ZIG, str(package), "ziglang", problem=other, origin=Origin.INDEX)
-    return Sysroot(SysrootProvider.ZIG, str(package), f"ziglang {version}", origin=Origin.INDEX)
+    return Sysroot(SysrootProvider.ZIG, str(package), f"ziglang {release}", origin=Origin.INDEX)

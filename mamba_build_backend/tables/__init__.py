@@ -26,6 +26,7 @@ from .rows import (
     KernelGroup,
     TorchRow,
     Zig,
+    ZigCompiler,
     admits,
     covers,
     in_order,
@@ -58,6 +59,7 @@ __all__ = [
     "Tables",
     "ThirdParty",
     "TorchRow",
+    "ZigCompiler",
     "admits",
     "covers",
     "is_newer",
@@ -89,6 +91,8 @@ class Tables:
     floors: tuple[Floor, ...]
     cxx11_glibc: str
     zig: Zig
+    zig_compilers: tuple[ZigCompiler, ...]
+    """With rising CUDA releases."""
     nvidia: RedistHost
     archives: tuple[Archive, ...]
     """NVIDIA's, of CUDA releases whose nvcc the package index has not."""
@@ -110,6 +114,10 @@ class Tables:
     def redist(self, machine: str) -> tuple[RedistRelease, ...]:
         """The CUDA releases whose nvcc NVIDIA's archives make on this machine (of platform.machine()), the oldest first."""
         return releases(self.archives, machine)
+
+    def zig_compiler(self, cuda: str) -> ZigCompiler | None:
+        """The zig that is a host compiler for a CUDA release; None where none is known to be."""
+        return next((row for row in self.zig_compilers if admits(row.cuda, cuda)), None)
 
     def floor_row(self, glibc: str) -> Floor:
         """The manylinux row of a glibc version, or the newest older one, or the oldest of all."""
@@ -140,6 +148,7 @@ def load_tables() -> Tables:
         floors=_typed(Floor, "manylinux"),
         cxx11_glibc=_read("manylinux")["cxx11-abi"]["glibc"],
         zig=load_row(Zig, _read("manylinux")["zig"], "tables/manylinux.toml: zig"),
+        zig_compilers=tuple(_checked_zig(row) for row in _typed(ZigCompiler, "manylinux", "zig-compiler")),
         nvidia=load_row(RedistHost, _read("redist")["nvidia"], "tables/redist.toml: nvidia"),
         archives=tuple(checked_archive(row) for row in _typed(Archive, "redist", "archive")),
         released=load_released(PROJECTS, versions),
@@ -163,6 +172,11 @@ def _checked_cuda(row: Cuda) -> Cuda:
 def _checked_pair(row: BadPair) -> BadPair:
     for ranges in (row.cuda, row.gcc):
         specifiers.SpecifierSet(ranges)  # raises InvalidSpecifier, a ValueError
+    return row
+
+
+def _checked_zig(row: ZigCompiler) -> ZigCompiler:
+    specifiers.SpecifierSet(row.cuda)
     return row
 
 

@@ -195,6 +195,21 @@ class Zig:
 
 
 @dataclass(frozen=True)
+class ZigCompiler:
+    """A release of zig whose compiler is nvcc's host compiler, and the CUDA releases (specifiers) that it goes with."""
+
+    SOURCES: ClassVar[tuple[str, ...]] = ("source",)
+
+    cuda: str
+    version: str
+    requirement: str
+    archs: tuple[str, ...]
+    """Machines, as platform.machine() names them."""
+    using_if_exists: bool = True
+    """Whether this CUDA's front end knows the attribute ``using_if_exists``, which libc++ has on the names of C."""
+
+
+@dataclass(frozen=True)
 class Floor:
     """Symbol versions: a promise (a policy's row) or a measurement."""
 

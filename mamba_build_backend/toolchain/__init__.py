@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..core.errors import ToolError
+from ..core.facts import CompilerKind
 from ..core.files import emptied
 from ..core.process import Echo
 from ..plan.types import ReadyPlan
-from . import compiler_cache, libstdcxx, probe_options, sysroot, toolkit, wrappers
+from . import compiler_cache, libstdcxx, probe_options, sysroot, toolkit, wrappers, zig
 from .types import Launcher, Toolchain
 
 
@@ -20,14 +21,20 @@ def apply_toolchain(ready: ReadyPlan, work: Path, cache: Path, environ: Mapping[
     # What a compiler that is killed leaves behind goes with the build folder.
     user, environ = environ, {**environ, "TMPDIR": str(emptied(work / "tmp"))}
     # NVIDIA's wheels beside a torch for another CUDA hold another release's headers and libraries.
-    same = (ready.torch.cuda or "").partition(".")[0] == ready.toolkit.version.partition(".")[0]
-    beside = Path(ready.torch.site) if same else None
+    torch = ready.torch
+    same = torch is not None and (torch.cuda or "").partition(".")[0] == ready.toolkit.version.partition(".")[0]
+    beside = Path(torch.site) if torch is not None and same else None
     home = toolkit.apply_toolkit(ready.toolkit, beside, work, compact=plan.gpu_code.value.compact)
     tools, real = work / "toolchain", home / "bin" / "nvcc"
     seed = probe_options.takes_seed(real, environ)
     source_path = probe_options.takes_source_path(real, environ)
     # ninja compiles a file again if its command is another one: with the other gpu-code it is.
     front = wrappers.nvcc_wrapper(real, tools / ("compact" if plan.gpu_code.value.compact else "bin"))
+    if compiler.kind is CompilerKind.ZIG:
+        zig.mend_headers(home)
+        cc, cxx = zig.apply_zig(ready, tools, cache, environ, echo, [(str(home), "cuda")])
+        launcher = _launcher(replace(ready, compiler=replace(compiler, path=str(cxx))), home, work, user, echo)
+        return Toolchain(cc, cxx, home, front, seed, source_path, launcher)
     launcher = _launcher(ready, home, work, user, echo)
     if not plan.portable:
         own = Path(compiler.path)

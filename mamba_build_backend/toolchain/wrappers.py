@@ -62,15 +62,15 @@ def apply_wrappers(
 
     def script(name: str, command: list[str]) -> Path:
         parts = {"command": command, "link": link, "group": group, "last": _OLD_LIBRARIES}
-        return _written(
-            binaries / name, _SCRIPT.format(**{key: _quoted(words) for key, words in parts.items()}, **_VARIABLES)
+        return written(
+            binaries / name, _SCRIPT.format(**{key: quoted(words) for key, words in parts.items()}, **_VARIABLES)
         )
 
     cc = script("gcc", [str(c_compiler(Path(compiler.path))), *shared, *includes])
     return cc, script("g++", [compiler.path, *shared, *cxx_includes, *includes])
 
 
-def _quoted(words: Sequence[str]) -> str:
+def quoted(words: Sequence[str]) -> str:
     """Words for the shell, in which the script's own variables keep their meaning."""
     return " ".join(re.sub(r"\$(tools|work|real)\b", r"""'"$\1"'""", shlex.quote(word)) for word in words)
 
@@ -130,7 +130,8 @@ _VARIABLES = {
 }
 
 
-def _written(path: Path, text: str) -> Path:
+def written(path: Path, text: str) -> Path:
+    """Write a program; return its path."""
     path.write_text(text, encoding="utf-8")
     path.chmod(0o755)
     return path
@@ -145,7 +146,7 @@ exec "${protocol.PYTHON}" -I -S "${protocol.COMPILER_SHIM}" {{nvcc}} "$@"
 def nvcc_wrapper(nvcc: Path, folder: Path) -> Path:
     """Write an ``nvcc`` into ``folder`` that compiles by way of ``shims/compiler.py``."""
     folder.mkdir(parents=True, exist_ok=True)
-    return _written(folder / "nvcc", _NVCC.format(nvcc=shlex.quote(str(nvcc))))
+    return written(folder / "nvcc", _NVCC.format(nvcc=shlex.quote(str(nvcc))))
 
 
 def _host_headers(view: Path) -> list[Path]:

@@ -59,6 +59,7 @@ class TorchRecord:
     """The torch that the wheel was compiled for."""
 
     version: str
+    """Empty where the wheel is for many, and none was there."""
     cuda: str
     cxx11_abi: Optional[bool]
     cxx_standard: int

@@ -15,7 +15,7 @@ from typing import Any
 
 from .._version import __version__
 from ..compile.run_setup_py import failed
-from ..core.facts import Machine
+from ..core.facts import CompilerKind, Machine
 from ..core.files import emptied
 from ..core.paths import is_file, matching, read_bytes, read_text, search_path
 from ..core.process import stream
@@ -113,7 +113,7 @@ def add_payload(ready: ReadyPlan, trees: Sequence[Path], metadata: str) -> None:
 
     ``trees`` are the folder of the wheel, or those of the parts of an editable build. A project's own needs none of it.
     """
-    plan, torch = ready.plan, ready.torch
+    plan, torch, stable = ready.plan, ready.torch, ready.plan.abi.value.is_stable
     row = plan.upstream.value
     if not row.project.packages:
         return
@@ -134,10 +134,10 @@ def add_payload(ready: ReadyPlan, trees: Sequence[Path], metadata: str) -> None:
         "PACKAGES": packages,
         "CHECKS": tuple(checks),
         "ABI": plan.abi.value.name,
-        "TORCH": plan.torch_least if plan.abi.value.is_stable else minor(torch.version),
-        "CUDA": plan.cuda if plan.abi.value.is_stable else torch.cuda,
+        "TORCH": plan.torch_least if torch is None or stable else minor(torch.version),
+        "CUDA": plan.cuda if torch is None or stable else torch.cuda,
         "DRIVER": plan.driver,
-        "CXX11_ABI": torch.cxx11_abi,
+        "CXX11_ABI": None if torch is None or stable else torch.cxx11_abi,
         "TRANSFORMERS": _transformers(plan),
         "EXTENSIONS": tuple(extension for item in rows for extension in item.project.extensions),
         "RECORD": RECORD_NAME,
@@ -195,7 +195,9 @@ def repair_wheel(plan: BuildPlan, stage: Path, context: BuildContext) -> Path:
     wheel = _as_given(stage, emptied(context.folder / "packed"))
     command = [sys.executable, "-m", "auditwheel", "repair", "--only-plat", "--wheel-dir", str(out)]
     command += [part for pattern in EXCLUDED for part in ("--exclude", pattern)]
-    command += ["--strip"] if plan.strip else []
+    compiler = plan.compiler.value
+    stripped = compiler is not None and compiler.kind is CompilerKind.ZIG  # by its link, and no other program is needed
+    command += ["--strip"] if plan.strip and not stripped else []
     return _one_wheel([*command, str(wheel)], out, context, "auditwheel")
 
 

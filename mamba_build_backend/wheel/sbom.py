@@ -84,14 +84,19 @@ def text(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def header_versions(cuda_home: Path, torch_site: Path) -> dict[str, str]:
-    """Versions of CUB and pybind11, as their headers state them; what is not found is left out."""
+def header_versions(cuda_home: Path, torch_site: Path | None) -> dict[str, str]:
+    """Versions of CUB and pybind11, as their headers state them; what is not found is left out.
+
+    pybind11 comes with torch; None where none is here.
+    """
     found = {}
     for include in ("include/cccl", "include"):
         number = _defined(cuda_home / include / "cub" / "version.cuh", "CUB_VERSION")
         if number.isdigit() and "cccl" not in found:
             whole = int(number)
             found["cccl"] = f"{whole // 100000}.{whole // 100 % 1000}.{whole % 100}"
+    if torch_site is None:
+        return found
     common = torch_site / "torch" / "include" / "pybind11" / "detail" / "common.h"
     numbers = [_defined(common, f"PYBIND11_VERSION_{part}") for part in ("MAJOR", "MINOR", "PATCH")]
     if all(numbers):
@@ -115,6 +120,7 @@ def _versions(plan: BuildPlan) -> dict[str, str]:
         "cuda-toolkit": plan.cuda,
         "cuda-runtime": plan.cuda,
         "libstdc++": compiler.version if compiler else "",
+        "libc++": f"zig {compiler.version}" if compiler else "",
     }
 
 
@@ -213,7 +219,8 @@ def _toolchain(plan: BuildPlan) -> list[Component]:
         found.append(_component("toolchain/nvcc", "nvcc", toolkit.version, "", kind="application"))
     if compiler:
         target = f"for {compiler.target}" if compiler.target else ""
-        found.append(_component("toolchain/g++", "g++", compiler.version, "", target, kind="application"))
+        name = compiler.title.partition(" ")[0]
+        found.append(_component(f"toolchain/{name}", name, compiler.version, "", target, kind="application"))
     if plan.portable and sysroot:
         # zig's serves any glibc, and is made for the promised one.
         glibc = plan.floor.glibc if sysroot.provider is SysrootProvider.ZIG else sysroot.glibc

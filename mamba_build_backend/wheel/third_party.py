@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..core.facts import CompilerKind
 from ..plan import BuildPlan
 from ..tables import ThirdParty
 
@@ -26,6 +27,13 @@ _CUDART = ThirdParty(
 )
 
 
+_LLVM = ThirdParty(
+    "libc++",
+    "Apache-2.0 WITH LLVM-exception",
+    "libc++, libc++abi and libunwind of LLVM, as zig carries them, linked in",
+)
+
+
 def materials(plan: BuildPlan) -> tuple[ThirdParty, ...]:
     """All that is known to be compiled in. What a project's own sources include beside torch and CUDA is not known."""
     own, stable = plan.upstream.value.is_own, plan.abi.value.is_stable
@@ -35,6 +43,8 @@ def materials(plan: BuildPlan) -> tuple[ThirdParty, ...]:
     found += {item.name: item for part in plan.parts for item in part.upstream.value.project.third_party}.values()
     found += [_CUDART] if stable else [_TORCH]
     found += [] if own or stable else [_PYBIND11]
+    if plan.compiler.value is not None and plan.compiler.value.kind is CompilerKind.ZIG:
+        return (*found, _CUDA, _LLVM)
     archive = ", and functions of libstdc++.a that the promised libstdc++.so.6 lacks" if plan.portable else ""
     gcc = ThirdParty("libstdc++", "GPL-3.0-or-later WITH GCC-exception-3.1", f"templates of its headers{archive}")
     return (*found, _CUDA, gcc)

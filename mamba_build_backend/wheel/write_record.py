@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from .._version import __version__
 from ..compile import stable_abi
-from ..core.facts import Compiler, SysrootProvider
+from ..core.facts import Compiler, SysrootProvider, Torch
 from ..core.outside_text import without_secrets
 from ..plan import BuildPlan
 from ..plan.types import ReadyPlan
 from ..probe.recording import private_words, without_names
 from ..symbols.floors import EffectiveFloor
 from ..tables import Floor, FrontEnd
+from ..toolchain.zig import nvcc_flags as zig_flags
 from .build_record import (
     NO_FLOOR,
     BuildRecord,
@@ -77,27 +79,36 @@ def record_of(
         stripped=plan.strip,
         upstream=upstream,
         companions=tuple(companions),
-        torch=TorchRecord(
-            version=torch.version,
-            cuda=torch.cuda or "",
-            cxx11_abi=torch.cxx11_abi,
-            cxx_standard=plan.target.cxx_standard,
-            requirement=plan.torch_requirement,
-            origin=str(torch.origin),
-            glibc=torch.glibc,
-            glibcxx=torch.glibcxx,
-            cxxabi=torch.cxxabi,
-        ),
+        torch=_torch(plan, torch),
         toolkit=ToolkitRecord(ready.toolkit.version, str(ready.toolkit.layout), str(ready.toolkit.origin)),
         compiler=_compiler(ready.compiler),
         sysroot=_sysroot(ready),
         gpu_code=_gpu_code(plan),
-        flags=FlagsRecord((*plan.nvcc_flags, *flags), (f"-std=c++{plan.target.cxx_standard}", *flags)),
+        flags=FlagsRecord(
+            (*plan.nvcc_flags, *flags, *zig_flags(plan)), (f"-std=c++{plan.target.cxx_standard}", *flags)
+        ),
         variables=tuple(variables),
         cleaned=tuple(name for name, _ in plan.environment),
         floor=FloorRecord(plan.floor, floor, effective),
         pins=plan.pins.value,
         partner=plan.partner.value,
+    )
+
+
+def _torch(plan: BuildPlan, found: Torch | None) -> TorchRecord:
+    """The torch that was there; only what is asked of one, where none was."""
+    asked = TorchRecord("", "", None, plan.target.cxx_standard, plan.torch_requirement, "")
+    if found is None:
+        return asked
+    return replace(
+        asked,
+        version=found.version,
+        cuda=found.cuda or "",
+        cxx11_abi=found.cxx11_abi,
+        origin=str(found.origin),
+        glibc=found.glibc,
+        glibcxx=found.glibcxx,
+        cxxabi=found.cxxabi,
     )
 
 

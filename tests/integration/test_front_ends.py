@@ -52,7 +52,7 @@ template void launch<4, __nv_bfloat16>(__nv_bfloat16 *x);
 template void all<float>(float *x);
 """
 DERIVED = DerivedPtx(("kernels_joined*.cu",), "compute_80", ("compute_75",), threads=2)
-SETUP_PY = SetupPy("setup.py", (), (), (), (), (), None, ())
+SETUP_PY = SetupPy("setup.py", (), (), (), (), (), None, None, ())
 CODES = ["-gencode=arch=compute_80,code=[sm_80,sm_90,compute_80]", "-gencode=arch=compute_75,code=sm_75"]
 
 

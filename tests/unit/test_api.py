@@ -29,7 +29,7 @@ def test_plan_takes_facts_too_and_a_list_is_one_setting():
 
 
 def test_what_a_machine_lacks_is_in_the_plan_and_not_raised():
-    made = api.plan(facts=ROOT / "tests" / "facts" / "everything-wrong.json")
+    made = api.plan({"abi": "torch"}, facts=ROOT / "tests" / "facts" / "everything-wrong.json")
     assert made.problems
     assert all(problem.found and problem.needed and problem.fix for problem in made.problems)
 
@@ -49,7 +49,7 @@ def test_a_file_that_is_no_machine_is_a_backend_error(tmp_path):
 
 
 def test_doctor_looks_at_this_machine_and_says_what_the_command_says(tmp_path):
-    seen = api.doctor(ROOT, {"cache-dir": str(tmp_path)}, environ={"PATH": "/nowhere"})
+    seen = api.doctor(ROOT, {"cache-dir": str(tmp_path), "abi": "torch"}, environ={"PATH": "/nowhere"})
     assert seen.facts.machine.system == os.uname().sysname
     assert seen.ok == (not seen.plan.problems)
     assert not seen.ok
@@ -59,7 +59,10 @@ def test_doctor_looks_at_this_machine_and_says_what_the_command_says(tmp_path):
 def test_build_raises_every_problem_before_it_starts(tmp_path):
     with pytest.raises(api.BackendError, match=r"no g\+\+ was found"):
         api.build(
-            "mamba-ssm==2.3.0", out=tmp_path / "dist", project=ROOT, environ={"PATH": "/nowhere", "HOME": str(tmp_path)}
+            "mamba-ssm==2.3.0",
+            out=tmp_path / "dist",
+            project=ROOT,
+            environ={"PATH": "/nowhere", "HOME": str(tmp_path), "MAMBA_BUILD_ABI": "torch"},
         )
     assert not (tmp_path / "dist").exists()
 

@@ -35,6 +35,7 @@ _OPENS_ITSELF = (
     "compile/_setup_py_child.py",
     "toolchain/shims/",
     "payload/",
+    "stable/python/",
 )
 """The one place, and files that Python starts or that travel: they import nothing of the backend, and read what it wrote."""
 

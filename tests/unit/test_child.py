@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from support import ROOT
 
+from mamba_build_backend.compile import stable_abi
 from mamba_build_backend.compile._setup_py_child import make_stable, rewrite_arguments, rewrite_cxx
 from mamba_build_backend.compile.progress import Progress
 from mamba_build_backend.toolchain.shims import protocol
@@ -78,9 +79,9 @@ def test_arguments_of_every_shape_become_a_dict(given):
     assert made["cxx"][-1] == "-c"
 
 
-def run_child(tmp_path, setup):
+def run_child(tmp_path, setup, stand_in=None):
     (tmp_path / "setup.py").write_text(setup)
-    step = protocol.SetupPy(str(tmp_path / "setup.py"), ("hello",), (), (), (), (), None, ())
+    step = protocol.SetupPy(str(tmp_path / "setup.py"), ("hello",), (), (), (), (), None, stand_in, ())
     protocol.write(protocol.BuildStep(step, None), str(tmp_path / "step.json"))
     return subprocess.run([sys.executable, CHILD, tmp_path / "step.json"], capture_output=True, text=True, check=False)
 
@@ -98,6 +99,52 @@ def test_a_setup_that_wants_to_download_a_wheel_is_refused(tmp_path, download):
     done = run_child(tmp_path, download)
     assert done.returncode != 0
     assert "refused: setup.py wants to download http://127.0.0.1:9/x.whl" in done.stderr
+
+
+STAND_IN = protocol.TorchStandIn(str(stable_abi.PYTHON), "2.15", "13.2")
+
+
+def test_a_setup_finds_what_upstreams_ask_of_torch_without_one(tmp_path):
+    """The names are those of all tags of mamba-ssm and causal-conv1d."""
+    done = run_child(
+        tmp_path,
+        """
+import torch
+from torch.utils.cpp_extension import BuildExtension, CUDA_HOME, CUDAExtension, CppExtension, HIP_HOME
+print(torch.__version__, torch.version.cuda, torch.version.hip, torch.cuda.is_available(), torch._C._GLIBCXX_USE_CXX11_ABI)
+torch._C._GLIBCXX_USE_CXX11_ABI = True
+made = CUDAExtension("x.y", ["a.cu"], include_dirs=["csrc"], extra_compile_args={"nvcc": ["-O3"]})
+print(type(made).__module__, made.name, made.sources, HIP_HOME, BuildExtension.with_options(use_ninja=True) is BuildExtension)
+""",
+        STAND_IN,
+    )
+    lines = done.stdout.splitlines()
+    assert lines[0] == "2.15 13.2 None False True", done.stderr
+    assert lines[1] == "setuptools.extension x.y ['a.cu'] None True"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "import torch; torch.compile",
+        "import torch.nn",
+        "from torch.utils.cpp_extension import load",
+        "from torch.utils import cpp_extension as cpp; cpp.load()",
+        "import torch; torch.cuda.get_device_capability()",
+    ],
+)
+def test_what_the_stand_in_lacks_is_told_with_a_way_out(tmp_path, asked):
+    done = run_child(tmp_path, asked, STAND_IN)
+    assert done.returncode != 0
+    assert "error: setup.py asks more of torch than abi=stable has without one: " in done.stderr, done.stderr
+    assert "-C torch=torch==2.15.* installs it for the build" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_mistake_of_setup_py_itself_keeps_its_traceback(tmp_path):
+    done = run_child(tmp_path, "import a_module_that_is_not_there", STAND_IN)
+    assert "Traceback" in done.stderr
+    assert "asks more of torch" not in done.stderr
 
 
 def test_setup_runs_in_its_own_folder_with_its_arguments(tmp_path):

@@ -31,7 +31,8 @@ def bare(clean_env, tmp_path):
     """A machine without compiler or CUDA on PATH."""
     empty = tmp_path / "bin"
     empty.mkdir()
-    return {**clean_env, "PATH": str(empty), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    tied = {"MAMBA_BUILD_ABI": "torch"}  # else zig compiles
+    return {**clean_env, **tied, "PATH": str(empty), "XDG_CACHE_HOME": str(tmp_path / "cache")}
 
 
 def test_doctor_without_a_compiler_says_what_to_type_and_exits_with_3(bare):

@@ -51,7 +51,7 @@ CONFIG = ShimConfig(
     nvcc_prepend=(),
     nvcc_append=(),
 )
-SETUP_PY = SetupPy("/b/setup.py", (), (), (), (), (), None, ())
+SETUP_PY = SetupPy("/b/setup.py", (), (), (), (), (), None, None, ())
 HERE = "/b/work/source/tree/build/temp"
 SOURCE = "/b/work/source/tree/csrc/k.cu"
 

@@ -185,7 +185,7 @@ def test_no_variable_is_written_down(tmp_path, facts):
         ("torch-2.11.0.dist-info", {Family.TORCHES, Family.TOOLKITS}),
         ("nvidia_cuda_nvcc-13.0.88.dist-info", {Family.TORCHES, Family.TOOLKITS}),
         ("transformers-4.57.0.dist-info", {Family.TORCHES, Family.TOOLKITS}),
-        ("ziglang-0.13.0.post1.dist-info", {Family.SYSROOTS}),
+        ("ziglang-0.13.0.post1.dist-info", {Family.COMPILERS, Family.SYSROOTS}),
         ("nvidia_ml_py-13.580.0.dist-info", {Family.GPUS}),
         ("ninja-1.13.0.dist-info", set()),
         ("setuptools-80.9.0.dist-info", set()),
@@ -246,7 +246,6 @@ def test_a_look_after_another_probes_only_what_differs(tmp_path, site, facts, mo
     for module, name in (
         (probe.torch, "probe_torches"),
         (probe.cuda, "probe_toolkits"),
-        (probe.compilers, "probe_compilers"),
         (probe.compiler_caches, "probe_compiler_caches"),
         (probe.gpus, "probe_gpus"),
         (probe.machine, "probe_machine"),
@@ -254,6 +253,6 @@ def test_a_look_after_another_probes_only_what_differs(tmp_path, site, facts, mo
         monkeypatch.setattr(module, name, refused)
     (site / "ziglang-0.13.0.post1.dist-info").mkdir()
     second = look(Settings(), environ, tmp_path / "cache", earlier=Earlier(first.facts, first.marks))
-    assert second.fresh == {Family.SYSROOTS}
-    assert second.text == "the facts are those of an earlier hook; looked again at: sysroots"
+    assert second.fresh == {Family.COMPILERS, Family.SYSROOTS}
+    assert second.text == "the facts are those of an earlier hook; looked again at: compilers, sysroots"
     assert second.facts == first.facts

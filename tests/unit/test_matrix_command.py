@@ -340,7 +340,7 @@ def test_the_file_is_the_one_of_this_folder_or_else_the_checkouts(tmp_path, clea
 def test_this_machine_is_looked_at_where_no_other_is_given(tmp_path, clean_env):
     empty = tmp_path / "bin"
     empty.mkdir()
-    env = {**clean_env, "PATH": str(empty), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    env = {**clean_env, "MAMBA_BUILD_ABI": "torch", "PATH": str(empty), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     done = command("matrix", written(tmp_path, AXES), env=env)
     assert done.returncode == 3, done.stderr
     assert "skip: no g++ was found" in done.stdout

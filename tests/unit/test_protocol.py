@@ -22,13 +22,17 @@ from mamba_build_backend.toolchain.shims.protocol import (
     ShimConfig,
     SourceFile,
     StableExtension,
+    TorchStandIn,
 )
 
 REGROUPING = Regrouping(
     ("a.cu",), "k.cuh", ("launch<4, ",), (SourceFile("ab.cu", "x\n"),), (SourceFile("ab.cu", "y\n"),)
 )
 STABLE = StableExtension("/w/stable", ("cudart",), ("-ldl",))
-SETUP = SetupPy("/w/setup.py", ("egg_info",), ("/first",), ("/last",), ("-O3",), ("-O2",), STABLE, (REGROUPING,))
+STAND_IN = TorchStandIn("/w/python", "2.15", "13.0")
+SETUP = SetupPy(
+    "/w/setup.py", ("egg_info",), ("/first",), ("/last",), ("-O3",), ("-O2",), STABLE, STAND_IN, (REGROUPING,)
+)
 CONFIG = ShimConfig(
     build_folders=("/w",),
     source_path_option=True,
@@ -143,7 +147,7 @@ def test_upstreams_setup_sees_no_module_of_the_backend(tmp_path):
         "print({m.value for m in (protocol, nvcc_options, progress, stable_abi)})\n"
         f"print([entry for entry in sys.path if {str(ROOT / 'mamba_build_backend')!r} in entry])\n"
     )
-    written(tmp_path / "step.json", BuildStep(SetupPy(str(setup), (), (), (), (), (), None, ()), None))
+    written(tmp_path / "step.json", BuildStep(SetupPy(str(setup), (), (), (), (), (), None, None, ()), None))
     command = [sys.executable, _setup_py_child.__file__, tmp_path / "step.json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == "{'upstream'}\n[]\n"

@@ -118,7 +118,7 @@ def on_a_terminal(*arguments, columns="140"):
 
 
 def test_a_terminal_gets_colours_and_the_same_words_and_whole_commands():
-    path = ROOT / "tests" / "facts" / "centos7-gxx-4.8.5-alone.json"
+    path = ROOT / "tests" / "facts" / "gxx-11-alone-cuda-11.6-asked.json"
     shown = on_a_terminal("--facts", path)
     assert "\x1b[" in shown
     plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)

@@ -82,7 +82,19 @@ def test_pip_download_asks_a_released_sdist_for_its_metadata_alone(tmp_path):
 def test_pip_download_of_an_old_version_whose_setup_has_to_be_run_asks_for_all(tmp_path):
     asked = made("no-torch-pip-download", source="git", **{"upstream-version": "2.2.4"})
     assert not asked.only_metadata
-    assert {"torch", "ninja"} <= names(build_requires.requires_for_wheel(asked, tmp_path))
+    assert {"nvidia-cuda-nvcc", "ninja"} <= names(build_requires.requires_for_wheel(asked, tmp_path))
+
+
+def test_no_torch_is_asked_for_but_by_name_or_for_a_wheel_that_is_tied_to_one(tmp_path):
+    for config, asked in (
+        ({}, []),
+        ({"abi": "torch"}, ["torch==2.15.*"]),
+        ({"torch": "torch==2.11.*"}, ["torch==2.11.*"]),
+    ):
+        decided = made("no-torch", **config)
+        found = [item for item in build_requires.requires_for_wheel(decided, tmp_path) if item.startswith("torch")]
+        assert found == asked, config
+        assert decided.needs_no_torch is not bool(asked)
 
 
 def test_what_nvidias_archives_need_is_a_fetcher_and_nothing_once_they_are_here(tmp_path):

@@ -72,6 +72,15 @@ class StableExtension:
 
 
 @dataclass(frozen=True)
+class TorchStandIn:
+    """What ``stable/python/torch`` tells setup.py of torch; ``folder`` holds that package."""
+
+    folder: str
+    version: str
+    cuda: str
+
+
+@dataclass(frozen=True)
 class SetupPy:
     """A run of upstream's setup.py."""
 
@@ -84,6 +93,8 @@ class SetupPy:
     """Take the place of upstream's options (``nvcc_options.REPLACED``); empty where nothing is compiled."""
     cxx_flags: tuple[str, ...]
     stable: Optional[StableExtension]
+    stand_in: Optional[TorchStandIn]
+    """Takes torch's place; None where setup.py imports torch itself."""
     regroupings: tuple[Regrouping, ...]
     as_if_gpu: str = ""
     """For the setup.py of a fork: the capability (``9.0``) of the GPU that it is told of, whatever is here, and its missing texts are

@@ -1,0 +1,30 @@
+"""zig as nvcc's host compiler: where it can be, and what of it has to be installed."""
+
+from __future__ import annotations
+
+from ..core.facts import Compiler, CompilerKind, Facts
+from ..core.settings import Settings
+from ..tables import Tables, ZigCompiler
+from .types import Abi, Install, Tool
+
+
+def zig_obstacle(settings: Settings, facts: Facts, tables: Tables, cuda: str, abi: Abi) -> str:
+    """Why zig cannot be nvcc's host compiler here; empty if it can."""
+    machine, row = facts.machine, tables.zig_compiler(cuda) if cuda else None
+    if not abi.is_stable:
+        return "torch's C++ library is g++'s, which a wheel with abi=torch shares, and zig has its own"
+    if row is None:
+        return f"no zig is known to go with nvcc {cuda}"
+    if (machine.system, machine.libc) != ("Linux", "glibc") or machine.arch not in row.archs:
+        return f"zig was tried as nvcc's host compiler on {' and '.join(row.archs)} with glibc alone"
+    if settings.sysroot not in ("auto", "zig"):
+        return f"zig brings its own glibc, and setting sysroot is {settings.sysroot}"
+    return ""
+
+
+def take_zig(facts: Facts, row: ZigCompiler) -> tuple[Compiler | None, list[Install]]:
+    """The one that is here, or what has to be installed."""
+    for item in facts.compilers:
+        if item.kind is CompilerKind.ZIG and item.version == row.version and not item.problem:
+            return item, []
+    return None, [Install(Tool.COMPILER, (row.requirement,))]

@@ -1,0 +1,9 @@
+"""What torch's module of this name has."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+__version__ = "0"
+cuda = "0"
+hip: Optional[str] = None
