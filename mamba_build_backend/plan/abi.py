@@ -9,7 +9,8 @@ from ..core.facts import Facts
 from ..core.settings import Settings
 from ..core.versions import parsed
 from ..tables import ProjectVersion, Tables, minor
-from .types import TORCH_ABI, Abi, Choice, Notebook, TorchTarget
+from .notebook import Notebook
+from .types import TORCH_ABI, Abi, Choice, TorchTarget
 
 STABLE_ABI = Abi("stable", torch_min="2.0", python_min="3.9")
 """torch 2.0: the oldest that was tried, and Python 3.9: the oldest that it was tried with. From torch 2.10 on tensors are read by

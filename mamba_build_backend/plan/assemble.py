@@ -18,6 +18,7 @@ from .fork import named_tree
 from .gpus import check_gpus, check_own_runtime
 from .jobs import decide_jobs, decide_split
 from .metadata_only import metadata_alone, offering_metadata
+from .notebook import Notebook
 from .nvcc import SMALLEST, decide_gpu_code, decide_options, decide_passes
 from .offers import Offers
 from .patches import decide_patches
@@ -27,7 +28,7 @@ from .source import decide_source
 from .sysroot import decide_effective_floor, decide_floor, decide_sysroot, is_portable
 from .toolkit import decide_nvcc
 from .torch import decide_pins, decide_torch, for_many
-from .types import Abi, BuildPlan, Choice, GpuCode, Install, Notebook, NvccOptions, Tool, TorchTarget, cuda_of
+from .types import Abi, BuildPlan, Choice, GpuCode, Install, NvccOptions, Tool, TorchTarget, cuda_of
 from .upstream import check_upstream, decide_upstream
 
 

@@ -7,7 +7,8 @@ from typing import TypeVar
 from ..core._compat import version
 from ..core.facts import Torch
 from ..tables import Partner, ProjectVersion, Tables, admits
-from .types import Choice, Notebook, Rejected, TorchTarget
+from .notebook import Notebook
+from .types import Choice, Rejected, TorchTarget
 from .upstream import unmet
 
 T = TypeVar("T")

@@ -10,8 +10,9 @@ from ..core.facts import Compiler, CompilerKind, Facts, Origin
 from ..core.settings import ZIG, Place, Settings
 from ..core.versions import parsed
 from ..tables import Cuda, Tables, TorchRow, is_newer, minor
+from .notebook import Notebook
 from .remedies import install_compiler
-from .types import Abi, Choice, Install, Notebook, Rejected, TorchTarget
+from .types import Abi, Choice, Install, Rejected, TorchTarget
 from .zig import take_zig, zig_obstacle
 
 CXX17_GCC, CXX20_GCC = 7, 10

@@ -6,7 +6,8 @@ from ..core._compat import version
 from ..core.facts import CacheProgram, CompilerCache, Facts
 from ..core.settings import Settings
 from ..tables import FrontEnd
-from .types import Choice, Notebook, Rejected
+from .notebook import Notebook
+from .types import Choice, Rejected
 
 OLDEST = {CacheProgram.CCACHE: "4.7", CacheProgram.SCCACHE: "0.10"}
 """The oldest that were seen to find nvcc's objects from another folder; ccache 4.2 took each of them for new."""

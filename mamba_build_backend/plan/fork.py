@@ -15,7 +15,8 @@ from ..core.tree_facts import Tree
 from ..tables import Fork, Project, ProjectVersion, Tables
 from ..tables.likeness import is_older, likeness
 from ..tables.released import CUDA, CXX
-from .types import Choice, Notebook
+from .notebook import Notebook
+from .types import Choice
 
 STABLE_HEADERS = (
     "ATen/Context.h",

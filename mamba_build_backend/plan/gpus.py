@@ -10,11 +10,12 @@ from ..core.facts import Facts, Gpu, Toolkit, Torch
 from ..core.versions import parsed
 from ..tables import FrontEnd, ProjectVersion, Tables, covers, minor
 from .drivers import driver_runs
+from .notebook import Notebook
 from .nvcc import OLDEST, dotted
 from .offers import Offers, above_oldest
 from .remedies import install_toolkit
 from .torch_builds import lacking_compiler, no_torch_fits, toolkit_release, torch_covers, torch_ways
-from .types import Notebook, TorchTarget
+from .types import TorchTarget
 
 
 def check_gpus(

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from ..core._compat import version
 from ..core.facts import Facts
 from ..core.settings import Settings
-from .types import Choice, GpuCode, Notebook
+from .notebook import Notebook
+from .types import Choice, GpuCode
 
 BASE_MEMORY = 700_000_000
 """Bytes of the build beside its compilers: setup.py with torch imported, the frontend, ninja."""

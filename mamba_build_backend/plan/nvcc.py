@@ -31,7 +31,8 @@ from ..core.errors import SettingsError
 from ..core.facts import Facts, Toolkit
 from ..core.settings import COMPACT, Place, Settings
 from ..tables import Cuda, FrontEnd, ProjectVersion, Tables, admits, is_newer
-from .types import Choice, GpuCode, Notebook, NvccOptions, SharedPasses
+from .notebook import Notebook
+from .types import Choice, GpuCode, NvccOptions, SharedPasses
 
 OLDEST, TURING, AMPERE, HOPPER = 60, 75, 80, 90
 """The oldest, Pascal, is the first with the float16 arithmetic and the atomics that the kernels use."""

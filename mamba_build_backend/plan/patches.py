@@ -7,7 +7,8 @@ import shlex
 from ..core.settings import Settings
 from ..core.tree_facts import Fit
 from ..tables import Fork, PatchRow, ProjectVersion, Tables, admits, minor
-from .types import Abi, Choice, Notebook, Rejected, TorchTarget
+from .notebook import Notebook
+from .types import Abi, Choice, Rejected, TorchTarget
 
 
 def decide_patches(

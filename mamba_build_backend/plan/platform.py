@@ -6,8 +6,8 @@ from ..core.facts import Facts, Polluted
 from ..core.projects import SELF
 from ..core.settings import Settings
 from .jobs import LITTLE_DISK
+from .notebook import Notebook
 from .remedies import build_for_rocm
-from .types import Notebook
 
 ARCHITECTURES = ("x86_64", "aarch64")
 OLDEST_PYTHON = 9

@@ -5,7 +5,8 @@ from __future__ import annotations
 from ..core.facts import Facts, SourceKind
 from ..core.settings import Settings
 from ..tables import ProjectVersion
-from .types import Choice, EmbeddedArchive, GitTag, GivenPath, IndexArchive, Notebook, OwnTree, SourceOrigin
+from .notebook import Notebook
+from .types import Choice, EmbeddedArchive, GitTag, GivenPath, IndexArchive, OwnTree, SourceOrigin
 
 
 def decide_source(settings: Settings, facts: Facts, row: ProjectVersion, notebook: Notebook) -> Choice[SourceOrigin]:

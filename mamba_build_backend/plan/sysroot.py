@@ -9,7 +9,8 @@ from ..core.facts import Compiler, CompilerKind, Facts, Origin, Sysroot, Sysroot
 from ..core.settings import Settings
 from ..symbols.floors import Asked, larger, newest
 from ..tables import Cuda, Floor, Tables, minor
-from .types import Abi, Choice, Install, Notebook, Rejected, Tool, TorchTarget
+from .notebook import Notebook
+from .types import Abi, Choice, Install, Rejected, Tool, TorchTarget
 
 
 def decide_sysroot(

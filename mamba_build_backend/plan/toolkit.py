@@ -11,10 +11,11 @@ from ..core.settings import ARCHIVED_NVCC, INDEX_NVCC, MIRROR_OFF
 from ..core.versions import parsed
 from ..tables import Archives, RedistRelease, is_newer, minor
 from .drivers import is_tegra
+from .notebook import Notebook
 from .offers import MATHS, STATIC_RUNTIME, Grade, Offer, Offers, distance
 from .remedies import fetch_archives, install_toolkit
 from .torch_builds import Build, is_release, nvcc_for, toolkit_release, torch_ways
-from .types import TORCH_ABI, Abi, Choice, Install, Notebook, Rejected, Tool
+from .types import TORCH_ABI, Abi, Choice, Install, Rejected, Tool
 
 PYPI_NVCC = (
     "nvidia-cuda-nvcc",

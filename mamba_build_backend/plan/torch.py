@@ -12,10 +12,11 @@ from ..core.settings import Settings
 from ..core.versions import parsed
 from ..tables import ProjectVersion, Tables, TorchRow, admits, is_newer, minor
 from .abi import decide_abi
+from .notebook import Notebook
 from .offers import Offers
 from .remedies import build_for_rocm, dotted_python
 from .torch_builds import fitting, is_condas, is_release, no_torch_fits, nvcc_for, torch_ways
-from .types import Abi, Choice, Notebook, Rejected, TorchTarget
+from .types import Abi, Choice, Rejected, TorchTarget
 from .upstream import decide_upstream
 
 DOWNLOAD = "2 to 3 GB with its CUDA libraries"

@@ -16,9 +16,10 @@ from ..tables import Tables, TorchRow, covers, minor
 from .abi import decide_abi
 from .compiler import Limits
 from .drivers import driver_runs
+from .notebook import Notebook
 from .offers import Grade, Offer, Offers, Provider
 from .remedies import dotted_python, install_compiler, install_toolkit
-from .types import TORCH_ABI, Notebook, TorchTarget
+from .types import TORCH_ABI, TorchTarget
 
 
 @dataclass(frozen=True)

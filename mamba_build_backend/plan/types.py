@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Generic, Optional, TypeVar, Union
 
 from ..core._compat import version
-from ..core.errors import PlanError, Problem, with_command
+from ..core.errors import PlanError, Problem
 from ..core.facts import Compiler, CompilerCache, Sysroot, Toolkit, Torch
 from ..core.typed import Word
 from ..tables import Archives, Floor, FrontEnd, KernelGroup, PatchRow, ProjectVersion
@@ -378,24 +378,3 @@ def cuda_of(toolkit: Toolkit | None, installs: Sequence[Install]) -> str:
     if toolkit is not None:
         return toolkit.version
     return next((item.release for item in installs if item.tool is Tool.NVCC), "")
-
-
-class Notebook:
-    """Collects notes and problems while a plan is being made."""
-
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-        self.notes: list[str] = []
-        self.problems: list[Problem] = []
-
-    def warning(self, text: str) -> None:
-        """A question that stops nothing, and is asked before all else."""
-        self.warnings.append(text)
-
-    def note(self, text: str, command: str = "") -> None:
-        """Something worth knowing that stops nothing, and what to type about it, if there is something."""
-        self.notes.append(with_command(text, command))
-
-    def problem(self, code: str, found: str, needed: str, *fix: str) -> None:
-        """Something that stops the build; see :class:`~mamba_build_backend.core.errors.Problem`."""
-        self.problems.append(Problem(code, found, needed, fix))

@@ -10,7 +10,8 @@ from ..core.projects import SELF
 from ..core.settings import Settings
 from ..tables import Project, ProjectVersion, Tables
 from .fork import FORCE_CUDA, decide_tree, named_tree
-from .types import Choice, Notebook, Rejected, TorchTarget
+from .notebook import Notebook
+from .types import Choice, Rejected, TorchTarget
 
 
 def decide_upstream(

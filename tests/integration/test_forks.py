@@ -153,7 +153,7 @@ def test_an_old_setup_py_sees_a_gpu_and_empty_texts(tmp_path, torch_site, clean_
 
 def test_without_a_fork_nothing_is_pretended(tmp_path, torch_site, clean_env):
     (tmp_path / "setup.py").write_text(SETUP_PY)
-    step = protocol.SetupPy(str(tmp_path / "setup.py"), ("--name",), (), (str(torch_site),), (), (), None, ())
+    step = protocol.SetupPy(str(tmp_path / "setup.py"), ("--name",), (), (str(torch_site),), (), (), None, None, ())
     protocol.write(protocol.BuildStep(step, None), str(tmp_path / "step.json"))
     env = {**clean_env, "CUDA_VISIBLE_DEVICES": ""}
     done = run(sys.executable, CHILD, tmp_path / "step.json", env=env, cwd=tmp_path, check=False)

@@ -1,0 +1,26 @@
+"""What a plan says beside its choices, collected while it is made."""
+
+from __future__ import annotations
+
+from ..core.errors import Problem, with_command
+
+
+class Notebook:
+    """Collects notes and problems while a plan is being made."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self.notes: list[str] = []
+        self.problems: list[Problem] = []
+
+    def warning(self, text: str) -> None:
+        """A question that stops nothing, and is asked before all else."""
+        self.warnings.append(text)
+
+    def note(self, text: str, command: str = "") -> None:
+        """Something worth knowing that stops nothing, and what to type about it, if there is something."""
+        self.notes.append(with_command(text, command))
+
+    def problem(self, code: str, found: str, needed: str, *fix: str) -> None:
+        """Something that stops the build; see :class:`~mamba_build_backend.core.errors.Problem`."""
+        self.problems.append(Problem(code, found, needed, fix))
