@@ -42,11 +42,16 @@ TESTS = (
     "test_plan_nvcc.py",
     "test_api.py",
     "test_build_record.py",
+    "test_forks.py",
     "test_matrix_command.py",
     "test_metadata.py",
     "test_patching.py",
     "test_requires.py",
+    "test_recorded.py",
+    "test_sources.py",
     "test_targets.py",
+    "test_told_commands.py",
+    "test_zig.py",
 )
 """Those that plan in their own process; what only starts other processes cannot see a change."""
 LONGEST = 120  # seconds of processor time: a change that makes an endless loop is killed by then

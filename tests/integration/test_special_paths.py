@@ -269,7 +269,9 @@ def test_a_program_that_prints_without_end_is_ended(tmp_path):
 
 def test_a_closed_terminal_tidies_up_as_ctrl_c_does(tmp_path):
     code = (
-        "import os, signal, time\nfrom pathlib import Path\nfrom mamba_build_backend.core.error_boundary import user_errors\n"
+        # Whoever started the tests may have said that SIGHUP is ignored, as nohup does.
+        "import os, signal, time\nsignal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+        "from mamba_build_backend.core.error_boundary import user_errors\n"
         "from mamba_build_backend.core.settings import load_settings\nfrom mamba_build_backend.core.work_folder import work_folder\n"
         "with user_errors(), work_folder(load_settings({}, {}, {})) as folder:\n"
         "    print(folder, flush=True)\n    os.kill(os.getpid(), signal.SIGHUP)\n    time.sleep(30)\n"
