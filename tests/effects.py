@@ -55,7 +55,10 @@ def installed_toolkit(part, facts):
 def after(facts, command):
     """The facts of the machine once a command was typed; None where it is no command that this test knows the effect of."""
     changed = False
-    for part in command.split(" && "):
+    parts = command.split(" && ")
+    if any(part.startswith("module ") for part in parts):
+        return None  # which module is there, and is loaded then, is the user's to see
+    for part in parts:
         if torch := installed_torch(part, facts):
             facts = replace(
                 facts, torches=(replace(torch, site=facts.torches[0].site if facts.torches else torch.site),)
