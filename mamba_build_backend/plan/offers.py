@@ -131,6 +131,7 @@ class Offers:
             found,
             key=lambda item: (
                 not self.serves(item),
+                self.grade(item.cuda) is Grade.UNSEEN,  # another compiler is easier to get than another driver
                 not self.hosted(item.cuda),
                 self.grade(item.cuda),
                 item.provider,

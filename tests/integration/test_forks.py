@@ -140,7 +140,9 @@ setup(name="old", version="1", packages=[])
 def test_an_old_setup_py_sees_a_gpu_and_empty_texts(tmp_path, torch_site, clean_env):
     """VMamba's asks for the GPU's capability to name the project; copies of it often lack README and LICENSE."""
     (tmp_path / "setup.py").write_text(SETUP_PY)
-    step = protocol.SetupPy(str(tmp_path / "setup.py"), ("--name",), (), (str(torch_site),), (), (), None, None, (), "9.0")
+    step = protocol.SetupPy(
+        str(tmp_path / "setup.py"), ("--name",), (), (str(torch_site),), (), (), None, None, (), "9.0"
+    )
     protocol.write(protocol.BuildStep(step, None), str(tmp_path / "step.json"))
     env = {**clean_env, "CUDA_VISIBLE_DEVICES": ""}
     done = run(sys.executable, CHILD, tmp_path / "step.json", env=env, cwd=tmp_path)

@@ -116,3 +116,16 @@ def test_a_toolkit_without_that_line_stays_as_it_is(tmp_path):
     (view / "include").symlink_to(home)
     zig.mend_headers(view)
     assert (view / "include").is_symlink()
+
+
+def test_where_no_zig_serves_the_driver_decides_which_cuda_and_a_gxx_for_it_is_asked_for():
+    """A compiler can be installed by anybody, a driver cannot."""
+    data = json.loads((ROOT / "tests" / "facts" / "debian12-torch2.11-cuda13.0.json").read_text())
+    found = facts.from_json(data["facts"])
+    only = replace(found.compilers[0], version="15.1.0", target="aarch64-linux-gnu")
+    arm = replace(found.machine, arch="aarch64")
+    torch = replace(found.torches[0], version="2.11.0+cu128", cuda="12.8")
+    found = replace(found, machine=arm, torches=(torch,), compilers=(only,), driver="535.104.05", gpus=())
+    planned = plan.decide(settings.load_settings({}, {}, {}), found, tables.load_tables())
+    assert planned.cuda.startswith("12.")
+    assert [item.code for item in planned.problems] == ["no-compiler"]
