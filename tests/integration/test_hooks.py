@@ -36,7 +36,11 @@ def test_one_pip_install_looks_at_the_machine_once(tiny, own_cache, tmp_path):
     assert first == FRESH
     assert len(later) == 2, "metadata and wheel"
     # Where the first hook asked for ziglang, for its glibc, compilers and sysroots are looked for again; torch and nvcc are not.
-    assert {word for line in later for word in line.removeprefix(TAKEN).split(", ")} <= {"compilers", "sysroots", "nothing"}
+    assert {word for line in later for word in line.removeprefix(TAKEN).split(", ")} <= {
+        "compilers",
+        "sysroots",
+        "nothing",
+    }
     assert later[-1] == f"{TAKEN}nothing"
     only_wheel(tmp_path / "dist")
     assert left(tmp_path / "cache") == []
