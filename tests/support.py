@@ -343,3 +343,21 @@ def served(folder: Path) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def wrong_calls_are_answered(wheel: Path, folder: Path, env: dict[str, str]) -> None:
+    """The module of ``tiny_stable`` is imported beside torch, and each wrong call gets the answer that upstream's binding would give."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    program = """
+import torch, tiny_stable_ext
+for wrong in ((torch.zeros(2), None, True), (torch.zeros(2).double(), None, True), (torch.zeros(2),)):
+    try:
+        tiny_stable_ext.doubled(*wrong)
+    except Exception as error:
+        print(type(error).__name__, str(error).splitlines()[0])
+"""
+    lines = run(sys.executable, "-c", program, env=env, cwd=folder).stdout.splitlines()
+    assert lines[0].startswith("RuntimeError Expected x.is_cuda() to be true, but got false.")
+    assert lines[1] == "RuntimeError x must be of type float"
+    assert lines[2].startswith("TypeError doubled(): incompatible function arguments.")

@@ -63,7 +63,7 @@ def apply_wrappers(
     def script(name: str, command: list[str]) -> Path:
         parts = {"command": command, "link": link, "group": group, "last": _OLD_LIBRARIES}
         return written(
-            binaries / name, _SCRIPT.format(**{key: quoted(words) for key, words in parts.items()}, **_VARIABLES)
+            binaries / name, _SCRIPT.format(**{key: quoted(words) for key, words in parts.items()}, **HANDED_OVER)
         )
 
     cc = script("gcc", [str(c_compiler(Path(compiler.path))), *shared, *includes])
@@ -81,7 +81,24 @@ against an older glibc left it without a version."""
 
 # In a link, the runtime's group goes right behind the last object, so in front of the libraries; libstdcxx.py says why.
 # What only a link needs stays away from questions such as "-v", which gcc would take for a link of nothing.
-_SCRIPT = """\
+HAND_OVER = """\
+# ninja's compiles ask for a list of dependencies, and so they can be cached; nvcc's own steps do not.
+if [ $noted$links = yesno ] && [ -n "${step_file}" ] && [ -z "${in_shim}" ]; then
+    export {in_shim}=yes
+    exec "${python}" -I -S "${shim}" "$0" "$@"
+fi
+exec {command} "$@"
+"""
+"""The end of a compiler's script, once ``noted`` and ``links`` say what the call is: by way of the object cache, or the compiler itself."""
+HANDED_OVER = {
+    "step_file": protocol.STEP_FILE,
+    "in_shim": protocol.IN_SHIM,
+    "python": protocol.PYTHON,
+    "shim": protocol.COMPILER_SHIM,
+}
+"""What a script with that end is formatted with, beside ``command``."""
+_SCRIPT = (
+    """\
 #!/bin/sh
 tools=${{0%/*/*}}
 work=${{tools%/*}}
@@ -115,19 +132,9 @@ if [ $links = yes ]; then
     # Before the caller's own: Debian's Python links extensions with -L/usr/lib/x86_64-linux-gnu, the host's glibc.
     set -- {link} "$@" {last}
 fi
-# ninja's compiles ask for a list of dependencies, and so they can be cached; nvcc's own steps do not.
-if [ $noted$links = yesno ] && [ -n "${step_file}" ] && [ -z "${in_shim}" ]; then
-    export {in_shim}=yes
-    exec "${python}" -I -S "${shim}" "$0" "$@"
-fi
-exec {command} "$@"
 """
-_VARIABLES = {
-    "step_file": protocol.STEP_FILE,
-    "in_shim": protocol.IN_SHIM,
-    "python": protocol.PYTHON,
-    "shim": protocol.COMPILER_SHIM,
-}
+    + HAND_OVER
+)
 
 
 def written(path: Path, text: str) -> Path:

@@ -18,8 +18,7 @@ from ..core.process import Echo, capture
 from ..plan import BuildPlan
 from ..plan.types import ReadyPlan
 from ..tables import load_tables
-from .shims import protocol
-from .wrappers import quoted, written
+from .wrappers import HAND_OVER, HANDED_OVER, quoted, written
 
 NVCC_FLAGS = ("-D__HORIZON__",)
 _ASSERT = re.compile(
@@ -75,7 +74,7 @@ def apply_zig(
     def script(name: str, driver: str, options: Sequence[str]) -> Path:
         command = quoted(["$tools/zig/zig", driver, *shared, *options])
         strip = "-s" if ready.plan.strip else ""
-        text = _SCRIPT.format(version=compiler.version, command=command, strip=strip, **_VARIABLES)
+        text = _SCRIPT.format(version=compiler.version, command=command, strip=strip, **HANDED_OVER)
         return written(folder / "bin" / name, text)
 
     cc, cxx = script("gcc", "cc", ()), script("g++", "c++", shield)
@@ -125,7 +124,8 @@ def _open_link(link: Path) -> None:
 
 # A link takes the objects, libraries and version script alone: other options are GNU ld's or a Python's own compiler's, and zig
 # refuses those that it does not know. It finds Python's symbols, and nothing else, in the process.
-_SCRIPT = """\
+_SCRIPT = (
+    """\
 #!/bin/sh
 # zig {version}
 tools=${{0%/*/*}}
@@ -152,16 +152,6 @@ if [ $links = yes ]; then
     shift $count
     set -- "$@" {strip}
 fi
-# ninja's compiles ask for a list of dependencies, and so they can be cached; nvcc's own steps do not.
-if [ $noted$links = yesno ] && [ -n "${step_file}" ] && [ -z "${in_shim}" ]; then
-    export {in_shim}=yes
-    exec "${python}" -I -S "${shim}" "$0" "$@"
-fi
-exec {command} "$@"
 """
-_VARIABLES = {
-    "step_file": protocol.STEP_FILE,
-    "in_shim": protocol.IN_SHIM,
-    "python": protocol.PYTHON,
-    "shim": protocol.COMPILER_SHIM,
-}
+    + HAND_OVER
+)

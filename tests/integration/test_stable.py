@@ -10,7 +10,7 @@ import zipfile
 from dataclasses import replace
 
 import pytest
-from support import ROOT, copy_tiny, only_wheel, packed_wheel, pip_wheel, record_of, run
+from support import ROOT, copy_tiny, only_wheel, packed_wheel, pip_wheel, record_of, run, wrong_calls_are_answered
 
 from mamba_build_backend.audit import abi as audit_abi
 from mamba_build_backend.audit import check as audit
@@ -230,20 +230,7 @@ def test_the_audit_shows_what_it_needs_of_python_and_that_it_needs_nothing_of_to
 
 
 def test_it_is_imported_and_called_without_a_gpu(stable_wheel, tmp_path, clean_env):
-    with zipfile.ZipFile(stable_wheel) as archive:
-        archive.extractall(tmp_path)
-    program = """
-import torch, tiny_stable_ext
-for wrong in ((torch.zeros(2), None, True), (torch.zeros(2).double(), None, True), (torch.zeros(2),)):
-    try:
-        tiny_stable_ext.doubled(*wrong)
-    except Exception as error:
-        print(type(error).__name__, str(error).splitlines()[0])
-"""
-    lines = run(sys.executable, "-c", program, env=clean_env, cwd=tmp_path).stdout.splitlines()
-    assert lines[0].startswith("RuntimeError Expected x.is_cuda() to be true, but got false.")
-    assert lines[1] == "RuntimeError x must be of type float"
-    assert lines[2].startswith("TypeError doubled(): incompatible function arguments.")
+    wrong_calls_are_answered(stable_wheel, tmp_path, clean_env)
 
 
 def test_a_binding_that_uses_more_of_torch_is_told_so(tmp_path, torch_site, gxx, env):

@@ -19,6 +19,7 @@ from support import (
     record_of,
     released_tree,
     run,
+    wrong_calls_are_answered,
 )
 
 from mamba_build_backend.audit import check as audit
@@ -116,20 +117,7 @@ def test_the_record_has_the_compiler_and_no_torch(wheel):
 
 
 def test_a_torch_imports_it_and_a_wrong_call_is_answered_as_a_gxx_would_have_it(wheel, torch_site, tmp_path, clean_env):
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path)
-    program = """
-import torch, tiny_stable_ext
-for wrong in ((torch.zeros(2), None, True), (torch.zeros(2).double(), None, True), (torch.zeros(2),)):
-    try:
-        tiny_stable_ext.doubled(*wrong)
-    except Exception as error:
-        print(type(error).__name__, str(error).splitlines()[0])
-"""
-    lines = run(sys.executable, "-c", program, env=clean_env, cwd=tmp_path).stdout.splitlines()
-    assert lines[0].startswith("RuntimeError Expected x.is_cuda() to be true, but got false.")
-    assert lines[1] == "RuntimeError x must be of type float"
-    assert lines[2].startswith("TypeError doubled(): incompatible function arguments.")
+    wrong_calls_are_answered(wheel, tmp_path, clean_env)
 
 
 def test_upstreams_bindings_answer_as_they_do_when_gxx_compiled_them(torch_site, zig_package, tmp_path, clean_env):
