@@ -3,6 +3,7 @@
     python -m pip install mutmut
     python tests/mutate.py                          all of mamba_build_backend/plan
     python tests/mutate.py mamba_build_backend/plan/gpus.py --jobs 8
+    python tests/mutate.py --every 20               a sample
 
 The changes are mutmut's (an operator, a constant, an argument, a condition of one function). mutmut itself starts pytest for each, which
 takes longer than the tests: here pytest collects once, and each change is put into a fork of that process, where the tests that run the
@@ -24,7 +25,7 @@ import tempfile
 import time
 import types
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,13 +59,17 @@ LONGEST = 120  # seconds of processor time: a change that makes an endless loop 
 FAULT = 2  # the exit status of a fork that failed outside of a test
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Mutant:
     file: Path
     function: str
     """Its qualified name in its module."""
-    source: str
-    """The whole module, changed."""
+    made: Callable[[], str]
+    """Writes the whole module, changed. It takes longer than many a test: the forks do it."""
+
+    @functools.cached_property
+    def source(self) -> str:
+        return self.made()
 
 
 def main() -> int:
@@ -76,10 +81,11 @@ def main() -> int:
         "--least", type=float, default=0, help="the score, in per cent, below which the exit status is 1"
     )
     parser.add_argument("--again", type=Path, metavar="LOG", help="try only what survived in a run that printed this")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="only every so many of the changes: a sample")
     options = parser.parse_args()
     files = [path.resolve() for path in options.files]
     os.chdir(ROOT)
-    run = Run(files, options.jobs, options.again.read_text(encoding="utf-8") if options.again else "")
+    run = Run(files, options.jobs, options.every, options.again.read_text(encoding="utf-8") if options.again else "")
     arguments = [
         "-q",
         "-p",
@@ -95,8 +101,8 @@ def main() -> int:
 class Run:
     """Takes the place of pytest's loop over the tests."""
 
-    def __init__(self, files: list[Path], jobs: int, again: str = "") -> None:
-        self.files, self.jobs, self.again = files, jobs, again
+    def __init__(self, files: list[Path], jobs: int, every: int, again: str) -> None:
+        self.files, self.jobs, self.every, self.again = files, jobs, every, again
         self.results: list[tuple[Mutant, str]] = []
 
     @pytest.hookimpl(tryfirst=True)
@@ -105,7 +111,7 @@ class Run:
         caches()
         covering = covered(session.items, self.files)
         print(f"{len(session.items)} tests run {len(covering)} functions of {len(self.files)} files", flush=True)
-        waiting, running = list(mutants(self.files))[::-1], {}
+        waiting, running = list(mutants(self.files))[:: self.every][::-1], {}
         if self.again:
             waiting = [
                 mutant
@@ -171,8 +177,12 @@ def mutants(files: list[Path]) -> Iterator[Mutant]:
         for mutation in mutations:
             function = mutation.contained_by_top_level_function
             if type(function).__name__ == "FunctionDef":  # newer mutmuts change a module's constants, too
-                source = module.deep_replace(mutation.original_node, mutation.mutated_node).code  # type: ignore[attr-defined]
-                yield Mutant(file, methods.get(id(function), function.name.value), source)
+                made = functools.partial(replaced, module, mutation.original_node, mutation.mutated_node)
+                yield Mutant(file, methods.get(id(function), function.name.value), made)
+
+
+def replaced(module: Any, old: Any, new: Any) -> str:
+    return str(module.deep_replace(old, new).code)
 
 
 def fork(work: Any) -> int:

@@ -25,7 +25,14 @@ NINJA = "[3/10] /t/bin/nvcc -MD -MF x.o.d -c -c /t/csrc/scan_bwd.cu -o x.o -O3"
 
 @pytest.mark.parametrize(
     ("seconds", "done", "running", "total", "expected"),
-    [(100, 0, 2, 10, None), (100, 1, 2, 10, 400), (60, 5, 0, 10, 60), (60, 9, 2, 10, 0), (60, 2, 1, 0, None)],
+    [
+        (100, 0, 2, 10, None),
+        (100, 1, 2, 10, 400),
+        (60, 5, 0, 10, 60),
+        (60, 9, 2, 10, None),
+        (360, 3, 1, 4, None),
+        (60, 2, 1, 0, None),
+    ],
 )
 def test_the_time_left_is_learned_from_this_run(seconds, done, running, total, expected):
     assert left(seconds, done, running, total) == expected
