@@ -326,6 +326,7 @@ def _content(done: Compiled[Any], floor: Floor, effective: EffectiveFloor | None
         write_record.record_of(done.ready, sources.origins, python, floor, effective, _compiler_variables(job)),
         sbom.sbom(plan, sources.origins, sources.metadata, sbom.header_versions(done.tools.cuda_home, site)),
         variants.variant_json(plan.variant, plan.target.cuda) if plan.variant else "",
+        plan.build_tag,
     )
 
 

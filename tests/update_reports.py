@@ -130,6 +130,11 @@ With `compact` PTX is sorted and shortened, and PTX for Turing is derived from t
     "distribution-name": """\
 Only the name changes: packages, modules and version stay as they are. Do not install `mamba-ssm` and `mamba-ssm-portable` side by
 side: they own the same files.""",
+    "build-tag": """\
+A wheel keeps upstream's version. When the same version is packaged again, as after a fix of the backend, the new wheels get a higher number:
+`mamba_ssm_portable-2.3.2.post1-2-cp39-abi3-….whl`. pip and uv take the higher one, and a wheel without a number counts as lower than any. An
+environment that has the version already keeps what it has: `pip install --force-reinstall --no-deps`, or `uv pip install --reinstall-package`,
+replaces it. Requirements cannot name a build number.""",
     "variant": """\
 Off unless it is set, since the drafts may still change; see [PEP 817](https://peps.python.org/pep-0817/) and
 [PEP 825](https://peps.python.org/pep-0825/).""",

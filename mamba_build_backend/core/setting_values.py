@@ -112,6 +112,23 @@ def local_version(key: str, raw: Value) -> str | None:
     return re.sub(r"[-_]", ".", text) or None
 
 
+def build_tag(key: str, raw: Value) -> int | None:
+    """The build number of a wheel, from 1, or None for none. Raises SettingsError.
+
+    The file format also takes letters after the digits. A number alone has one order for people and for installers.
+    """
+    text = as_text(key, raw)
+    if text in ("", "none"):
+        return None
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", text):
+        raise SettingsError(
+            f"{key}: {text[:_LONGEST]!r} is not a build number",
+            "a whole number from 1 to 999999 is needed",
+            f"-C {key}=2",
+        )
+    return int(text)
+
+
 def variant(key: str, raw: Value) -> str | None:
     """A variant label, or None. Raises SettingsError."""
     text = as_text(key, raw)

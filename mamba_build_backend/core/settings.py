@@ -196,6 +196,12 @@ class Settings:
         "a local version label, such as `lab1`; `auto` names it as upstream does: `+cu13torch2.11cxx11abiTRUE`",
         shown="none",
     )
+    build_tag: int | None = _setting(
+        None,
+        read.build_tag,
+        "the build number in the wheel's file name: of two wheels of one version, installers take the one with the higher number",
+        shown="none",
+    )
     variant: str | None = _setting(
         None,
         read.variant,

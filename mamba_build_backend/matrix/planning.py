@@ -219,7 +219,8 @@ def check_names(planned: Sequence[PlannedCell]) -> None:
             continue
         # The plan of a torch that the tables do not know names the newest that they do.
         torch = item.cell.torch if dict(item.settings).get("local-version") == "auto" else ""
-        key = (item.plan.distribution or item.title, item.plan.local_version, torch, item.cell.python)
+        plan = item.plan
+        key = (plan.distribution or item.title, plan.local_version, plan.build_tag, torch, item.cell.python)
         other = seen.setdefault(key, item)
         if other is not item:
             raise SettingsError(

@@ -177,6 +177,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     return BuildPlan(
         distribution=utils.canonicalize_name(settings.distribution_name) if settings.distribution_name else "",
         local_version=_local_version(settings, upstream.value.fork, target, cuda, abi.value),
+        build_tag=str(settings.build_tag or ""),
         variant=variant_label(settings.variant, cuda if abi.value.is_stable else target.cuda),
         upstream=upstream,
         source=source,

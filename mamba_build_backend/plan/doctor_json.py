@@ -233,6 +233,7 @@ class Plan:
     distribution: str
     """A name that was set; else it is the project's."""
     local_version: str
+    build_tag: str
     variant: str
     parts: tuple[Part, ...]
     """The main project first."""
@@ -283,6 +284,7 @@ def _plan(plan: BuildPlan) -> Plan:
     return Plan(
         distribution=plan.distribution,
         local_version=plan.local_version,
+        build_tag=plan.build_tag,
         variant=plan.variant,
         parts=tuple(_part(part) for part in plan.parts),
         target=_target(plan),

@@ -213,6 +213,8 @@ class BuildPlan:
 
     distribution: str
     local_version: str
+    build_tag: str
+    """The build number in the wheel's file name; empty for none."""
     variant: str
     """The variant label of the wheel (draft); empty for a plain wheel."""
     upstream: Choice[ProjectVersion]

@@ -55,6 +55,8 @@ class Content:
     sbom: dict[str, Any]
     variant: str = ""
     """The text of ``variant.json``; empty for a plain wheel."""
+    build_tag: str = ""
+    """The build number; empty for none."""
 
 
 def unpack_raw(raw: Sequence[Path], stage: Path) -> list[Path]:
@@ -86,6 +88,7 @@ def write_dist_info(parent: Path, content: Content, tags: list[str]) -> Path:
     """Write METADATA, WHEEL, the licences, the build record, the SBOM, and what a variant label stands for."""
     info = write_dist_info_files(parent, content.metadata, content.licenses)
     wheel = ["Wheel-Version: 1.0", f"Generator: mamba-build-backend {__version__}", "Root-Is-Purelib: false"]
+    wheel += [f"Build: {content.build_tag}"] if content.build_tag else []
     wheel += [*(f"Tag: {tag}" for tag in tags), ""]
     (info / "WHEEL").write_bytes("\n".join(wheel).encode("utf-8"))
     record = json.dumps(content.record.to_json(), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
@@ -207,7 +210,8 @@ def _as_given(stage: Path, out: Path) -> Path:
 
     (info,) = matching(stage, "*.dist-info")
     tag = "-".join(".".join(sorted(set(part))) for part in zip(*(tag.split("-") for tag in _tags(info))))
-    wheel = out / f"{info.stem}-{tag}.whl"
+    build = "".join(f"{number}-" for number in _stated(info, "Build"))
+    wheel = out / f"{info.stem}-{build}{tag}.whl"
     _give_usual_modes(stage)
     with WheelFile(wheel, "w", compression=zipfile.ZIP_STORED) as archive:
         archive.write_files(stage)
@@ -225,8 +229,13 @@ def _give_usual_modes(stage: Path) -> None:
 
 
 def _tags(info: Path) -> list[str]:
+    return _stated(info, "Tag")
+
+
+def _stated(info: Path, field: str) -> list[str]:
+    """The values that WHEEL has for a field."""
     lines = read_text(info / "WHEEL").splitlines()
-    return [line.partition(":")[2].strip() for line in lines if line.startswith("Tag:")]
+    return [line.partition(":")[2].strip() for line in lines if line.startswith(f"{field}:")]
 
 
 def _one_wheel(command: list[str], out: Path, context: BuildContext, what: str) -> Path:

@@ -135,6 +135,18 @@ def test_a_variant_label_is_none_auto_or_what_the_draft_allows(given, label):
     assert load_settings({"variant": given}, {}, {}).variant == label
 
 
+@pytest.mark.parametrize(("given", "number"), [("2", 2), (12, 12), ("999999", 999999), ("none", None), ("", None)])
+def test_a_build_tag_is_a_number(given, number):
+    assert load_settings({"build-tag": given}, {}, {}).build_tag == number
+
+
+@pytest.mark.parametrize("given", ["0", "02", "2a", "a", "-1", "1.5", "1000000", "1_0", "٢", "x" * 9000])
+def test_another_build_tag_is_refused_in_a_sentence(given):
+    with pytest.raises(SettingsError, match="is not a build number") as told:
+        load_settings({"build-tag": given}, {}, {})
+    assert len(str(told.value)) < 400
+
+
 @pytest.mark.parametrize("given", ["CU13", "a-b", "null", "a b"])
 def test_another_variant_label_is_refused_in_a_sentence(given):
     with pytest.raises(SettingsError, match="is not a variant label"):
