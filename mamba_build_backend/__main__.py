@@ -1,4 +1,4 @@
-"""``python -m mamba_build_backend``."""
+"""``python -m mamba_build_backend``, and the console script ``mamba-build-backend``."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ import sys
 
 from .core.error_boundary import user_errors
 
-with user_errors():
-    from .cli.main import main
 
-    status = main()
-    sys.stdout.flush()
-    sys.exit(status)
+def run() -> int:
+    """Run a command; return its exit status. What the user can mend becomes lines on stderr and SystemExit."""
+    with user_errors():
+        from .cli.main import main
+
+        status = main()
+        sys.stdout.flush()
+        return status
+
+
+if __name__ == "__main__":
+    sys.exit(run())

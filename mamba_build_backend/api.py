@@ -19,10 +19,13 @@ from typing import Optional, Union
 
 from .audit.types import Report
 from .cli import drive
+from .cli.at_hand import NO_PROJECT, at_hand
+from .core import own_copy
 from .core.commands import Here, at_home
 from .core.errors import BackendError
 from .core.facts import Facts
 from .core.own_copy import check_carries
+from .core.projects import SELF, default_project
 from .core.setting_values import as_text
 from .core.settings import Settings, load_settings
 from .job import make_job
@@ -66,7 +69,10 @@ class Doctor:
     @property
     def text(self) -> str:
         """The report of ``doctor -v``."""
-        here = Here(self.facts.shell, at_home(self.project))
+        if Path(self.project) == NO_PROJECT:
+            here = Here(self.facts.shell, f"{default_project()}-portable", installed=True)
+        else:
+            here = Here(self.facts.shell, at_home(self.project))
         return report.plan_text(self.facts, self.plan, verbose=True, here=here)
 
 
@@ -86,7 +92,8 @@ def doctor(project: StrPath = ".", settings: Given = None, environ: Mapping[str,
     ``project`` is the folder of a project with this backend. Raises SettingsError for settings that cannot be read; what
     the machine lacks is in ``plan.problems``.
     """
-    job = make_job(Path(project).absolute(), _plain(settings), environ)
+    given = _plain(settings)
+    job = make_job(_folder(project, given), given, environ)
     return Doctor(job.facts, job.plan, str(job.project))
 
 
@@ -117,7 +124,8 @@ def build(
     SettingsError, SourceError; BuildFailedError and AuditError after it. A wheel that is done stays where it is.
     """
     wanted = drive.with_targets(_plain(settings), targets)
-    built = drive.build(Path(project).absolute(), wanted, Path(out).absolute(), environ, isolated=isolated)
+    folder = _folder(project, wanted[0])
+    built = drive.build(folder, wanted, Path(out).absolute(), environ, isolated=isolated)
     return [BuiltWheel(Path(item["wheel"]), item["size"], item["sha256"], item["seconds"]) for item in built["wheels"]]
 
 
@@ -136,6 +144,13 @@ def audit(
     """
     sites = [] if torch is None else [torch] if isinstance(torch, (str, os.PathLike)) else list(torch)
     return drive.audit(Path(wheel), [Path(site) for site in sites], environ, require=require)
+
+
+def _folder(project: StrPath, settings: Mapping[str, str]) -> Path:
+    """The project's folder; where the tool is installed and the current folder is no project of its own, none."""
+    if own_copy.is_installed() and Path(project) == Path():
+        return at_hand(None, asked=settings.get("upstream", SELF) != SELF)
+    return Path(project).absolute()
 
 
 def _plain(settings: Given) -> dict[str, str]:

@@ -79,7 +79,7 @@ def isolated_plan(settings: Settings, facts: Facts) -> BuildPlan:
 
 def isolated_requirements(project: Path, plan: BuildPlan) -> list[str]:
     """All that an isolated build of a wheel installs: what pyproject.toml asks for, and what this machine lacks."""
-    static = pyproject.load(project).get("build-system", {}).get("requires", [])
+    static = pyproject.load(project).get("build-system", {}).get("requires", pyproject.REQUIRES)
     return list(dict.fromkeys([*static, *requires_for_wheel(plan, None)]))
 
 

@@ -13,9 +13,11 @@ from typing import Any
 
 from .core import own_copy, pyproject
 from .core.error_boundary import PREFIX
+from .core.errors import SettingsError
 from .core.facts import Facts
-from .core.paths import expanded
+from .core.paths import expanded, is_file
 from .core.process import say
+from .core.projects import SELF, default_project, project_names
 from .core.settings import TABLE, Place, Settings, load_settings
 from .core.storage import cache_root, disk_errors
 from .core.timestamp import source_date_epoch
@@ -117,7 +119,7 @@ def read_settings(
     own_copy.check_one_backend(project)
     content = pyproject.load(project)
     table = content.get("tool", {}).get(TABLE)
-    settings = [_from_project(load_settings(item, environ, table), project) for item in wanted]
+    settings = [_from_project(load_settings(item, environ, table), project, content) for item in wanted]
     for item in settings:
         own_copy.check_carries(item.upstream)
     if editable:
@@ -126,11 +128,25 @@ def read_settings(
     return settings, content.get("project", {})
 
 
-def _from_project(settings: Settings, project: Path) -> Settings:
-    """The settings with a path of the project's own pyproject.toml as it is from there, wherever the command was typed."""
+def _from_project(settings: Settings, project: Path, content: Mapping[str, Any]) -> Settings:
+    """The settings with what the project says of itself, and with its paths as they are from there, wherever the command was typed."""
+    if content and settings.place("upstream") is Place.DEFAULT and own_copy.is_installed():
+        settings = replace(settings, upstream=_own(project))
     path = expanded(settings.source)
     relative = settings.place("source") is Place.PROJECT and settings.source not in ("auto", "index", "git")
     return replace(settings, source=str(project / path)) if relative else settings
+
+
+def _own(project: Path) -> str:
+    """What a project builds that requires the installed backend and names no upstream: itself. Raises SettingsError without setup.py."""
+    if is_file(project / "setup.py"):
+        return SELF
+    names = " or ".join(f'"{name}"' for name in project_names())
+    raise SettingsError(
+        f"{project} has no setup.py, and its pyproject.toml does not say which project it packages",
+        f"a setup.py describes the extension, or upstream names a known project: {names}",
+        f'upstream = "{default_project()}"   (under [tool.{TABLE}] in pyproject.toml)',
+    )
 
 
 @contextmanager

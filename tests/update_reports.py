@@ -7,6 +7,7 @@ compatibility.md.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from mamba_build_backend.core.settings import as_environment, known_keys, settin
 from mamba_build_backend.plan import doctor_json, report  # noqa: E402
 from mamba_build_backend.probe import recording  # noqa: E402
 from mamba_build_backend.vendoring import manifest  # noqa: E402
+from mamba_build_backend.wheel.project_files import project_files  # noqa: E402
 
 SETTINGS = """\
 # Settings
@@ -336,6 +338,16 @@ def address(name: str) -> str:
 
 
 VENDORED = ROOT / "tests" / "vendored"
+
+
+def tool_files() -> str:
+    """The names of the files of the tool's distribution: the package, the patches in it, the licence."""
+    names = [path.relative_to(ROOT).as_posix() for path in project_files(ROOT, os.environ).paths]
+    held = [name for name in names if name.startswith("mamba_build_backend/")]
+    held += [f"mamba_build_backend/{name}" for name in names if name.startswith("patches/")]
+    return "".join(f"{name}\n" for name in sorted([*held, "mamba_build_backend/LICENSE"]))
+
+
 """The files of each copy that `vendor` makes, one a line."""
 
 
@@ -344,6 +356,7 @@ def main() -> None:
     for upstream in (SELF, *project_names()):
         names = "".join(f"{name}\n" for name in manifest.content(upstream))
         (VENDORED / f"{upstream}.txt").write_text(names, encoding="utf-8")
+    (ROOT / "tests" / "distributions" / "mamba-build-backend.txt").write_text(tool_files(), encoding="utf-8")
     for path in sorted((ROOT / "tests" / "facts").glob("*.json")):
         settings, facts = recording.load(path, {})
         made = plan.decide(settings, facts, tables.load_tables())

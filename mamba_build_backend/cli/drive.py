@@ -27,6 +27,7 @@ from ..plan import BuildPlan, overwriting
 from ..probe.machine import probe_machine
 from ..probe.torch import probe_torches, read_torch
 from ..wheel import variants
+from .at_hand import buildable
 from .options import is_path, tree_settings
 from .progress_bar import Relay
 
@@ -86,16 +87,17 @@ def build(
     for note in overwriting([job.plan for job in jobs]):
         say(f"{PREFIX}note: {note}")
     built = []
-    for number, (job, settings) in enumerate(zip(jobs, wanted), 1):
-        if len(jobs) > 1:
-            say(f"{PREFIX}wheel {number} of {len(jobs)}: {job.plan.title}")
-        # What was decided for all is said outright: the hook of the second one must not choose another partner, and
-        # uv's build environment does not know which environment it builds for.
-        decided = _decided(job.plan, alone=len(jobs) == 1)
-        if job.plan.torch.value is not None:
-            decided["torch"] = job.plan.torch.value.site
-        variant = job.plan.variant
-        built.append(_build_one(project, {**decided, **settings}, out, environ, isolated=isolated, variant=variant))
+    with buildable(project) as folder:
+        for number, (job, settings) in enumerate(zip(jobs, wanted), 1):
+            if len(jobs) > 1:
+                say(f"{PREFIX}wheel {number} of {len(jobs)}: {job.plan.title}")
+            # What was decided for all is said outright: the hook of the second one must not choose another partner, and
+            # uv's build environment does not know which environment it builds for.
+            decided = _decided(job.plan, alone=len(jobs) == 1)
+            if job.plan.torch.value is not None:
+                decided["torch"] = job.plan.torch.value.site
+            variant = job.plan.variant
+            built.append(_build_one(folder, {**decided, **settings}, out, environ, isolated=isolated, variant=variant))
     return {"schema": SCHEMA, "wheels": built}
 
 

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import TextIO, cast
 
 from .._version import __version__
+from ..core import invocation
 from ..core.outside_text import Visible
 from ..core.own_copy import not_in_a_copy
 from .explain_command import add_explain
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all commands that this copy of the backend carries."""
     parser = argparse.ArgumentParser(
-        prog="python -m mamba_build_backend",
+        prog=invocation.command(),
         description="Build portable wheels of CUDA extensions for torch. Exit codes: 0 fine, 1 unknown to explain or not up to date for vendor --check, 2 settings, 3 plan, 4 source, 5 build, 6 audit, 7 disk, 8 a tool, 130 interrupted.",
     )
     parser.add_argument("--version", action="version", version=__version__)

@@ -9,7 +9,8 @@ import os
 from ..core.error_boundary import PREFIX
 from ..core.errors import AuditError, PlanError
 from ..core.process import say
-from .options import CHECKOUT, Commands, path, print_json
+from .at_hand import at_hand
+from .options import Commands, path, print_json
 
 
 def add_matrix(commands: Commands) -> None:
@@ -40,7 +41,7 @@ def _matrix(options: argparse.Namespace) -> int:
     from .. import matrix
     from ..matrix.command import list_cells
 
-    planned = list_cells(options.file, options.facts, CHECKOUT, os.environ)
+    planned = list_cells(options.file, options.facts, at_hand(None), os.environ)
     problems = tuple(dict.fromkeys(problem for item in planned for problem in item.problems))
     nothing = all(item.problems for item in planned)
     if options.github:

@@ -15,8 +15,9 @@ from ..core.errors import SettingsError
 from ..core.own_copy import check_carries
 from ..core.paths import exists, expanded, is_dir, is_file, matching, why_no_path
 from ..core.process import quoted
-from ..core.projects import project_names
+from ..core.projects import SELF, default_project, project_names
 from ..core.settings import PATHS
+from .at_hand import NO_PROJECT, at_hand
 
 if TYPE_CHECKING:
     from ..core.commands import Here
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
 Commands = Any
 """What ``ArgumentParser.add_subparsers`` returns: argparse keeps that type to itself."""
-
-CHECKOUT = Path(__file__).parent.parent.parent
-"""The folder that holds the backend: a checkout of this project, or the project that carries a copy."""
 
 
 def path(text: str) -> Path:
@@ -53,7 +51,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
         type=path,
         default=None,
         metavar="DIR",
-        help="the project to build (default: the one that holds the backend)",
+        help="the project to build (default: the one that holds the backend; for an installed backend, the current folder)",
     )
     parser.add_argument(
         "--allow-unverified",
@@ -109,10 +107,10 @@ def tree_settings(target: str, settings: Mapping[str, str]) -> dict[str, str]:
     return {"source": str(folder)}
 
 
-def project_folder(options: argparse.Namespace) -> Path:
-    """The project to build. Raises SettingsError for a folder without pyproject.toml."""
-    project: Path = (options.project or CHECKOUT).absolute()
-    if not is_file(project / "pyproject.toml"):
+def project_folder(options: argparse.Namespace, settings: Mapping[str, str]) -> Path:
+    """The project to build, with these settings. Raises SettingsError for a folder without pyproject.toml."""
+    project = at_hand(options.project, asked=settings.get("upstream", SELF) != SELF)
+    if project != NO_PROJECT and not is_file(project / "pyproject.toml"):
         raise SettingsError(f"{project} has no pyproject.toml", "the folder of a project is needed", "--project DIR")
     return project
 
@@ -125,10 +123,16 @@ def here(project: Path | None = None, settings: Mapping[str, str] | None = None,
     from ..probe.shell import probe_shell
 
     copied = project is None and read_record(PACKAGE) is not None
-    folder = ELSEWHERE if copied else str(project or CHECKOUT)
+    try:
+        place = at_hand(project)
+    except SettingsError:
+        place = NO_PROJECT  # who asks what an error means need not hear of another one
+    folder = ELSEWHERE if copied else str(place)
     given = tuple(f"{key}={value}" for key, value in (settings or {}).items())
     known = shell or probe_shell(os.environ)
     known = replace(known, python=at_home(known.python, os.environ.get("HOME", "")))
+    if place == NO_PROJECT:
+        return Here(known, f"{default_project()}-portable", given, installed=True)
     return Here(known, at_home(folder, os.environ.get("HOME", "")), given)
 
 
@@ -144,7 +148,8 @@ def plan_for(options: argparse.Namespace) -> tuple[Settings, Facts, BuildPlan]:
         facts = with_source(facts, settings) if getattr(options, "tree", None) is not None else facts
         check_carries(settings.upstream)
         return settings, facts, decide(settings, facts, load_tables())
-    job = make_job(project_folder(options), read_settings(options), os.environ)
+    given = read_settings(options)
+    job = make_job(project_folder(options, given), given, os.environ)
     return job.settings, job.facts, job.plan
 
 

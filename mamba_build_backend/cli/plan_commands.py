@@ -10,8 +10,10 @@ from ..core.errors import PlanError, SourceError
 from ..core.own_copy import not_in_a_copy
 from ..core.paths import is_file, read_text
 from ..core.process import say
+from ..core.projects import SELF
 from ..core.storage import disk_errors
-from .options import CHECKOUT, Commands, add_common, here, path, plan_for, print_json, project_folder, read_settings
+from .at_hand import at_hand
+from .options import Commands, add_common, here, path, plan_for, print_json, project_folder, read_settings
 
 
 def add_doctor(commands: Commands) -> None:
@@ -60,7 +62,8 @@ def _doctor(options: argparse.Namespace) -> int:
         print_json(doctor_json.plan_json(facts, plan))
     else:
         given = read_settings(options)
-        where = here((options.project or CHECKOUT).absolute(), given, facts.shell if options.facts else None)
+        asked = given.get("upstream", SELF) != SELF
+        where = here(at_hand(options.project, asked=asked), given, facts.shell if options.facts else None)
         terminal.show(report.shown_lines(facts, plan, where, verbose=options.verbose, width=terminal.columns()))
     return PlanError.exit_code if plan.problems else 0
 
@@ -89,7 +92,8 @@ def _patches(options: argparse.Namespace) -> int:
         from ..job import make_job
         from .patch_check import check_patches
 
-        tried = check_patches(make_job(project_folder(options), read_settings(options), os.environ))
+        given = read_settings(options)
+        tried = check_patches(make_job(project_folder(options, given), given, os.environ))
         failed = [item for item in tried if item["problem"]]
         if options.json:
             print_json({"schema": report.PATCHES_SCHEMA, "ok": not failed, "tried": tried})
@@ -123,7 +127,7 @@ def _requires(options: argparse.Namespace) -> int:
     settings, facts, _ = plan_for(options)
     plan = build_requires.isolated_plan(settings, facts)
     found, files = (
-        build_requires.isolated_requirements(project_folder(options), plan),
+        build_requires.isolated_requirements(project_folder(options, read_settings(options)), plan),
         build_requires.isolated_files(plan),
     )
     if options.json:

@@ -38,9 +38,10 @@ def add_build(commands: Commands) -> None:
 def _build(options: argparse.Namespace) -> int:
     from . import drive
 
+    wanted = drive.with_targets(read_settings(options), options.targets)
     built = drive.build(
-        project_folder(options),
-        drive.with_targets(read_settings(options), options.targets),
+        project_folder(options, wanted[0]),
+        wanted,
         Path(options.wheel_dir).absolute(),
         os.environ,
         isolated=not options.no_isolation,

@@ -19,6 +19,7 @@ from .failure_table import Fix
 from .log_evidence import TORCHS, Evidence, module_path
 
 _GAP = re.compile(r"\{(\w+)\}")
+_AFTER_BUILD = re.compile(r"(\))((?: -C \S+)+)")
 _OLDEST_PYTHON = "3.9"
 _OLDEST_GPU = 60
 """The kernels are compiled for Pascal and later: another torch does not help an older GPU."""
@@ -319,7 +320,9 @@ class Advice:
             text = re.sub(r"(gcc-toolset-\d+)(?= |$)", r"\1-gcc-c++", text)
         if text.startswith("sudo apt-get"):
             text = as_root(shell, text) if shell.root or shell.container else text
-        text = re.sub(r"( -C \S+)(?=.*\1(?: |$))", "", text)  # a setting that stands twice
+        if self.here.installed:
+            text = _AFTER_BUILD.sub(r"\2\1", text)  # settings belong to the build that pip's argument is
+        text = re.sub(r"( -C [^\s)]+)(?=.*\1(?: |\)|$))", "", text)  # a setting that stands twice
         text = re.sub(
             r"\{pip\} ((?:[^&|;'\"]|'[^']*'|\"[^\"]*\")+)",
             lambda m: pip(shell, m[1].rstrip()) + " " * (len(m[1]) - len(m[1].rstrip())),

@@ -91,6 +91,8 @@ class Here:
     """``KEY=VALUE`` as they were given, to be repeated."""
     building: bool = False
     """Whether it is a build that tells it: a setting is then added to the command that the user has typed."""
+    installed: bool = False
+    """Whether the backend is an installed tool, and no project is here: it builds a wheel, and pip installs that."""
 
     def install(self, *settings: str) -> str:
         """The command that builds the project here and installs it, with these settings after those that were given."""
@@ -98,6 +100,8 @@ class Here:
         words = " ".join(f"-C {shlex.quote(item)}" for item in given)
         if self.building:
             return words
+        if self.installed:
+            return pip(self.shell, f"install $(python -m mamba_build_backend build {words}".rstrip() + ")")
         return pip(self.shell, f"install {self.checkout} {words}".rstrip())
 
     def doctor(self) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from .errors import FULL, INTERRUPTED, BackendError, StorageError
+from .invocation import as_typed
 from .outside_text import secrets, visible, without_secrets
 
 PREFIX = "mamba-build-backend: "
@@ -117,5 +118,5 @@ def _print_error(error: BackendError) -> None:
 
 
 def _print(line: str) -> None:
-    shown = visible(without_secrets(line, secrets(os.environ)))
+    shown = as_typed(visible(without_secrets(line, secrets(os.environ))))
     print(f"{PREFIX}{shown}", file=sys.stderr, flush=True)

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+from .invocation import as_typed
+
 SECRET_NAME = re.compile(
     r"TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|_KEY$|^KEY_|APIKEY|AUTH|_PAT$|_PWD$|^PGPASS", re.IGNORECASE
 )
@@ -84,7 +86,7 @@ class Visible:
 
     def write(self, text: str) -> int:
         """Write the text as it may be seen."""
-        return self._stream.write(visible(without_secrets(text, self._secrets), colours=True))
+        return self._stream.write(as_typed(visible(without_secrets(text, self._secrets), colours=True)))
 
     def __getattr__(self, name: str) -> Any:
         """All else is the stream's own."""

@@ -23,6 +23,11 @@ CHECKOUT = "/a/checkout/of/mamba-ssm-portable"
 """What a message says for the folder of one."""
 
 
+def is_installed() -> bool:
+    """Whether the backend runs as an installed package: it lies in no project, neither in its own nor as a copy."""
+    return not is_file(PACKAGE.parent / "pyproject.toml") and not is_file(PACKAGE / RECORD)
+
+
 def is_running(folder: Path) -> bool:
     """Whether this is the backend that runs."""
     return resolved(folder) == PACKAGE

@@ -11,6 +11,9 @@ from .errors import SettingsError
 from .paths import exists, read_bytes
 from .settings import TABLE
 
+REQUIRES = ("packaging>=23.2", "platformdirs>=3", "tomli>=2; python_version < '3.11'")
+"""What the backend needs before it can say what else it needs; the same as in this project's own pyproject.toml."""
+
 
 def load(project: Path) -> dict[str, Any]:
     """The content of a project's pyproject.toml; empty where there is none. Raises SettingsError."""

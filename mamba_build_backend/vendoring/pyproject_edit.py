@@ -14,10 +14,8 @@ from typing import Any
 from ..core._compat import requirements, tomllib, utils
 from ..core.errors import SettingsError, ToolError
 from ..core.own_copy import NAME
+from ..core.pyproject import REQUIRES
 from ..core.settings import TABLE
-
-REQUIRES = ("packaging>=23.2", "platformdirs>=3", "tomli>=2; python_version < '3.11'")
-"""What the backend needs before it can say what else it needs; the same as in this project's own pyproject.toml."""
 
 _OWN = ("torch", "setuptools", "wheel", "ninja")
 """What the backend asks for where it is needed; torch above all: an isolated build would fetch one that nobody chose."""

@@ -107,4 +107,5 @@ def _pkg_info(name: str, version: str, upstream: Message | None, plan: BuildPlan
     if upstream is not None:
         fields += [(key, str(upstream[key])) for key in ("Summary", "Requires-Python") if upstream[key]]
     row = plan.upstream.value
+    fields += [] if row.is_own else [("Description-Content-Type", "text/markdown")]
     return rfc822(fields, "" if row.is_own else f"Portable builds of {row.name}.\n").rstrip("\n") + "\n"

@@ -1,0 +1,59 @@
+"""Which project a command is about: the one that was named, the one that holds the backend, or the one that the user stands in.
+
+A backend that was installed as a package lies in no project. Where the current folder is none of its own either, it plans for a known
+project, and builds that in a folder which it makes.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..core import pyproject
+from ..core.own_copy import NAME, PACKAGE, is_installed
+from ..core.projects import SELF
+from ..core.pyproject import REQUIRES
+from ..core.settings import TABLE
+
+NO_PROJECT = PACKAGE
+"""The folder that stands for none: it holds no pyproject.toml, and no source."""
+
+
+def at_hand(named: Path | None, *, asked: bool = False) -> Path:
+    """The project's folder; :data:`NO_PROJECT` where there is none.
+
+    ``asked``: a known project was asked for, which a folder that builds itself does not package. Raises SettingsError for a
+    pyproject.toml that cannot be read.
+    """
+    if named is not None:
+        return named.absolute()
+    if not is_installed():
+        return PACKAGE.parent
+    here = Path.cwd()
+    content = pyproject.load(here)
+    table = content.get("tool", {}).get(TABLE)
+    uses_backend = content.get("build-system", {}).get("build-backend") == NAME or table is not None
+    is_own = (table or {}).get("upstream", SELF) == SELF
+    return here if uses_backend and not (asked and is_own) else NO_PROJECT
+
+
+@contextmanager
+def buildable(project: Path) -> Iterator[Path]:
+    """The project as a frontend can build it; of :data:`NO_PROJECT`, a temporary one that holds a copy of this backend."""
+    if project != NO_PROJECT:
+        yield project
+        return
+    with tempfile.TemporaryDirectory(prefix="mamba-project-") as folder:
+        made = Path(folder) / "mamba-ssm-portable"
+        shutil.copytree(PACKAGE, made / NAME, ignore=shutil.ignore_patterns("__pycache__"))
+        requires = ", ".join(f'"{item}"' for item in REQUIRES)
+        (made / "pyproject.toml").write_text(
+            f'[build-system]\nrequires = [{requires}]\nbuild-backend = "{NAME}"\nbackend-path = ["."]\n\n'
+            # What a name that ends so stands for: NAME-portable, whichever project it is that is built.
+            '[project]\nname = "mamba-ssm-portable"\ndynamic = ["version", "dependencies"]\n',
+            encoding="utf-8",
+        )
+        yield made
