@@ -1,0 +1,341 @@
+"""A wheel from a package index, by pip, by an old pip and by uv: which one is taken, and what is said where none can be had.
+
+The wheels are real ones by name, tags and metadata, and hold a module of one line: what they are compiled of has its own tests. The index
+is the server that a release's rehearsal uses.
+"""
+
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from support import ROOT, lacking, packed_wheel, python_of_version, run, shared_folder, uv_program
+
+sys.path.insert(0, str(ROOT / "release"))
+import local_index
+
+from mamba_build_backend.core.files import sha256
+from mamba_build_backend.core.locks import locked
+from mamba_build_backend.wheel.project_files import project_files
+
+NAME, VERSION = "mamba_ssm_portable", "2.3.2.post1"
+TAGS = "cp39-abi3-manylinux_2_17_x86_64"
+OTHER = "cp39-abi3-manylinux_2_17_s390x"
+OLD_PIP = "21.3"
+
+
+def wheel(folder: Path, build: str = "", tags: str = TAGS, version: str = VERSION) -> Path:
+    """A wheel with this build tag, in which ``mamba_ssm_portable.BUILD`` says so."""
+    folder.mkdir(parents=True, exist_ok=True)
+    info = f"{NAME}-{version}.dist-info"
+    stated = f"Wheel-Version: 1.0\nGenerator: mamba-build-backend 0.1.0\nRoot-Is-Purelib: false\n{f'Build: {build}' if build else ''}"
+    files = {
+        f"{NAME}/__init__.py": f"BUILD = {build!r}\n".encode(),
+        f"{info}/METADATA": f"Metadata-Version: 2.4\nName: mamba-ssm-portable\nVersion: {version}\nRequires-Python: >=3.9\n".encode(),
+        f"{info}/WHEEL": f"{stated.strip()}\nTag: {tags}\n".encode(),
+    }
+    made = packed_wheel(folder, files, f"{NAME}-{version}-{tags}.whl")
+    return made.rename(made.with_name(f"{NAME}-{version}-{f'{build}-' if build else ''}{tags}.whl"))
+
+
+@pytest.fixture(scope="module")
+def old_python(tmp_path_factory):
+    """A Python 3.9 with pip 21.3, which knows no `-C`, no metadata files of an index, and no PEP 658."""
+    folder = shared_folder(tmp_path_factory) / "old-pip"
+    with locked(folder.with_suffix(".lock")):
+        if not (folder / "complete").exists():
+            env = dict(os.environ)
+            run(python_of_version("3.9"), "-m", "venv", "--clear", folder, env=env, cwd=ROOT)
+            run(
+                uv_program(),
+                "pip",
+                "install",
+                "-q",
+                "--python",
+                folder / "bin/python",
+                f"pip=={OLD_PIP}",
+                env=env,
+                cwd=ROOT,
+            )
+            (folder / "complete").touch()
+    return folder / "bin" / "python"
+
+
+class Installer:
+    """One that installs into a folder of its own; ``words`` come after ``install``."""
+
+    def __init__(self, command, options, env, target):
+        self.command, self.options, self.env, self.target = command, options, env, target
+
+    def install(self, *words, check=True, index=None, extra=None):
+        given = ["--index-url", index] if index else []
+        given += ["--extra-index-url", extra] if extra else []
+        return run(*self.command, "install", "--no-deps", *self.options, "--target", self.target, *given, *words,
+                   env=self.env, cwd=self.target.parent, check=check)  # fmt: skip
+
+    @property
+    def build(self):
+        text = (self.target / NAME / "__init__.py").read_text()
+        return text.removeprefix("BUILD = '").removesuffix("'\n")
+
+    @property
+    def has_nothing(self):
+        return not (self.target / NAME).exists()
+
+
+@pytest.fixture(params=["pip", "old pip", "uv"])
+def installer(request, env, tmp_path):
+    """Of this machine's indexes none is known to it."""
+    clean = {
+        key: value for key, value in env.items() if not key.startswith(("PIP_", "UV_")) and "proxy" not in key.lower()
+    }
+    clean |= {"PIP_CONFIG_FILE": os.devnull, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "UV_NO_CONFIG": "1"}
+    target = tmp_path / "target"
+    if request.param == "uv":
+        return Installer([uv_program(), "pip"], ["--no-cache", "--python", sys.executable], clean, target)
+    python = sys.executable if request.param == "pip" else request.getfixturevalue("old_python")
+    return Installer([python, "-m", "pip"], ["--no-cache-dir"], clean, target)
+
+
+@pytest.fixture
+def index(tmp_path):
+    """A folder that is served, and its address."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    with local_index.served(folder) as address:
+        yield folder, address
+
+
+def test_the_highest_build_of_a_version_is_taken(installer, index):
+    """Numbers, not words: 10 is higher than 9, and none is the lowest."""
+    folder, address = index
+    for build in ("", "1", "9", "10", "2"):
+        wheel(folder, build)
+    installer.install("mamba-ssm-portable", index=address)
+    assert installer.build == "10"
+
+
+def test_a_newer_version_goes_before_a_higher_build(installer, index):
+    folder, address = index
+    wheel(folder, "7")
+    wheel(folder, "", version="2.3.3")
+    installer.install("mamba-ssm-portable", index=address)
+    assert installer.build == ""
+    installer.install("--upgrade", f"mamba-ssm-portable=={VERSION}", index=address)
+    assert installer.build == "7"
+
+
+def test_a_hash_admits_one_build_alone(installer, index, tmp_path):
+    """A mirror that lags has only an older build: with the hashes of the newer one nothing is installed."""
+    folder, address = index
+    old, new = wheel(folder, "1"), wheel(tmp_path / "newer", "2")
+    wanted = tmp_path / "requirements.txt"
+    wanted.write_text(f"mamba-ssm-portable=={VERSION} --hash=sha256:{sha256(new)}\n")
+    done = installer.install("--require-hashes", "-r", wanted, index=address, check=False)
+    assert done.returncode != 0
+    assert installer.has_nothing
+    shutil.copy(new, folder)
+    installer.install("--require-hashes", "-r", wanted, index=address)
+    assert installer.build == "2"
+    wanted.write_text(f"mamba-ssm-portable=={VERSION} --hash=sha256:{sha256(old)} --hash=sha256:{sha256(new)}\n")
+
+
+def test_a_wheel_that_was_damaged_on_its_way_is_refused_by_its_hash(installer, index, tmp_path):
+    folder, address = index
+    made = wheel(folder, "1")
+    wanted = tmp_path / "requirements.txt"
+    wanted.write_text(f"mamba-ssm-portable=={VERSION} --hash=sha256:{sha256(made)}\n")
+    data = bytearray(made.read_bytes())
+    data[len(data) // 2] ^= 1
+    made.write_bytes(data)
+    done = installer.install("--require-hashes", "-r", wanted, index=address, check=False)
+    assert done.returncode != 0
+    assert re.search(r"hash|bad crc", (done.stdout + done.stderr).lower())  # uv unpacks while it downloads
+    assert installer.has_nothing
+
+
+def test_of_two_indexes_with_different_builds_pip_takes_the_higher_and_uv_the_first_ones(installer, index, tmp_path):
+    folder, address = index
+    wheel(folder, "1")
+    wheel(tmp_path / "second", "2")
+    with local_index.served(tmp_path / "second") as second:
+        if "uv" not in str(installer.command[0]):
+            installer.install("mamba-ssm-portable", index=address, extra=second)
+            assert installer.build == "2"
+            return
+        # For uv an extra index goes before the other. Of one version it takes the first index's, whatever the strategy.
+        for strategy in ("first-index", "unsafe-best-match"):
+            options = ["--index-strategy", strategy, "--reinstall"]
+            installer.install(*options, "mamba-ssm-portable", index=second, extra=address)
+            assert installer.build == "1"
+
+
+def test_an_index_with_wheels_for_other_machines_alone_says_so(installer, index):
+    folder, address = index
+    wheel(folder, "1", OTHER)
+    done = installer.install("mamba-ssm-portable", index=address, check=False)
+    assert done.returncode != 0
+    assert installer.has_nothing
+    assert re.search(
+        "no matching distribution|no wheels with a matching platform tag", (done.stdout + done.stderr).lower()
+    )
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory):
+    """The sdist of this project, made once for all processes."""
+    folder = shared_folder(tmp_path_factory) / "own-sdist"
+    with locked(folder.with_suffix(".lock")):
+        if not folder.exists():
+            part = folder.with_suffix(".part")
+            command = [sys.executable, "-m", "build", "--sdist", "--no-isolation", "-o", part, ROOT]
+            run(*command, f"-Cupstream-version={VERSION}", env=dict(os.environ), cwd=ROOT)
+            part.rename(folder)
+    (path,) = folder.iterdir()
+    return path
+
+
+def bare(env: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """The variables of a machine that has no nvcc, and may download none."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("sh", "env", "uname", "ldd", "git"):
+        if found := shutil.which(name):
+            (programs / name).symlink_to(found)
+    variables = {key: value for key, value in env.items() if key not in ("CUDA_HOME", "CUDA_PATH")}
+    return {
+        **variables,
+        "PATH": str(programs),
+        "MAMBA_BUILD_CUDA_MIRROR": "off",
+        "MAMBA_BUILD_CUDA_HOME": str(tmp_path / "none"),
+    }
+
+
+@pytest.mark.parametrize("frontend", ["pip", "uv"])
+def test_where_no_wheel_fits_the_sdist_says_in_a_sentence_what_is_missing(frontend, index, sdist, env, tmp_path):
+    folder, address = index
+    wheel(folder, "1", OTHER)
+    shutil.copy(sdist, folder)
+    variables = {**bare(env, tmp_path), "NO_PROXY": "127.0.0.1"}
+    if frontend == "pip":
+        extra = " ".join(filter(None, [env.get("PIP_EXTRA_INDEX_URL", ""), address]))
+        command = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-cache-dir"]
+        variables["PIP_EXTRA_INDEX_URL"] = extra
+    else:
+        command = [uv_program(), "pip", "install", "--no-deps", "--no-cache", "--python", sys.executable]
+        variables["UV_INDEX"] = address
+    command += ["--target", tmp_path / "target", "mamba-ssm-portable"]
+    done = run(*command, env=variables, cwd=tmp_path, check=False)
+    assert done.returncode != 0
+    said = [line for line in (done.stdout + done.stderr).splitlines() if "mamba-build-backend: error: " in line]
+    assert any(re.search(r"nvcc|CUDA|cuda-home", line) for line in said), done.stdout + done.stderr
+    assert any("type:" in line for line in said)
+    assert 'File "' not in "".join(
+        line for line in (done.stdout + done.stderr).splitlines(True) if "mamba_build_backend" in line
+    )
+    assert not (tmp_path / "target" / NAME).exists()
+
+
+def test_pip_downloads_a_wheel_by_itself_and_metadata_of_the_sdist_without_torch(index, sdist, env, tmp_path):
+    folder, address = index
+    wheel(folder, "3")
+    variables = {**env, "PIP_EXTRA_INDEX_URL": " ".join(filter(None, [env.get("PIP_EXTRA_INDEX_URL", ""), address]))}
+    download = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-cache-dir", "-d", tmp_path / "got"]
+    run(*download, "mamba-ssm-portable", env=variables, cwd=tmp_path)
+    assert [path.name for path in (tmp_path / "got").iterdir()] == [f"{NAME}-{VERSION}-3-{TAGS}.whl"]
+    shutil.copy(sdist, folder)
+    run(*download, "--no-binary", "mamba-ssm-portable", "mamba-ssm-portable",
+        env={**variables, "MAMBA_BUILD_METADATA_ONLY": "true"}, cwd=tmp_path)  # fmt: skip
+    assert (tmp_path / "got" / sdist.name).read_bytes() == sdist.read_bytes()
+
+
+def test_uv_locks_and_syncs_the_wheel_and_builds_nothing(index, env, tmp_path):
+    folder, address = index
+    for build in ("1", "2"):
+        wheel(folder, build)
+    app = tmp_path / "app"
+    app.mkdir()
+    (app / "pyproject.toml").write_text(
+        '[project]\nname = "app"\nversion = "1"\nrequires-python = ">=3.9"\ndependencies = ["mamba-ssm-portable"]\n'
+        f'[[tool.uv.index]]\nname = "local"\nurl = "{address}"\nexplicit = true\n'
+        '[tool.uv.sources]\nmamba-ssm-portable = { index = "local" }\n'
+    )
+    variables = {**env, "NO_PROXY": "127.0.0.1", "UV_CACHE_DIR": str(tmp_path / "cache")}
+    said = run(uv_program(), "lock", "-v", "--python", sys.executable, env=variables, cwd=app).stderr
+    assert "Building" not in said
+    lock = (app / "uv.lock").read_text()
+    assert lock.count(f"{NAME}-{VERSION}-") == 2, "the lock holds every build, each with its hash"
+    run(uv_program(), "sync", "--python", sys.executable, env=variables, cwd=app)
+    (site,) = app.glob(".venv/lib/python*/site-packages")
+    assert (site / NAME / "__init__.py").read_text() == "BUILD = '2'\n"
+    # A lock holds: a higher build that comes later is not taken until the lock is made anew.
+    wheel(folder, "3")
+    run(uv_program(), "sync", "--python", sys.executable, "--reinstall", env=variables, cwd=app)
+    assert (site / NAME / "__init__.py").read_text() == "BUILD = '2'\n"
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    """A git repository with this tree in it, as it lies here."""
+    folder = shared_folder(tmp_path_factory) / "repository"
+    with locked(folder.with_suffix(".lock")):
+        if not folder.exists():
+            part = folder.with_suffix(".part")
+            for path in project_files(ROOT, os.environ).paths:
+                target = part / path.relative_to(ROOT)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, target)
+            env = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+            run("git", "init", "-q", "-b", "main", env=env, cwd=part)
+            run("git", "add", "-A", env=env, cwd=part)
+            who = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
+            run("git", *who, "commit", "-q", "-m", "As it is", env=env, cwd=part)
+            part.rename(folder)
+    return folder
+
+
+@pytest.mark.parametrize("frontend", ["pip", "uv"])
+def test_the_tool_is_installed_from_a_git_address(frontend, repository, env, tmp_path):
+    venv = tmp_path / "venv"
+    run(uv_program(), "venv", "-q", "--seed", "--python", sys.executable, venv, env=env, cwd=tmp_path)
+    python = venv / "bin" / "python"
+    address = f"mamba-build-backend @ git+file://{repository}#subdirectory=distributions/mamba-build-backend"
+    command = [python, "-m", "pip"] if frontend == "pip" else [uv_program(), "pip"]
+    options = [] if frontend == "pip" else ["--python", python]
+    run(*command, "install", "-q", *options, address, env=env, cwd=tmp_path)
+    run(venv / "bin" / "mamba-build-backend", "patches", "--facts", ROOT / "tests/facts/debian12-torch2.11-cuda13.0.json",
+        env=env, cwd=tmp_path)  # fmt: skip
+
+
+def test_the_metadata_of_the_project_come_from_a_git_address(repository, env, tmp_path):
+    variables = {**env, "MAMBA_BUILD_METADATA_ONLY": "true"}
+    address = f"mamba-ssm-portable @ git+file://{repository}"
+    done = run(sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "--ignore-installed", "--target", tmp_path / "t",
+               address, env=variables, cwd=tmp_path)  # fmt: skip
+    assert f"Would install mamba-ssm-portable-{VERSION}" in done.stdout
+
+
+def test_an_environment_without_pip_takes_the_wheel_by_uv(index, env, tmp_path):
+    folder, address = index
+    wheel(folder, "2")
+    venv = tmp_path / "venv"
+    run(uv_program(), "venv", "-q", "--python", sys.executable, venv, env=env, cwd=tmp_path)
+    if (venv / "bin" / "pip").exists():
+        lacking("an environment without pip")
+    variables = {**env, "NO_PROXY": "127.0.0.1", "VIRTUAL_ENV": str(venv)}
+    run(
+        uv_program(),
+        "pip",
+        "install",
+        "-q",
+        "--no-cache",
+        "--default-index",
+        address,
+        "mamba-ssm-portable",
+        env=variables,
+        cwd=tmp_path,
+    )
+    said = run(venv / "bin" / "python", "-c", f"import {NAME}; print({NAME}.BUILD)", env=env, cwd=tmp_path).stdout
+    assert said == "2\n"
