@@ -21,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TORCH = "torch==2.11.0"
 ROOM = 20e9  # bytes: two environments with a torch of their own (5.4 GB each), the archives, the builds
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 NOTHING_SELECTED = 5  # pytest's exit code
 TIERS = {"fast": ("fast",), "integration": ("integration",), "e2e": ("e2e",), "all": ("fast", "integration", "e2e")}
 
@@ -65,6 +66,8 @@ def checks(python: Path) -> int:
             [python, "-m", "mypy", "--cache-dir", ".mypy_cache/tests", "--config-file", "tests/mypy.ini"],
             [python.parent / "lint-imports", "--no-logo", "--no-cache"],
             [python, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", site],
+            [python, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", *WORKFLOWS],
+            [python.parent / "zizmor", "--offline", "--quiet", ".github"],
             # What a test imports while it is collected, torch for one, would end every run that has none.
             [python, "-m", "pytest", "--collect-only", "-qq", "tests/integration", "tests/e2e"],
         ]

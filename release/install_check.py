@@ -1,0 +1,137 @@
+"""Install the wheels of a folder into a fresh environment, as from an index, and import them.
+
+    python release/install_check.py dist --torch 2.11.0 --python 3.11
+    python release/install_check.py dist --torch 2.11.0 --python 3.11 --by uv --torch-from index
+
+A local index serves the folder, beside the index that is set for pip or uv. The environment has torch, and its PATH has no compiler. The
+install must take the wheels, build nothing and change no package that was there. What it took is printed in seconds, from the command
+to the end of the first import.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import local_index
+from plan import load
+from steps import fail, step, variables
+
+_INSTALLED = """\
+import json
+from importlib import metadata
+print(json.dumps({item.metadata["Name"].lower(): item.version for item in metadata.distributions()}))
+"""
+
+
+def environment(folder: Path, torch: str, python: str, torch_from: str) -> Path:
+    """A new environment with pip and this torch (none where empty); its Python."""
+    step(uv(), "venv", "--quiet", "--seed", "--python", python, folder)
+    made = folder / "bin" / "python"
+    # torch before 2.3 was compiled for NumPy 1.
+    wanted = [f"torch=={torch}", "numpy<2"] if torch.startswith(("2.0.", "2.1.", "2.2.")) else [f"torch=={torch}"]
+    if torch and torch_from == "cpu":
+        step(uv(), "pip", "install", "--quiet", "--python", made, "--torch-backend=cpu", *wanted)
+    elif torch:
+        step(made, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted)
+    return made
+
+
+def check(python: Path, by: str, address: str, names: Mapping[str, str]) -> float:
+    """Install ``names``, each with its module, from the index at ``address``, and import the modules; the seconds that it took."""
+    before = _installed(python)
+    # Compilers are out of reach: neither PATH nor a variable leads to one.
+    env = {
+        name: value
+        for name, value in variables().items()
+        if name not in ("CUDA_HOME", "CUDA_PATH", "CC", "CXX", "VIRTUAL_ENV")
+    }
+    env |= {"PATH": str(python.parent), "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    if by == "pip":
+        env["PIP_EXTRA_INDEX_URL"] = " ".join(filter(None, [_pips_other_indexes(python), address]))
+        command = [python, "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off", *names]
+    else:
+        env["UV_INDEX"] = " ".join(filter(None, [env.get("UV_INDEX", ""), address]))
+        command = [uv(), "pip", "install", "--python", python, *names]
+    start = time.monotonic()
+    said = step(*command, env=env, quiet=True)
+    step(python, "-c", f"import {', '.join(names.values())}", env=env)
+    seconds = time.monotonic() - start
+    built = [
+        line.strip() for line in said.splitlines() if "Building wheel" in line or line.strip().startswith("Building ")
+    ]
+    if built:
+        raise fail(f"something was built: {'; '.join(built)}")
+    after = _installed(python)
+    if changed := [
+        f"{name} {version} became {after.get(name, 'nothing')}"
+        for name, version in before.items()
+        if after.get(name) != version
+    ]:
+        raise fail(f"the install changed what was there: {', '.join(changed)}")
+    if absent := [name for name in names if name not in after]:
+        raise fail(f"{', '.join(absent)} was not installed")
+    return seconds
+
+
+def _pips_other_indexes(python: Path) -> str:
+    """The variable takes the place of pip's configuration, so what that says is said again."""
+    said = step(python, "-m", "pip", "config", "list", quiet=True)
+    found = [
+        line.partition("=")[2].strip("'\"")
+        for line in said.splitlines()
+        if line.partition("=")[0].endswith("extra-index-url")
+    ]
+    return found[-1].replace("\\n", " ") if found else ""
+
+
+def _installed(python: Path) -> dict[str, str]:
+    found: dict[str, str] = json.loads(step(python, "-c", _INSTALLED, quiet=True))
+    return found
+
+
+def uv() -> str:
+    """The uv beside this Python, or that of PATH. Raises SystemExit without any."""
+    beside = Path(sys.executable).with_name("uv")
+    found = str(beside) if os.access(beside, os.X_OK) else shutil.which("uv")
+    if not found:
+        raise fail("there is no uv here: python -m pip install uv")
+    return found
+
+
+def main() -> int:
+    """Check one environment, by one installer or by both."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--torch", required=True, help="its version; empty for none")
+    parser.add_argument("--python", required=True, metavar="X.Y")
+    parser.add_argument("--by", choices=("pip", "uv", "both"), default="both")
+    parser.add_argument(
+        "--torch-from", choices=("cpu", "index"), default="cpu", help="PyTorch's own CPU build, or the index's"
+    )
+    options = parser.parse_args()
+    modules = {item.distribution: item.project.replace("-", "_") for item in load().wheels}
+    served = {
+        name: module for name, module in modules.items() if any(options.folder.glob(f"{name.replace('-', '_')}-*.whl"))
+    }
+    if not served:
+        raise fail(f"{options.folder} has none of the plan's wheels")
+    with local_index.served(options.folder.absolute()) as address:
+        for by in ("pip", "uv") if options.by == "both" else (options.by,):
+            with tempfile.TemporaryDirectory(prefix="mamba-install-") as folder:
+                python = environment(Path(folder) / "env", options.torch, options.python, options.torch_from)
+                seconds = check(python, by, address, served)
+            what = f"torch {options.torch or 'of the installer'}, Python {options.python}"
+            print(f"{by}: {', '.join(served)} beside {what}: {seconds:.1f} s from the command to the import")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
