@@ -1,7 +1,7 @@
 """Install the wheels of a folder into a fresh environment, as from an index, and import them.
 
     python release/install_check.py dist --torch 2.11.0 --python 3.11
-    python release/install_check.py dist --torch 2.11.0 --python 3.11 --by uv --torch-from index
+    python release/install_check.py dist --torch /venv/lib/python3.11/site-packages --python 3.11 --by uv
 
 A local index serves the folder, beside the index that is set for pip or uv. The environment has torch, and its PATH has no compiler. The
 install must take the wheels, build nothing and change no package that was there. What it took is printed in seconds, from the command
@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -31,16 +32,24 @@ print(json.dumps({item.metadata["Name"].lower(): item.version for item in metada
 """
 
 
-def environment(folder: Path, torch: str, python: str, torch_from: str) -> Path:
-    """A new environment with pip and this torch (none where empty); its Python."""
-    step(uv(), "venv", "--quiet", "--seed", "--python", python, folder)
+def environment(folder: Path, torch: str, python: str) -> Path:
+    """A new environment with pip and this torch, and its Python.
+
+    ``torch`` is a version, which the index has with CUDA; empty for none; or a site-packages folder that holds one, which is linked: what
+    is there is there in the new environment too.
+    """
+    step(uv(), "venv", "--quiet", "--python", python, folder)
     made = folder / "bin" / "python"
+    if os.sep in torch:
+        (site,) = folder.glob("lib/python*/site-packages")
+        for entry in sorted(Path(torch).iterdir()):
+            if not (site / entry.name).exists():
+                subprocess.run(["cp", "-as", entry, site], check=True)
+        return made
     # torch before 2.3 was compiled for NumPy 1.
-    wanted = [f"torch=={torch}", "numpy<2"] if torch.startswith(("2.0.", "2.1.", "2.2.")) else [f"torch=={torch}"]
-    if torch and torch_from == "cpu":
-        step(uv(), "pip", "install", "--quiet", "--python", made, "--torch-backend=cpu", *wanted)
-    elif torch:
-        step(made, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted)
+    wanted = [f"torch=={torch}"] if torch else []
+    wanted += ["numpy<2"] if torch.startswith(("2.0.", "2.1.", "2.2.")) else []
+    step(uv(), "pip", "install", "--quiet", "--python", made, "pip", *wanted)
     return made
 
 
@@ -110,12 +119,11 @@ def main() -> int:
     """Check one environment, by one installer or by both."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--torch", required=True, help="its version; empty for none")
+    parser.add_argument(
+        "--torch", required=True, help="a version; empty for none; or a site-packages that holds one, which is linked"
+    )
     parser.add_argument("--python", required=True, metavar="X.Y")
     parser.add_argument("--by", choices=("pip", "uv", "both"), default="both")
-    parser.add_argument(
-        "--torch-from", choices=("cpu", "index"), default="cpu", help="PyTorch's own CPU build, or the index's"
-    )
     options = parser.parse_args()
     modules = {item.distribution: item.project.replace("-", "_") for item in load().wheels}
     served = {
@@ -126,7 +134,7 @@ def main() -> int:
     with local_index.served(options.folder.absolute()) as address:
         for by in ("pip", "uv") if options.by == "both" else (options.by,):
             with tempfile.TemporaryDirectory(prefix="mamba-install-") as folder:
-                python = environment(Path(folder) / "env", options.torch, options.python, options.torch_from)
+                python = environment(Path(folder) / "env", options.torch, options.python)
                 seconds = check(python, by, address, served)
             what = f"torch {options.torch or 'of the installer'}, Python {options.python}"
             print(f"{by}: {', '.join(served)} beside {what}: {seconds:.1f} s from the command to the import")

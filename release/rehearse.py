@@ -1,7 +1,7 @@
 """The whole release on this machine, against a local index; nothing is uploaded.
 
     python release/rehearse.py                                  # all of it: the wheels take minutes each
-    python release/rehearse.py --wheels ready --environment 2.11.0:3.11 --torch-from index
+    python release/rehearse.py --wheels ready --environment /venv/lib/python3.11/site-packages:3.11
 
 Its steps are those of the release workflow, by the same scripts: the workflows are linted; the distributions are made twice and must be the same
 bytes; the wheels are made, or taken from a folder and given the plan's build number; all is held against the plan; fresh environments take
@@ -98,9 +98,6 @@ def main() -> int:
         metavar="TORCH:PYTHON",
         help="try this one in place of the plan's; may be repeated",
     )
-    parser.add_argument(
-        "--torch-from", choices=("cpu", "index"), default="cpu", help="PyTorch's own CPU builds, or the index's"
-    )
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="keep what would be uploaded")
     options = parser.parse_args()
     plan, times = load(), list[tuple[str, float]]()
@@ -123,11 +120,9 @@ def main() -> int:
         with timed("the tool from the index", times):
             try_tool(dist)
         for item in wanted:
-            torch, _, python = item.partition(":")
+            torch, _, python = item.rpartition(":")
             with timed(f"torch {torch or 'of the installer'}, Python {python}", times):
-                script(
-                    "install_check.py", dist, "--torch", torch, "--python", python, "--torch-from", options.torch_from
-                )
+                script("install_check.py", dist, "--torch", torch, "--python", python)
         if engine():
             for linux in plan.linux:
                 with timed(linux.image, times):
