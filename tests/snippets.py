@@ -17,7 +17,9 @@ from pathlib import Path
 
 from support import ROOT
 
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("manylinux/*.md")])
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("manylinux/*.md"), *ROOT.glob("distributions/*/*.md")]
+)
 _FENCE = re.compile(r"^( *)(```+)([\w-]*)[^\n]*\n(.*?)^\1\2 *$", re.MULTILINE | re.DOTALL)
 _NOTE = re.compile(r"<!-- run: ([^>]*?) *-->\s*\Z")
 
