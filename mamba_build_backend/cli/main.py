@@ -29,7 +29,12 @@ _EVERYWHERE: tuple[Callable[[Commands], None], ...] = (
     add_explain,
 )
 """In the order of ``--help``."""
-_CHECKOUT_ONLY = {"vendor": "vendor_command", "matrix": "matrix_commands", "index": "matrix_commands"}
+_CHECKOUT_ONLY = {
+    "vendor": "vendor_command",
+    "stand-in": "stand_in_command",
+    "matrix": "matrix_commands",
+    "index": "matrix_commands",
+}
 """Commands, each with its module, that a copy of the backend in another project does not carry."""
 
 
@@ -57,7 +62,7 @@ def make_parser() -> argparse.ArgumentParser:
         add(commands)
     for name, module in _CHECKOUT_ONLY.items():
         if _is_carried(name):
-            getattr(import_module(f".{module}", __package__), f"add_{name}")(commands)
+            getattr(import_module(f".{module}", __package__), f"add_{name.replace('-', '_')}")(commands)
     return parser
 
 

@@ -273,7 +273,9 @@ def _other_owners(plan: BuildPlan) -> Iterator[str]:
     installed = {package.name: package.version for package in plan.torch.value.packages} if plan.torch.value else {}
     for row in rows:
         for name in (row.name, f"{row.name}-portable"):
-            if name in installed and name != ours:
+            if (
+                name in installed and name != ours and not installed[name].endswith("+portable")
+            ):  # a stand-in has no files
                 replaces = name == rows[0].name and not plan.distribution
                 drop_in = f", or take its place with -C distribution-name={name}" if replaces else ""
                 yield with_command(

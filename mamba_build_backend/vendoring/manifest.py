@@ -100,7 +100,10 @@ def content(upstream: str) -> dict[str, bytes]:
     return dict(sorted(files.items()))
 
 
-_CHECKOUT_ONLY = ("matrix/", "vendoring/", "schemas/", "patches/", "cli/matrix_commands.py", "cli/vendor_command.py")
+_CHECKOUT_ONLY = (
+    *("matrix/", "vendoring/", "schemas/", "patches/", "wheel/stand_in.py"),
+    *("cli/matrix_commands.py", "cli/vendor_command.py", "cli/stand_in_command.py"),
+)
 """What no build reads: many wheels, this command, the description of `doctor --json`. Patches are chosen one by one."""
 
 

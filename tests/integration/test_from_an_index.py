@@ -26,18 +26,25 @@ OTHER = "cp39-abi3-manylinux_2_17_s390x"
 OLD_PIP = "21.3"
 
 
-def wheel(folder: Path, build: str = "", tags: str = TAGS, version: str = VERSION) -> Path:
-    """A wheel with this build tag, in which ``mamba_ssm_portable.BUILD`` says so."""
+def wheel(folder: Path, build: str = "", tags: str = TAGS, version: str = VERSION, name: str = NAME) -> Path:
+    """A wheel with this build tag, in which ``NAME.BUILD`` says so."""
     folder.mkdir(parents=True, exist_ok=True)
-    info = f"{NAME}-{version}.dist-info"
-    stated = f"Wheel-Version: 1.0\nGenerator: mamba-build-backend 0.1.0\nRoot-Is-Purelib: false\n{f'Build: {build}' if build else ''}"
+    info = f"{name}-{version}.dist-info"
+    fields = [
+        "Metadata-Version: 2.4",
+        f"Name: {name.replace('_', '-')}",
+        f"Version: {version}",
+        "Requires-Python: >=3.9",
+    ]
+    stated = ["Wheel-Version: 1.0", "Generator: mamba-build-backend 0.1.0", "Root-Is-Purelib: false"]
+    stated += [*([f"Build: {build}"] if build else []), f"Tag: {tags}"]
     files = {
-        f"{NAME}/__init__.py": f"BUILD = {build!r}\n".encode(),
-        f"{info}/METADATA": f"Metadata-Version: 2.4\nName: mamba-ssm-portable\nVersion: {version}\nRequires-Python: >=3.9\n".encode(),
-        f"{info}/WHEEL": f"{stated.strip()}\nTag: {tags}\n".encode(),
+        f"{name}/__init__.py": f"BUILD = {build!r}\n".encode(),
+        f"{info}/METADATA": "".join(f"{line}\n" for line in fields).encode(),
+        f"{info}/WHEEL": "".join(f"{line}\n" for line in stated).encode(),
     }
-    made = packed_wheel(folder, files, f"{NAME}-{version}-{tags}.whl")
-    return made.rename(made.with_name(f"{NAME}-{version}-{f'{build}-' if build else ''}{tags}.whl"))
+    made = packed_wheel(folder, files, f"{name}-{version}-{tags}.whl")
+    return made.rename(made.with_name(f"{name}-{version}-{f'{build}-' if build else ''}{tags}.whl"))
 
 
 @pytest.fixture(scope="module")
@@ -339,3 +346,78 @@ def test_an_environment_without_pip_takes_the_wheel_by_uv(index, env, tmp_path):
     )
     said = run(venv / "bin" / "python", "-c", f"import {NAME}; print({NAME}.BUILD)", env=env, cwd=tmp_path).stdout
     assert said == "2\n"
+
+
+REQUIRING = [
+    ("mamba-clip==0.1.3", "mamba-ssm", "2.3.2.post1"),
+    ("mambavision==1.2.0", "mamba-ssm", "2.2.4"),
+    ("flash-linear-attention==0.6.0", "causal-conv1d", "1.7.0"),
+]
+"""Packages of the index, what each requires of upstream's (the last one by an extra), and a version that it admits."""
+_MET = """\
+import sys
+from importlib import metadata
+from packaging.requirements import Requirement
+package, name = sys.argv[1:]
+wanted = [Requirement(text) for text in metadata.requires(package)]
+(wanted,) = [item for item in wanted if item.name == name]
+print(wanted, "/", metadata.version(name), "/", wanted.specifier.contains(metadata.version(name)))
+"""
+
+
+@pytest.mark.parametrize("frontend", ["pip", "uv"])
+@pytest.mark.parametrize(("package", "name", "version"), REQUIRING)
+def test_a_stand_in_meets_what_other_packages_require(frontend, package, name, version, index, env, tmp_path):
+    folder, address = index
+    portable = f"{name}-portable"
+    wheel(folder, "1", version=version, name=portable.replace("-", "_"))
+    command = [sys.executable, "-m", "mamba_build_backend", "stand-in", f"{name}=={version}", "-w", tmp_path / "dist"]
+    stand_in = run(*command, env=env, cwd=ROOT).stdout.strip()
+    venv = tmp_path / "venv"
+    run(uv_program(), "venv", "-q", "--python", sys.executable, venv, env=env, cwd=tmp_path)
+    python = venv / "bin" / "python"
+    run(
+        uv_program(),
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--python",
+        python,
+        package,
+        "packaging",
+        env=env,
+        cwd=tmp_path,
+    )
+    if frontend == "uv":
+        variables = {**env, "NO_PROXY": "127.0.0.1", "UV_DEFAULT_INDEX": address}
+        run(uv_program(), "pip", "install", "-q", "--python", python, stand_in, name, env=variables, cwd=tmp_path)
+    else:
+        variables = {**env, "PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": address, "PIP_EXTRA_INDEX_URL": ""}
+        run(
+            sys.executable,
+            "-m",
+            "pip",
+            "--python",
+            python,
+            "install",
+            "-q",
+            stand_in,
+            name,
+            env=variables,
+            cwd=tmp_path,
+        )
+    said = run(python, "-c", _MET, package.partition("==")[0], name, env=env, cwd=tmp_path).stdout
+    assert said.rstrip().endswith(f"/ {version}+portable / True"), said
+    run(python, "-c", f"import {portable.replace('-', '_')}", env=env, cwd=tmp_path)
+    checked = run(uv_program(), "pip", "check", "--python", python, env=env, cwd=tmp_path, check=False)
+    assert name not in checked.stdout + checked.stderr
+
+
+def test_a_stand_in_is_the_same_bytes_whenever_it_is_written(env, tmp_path):
+    made = []
+    for place in ("one", "other"):
+        command = [sys.executable, "-m", "mamba_build_backend", "stand-in", "causal-conv1d", "-w", tmp_path / place]
+        made.append(Path(run(*command, env=env, cwd=ROOT).stdout.strip()))
+    assert made[0].read_bytes() == made[1].read_bytes()
+    assert made[0].name == made[1].name

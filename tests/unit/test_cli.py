@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tarfile
+import zipfile
 
 import pytest
 from support import ROOT, packed_wheel, typed
@@ -237,3 +238,31 @@ def test_the_same_tree_gives_the_same_sdist(tmp_path):
         assert tar.getnames() == [
             f"mamba_ssm_portable-2.3.0/{name}" for name in ("a.py", "upstream/mamba_ssm-2.3.0.tar.gz", "PKG-INFO")
         ]
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("mamba-ssm==9", "no version of mamba-ssm that is known here fits ==9"),
+        ("torch", "torch is no project that is known here; known are mamba-ssm and causal-conv1d"),
+        ("../x", "'../x' names no project and version"),
+    ],
+)
+def test_a_stand_in_for_what_is_not_known_is_refused_in_a_sentence(target, told, tmp_path):
+    done = typed("stand-in", target, "-w", tmp_path / "dist")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert told in done.stderr
+    assert "type: python -m mamba_build_backend stand-in mamba-ssm" in done.stderr
+    assert not (tmp_path / "dist").exists()
+
+
+def test_a_stand_in_requires_the_portable_distribution_of_its_version(tmp_path):
+    done = typed("stand-in", "mamba-ssm>=2.2,<2.2.5", "causal-conv1d-portable==1.7.0", "-w", tmp_path)
+    first, second = done.stdout.split()
+    assert os.path.basename(first) == "mamba_ssm-2.2.4+portable-py3-none-any.whl"
+    with zipfile.ZipFile(first) as wheel:
+        text = wheel.read("mamba_ssm-2.2.4+portable.dist-info/METADATA").decode()
+    assert "Requires-Dist: mamba-ssm-portable==2.2.4\n" in text
+    assert 'Requires-Dist: causal-conv1d-portable; extra == "causal-conv1d"\n' in text
+    with zipfile.ZipFile(second) as wheel:
+        assert "Provides-Extra" not in wheel.read("causal_conv1d-1.7.0+portable.dist-info/METADATA").decode()

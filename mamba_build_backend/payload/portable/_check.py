@@ -97,6 +97,8 @@ def _other_owners() -> Iterator[Row]:
                 found = metadata.version(name)
             except Exception:  # noqa: S112 - it is not there, or its metadata are damaged
                 continue
+            if found.endswith("+portable"):  # a wheel without files, which stands in for it
+                continue
             both = f"{name} {_built_for.DISTRIBUTION}"
             yield Row(
                 "installed twice",
