@@ -205,6 +205,15 @@ def test_upstreams_own_package_beside_this_one_is_said_with_the_command(site):
     assert "installed twice" in done.stdout.splitlines()[-1]
 
 
+def test_a_stand_in_for_upstreams_package_is_no_second_owner(site):
+    (site / "mamba_ssm-2.3.0+portable.dist-info").mkdir()
+    (site / "mamba_ssm-2.3.0+portable.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: mamba-ssm\nVersion: 2.3.0+portable\n"
+    )
+    give_torch(site)
+    assert "overwrite each other" not in python(site, "-m", "mamba_ssm_portable").stdout
+
+
 @pytest.mark.parametrize("version", ["2.11a0", "2.11rc1", "2.11.0rc2", "2.11.0.dev20260101"])
 def test_a_version_before_its_release_is_of_its_minor_version(site, version):
     give_torch(site, version)

@@ -151,6 +151,16 @@ def test_what_owns_the_same_files_under_another_name_is_told(settings, said, uns
     assert unsaid not in told
 
 
+def test_a_stand_in_owns_no_files():
+    chosen, found = recording.load(ROOT / "tests" / "facts" / "upstream-beside.json", {})
+    torch = found.torches[0]
+    packages = tuple(replace(item, version=f"{item.version}+portable") for item in torch.packages)
+    told = "\n".join(
+        plan.decide(chosen, replace(found, torches=(replace(torch, packages=packages),)), tables.load_tables()).notes
+    )
+    assert "has the same files" not in told
+
+
 def needing(glibcxx, glibc="2.17"):
     """The promise of a wheel for a torch of the new C++ ABI that needs this much of libstdc++ itself."""
     chosen, found = recording.load(RECORDED_TORCH, {"glibc": glibc, "abi": "torch"})
