@@ -206,8 +206,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         strip=settings.strip,
         warnings=tuple(notebook.warnings),
         notes=tuple(notebook.notes),
-        # On a Mac, or beside a torch for AMD's GPUs, nobody wants to hear of a missing nvcc too.
-        problems=no_place or tuple(notebook.problems),
+        problems=no_place or tuple(notebook.problems),  # on a Mac, or with AMD's torch, no word of a missing nvcc too
     )
 
 
