@@ -131,7 +131,7 @@ def main() -> int:
             skipped.append("the containers: neither Docker nor Podman answers")
         with timed("notes and site", times):
             script("notes.py", "Unreleased")
-            step(sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", Path(folder) / "site")
+            script("make_site.py", Path(folder) / "site")
     print("\n## Rehearsed")
     for title, seconds in times:
         print(f"{seconds:7.1f} s  {title}")

@@ -22,6 +22,7 @@ CHECKOUT = HERE.parent.parent
 sys.path.insert(0, str(CHECKOUT))
 
 from mamba_build_backend._version import __version__  # noqa: E402
+from mamba_build_backend.core._compat import tomllib  # noqa: E402
 from mamba_build_backend.core.own_copy import NAME  # noqa: E402
 from mamba_build_backend.wheel.project_files import project_files  # noqa: E402
 
@@ -44,7 +45,9 @@ def gather(folder: Path) -> None:
         shutil.copy(CHECKOUT / "LICENSE", target)
     shutil.copy(HERE / "README.md", folder)
     text = (HERE / "pyproject.toml").read_text(encoding="utf-8")
-    (folder / "pyproject.toml").write_text(standing_alone(text), encoding="utf-8")
+    addresses = (HERE.parent / "addresses.toml").read_text(encoding="utf-8")
+    text = standing_alone(text) + urls(**tomllib.loads(addresses))
+    (folder / "pyproject.toml").write_text(text, encoding="utf-8")
 
 
 def standing_alone(text: str) -> str:
@@ -60,6 +63,18 @@ def standing_alone(text: str) -> str:
             raise RuntimeError(f"{HERE / 'pyproject.toml'} does not hold {old!r} once")
         text = text.replace(old, new)
     return text
+
+
+def urls(repository: str, site: str) -> str:
+    """The table ``[project.urls]``; empty while there is no public address."""
+    found = {
+        "Documentation": site,
+        "Source": repository,
+        "Changelog": f"{repository}/blob/main/CHANGELOG.md" if repository else "",
+        "Issues": f"{repository}/issues" if repository else "",
+    }
+    lines = [f'{name} = "{address}"\n' for name, address in found.items() if address]
+    return "".join(["\n[project.urls]\n", *lines]) if lines else ""
 
 
 @contextmanager

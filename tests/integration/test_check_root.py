@@ -165,6 +165,7 @@ def test_the_engine_that_is_there_is_taken_and_a_named_one_first(contained, whee
         ("python:3.12-slim", "python:3.12-slim", "cp312", "command -v python3.12 ||", "python3.12"),
         ("rockylinux:8", "rockylinux:8", "cp39", "dnf install -qy python39 libgomp", "python3.9"),
         ("rockylinux:8", "rockylinux:8", "cp312", "dnf install -qy python3.12 libgomp", "python3.12"),
+        ("opensuse/leap:15.6", "opensuse/leap:15.6", "cp311", "zypper -nq install python311 libgomp1", "python3.11"),
         ("somebody/linux:1", "somebody/linux:1", "cp311", "true", "python3.11"),
     ],
 )  # fmt: skip

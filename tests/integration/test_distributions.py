@@ -141,6 +141,45 @@ def test_the_tools_metadata_are_these(wheel):
     ]
 
 
+def test_the_projects_addresses_stand_in_one_file(tmp_path, monkeypatch):
+    """They are empty while nothing is published. What is set there gets into the tool's metadata and the site."""
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import from_checkout as made; "
+        "print(made.urls('https://example.org/r', 'https://example.org/s'), end=''); print([made.urls('', '')])"
+    )
+    said = run(sys.executable, "-c", program, TOOL, env=dict(os.environ), cwd=tmp_path).stdout
+    assert said.splitlines() == [
+        "",
+        "[project.urls]",
+        'Documentation = "https://example.org/s"',
+        'Source = "https://example.org/r"',
+        'Changelog = "https://example.org/r/blob/main/CHANGELOG.md"',
+        'Issues = "https://example.org/r/issues"',
+        "['']",
+    ]
+    env = {
+        **os.environ,
+        "MAMBA_REPOSITORY": "https://example.org/r",
+        "MAMBA_SITE": "https://example.org/s/",
+        "NO_MKDOCS_2_WARNING": "1",
+    }
+    run(
+        sys.executable,
+        "-m",
+        "mkdocs",
+        "build",
+        "--strict",
+        "--quiet",
+        "--site-dir",
+        tmp_path / "site",
+        env=env,
+        cwd=ROOT,
+    )
+    page = (tmp_path / "site" / "index.html").read_text()
+    assert 'href="https://example.org/r"' in page
+    assert 'rel="canonical" href="https://example.org/s/' in page
+
+
 def test_twine_finds_nothing_wrong_with_them(wheel, sdist, env, tmp_path):
     run(sys.executable, "-m", "twine", "check", "--strict", wheel, sdist, env=env, cwd=tmp_path)
 

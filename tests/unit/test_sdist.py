@@ -59,7 +59,7 @@ PATTERNS = (
     r"patches/series\.toml|patches/[a-z0-9-]+/\d{4}-[a-z0-9.-]+\.patch",
     r"docs/([a-z]+/)?[a-z-]+\.(md|css|svg)",
     r"benchmarks/[a-z_]+\.(md|py)|benchmarks/README\.md",
-    r"distributions/[a-z0-9-]+/(README\.md|pyproject\.toml|from_checkout\.py)",
+    r"distributions/addresses\.toml|distributions/[a-z0-9-]+/(README\.md|pyproject\.toml|from_checkout\.py)",
     r"release/[a-z_]+\.(py|toml)",
     r"manylinux/(README\.md|Snakefile|Dockerfile|build-and-prove|check-root|[a-z]+\.(py|toml)|profiles/[a-z]+/config\.yaml)",
     r"tests/.+\.(py|ini|json|toml|txt|md|cu|cpp|cuh|h|cc)",
