@@ -325,19 +325,22 @@ def test_another_project_is_built_by_the_tool_from_an_index(frontend, made, env,
     assert not (project / "mamba_build_backend").exists()
 
 
-def test_the_installed_tool_builds_in_a_folder_that_it_makes_and_removes(
-    installed, tool, env, tmp_path, torch_site, gxx
-):
-    """An environment without pip: uv builds. What is built is a known project, here one that was changed to be small."""
-    tree = tmp_path / "causal-conv1d"
-    shutil.copytree(ROOT / "tests" / "packages" / "tiny_cuda", tree)
-    (tree / "pyproject.toml").unlink()
+def test_the_installed_tool_builds_in_a_folder_that_it_makes_and_removes(installed, tool, tmp_path):
+    """Up to the hook that would compile: it is asked for metadata alone. The environment has no pip, so that uv is the frontend."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
-    done = tool("build", "causal-conv1d", "-C", f"source={tree}", "--json", check=False, TMPDIR=str(temporary))
-    assert done.returncode in (3, 4, 8), done.stderr
-    assert "Traceback" not in done.stderr
+    variables = {"TMPDIR": str(temporary), "PATH": f"{installed.parent}:{Path(uv_program()).parent}:/usr/bin:/bin"}
+    done = tool("build", "causal-conv1d==1.7.0", "-C", "metadata-only=true", check=False, **variables)
+    assert done.returncode == 2, done.stderr
+    assert "metadata-only is set (by the environment), and a wheel is to be built" in done.stderr
+    assert "mamba-project-" in done.stderr or "Building wheel" in done.stderr
+    assert "Traceback" not in "".join(line for line in done.stderr.splitlines() if "mamba_build_backend" in line)
     assert list(temporary.iterdir()) == []
+    assert not (tmp_path / "elsewhere" / "dist").exists()
+    without = {**variables, "PATH": f"{installed.parent}:/usr/bin:/bin"}
+    done = tool("build", "causal-conv1d==1.7.0", check=False, **without)
+    assert done.returncode == 8
+    assert "neither pip nor uv is there" in done.stderr
 
 
 def test_a_python_without_packaging_and_without_pip_says_what_to_type(wheel, env, tmp_path):
