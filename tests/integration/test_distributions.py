@@ -234,6 +234,13 @@ def test_the_installed_tool_plans_where_no_project_is_and_tells_commands_that_wo
     assert "type: mamba-build-backend matrix FILE" in done.stderr
 
 
+def test_the_api_of_the_installed_tool_plans_where_no_project_is(installed, env, tmp_path):
+    program = "from mamba_build_backend.api import doctor; seen = doctor(); print(seen.plan.title); print(seen.text)"
+    said = run(installed, "-c", program, env=env, cwd=tmp_path).stdout
+    assert said.startswith("mamba-ssm ")
+    assert "$(python -m mamba_build_backend build)" in said or "problem" in said
+
+
 def test_settings_that_a_fix_adds_stand_within_the_build_that_pip_installs(tool):
     said = tool("explain", "fatal error: error writing to /tmp/ccX1.s: No space left on device").stdout
     commands = re.findall(r"(?:type:|or:) +(.*)", said)
