@@ -26,9 +26,10 @@ from plan import load
 from steps import fail, step, variables
 
 _INSTALLED = """\
-import json
+import json, re
 from importlib import metadata
-print(json.dumps({item.metadata["Name"].lower(): item.version for item in metadata.distributions()}))
+names = {re.sub("[-_.]+", "-", item.metadata["Name"]).lower(): item.version for item in metadata.distributions()}
+print(json.dumps(names))
 """
 
 

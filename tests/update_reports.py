@@ -134,8 +134,8 @@ Only the name changes: packages, modules and version stay as they are. Do not in
 side: they own the same files.""",
     "build-tag": """\
 A wheel keeps upstream's version. When the same version is packaged again, as after a fix of the backend, the new wheels get a higher number:
-`mamba_ssm_portable-2.3.2.post1-2-cp39-abi3-….whl`. pip and uv take the higher one, and a wheel without a number counts as lower than any. An
-environment that has the version already keeps what it has: `pip install --force-reinstall --no-deps`, or `uv pip install --reinstall-package`,
+`mamba_ssm_portable-2.3.2.post1-2-cp39-abi3-….whl`. pip and uv take the higher one, and a wheel without a number counts as lower than any; of several indexes, uv looks at the first
+that has the version. An environment that has the version already keeps what it has: `pip install --force-reinstall --no-deps`, or `uv pip install --reinstall-package`,
 replaces it. Requirements cannot name a build number.""",
     "variant": """\
 Off unless it is set, since the drafts may still change; see [PEP 817](https://peps.python.org/pep-0817/) and

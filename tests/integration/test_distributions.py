@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from support import ROOT, activated, lacking, only_wheel, record_of, run, shared_folder, uv_program
+from support import ROOT, activated, lacking, only_wheel, pip_wheel, record_of, run, shared_folder, uv_program
 
 sys.path.insert(0, str(ROOT / "release"))
 import local_index
@@ -348,6 +348,20 @@ def test_the_installed_tool_builds_in_a_folder_that_it_makes_and_removes(install
     done = tool("build", "causal-conv1d==1.7.0", check=False, **without)
     assert done.returncode == 8
     assert "neither pip nor uv is there" in done.stderr
+
+
+@pytest.mark.parametrize("repair", ["true", "false"])
+def test_a_build_tag_stands_in_the_name_and_in_the_wheel(repair, tiny, env, tmp_path):
+    pip_wheel(tiny, tmp_path / "dist", env, "-C", "build-tag=12", "-C", f"repair={repair}", isolated=False)
+    built = only_wheel(tmp_path / "dist")
+    assert built.name.startswith(
+        "tiny_cuda-1.2.3-12-cp311-cp311-" if sys.version_info[:2] == (3, 11) else "tiny_cuda-1.2.3-12-"
+    )
+    stated = text_of(built, "tiny_cuda-1.2.3.dist-info/WHEEL").splitlines()
+    assert stated.count("Build: 12") == 1
+    assert "Generator: mamba-build-backend " in "\n".join(stated)
+    assert record_of(built)["backend"] == __version__
+    run(sys.executable, "-m", "mamba_build_backend", "audit", built, env=env, cwd=ROOT)
 
 
 def test_a_python_without_packaging_and_without_pip_says_what_to_type(wheel, env, tmp_path):

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import ROOT, lacking, packed_wheel, python_of_version, run, shared_folder, uv_program
+from support import ROOT, lacking, packed_wheel, python_of_version, run, served, shared_folder, uv_program
 
 sys.path.insert(0, str(ROOT / "release"))
 import local_index
@@ -190,6 +190,45 @@ def test_an_index_with_wheels_for_other_machines_alone_says_so(installer, index)
     )
 
 
+@pytest.fixture
+def pages(env, tmp_path):
+    """An index of files, as `index` writes it for any web server: what is done to a wheel later, the pages do not know."""
+    folder = tmp_path / "pages"
+
+    def write(*builds):
+        made = [wheel(folder / "wheels", build) for build in builds]
+        command = [sys.executable, "-m", "mamba_build_backend", "index", folder, "-w", folder / "wheels"]
+        run(*command, env=env, cwd=ROOT)
+        return made
+
+    folder.mkdir()
+    with served(folder) as address:
+        yield write, address
+
+
+def test_of_an_index_of_files_the_highest_build_is_taken(installer, pages):
+    write, address = pages
+    write("", "2", "10")
+    installer.install("mamba-ssm-portable", index=address)
+    assert installer.build == "10"
+
+
+@pytest.mark.parametrize("fault", ["damaged", "cut off", "gone"])
+def test_a_wheel_that_is_not_as_the_index_says_is_installed_by_nobody(fault, installer, pages):
+    """A mirror that lags lists what it does not have yet; a download may end early, or bring other bytes."""
+    write, address = pages
+    _, made = write("1", "2")
+    data = bytearray(made.read_bytes())
+    data[len(data) // 2] ^= 1
+    if fault == "gone":
+        made.unlink()
+    else:
+        made.write_bytes(data if fault == "damaged" else data[: len(data) // 2])
+    done = installer.install("mamba-ssm-portable", index=address, check=False)
+    assert done.returncode != 0, "the older build is not taken in silence"
+    assert installer.has_nothing
+
+
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory):
     """The sdist of this project, made once for all processes."""
@@ -220,15 +259,18 @@ def bare(env: dict[str, str], tmp_path: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("frontend", ["pip", "uv"])
-def test_where_no_wheel_fits_the_sdist_says_in_a_sentence_what_is_missing(frontend, index, sdist, env, tmp_path):
+@pytest.mark.parametrize("frontend", ["pip", "old pip", "uv"])
+def test_where_no_wheel_fits_the_sdist_says_in_a_sentence_what_is_missing(
+    frontend, index, sdist, request, env, tmp_path
+):
     folder, address = index
     wheel(folder, "1", OTHER)
     shutil.copy(sdist, folder)
     variables = {**bare(env, tmp_path), "NO_PROXY": "127.0.0.1"}
-    if frontend == "pip":
+    if frontend != "uv":
         extra = " ".join(filter(None, [env.get("PIP_EXTRA_INDEX_URL", ""), address]))
-        command = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-cache-dir"]
+        python = sys.executable if frontend == "pip" else request.getfixturevalue("old_python")
+        command = [python, "-m", "pip", "install", "--no-deps", "--no-cache-dir"]
         variables["PIP_EXTRA_INDEX_URL"] = extra
     else:
         command = [uv_program(), "pip", "install", "--no-deps", "--no-cache", "--python", sys.executable]
