@@ -26,13 +26,19 @@ __all__ = [
 ConfigSettings = Optional[Mapping[str, Any]]
 
 
+def _spelled(way: str) -> str:
+    from .probe.shell import spelled_for_frontend
+
+    return spelled_for_frontend(way)
+
+
 def get_requires_for_build_wheel(config_settings: ConfigSettings = None) -> list[str]:
     """Name what the build environment still needs: compile tools, and torch, nvcc or a sysroot where there is none."""
     from . import pipeline
     from .core import error_boundary
     from .job import Kind, Step, hook_job
 
-    with error_boundary.hook_errors():
+    with error_boundary.hook_errors(_spelled):
         return pipeline.wheel_requirements(hook_job(config_settings, Kind.WHEEL, Step.FIRST))
 
 
@@ -42,7 +48,7 @@ def get_requires_for_build_editable(config_settings: ConfigSettings = None) -> l
     from .core import error_boundary
     from .job import Kind, Step, hook_job
 
-    with error_boundary.hook_errors():
+    with error_boundary.hook_errors(_spelled):
         return pipeline.wheel_requirements(hook_job(config_settings, Kind.EDITABLE, Step.FIRST))
 
 
@@ -52,7 +58,7 @@ def get_requires_for_build_sdist(config_settings: ConfigSettings = None) -> list
     from .core import error_boundary
     from .job import Kind, Step, hook_job
 
-    with error_boundary.hook_errors():
+    with error_boundary.hook_errors(_spelled):
         return pipeline.sdist_requirements(hook_job(config_settings, Kind.SDIST, Step.FIRST))
 
 
@@ -62,7 +68,7 @@ def prepare_metadata_for_build_wheel(metadata_directory: str, config_settings: C
     from .core import error_boundary
     from .job import Kind, Step, hook_job
 
-    with error_boundary.hook_errors():
+    with error_boundary.hook_errors(_spelled):
         return pipeline.write_metadata(hook_job(config_settings, Kind.WHEEL, Step.NEXT), metadata_directory)
 
 
@@ -72,7 +78,7 @@ def prepare_metadata_for_build_editable(metadata_directory: str, config_settings
     from .core import error_boundary
     from .job import Kind, Step, hook_job
 
-    with error_boundary.hook_errors():
+    with error_boundary.hook_errors(_spelled):
         return pipeline.write_metadata(hook_job(config_settings, Kind.EDITABLE, Step.NEXT), metadata_directory)
 
 
@@ -84,7 +90,7 @@ def build_wheel(
     from .core import error_boundary
     from .job import Kind, Step, hook_job
 
-    with error_boundary.hook_errors():
+    with error_boundary.hook_errors(_spelled):
         return pipeline.build_wheel(
             hook_job(config_settings, Kind.WHEEL, Step.LAST), wheel_directory, metadata_directory
         )
@@ -98,7 +104,7 @@ def build_editable(
     from .core import error_boundary
     from .job import Kind, Step, hook_job
 
-    with error_boundary.hook_errors():
+    with error_boundary.hook_errors(_spelled):
         return pipeline.build_editable(
             hook_job(config_settings, Kind.EDITABLE, Step.LAST), wheel_directory, metadata_directory
         )
@@ -110,5 +116,5 @@ def build_sdist(sdist_directory: str, config_settings: ConfigSettings = None) ->
     from .core import error_boundary
     from .job import Kind, Step, hook_job
 
-    with error_boundary.hook_errors():
+    with error_boundary.hook_errors(_spelled):
         return pipeline.build_sdist(hook_job(config_settings, Kind.SDIST, Step.LAST), sdist_directory)

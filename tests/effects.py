@@ -81,6 +81,9 @@ def after(facts, command):
         elif toolkit := installed_toolkit(part, facts):
             facts = replace(facts, toolkits=(toolkit, *facts.toolkits))
             changed = True
+        elif re.search(r"install (?:-y )?python[\d.]*-dev", part):
+            facts = replace(facts, machine=replace(facts.machine, python_header=True))
+            changed = True
         elif match := re.match(r"install NVIDIA's driver (\S+)", part):
             facts = replace(facts, driver=match[1])
             changed = True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from .errors import ToolError
@@ -43,14 +44,14 @@ else:
         if module is None
     ]
     if _missing:
-        # As in an environment of uv, which has no pip.
+        # As in an environment of uv, which has no pip, and with a pip before 21.2, or one that a distribution has cut up.
+        by_uv = f"uv pip install --python {sys.executable} {' '.join(_missing)}"
+        by_pip = f"{sys.executable} -m pip install {' '.join(_missing)}"
+        own = find_spec("pip") is not None
         raise ToolError(
             f"this Python has neither {', '.join(_missing)} nor a pip that carries it ({sys.executable})",
             "the backend reads versions and settings with it",
-            (
-                f"uv pip install --python {sys.executable} {' '.join(_missing)}",
-                f"{sys.executable} -m ensurepip   (pip brings them along)",
-            ),
+            (by_pip, by_uv) if own else (by_uv, f"{sys.executable} -m ensurepip   (pip brings them along)"),
         )
 
 __all__ = ["platformdirs", "requirements", "specifiers", "tomllib", "utils", "version"]

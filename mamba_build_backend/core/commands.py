@@ -80,6 +80,12 @@ def at_home(path: str, home: str = "") -> str:
     return shlex.quote(path)
 
 
+def _variable(setting: str) -> str:
+    """A setting ``KEY=VALUE`` as a shell's variable in front of a command."""
+    key, _, value = setting.partition("=")
+    return f"MAMBA_BUILD_{key.replace('-', '_').upper()}={shlex.quote(value)}"
+
+
 @dataclass(frozen=True)
 class Here:
     """Where the user stands: the shell, and the project that the backend lies in."""
@@ -97,6 +103,9 @@ class Here:
     def install(self, *settings: str) -> str:
         """The command that builds the project here and installs it, with these settings after those that were given."""
         given = [*self.settings, *settings]
+        if self.shell.settings_by_variable and self.shell.pip and given:
+            variables = " ".join(_variable(item) for item in given)
+            return variables if self.building else f"{variables} {pip(self.shell, f'install {self.checkout}')}"
         words = " ".join(f"-C {shlex.quote(item)}" for item in given)
         if self.building:
             return words

@@ -7,8 +7,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -29,8 +30,11 @@ _OF_THE_MACHINE = (
 
 
 @contextmanager
-def user_errors() -> Iterator[None]:
-    """Turn BackendError, a full disk and Ctrl-C into SystemExit; let everything else through as the bug that it is."""
+def user_errors(spelled: Callable[[str], str] = str) -> Iterator[None]:
+    """Turn BackendError, a full disk and Ctrl-C into SystemExit; let everything else through as the bug that it is.
+
+    ``spelled`` gives each way out the words that can be typed here.
+    """
     try:
         with _terminable():
             yield
@@ -38,7 +42,7 @@ def user_errors() -> Iterator[None]:
         _print("interrupted; nothing was left running, and what was cached is whole")
         raise _exit(INTERRUPTED) from None
     except BackendError as error:
-        _print_error(error)
+        _print_error(error, spelled)
         raise _exit(error.exit_code) from None
     except BrokenPipeError:
         # ``audit --json | head``: who read has gone, and Python must not complain of it once more when it ends.
@@ -46,7 +50,7 @@ def user_errors() -> Iterator[None]:
         raise _exit(128 + signal.SIGPIPE) from None
     except OSError as error:
         if error.errno in _OF_THE_MACHINE and error.filename is not None:
-            _print_error(StorageError(f"{os.fsdecode(error.filename)}: {error.strerror}", "", ()))
+            _print_error(StorageError(f"{os.fsdecode(error.filename)}: {error.strerror}", "", ()), spelled)
             raise _exit(StorageError.exit_code) from None
         if error.errno not in FULL:
             raise
@@ -54,17 +58,17 @@ def user_errors() -> Iterator[None]:
         full = StorageError(
             where, "a build needs about 1 GB of room", ("-C build-dir=/another/folder", "-C cache-dir=/another/folder")
         )
-        _print_error(full)
+        _print_error(full, spelled)
         raise _exit(full.exit_code) from None
 
 
 @contextmanager
-def hook_errors() -> Iterator[None]:
+def hook_errors(spelled: Callable[[str], str] = str) -> Iterator[None]:
     """The same for a hook, which ends, too, when the frontend that called it is gone: nobody would take its wheel."""
     ended = threading.Event()
     threading.Thread(target=_watch, args=(os.getppid(), ended), daemon=True).start()
     try:
-        with user_errors():
+        with user_errors(spelled):
             yield
     finally:
         ended.set()
@@ -111,8 +115,9 @@ def _terminable() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _print_error(error: BackendError) -> None:
-    for line in error.lines():
+def _print_error(error: BackendError, spelled: Callable[[str], str]) -> None:
+    problems = [replace(problem, fix=tuple(spelled(way) for way in problem.fix)) for problem in error.problems]
+    for line in (line for problem in problems for line in problem.lines()):
         for part in line.splitlines() or [""]:
             _print(f"error: {part}")
 

@@ -67,6 +67,8 @@ def ways(fix: tuple[str, ...], width: int = _COLUMNS) -> list[str]:
         command, comment = parts_of(way)
         if command.startswith("-C "):
             command = f"add {command} to the command"
+        elif _VARIABLES.fullmatch(command):
+            command = f"add {command} in front of the command"
         label = "or:  " if i else "do:  " if _INSTRUCTION.match(command) else "type:"
         out += way_lines(label, command, comment, width)
     return out
@@ -83,6 +85,8 @@ def way_lines(label: str, command: str, comment: str, width: int = _COLUMNS) -> 
     return [line, *textwrap.wrap(comment, width, initial_indent=margin, subsequent_indent=margin, **UNBROKEN)]
 
 
+_VARIABLES = re.compile(r"(?:MAMBA_BUILD_\w+=(?:'[^']*'|[^\s'])+ ?)+")
+"""Settings, where pip is too old to take them as options."""
 _INSTRUCTION = re.compile(r"(?:add|use|install NVIDIA's) ")
 """What no command does; it is only labelled otherwise."""
 UNBROKEN: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}

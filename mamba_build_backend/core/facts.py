@@ -118,6 +118,8 @@ class Shell:
     manager: Manager = Manager.UNKNOWN
     pip: bool = True
     """Whether this Python has pip."""
+    settings_by_variable: bool = False
+    """Whether that pip is older than 23.1, and does not know ``-C``: settings are variables then."""
     uv: bool = True
     """Whether uv is on PATH."""
     root: Optional[bool] = None
@@ -156,6 +158,8 @@ class Machine:
     """In the folder where builds work; 0 where it cannot be told."""
     python_library: Optional[str] = None
     """A file that exports the Python C API: libpython, or a statically linked interpreter."""
+    python_header: Optional[bool] = None
+    """Whether Python.h is there; None where nobody looked."""
 
 
 @dataclass(frozen=True)

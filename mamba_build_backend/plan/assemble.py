@@ -22,7 +22,7 @@ from .notebook import Notebook
 from .nvcc import SMALLEST, decide_gpu_code, decide_options, decide_passes
 from .offers import Offers
 from .patches import decide_patches
-from .platform import NO_PLACE, check_platform, note_machine
+from .platform import NO_PLACE, check_machine, check_platform
 from .remedies import dotted_python
 from .source import decide_source
 from .sysroot import decide_effective_floor, decide_floor, decide_sysroot, is_portable
@@ -172,8 +172,8 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
     pins = decide_pins(upstream.value, torch.value, target, abi.value, tables, notebook)
     partner = decide_partner(upstream.value, torch.value, target, dotted_python(facts.machine), tables, notebook)
     patches = decide_patches(settings, upstream.value, cuda, target, abi.value, tables, notebook)
-    note_machine(settings, facts, notebook)
     installs = (*nvcc.installs, *host, *glibc, *_other_installs(offers, torch, notebook))
+    check_machine(settings, facts, abi.value, installs, notebook)
     return BuildPlan(
         distribution=utils.canonicalize_name(settings.distribution_name) if settings.distribution_name else "",
         local_version=_local_version(settings, upstream.value.fork, target, cuda, abi.value),

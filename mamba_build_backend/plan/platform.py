@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..core.facts import Facts, Polluted
 from ..core.projects import SELF
 from ..core.settings import Settings
 from .jobs import LITTLE_DISK
 from .notebook import Notebook
-from .remedies import build_for_rocm
+from .remedies import build_for_rocm, install_python_header
+from .types import Abi, Install
 
 ARCHITECTURES = ("x86_64", "aarch64")
 OLDEST_PYTHON = 9
@@ -57,8 +60,22 @@ def check_platform(facts: Facts, upstream: str, notebook: Notebook) -> None:
         )
 
 
-def note_machine(settings: Settings, facts: Facts, notebook: Notebook) -> None:
-    """What the build changes in its environment, GPUs that it is not for, and a disk that is nearly full."""
+def _check_python_header(facts: Facts, abi: Abi, notebook: Notebook) -> None:
+    """Torch's headers include Python's; a stable wheel has what it needs of them in the backend."""
+    if abi.is_stable or facts.machine.python_header is not False:
+        return
+    notebook.problem(
+        "python-header",
+        f"Python {facts.machine.python_version} is here without its headers",
+        "torch's own headers include Python.h, for a wheel with abi=torch",
+        *install_python_header(facts),
+        "-C abi=auto   (a wheel for many torches, where the project has one, needs none)",
+    )
+
+
+def check_machine(settings: Settings, facts: Facts, abi: Abi, installs: Sequence[Install], notebook: Notebook) -> None:
+    """What the wheel needs of this Python, and what is worth knowing of the environment, the GPUs, the disk and a missing network."""
+    _check_python_header(facts, abi, notebook)
     nvidia = facts.gpus or facts.driver or any(item.cuda for item in facts.torches)
     if facts.amd_driver and not nvidia:
         way = build_for_rocm(settings.upstream)
@@ -69,6 +86,12 @@ def note_machine(settings: Settings, facts: Facts, notebook: Notebook) -> None:
     if 0 < facts.machine.disk_free < LITTLE_DISK:
         notebook.note(
             f"{facts.machine.disk_free / 1e9:.1f} GB are free where the build works: -C build-dir=/another/folder"
+        )
+    if settings.offline and installs:
+        named = ", ".join(text for item in installs for text in item.requirements)
+        notebook.note(
+            f"offline is set: pip must find {named} in a folder of wheels (--no-index --find-links); all that an isolated build installs",
+            "python -m mamba_build_backend requires",
         )
 
 

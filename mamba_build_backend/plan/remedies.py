@@ -124,3 +124,20 @@ def install_compiler(least: int, most: int, banned: tuple[int, ...], facts: Fact
     if conda and not in_conda:
         yield conda
     yield "-C host-compiler=/path/to/g++   (one that is not on PATH)"
+
+
+def install_python_header(facts: Facts) -> Iterator[str]:
+    """The package that has Python.h, for the Python of a distribution."""
+    machine = facts.machine
+    number, installer = dotted_python(machine), system_installer(machine)
+    if installer in ("", "apt-get"):
+        yield as_root(_shell(facts), f"apt-get install python{number}-dev")
+    elif installer == "zypper":
+        yield as_root(_shell(facts), f"zypper install python{number.replace('.', '')}-devel")
+    elif installer == "pacman":
+        yield as_root(_shell(facts), "pacman -S python")
+    else:
+        yield with_comment(
+            as_root(_shell(facts), f"{installer} install python3-devel"),
+            f"python{number}-devel for another than the system's",
+        )

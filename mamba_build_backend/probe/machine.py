@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..core.facts import Machine
-from ..core.paths import read_text
+from ..core.paths import is_file, read_text
 
 
 def probe_machine(*, root: Path = Path("/"), work: Path | None = None) -> Machine:
@@ -35,7 +35,8 @@ def probe_machine(*, root: Path = Path("/"), work: Path | None = None) -> Machin
         cores_total=total,
         cores_limit=limit,
         disk_free=_disk_free(work or Path(tempfile.gettempdir())),
-        python_library=_python_library(),
+        python_library=find_python_library(root),
+        python_header=is_file(Path(sysconfig.get_path("include")) / "Python.h"),
     )
 
 
@@ -146,9 +147,18 @@ def _disk_free(folder: Path) -> int:
     return 0
 
 
-def _python_library() -> str | None:
-    if not sysconfig.get_config_var("Py_ENABLE_SHARED"):
-        return os.path.realpath(sys.executable)
+def find_python_library(root: Path = Path("/")) -> str:
+    """The file that has Python's own functions in this process: the shared library, or the program itself.
+
+    Debian's Python is configured with a shared library, and its program holds all of it: the library is in a package of its own.
+    """
+    program = os.path.realpath(sys.executable)
     name, folder = sysconfig.get_config_var("INSTSONAME"), sysconfig.get_config_var("LIBDIR")
-    path = os.path.join(folder, name) if name and folder else ""
-    return path if path and os.path.exists(path) else None
+    if not sysconfig.get_config_var("Py_ENABLE_SHARED") or not name:
+        return program
+    with suppress(OSError):
+        maps = read_text(root / "proc/self/maps", errors="replace")
+        mapped = re.findall(r"^(?:\S+ +){5}(/.*)$", maps, re.MULTILINE)
+        return next((path for path in mapped if os.path.basename(path) == name), program)
+    path = os.path.join(folder or "", name)
+    return path if os.path.exists(path) else program

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
+import sysconfig
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
+from ..core.commands import Here
 from ..core.facts import Manager, Shell
-from ..core.paths import exists, find_program, is_dir, is_file
+from ..core.paths import exists, find_program, is_dir, is_file, read_text
+from .frontend import probe_frontend
 
 
 def probe_shell(environ: Mapping[str, str], prefix: str = sys.prefix, *, root: Path = Path("/")) -> Shell:
@@ -20,11 +25,37 @@ def probe_shell(environ: Mapping[str, str], prefix: str = sys.prefix, *, root: P
         python=_python(path),
         manager=_manager(environ, Path(prefix)),
         pip=find_spec("pip") is not None,
+        settings_by_variable=is_old(find_pip_version()),
         uv=find_program("uv", environ) is not None,
         root=os.geteuid() == 0,
         container=any(exists(root / name) for name in (".dockerenv", "run/.containerenv")),
         modules=bool(environ.get("LMOD_CMD") or environ.get("MODULESHOME")),
     )
+
+
+def spelled_for_frontend(way: str) -> str:
+    """A setting that is told in a build, as whoever runs the hook takes it: a variable for a pip that has no option for it."""
+    if not way.startswith("-C ") or probe_frontend().name not in ("", "pip"):
+        return way
+    shell = Shell(settings_by_variable=is_old(find_pip_version()))
+    return Here(shell, building=True).way(way)
+
+
+def find_pip_version() -> str:
+    """The version of this environment's pip, as it says itself, also where an isolated build hides it; empty without one."""
+    spec = find_spec("pip")
+    folders = [Path(spec.origin).parent] if spec and spec.origin else []
+    for folder in (*folders, Path(sysconfig.get_path("purelib")) / "pip"):
+        with suppress(OSError):
+            if found := re.search(r"^__version__ = \"([\d.]+)", read_text(folder / "__init__.py"), re.MULTILINE):
+                return found[1]
+    return ""
+
+
+def is_old(version: str) -> bool:
+    """Whether a pip of this version has no ``-C``, which came with 23.1."""
+    numbers = [int(part) for part in version.split(".") if part]
+    return bool(numbers) and numbers < [23, 1]
 
 
 def _python(path: str) -> str:

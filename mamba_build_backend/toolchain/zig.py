@@ -2,7 +2,7 @@
 
 Of CUDA's headers it needs the branch for libc++ that ``__HORIZON__`` switches on. nvcc itself must not see that name where it asks the
 compiler what it is (it would look for a front end that is not there), so it is an option of nvcc's and not of the scripts here. One
-declaration in that branch is not glibc's: ``__assert_fail`` takes an unsigned line number.
+declaration in that branch is not glibc's: ``__assert_fail`` takes an unsigned line number, and throws nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .wrappers import HAND_OVER, HANDED_OVER, quoted, written
 
 NVCC_FLAGS = ("-D__HORIZON__",)
 _ASSERT = re.compile(
-    r"(__HORIZON__\)\s*extern[^;]*?__assert_fail\(\s*const char \*, const char \*, )int(, const char \*\);)"
+    r"(__HORIZON__\)\s*extern[^;]*?__assert_fail\(\s*const char \*, const char \*, )int(, const char \*\))(;)"
 )
 _CONFIG = """\
 // libc++ declares the names of C with this attribute, which the front end of older nvcc does not know.
@@ -61,8 +61,8 @@ def apply_zig(
     link_to(Path(compiler.path).parent, folder / "zig")
     link_to(kept, folder / "zig-kept")
     target = f"{compiler.target}.{ready.plan.floor.glibc}"
-    # With an -O zig leaves out its checks of undefined behaviour, which end a process.
-    shared = ["-target", target, "-O2", "-fno-sanitize=undefined"]
+    # With an -O zig leaves out its checks of undefined behaviour, which end a process; but it also leaves out assert, kernels' too.
+    shared = ["-target", target, "-O2", "-fno-sanitize=undefined", "-UNDEBUG"]
     shared += ["-ffile-prefix-map=$work=.", "-ffile-prefix-map=$real=.", "-ffile-prefix-map=$tools/zig=zig"]
     shared += [f"-ffile-prefix-map={place.replace(str(folder), '$tools')}={name}" for place, name in places]
     row = next(row for row in load_tables().zig_compilers if row.version == compiler.version)
@@ -103,7 +103,7 @@ def mend_headers(view: Path) -> None:
         if not is_file(header):
             continue
         text = read_text(header, errors="surrogateescape")
-        changed = _ASSERT.sub(r"\1unsigned int\2", text)
+        changed = _ASSERT.sub(r"\1unsigned int\2 __THROW\3", text)
         if changed == text:
             continue
         for part in reversed(header.relative_to(view).parents[:-1]):

@@ -49,6 +49,17 @@ def test_what_docker_ci_and_pip_put_before_each_line_hides_nothing(path, prefix)
     assert expected(path) in [item.id for item in known_failures.explain(text).explanations]
 
 
+GCCS = re.compile(r"fatal error: ([\w./+-]+): No such file or directory")
+WITHOUT_A_HEADER = [path for path in SAMPLES if GCCS.search(path.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.parametrize("path", WITHOUT_A_HEADER, ids=lambda path: path.stem)
+def test_a_header_that_clang_misses_is_the_same_failure(path):
+    """zig is clang, and says it in other words than g++."""
+    text = GCCS.sub(r"fatal error: '\1' file not found", path.read_text(encoding="utf-8"))
+    assert expected(path) in [item.id for item in known_failures.explain(text).explanations]
+
+
 @pytest.mark.parametrize(
     ("message", "id_"),
     [

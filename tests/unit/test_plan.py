@@ -360,6 +360,36 @@ def test_offline_names_exactly_what_is_missing_and_where_to_put_it():
     assert (made.problems, made.archives.missing, made.toolkit.value.version) == ((), (), "12.9")
 
 
+def test_offline_names_the_packages_that_pip_must_find_too():
+    made = on(CU12, offline="true", facts_too={"compilers": ()})
+    (note,) = [text for text in made.notes if text.startswith("offline is set: pip")]
+    assert all(requirement in note for requirement in made.requirements)
+    assert note.splitlines()[-1] == "python -m mamba_build_backend requires"
+    assert not [text for text in on(CU12, facts_too={"compilers": ()}).notes if "pip must find" in text]
+
+
+@pytest.mark.parametrize(
+    ("distribution", "command"),
+    [
+        ("debian 12", "apt-get install python3.11-dev"),
+        ("rocky 9.4", "dnf install python3-devel   (python3.11-devel for another than the system's)"),
+        ("opensuse-leap 15.6", "zypper install python311-devel"),
+        ("arch", "pacman -S python"),
+        ("something 1", "apt-get install python3.11-dev"),
+    ],
+)
+def test_a_wheel_for_one_torch_needs_pythons_header_and_one_for_many_does_not(distribution, command):
+    machine = recording.load(ROOT / "tests" / "facts" / f"{CU12}.json", {})[1].machine
+    without = replace(machine, python_header=False, distribution=distribution)
+    made = on(CU12, abi="torch", facts_too={"machine": without})
+    (problem,) = [item for item in made.problems if item.code == "python-header"]
+    assert problem.fix[0] == command
+    assert not [item for item in on(CU12, facts_too={"machine": without}).problems if item.code == "python-header"]
+    for seen in (True, None):
+        there = replace(without, python_header=seen)
+        assert on(CU12, abi="torch", facts_too={"machine": there}).problems == on(CU12, abi="torch").problems
+
+
 def test_offline_wants_the_commit_of_a_source_from_git():
     made = on(CU12, offline="true", source="git")
     assert made.problems[0].found.startswith("offline is set, and tag v2.3.2.post1 of https://")

@@ -9,7 +9,7 @@ import pytest
 
 from mamba_build_backend.core.facts import Manager, Polluted
 from mamba_build_backend.core.settings import load_settings
-from mamba_build_backend.probe import compilers, cuda, environment, gpus, machine, torch
+from mamba_build_backend.probe import compilers, cuda, environment, frontend, gpus, machine, shell, torch
 from mamba_build_backend.probe.shell import probe_shell
 from mamba_build_backend.symbols import quick_reader
 from mamba_build_backend.toolchain import toolkit
@@ -456,6 +456,65 @@ def test_files_that_the_kernel_keeps_in_memory_are_free_and_nothing_is_not_unkno
         touch(tmp_path / name)
         (tmp_path / name).write_text(text + "\n")
     assert machine.read_memory(tmp_path) == free
+
+
+MAPS = """\
+00400000-0041f000 r--p 00000000 00:29 16217746                           /usr/bin/python3.11
+7f0000000000-7f0000001000 r-xp 00000000 08:01 123                       {library}
+7ffd00000000-7ffd00001000 rw-p 00000000 00:00 0                          [stack]
+"""
+
+
+@pytest.mark.parametrize(
+    ("shared", "mapped", "found"),
+    [
+        (1, "/opt/my python/lib/libpython3.11.so.1.0", "/opt/my python/lib/libpython3.11.so.1.0"),
+        (1, "/usr/lib/libz.so.1", "program"),  # Debian's, whose program holds all of it
+        (0, "/usr/lib/libpython3.11.so.1.0", "program"),  # somebody else's, loaded beside
+        (1, None, "program"),
+    ],
+)
+def test_pythons_own_functions_are_where_this_process_has_them(tmp_path, monkeypatch, shared, mapped, found):
+    said = {"Py_ENABLE_SHARED": shared, "INSTSONAME": "libpython3.11.so.1.0", "LIBDIR": "/nowhere"}
+    monkeypatch.setattr(machine.sysconfig, "get_config_var", said.get)
+    if mapped:
+        touch(tmp_path / "proc/self/maps")
+        (tmp_path / "proc/self/maps").write_text(MAPS.format(library=mapped))
+    program = os.path.realpath(sys.executable)
+    assert machine.find_python_library(tmp_path) == (program if found == "program" else found)
+
+
+def test_without_proc_the_library_is_where_python_was_installed(tmp_path, monkeypatch):
+    touch(tmp_path / "lib/libpython3.11.so.1.0")
+    said = {"Py_ENABLE_SHARED": 1, "INSTSONAME": "libpython3.11.so.1.0", "LIBDIR": str(tmp_path / "lib")}
+    monkeypatch.setattr(machine.sysconfig, "get_config_var", said.get)
+    assert machine.find_python_library(tmp_path) == str(tmp_path / "lib/libpython3.11.so.1.0")
+
+
+@pytest.mark.parametrize(
+    ("version", "old"),
+    [("20.3.4", True), ("22.3.1", True), ("23.0.1", True), ("23.1", False), ("26.0.1", False), ("", False)],
+)
+def test_a_pip_before_23_1_takes_settings_as_variables(version, old):
+    assert shell.is_old(version) is old
+
+
+def test_pip_says_its_version_also_where_an_isolated_build_hides_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(shell, "find_spec", lambda name: None)
+    monkeypatch.setattr(shell.sysconfig, "get_path", lambda name: str(tmp_path))
+    assert shell.find_pip_version() == ""
+    touch(tmp_path / "pip/__init__.py")
+    (tmp_path / "pip/__init__.py").write_text('from typing import List\n\n__version__ = "20.3.4"\n')
+    assert shell.find_pip_version() == "20.3.4"
+
+
+@pytest.mark.parametrize(("above", "told"), [("pip", True), ("", True), ("uv", False), ("build", False)])
+def test_a_way_is_spelled_for_whoever_runs_the_hook(monkeypatch, above, told):
+    monkeypatch.setattr(shell, "probe_frontend", lambda: frontend.Frontend(above))
+    monkeypatch.setattr(shell, "find_pip_version", lambda: "23.0.1")
+    way = "-C offline=false   (if there is a network)"
+    assert shell.spelled_for_frontend(way) == ("MAMBA_BUILD_OFFLINE=false   (if there is a network)" if told else way)
+    assert shell.spelled_for_frontend("apt-get install g++") == "apt-get install g++"
 
 
 def test_the_distribution_is_read_as_os_release_has_it(tmp_path):

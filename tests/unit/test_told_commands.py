@@ -10,7 +10,7 @@ from effects import TABLES, after
 from support import RECORDED, planned_for
 
 from mamba_build_backend import plan
-from mamba_build_backend.core import commands
+from mamba_build_backend.core import commands, errors
 from mamba_build_backend.core.errors import parts_of
 from mamba_build_backend.core.facts import Shell
 from mamba_build_backend.probe import recording
@@ -38,6 +38,23 @@ def test_a_setting_that_was_given_is_repeated_once():
     assert here.install() == "python -m pip install /src/m -C arch=native -C cuda-home=/old"
     way = here.way("-C cuda-home=/new   (one that is here)")
     assert way == "python -m pip install /src/m -C arch=native -C cuda-home=/new   (one that is here)"
+
+
+def test_a_pip_that_is_too_old_for_settings_gets_them_as_variables():
+    old = Shell(settings_by_variable=True)
+    here = commands.Here(old, "/src/m", ("arch=native", "cuda-home=/old"))
+    way = here.way("-C cuda-home='/new one'   (one that is here)")
+    assert way == (
+        "MAMBA_BUILD_ARCH=native MAMBA_BUILD_CUDA_HOME='/new one' python -m pip install /src/m   (one that is here)"
+    )
+    assert commands.Here(old, "/src/m").install() == "python -m pip install /src/m"
+    # uv and the pip that uv stands in for know the option.
+    assert "-C arch=native" in commands.Here(replace(old, pip=False), "/src/m", ("arch=native",)).install()
+    building = commands.Here(old, building=True)
+    assert errors.ways((building.way("-C source=/a/b   (a copy)"), "-C arch=all")) == [
+        "  do:   add MAMBA_BUILD_SOURCE=/a/b in front of the command  # a copy",
+        "  or:   add -C arch=all to the command",
+    ]
 
 
 def test_a_path_with_blanks_is_quoted():
