@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..core.errors import ToolError
-from ..core.facts import CacheProgram, Compiler, CompilerCache
+from ..core.facts import CacheProgram, Compiler, CompilerCache, CompilerKind
 from ..core.paths import is_file, read_text
 from ..core.process import Echo, capture
 from ..core.shared_folder import stand_in
@@ -38,7 +38,7 @@ def apply_compiler_cache(
         parts.append(Path(capture([compiler.path, "-print-prog-name=cc1plus"], env=environ).strip()))
     parts = [path for path in (*parts, Path(compiler.path)) if is_file(path)]
     if chosen.name is CacheProgram.CCACHE:
-        launcher = Launcher("ccache", (chosen.path,), _of_ccache(parts, work, environ))
+        launcher = Launcher("ccache", (chosen.path,), _of_ccache(parts, compiler, work, environ))
     else:
         launcher = Launcher("sccache", (chosen.path,), _of_sccache(parts, compiler, environ))
         # Two first compiles that start a server each would not know of one another. One that is there already is an error. It
@@ -58,8 +58,11 @@ def apply_compiler_cache(
     return launcher
 
 
-def _of_ccache(parts: Sequence[Path], work: Path, environ: Mapping[str, str]) -> dict[str, str]:
+def _of_ccache(parts: Sequence[Path], compiler: Compiler, work: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    # zig calls its headers by whole paths, and they are in a build environment that is gone when the next build looks for them.
+    inside = {"CCACHE_BASEDIR": str(work)} if compiler.kind is CompilerKind.ZIG else {}
     return {
+        **inside,
         "CCACHE_DEPEND": "1",
         "CCACHE_NOHASHDIR": "1",
         "CCACHE_COMPILERCHECK": "content",

@@ -132,6 +132,8 @@ tools=${{0%/*/*}}
 work=${{tools%/*}}
 real=$(cd "$work" && pwd -P)
 export ZIG_GLOBAL_CACHE_DIR="$tools/zig-kept" ZIG_LOCAL_CACHE_DIR="$work/zig-objects"
+# It would find its headers by its own real path: a compiler cache has to see the same names in every build.
+export ZIG_LIB_DIR="$tools/zig/lib"
 links=yes noted=no
 [ "$*" != -v ] || links=no
 for word in "$@"; do

@@ -100,6 +100,35 @@ def test_the_binding_of_every_ported_version_compiles_and_needs_nothing_of_torch
         assert version.Version(use.python) <= version.Version(STABLE_ABI.python_min), title
 
 
+def test_without_pythons_header_the_same_code_comes_out(trees, gxx, torch_site, tmp_path):
+    """Of Debian's python3 without python3-dev: the declarations that come along are Python's own."""
+    cuda, newest = next(torch_site.glob("nvidia/cu1*")), {}
+    for plan, tree in trees.values():
+        newest[plan.upstream.value.name] = tree
+    assert len(newest) == len(BINDINGS)
+    for name, tree in newest.items():
+        module, folder, binding, _ = BINDINGS[name]
+        made = {}
+        for kind, more in (("own", []), ("pythons", [f"-I{sysconfig.get_path('include')}"])):
+            made[kind] = tmp_path / f"{module}-{kind}.o"
+            command = [gxx, "-O2", "-std=c++17", "-fPIC", "-Wall", "-Werror", "-Wno-unused-function", "-c"]
+            command += [
+                f"-DTORCH_EXTENSION_NAME={module}",
+                "-DMAMBA_STABLE_DRIVER=12000",
+                f"-DMAMBA_STABLE_PROJECT={name}",
+            ]
+            command += [f"-I{item}" for item in (stable_abi.INCLUDE, tree / folder)] + [f"-isystem{cuda / 'include'}"]
+            command += [*more, tree / folder / binding, "-o", made[kind]]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr[-4000:]
+        undefined = [
+            subprocess.run(["nm", "-u", path], capture_output=True, check=True).stdout for path in made.values()
+        ]
+        assert undefined[0] == undefined[1]
+        if sys.version_info < (3, 12):  # from there on Python's own text knows objects that are never freed
+            assert made["own"].read_bytes() == made["pythons"].read_bytes()
+
+
 def modules(compiled, *titles, into):
     for title in titles:
         shutil.copy(compiled[title], into)

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 from support import (
+    HURRIED,
     ROOT,
     copy_tiny,
     empty_environment,
     kept_folder,
+    lacking,
     nvcc_home,
     only_wheel,
+    pip_wheel,
     record_of,
     released_tree,
     run,
@@ -118,6 +121,32 @@ def test_the_record_has_the_compiler_and_no_torch(wheel):
 
 def test_a_torch_imports_it_and_a_wrong_call_is_answered_as_a_gxx_would_have_it(wheel, torch_site, tmp_path, clean_env):
     wrong_calls_are_answered(wheel, tmp_path, clean_env)
+
+
+def test_a_compiler_cache_knows_the_objects_wherever_zig_was_installed(tmp_path, bare, zig_package, clean_env):
+    """As in isolated builds, each of which has a zig of its own that is gone afterwards."""
+    if shutil.which("ccache") is None:
+        lacking("ccache")
+    programs, said = tmp_path / "programs", []
+    programs.mkdir()
+    (programs / "ccache").symlink_to(shutil.which("ccache"))
+    project = copy_tiny(tmp_path / "tiny", "tiny_stable")
+    for number in (1, 2):
+        site = tmp_path / f"environment-{number}"
+        site.mkdir()
+        for folder in (zig_package, *zig_package.parent.glob("ziglang-*.dist-info")):
+            shutil.copytree(folder, site / folder.name, copy_function=os.link)
+        path = os.pathsep.join([bare["PATH"], str(programs), str(Path(sys.executable).parent)])
+        env = {**bare, "PATH": path, "PYTHONPATH": str(site), "CCACHE_DIR": str(tmp_path / "objects")}
+        env |= {"MAMBA_BUILD_HOST_COMPILER": "zig", **HURRIED}
+        done = pip_wheel(project, tmp_path / f"dist-{number}", env, isolated=False)
+        said += [
+            line.partition("ccache: ")[2] for line in (done.stdout + done.stderr).splitlines() if "ccache: " in line
+        ]
+        shutil.rmtree(site)
+    assert said == ["0 of 2 found in the cache", "2 of 2 found in the cache"]
+    first, second = (only_wheel(tmp_path / f"dist-{number}").read_bytes() for number in (1, 2))
+    assert first == second
 
 
 def test_upstreams_bindings_answer_as_they_do_when_gxx_compiled_them(torch_site, zig_package, tmp_path, clean_env):
