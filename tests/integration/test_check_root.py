@@ -475,6 +475,15 @@ def test_a_command_in_a_root_has_no_network_no_other_processes_and_nothing_of_th
     assert (own, folder, path) == ("", "/tmp", "/wheel")
 
 
+def test_with_network_it_has_this_machines_and_the_files_that_names_are_looked_up_in(check, spaces):
+    script = "tail -n +3 /proc/net/dev | cut -d: -f1; echo =; cat /etc/resolv.conf /etc/hosts"
+    here = Path("/etc/resolv.conf").read_text() + Path("/etc/hosts").read_text()
+    interfaces, _, files = check("--root", "/", "--network", "--", "sh", "-c", script).stdout.partition("=\n")
+    own = [line.partition(":")[0].strip() for line in Path("/proc/net/dev").read_text().splitlines()[2:]]
+    assert interfaces.split() == own
+    assert files == here
+
+
 @pytest.fixture
 def system_python(spaces):
     if not os.path.islink("/usr/bin/python3"):
@@ -484,6 +493,26 @@ def system_python(spaces):
 def test_a_command_that_crashes_in_a_root_has_the_status_that_a_shell_gives_it(check, system_python):
     code = "import ctypes; ctypes.string_at(0)"
     assert check("--root", "/", "--", "/usr/bin/python3", "-c", code).returncode == 128 + signal.SIGSEGV
+
+
+def test_who_ends_it_ends_the_command(spaces, tmp_path):
+    mark = f"check-root-{os.getpid()}"
+    command = [sys.executable, SCRIPT, "--root", "/", "--", "sh", "-c", f"echo here; sleep 600; : {mark}"]
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "here\n"
+        process.terminate()
+        assert process.stderr.read() == "check-root: interrupted; nothing was left running\n"
+    assert process.returncode == 130
+    left = [path for path in Path("/proc").glob("[0-9]*/cmdline") if mark in _read(path)]
+    assert left == []
+
+
+def _read(path):
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
 
 
 def test_the_extension_modules_are_imported_in_a_root_and_one_that_is_damaged_is_no_success(
