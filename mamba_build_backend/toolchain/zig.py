@@ -106,7 +106,7 @@ def mend_headers(view: Path) -> None:
         changed = _ASSERT.sub(r"\1unsigned int\2 __THROW\3", text)
         if changed == text:
             continue
-        for part in reversed(header.relative_to(view).parents[:-1]):
+        for part in reversed([*header.relative_to(view).parents][:-1]):
             _open_link(view / part)
         header.unlink()
         header.write_text(changed, encoding="utf-8", errors="surrogateescape")
