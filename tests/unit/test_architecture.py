@@ -62,3 +62,13 @@ def test_paths_are_asked_about_and_opened_in_one_place():
             tree = ast.parse(path.read_text(encoding="utf-8"))
             found += [f"{name}: {ast.unparse(node)}" for node in ast.walk(tree) if _asks_itself(node)]
     assert found == []
+
+
+def test_no_part_is_cut_out_of_a_paths_parents():
+    """Python 3.9 has no slices of them: a TypeError there alone."""
+    found = []
+    for path in sorted(BACKEND.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Subscript) and isinstance(node.slice, (ast.Slice, ast.UnaryOp)):
+                found += [f"{path.name}: {ast.unparse(node)}"] if ast.unparse(node.value).endswith(".parents") else []
+    assert found == []
