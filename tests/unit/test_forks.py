@@ -406,7 +406,7 @@ def test_every_release_has_its_files_and_the_stable_headers_are_those_that_there
             assert len(item.files_of(row.version)) > 8, row.title
     include = ROOT / "mamba_build_backend" / "stable" / "include"
     there = {path.relative_to(include).as_posix() for path in include.rglob("*.*") if "mamba_stable" not in path.parts}
-    assert there == set(STABLE_HEADERS)
+    assert there - {"Python.h"} == set(STABLE_HEADERS)  # that one is Python's, not torch's
 
 
 def test_two_forks_with_one_module_are_told(world):
