@@ -111,3 +111,8 @@ def test_the_check_of_causal_conv1d_finds_a_short_last_chunk(tmp_path, clean_env
 def test_the_checker_of_edges_finds_the_faults_that_are_put_in(clean_env, torch_site):
     done = run(sys.executable, ROOT / "tests/gpu/edges.py", "--self-test", env=clean_env, cwd=ROOT)
     assert done.stdout.splitlines()[-1] == "0 wrong", done.stdout
+
+
+def test_the_checker_of_forks_finds_the_faults_that_are_put_in(clean_env, torch_site):
+    done = run(sys.executable, ROOT / "tests/gpu/forks.py", "--self-test", env=clean_env, cwd=ROOT)
+    assert done.stdout.splitlines()[-1] == "0 wrong", done.stdout
