@@ -64,7 +64,9 @@ class Tree:
     """For each patch of the series that is for the release that the tree is most like, and for some file of it."""
     faults: tuple[Fault, ...] = ()
     headers: tuple[str, ...] = ()
-    """What its C++ and CUDA files include of torch."""
+    """What its C++ and CUDA files include of torch and pybind11."""
+    names: tuple[str, ...] = ()
+    """The names of torch that they use, and in C++ files the methods that are called."""
     imports: tuple[str, ...] = ()
     """What its packages import whenever they are imported, beside themselves."""
     build_imports: tuple[str, ...] = ()

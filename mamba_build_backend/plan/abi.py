@@ -52,13 +52,17 @@ def decide_abi(
     return Choice(STABLE_ABI, "the default: one wheel for every torch, CUDA and Python that can run it")
 
 
+def _few(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
 def _obstacles(row: ProjectVersion, facts: Facts, target: TorchTarget, tables: Tables) -> Iterator[Problem]:
     """Why the wheel cannot be one for many torches and Pythons."""
     if row.fork and not row.stable:
         yield Problem(
             "abi-upstream",
-            f"abi=stable: the binding of {row.title} is no release's, or its sources include more of torch than the stable headers have",
-            "what is known to compile with them is the binding of each release",
+            f"abi=stable: {row.title} uses more of torch than the stable headers have: {_few(row.fork.beyond)}",
+            "docs/stable-abi.md says what they have",
             (_BACK,),
         )
     elif not (row.stable or row.is_own):

@@ -16,23 +16,8 @@ from ..tables import Fork, Project, ProjectVersion, Tables
 from ..tables.likeness import is_older, likeness
 from ..tables.released import CUDA, CXX
 from .notebook import Notebook
+from .stable_names import beyond_stable
 from .types import Choice
-
-STABLE_HEADERS = (
-    "ATen/Context.h",
-    "ATen/cuda/Atomic.cuh",
-    "ATen/cuda/CUDAContext.h",
-    "c10/core/DeviceGuard.h",
-    "c10/cuda/CUDAException.h",
-    "c10/cuda/CUDAGuard.h",
-    "c10/cuda/CUDAStream.h",
-    "c10/util/BFloat16.h",
-    "c10/util/Half.h",
-    "c10/util/complex.h",
-    "torch/extension.h",
-    "torch/python.h",
-)
-"""Those of ``mamba_build_backend/stable/include`` that stand in for torch's."""
 
 FORCE_CUDA = ("FORCE_CUDA", "1")
 """torchvision's and torch-scatter's convention, and that of many after them: their setup.py would otherwise compile the
@@ -67,6 +52,7 @@ def decide_tree(settings: Settings, tree: Tree, tables: Tables, notebook: Notebo
         fits=tree.fits,
         owners=tree.owners,
         build_imports=tree.build_imports,
+        beyond=beyond(tree, fork),
     )
     row = _row(tree, base, fork, name, tables)
     told = _faults(tree, fork)
@@ -187,14 +173,15 @@ def _project(tree: Tree, base: Project, fork: Fork, name: str) -> Project:
         kernel_groups=groups,
         one_pass=passes,
         compiled=sum(path.endswith((*CUDA[:1], ".cpp")) for path, _ in tree.files),
-        stable=base.stable if binding_is_known(tree, fork) else "",
+        stable="" if fork.beyond else base.stable,
     )
 
 
-def binding_is_known(tree: Tree, fork: Fork) -> bool:
-    """Whether the binding is some release's, and nothing else includes a header of torch's that the stable ones do not stand in for."""
+def beyond(tree: Tree, fork: Fork) -> tuple[str, ...]:
+    """What its sources use of torch that the stable headers do not stand in for. They compile what each release's binding uses."""
     bindings = [path for path, _ in tree.files if path.endswith(".cpp") and not path.startswith("tests/")]
-    return bool(bindings) and fork.is_released(*bindings) and set(tree.headers) <= set(STABLE_HEADERS)
+    names = () if fork.is_released(*bindings) else tree.names
+    return beyond_stable(tree.headers, names) if bindings else ("a binding in CUDA",)
 
 
 def _notes(tree: Tree, row: ProjectVersion, fork: Fork, tables: Tables) -> Iterator[str]:

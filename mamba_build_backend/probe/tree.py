@@ -20,6 +20,7 @@ from ..tables import PATCHES, PatchRow, load_tables
 from ..tables.likeness import is_for, likeness, placed
 from ..tables.released import CUDA, CXX, PYTHON, SOURCES, digest
 from .setup_py import SetupPy, imported, own_imports, parsed, read_setup_py
+from .torch_use import NO_CODE, torch_headers, torch_names
 
 _MOST_BYTES = 2 << 30
 """Of all files of a tree, as of what an archive unpacks to."""
@@ -28,7 +29,6 @@ _READ_BYTES = 16 << 20
 """Of one source file; upstream's largest has 100 kB."""
 _BESIDE = 200
 """Folders beside a tree that are looked at."""
-_HEADER = re.compile(rb'^[ \t]*#[ \t]*include[ \t]*[<"]((?:ATen|c10|torch)/[^>"\n]+)[>"]', re.MULTILINE)
 _OWN_HEADER = re.compile(rb'^[ \t]*#[ \t]*include[ \t]*"([^"\n]+)"', re.MULTILINE)
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _STAND_INS = (b"<!DOCTYPE", b"<!doctype", b"<html", b"version https://git-lfs")
@@ -70,16 +70,8 @@ def probe_tree(path: Path, torches: Sequence[Torch] = ()) -> Tree:
         files=tuple((name, digest(data)) for name, data in read.items()),
         fits=tuple(_fits(said.name, said.version, read)),
         faults=tuple(dict.fromkeys(faults)),
-        headers=tuple(
-            sorted(
-                {
-                    match.decode("utf-8", "replace")
-                    for name, data in read.items()
-                    if name.endswith((*CUDA, *CXX))
-                    for match in _HEADER.findall(data)
-                }
-            )
-        ),
+        headers=torch_headers(read),
+        names=torch_names(read),
         imports=_imports(_own(said, read), said.packages),
         build_imports=said.imports,
         owners=tuple(_owners((*said.packages, *said.extensions, *said.perhaps), torches)),
@@ -168,7 +160,7 @@ def _faults(read: Mapping[str, bytes], said: SetupPy) -> Iterator[Fault]:
             yield Fault(name, "it holds the marks of a merge that was not finished")
         elif compiled and not data.strip():
             yield Fault(name, "it is empty")
-        elif name.endswith((".cu", ".cpp")) and b";" not in _NO_CODE.sub(b"", data):
+        elif name.endswith((".cu", ".cpp")) and b";" not in NO_CODE.sub(b"", data):
             yield Fault(name, "it holds nothing but comments: it is damaged")
         elif compiled and _ends_amidst(data):
             yield Fault(name, "it ends in the midst of a block: the rest of it is lost")
@@ -176,7 +168,6 @@ def _faults(read: Mapping[str, bytes], said: SetupPy) -> Iterator[Fault]:
             yield Fault(name, module)
 
 
-_NO_CODE = re.compile(rb"""//[^\n]*|/\*.*?\*/|R"\((?:.*?)\)"|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])'""", re.DOTALL)
 _IF, _ELSE, _END = (
     re.compile(rb"^[ \t]*#[ \t]*" + word + rb"\b") for word in (rb"if(?:n?def)?", rb"el(?:se|if)", rb"endif")
 )
@@ -184,7 +175,7 @@ _IF, _ELSE, _END = (
 
 def _ends_amidst(data: bytes) -> bool:
     """Whether C++ ends in a block, in brackets, in a comment or in a word; of what ``#if`` has several ways for, the first counts."""
-    code = _NO_CODE.sub(b"", data)
+    code = NO_CODE.sub(b"", data)
     blocks, brackets, ifs, left = 0, 0, 0, 0  # left: the depth of the #if whose other ways are read; 0 for none
     for line in code.splitlines():
         if _IF.match(line):

@@ -40,6 +40,8 @@ class Fork:
     """What its setup.py imports."""
     owners: tuple[Owner, ...] = ()
     """Installed distributions that hold its modules."""
+    beyond: tuple[str, ...] = ()
+    """What its sources use of torch beyond the stable headers."""
 
     @property
     def like(self) -> str:

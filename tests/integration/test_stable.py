@@ -22,6 +22,15 @@ from mamba_build_backend.core.work_folder import work_folder
 from mamba_build_backend.job import make_job
 from mamba_build_backend.plan import decide
 from mamba_build_backend.plan.abi import STABLE_ABI
+from mamba_build_backend.plan.stable_names import (
+    SCALAR_TYPES,
+    STABLE_HEADERS,
+    STABLE_MACROS,
+    STABLE_METHODS,
+    STABLE_NAMES,
+    beyond_stable,
+)
+from mamba_build_backend.probe.torch_use import torch_headers, torch_names
 from mamba_build_backend.source import prepare
 from mamba_build_backend.symbols.elf import read_needs
 from mamba_build_backend.tables import load_tables
@@ -56,38 +65,64 @@ def trees(cache, tmp_path_factory):
 @pytest.fixture(scope="session")
 def compiled(trees, gxx, torch_site, tmp_path_factory):
     """The module of each binding, by the title of a version; those of the same text are compiled once."""
-    cuda = next(torch_site.glob("nvidia/cu1*"))
-    runtime = [
-        f"-L{cuda / 'lib'}",
-        *(f"-l{name}" for name in stable_abi.extension(tmp_path_factory.mktemp("x")).libraries),
-    ]
-    # A name of its own, so that what this machine's nvcc is does not matter.
-    driver = ["-DMAMBA_STABLE_DRIVER=12000", "-DMAMBA_STABLE_PROJECT=causal-conv1d"]
     known, out = {}, {}
     for title, (plan, tree) in trees.items():
         module, folder, binding, launchers = BINDINGS[plan.upstream.value.name]
         text = b"".join((tree / folder / name).read_bytes() for name in (binding, binding.replace(".cpp", ".h")))
         if text not in known:
             known[text] = tmp_path_factory.mktemp(module) / f"{module}.abi3.so"
-            includes = (stable_abi.INCLUDE, tree / folder, cuda / "include")
-            command = [
-                gxx,
-                "-O1",
-                "-std=c++17",
-                "-fPIC",
-                "-shared",
-                "-Wall",
-                "-Werror=return-type",
-                *driver,
-            ]
-            command += [f"-DTORCH_EXTENSION_NAME={module}", f"-I{sysconfig.get_path('include')}"]
-            command += [f"-I{include}" for include in includes]
-            command += [tree / folder / binding, HERE / launchers, "-o", known[text], *runtime]
-            command += stable_abi.extension(known[text].parent).link_flags
-            done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
-            assert done.returncode == 0, f"{title}\n{done.stderr[-4000:]}"
+            sources = [tree / folder / binding, HERE / launchers]
+            compile_binding(gxx, torch_site, known[text], sources, tree / folder)
         out[title] = known[text]
     return out
+
+
+def compile_binding(gxx, torch_site, library, sources, *includes):
+    """As a build with abi=stable compiles and links it."""
+    cuda = next(torch_site.glob("nvidia/cu1*"))
+    extension = stable_abi.extension(library.parent)
+    # A name of its own, so that what this machine's nvcc is does not matter.
+    command = [gxx, "-O1", "-std=c++17", "-fPIC", "-shared", "-Wall", "-Werror=return-type"]
+    command += ["-DMAMBA_STABLE_DRIVER=12000", "-DMAMBA_STABLE_PROJECT=causal-conv1d"]
+    command += [f"-DTORCH_EXTENSION_NAME={library.name.partition('.')[0]}"]
+    places = (sysconfig.get_path("include"), stable_abi.INCLUDE, *includes, cuda / "include")
+    command += [f"-I{place}" for place in places]
+    command += [*sources, "-o", library, f"-L{cuda / 'lib'}", *(f"-l{name}" for name in extension.libraries)]
+    command += extension.link_flags
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{sources[0]}\n{done.stderr[-4000:]}"
+
+
+@pytest.mark.parametrize("reading", [{}, {"MAMBA_STABLE_NO_EXCHANGE": "1"}], ids=["by the table", "by methods"])
+def test_numbers_and_views_are_as_torchs_own_headers_have_them(gxx, torch_site, tmp_path, clean_env, reading):
+    """What forks' bindings use beside upstream's."""
+    compile_binding(gxx, torch_site, tmp_path / "fork_binding.abi3.so", [HERE / "fork_binding.cpp"])
+    command = [sys.executable, HERE / "fork_calls.py", "check", tmp_path]
+    said = run(*command, env={**clean_env, **reading}, cwd=tmp_path).stdout
+    assert said.splitlines()[-1] == "284 compared, 0 differ"
+
+
+def test_each_name_that_a_fork_may_use_is_there(gxx, torch_site, tmp_path):
+    """Those by which a plan judges a fork's sources."""
+    lines = [f"#include <{header}>" for header in STABLE_HEADERS if not header.endswith(".cuh")]
+    lines += [
+        f"namespace {chr(97 + number // 26)}{number} {{ using {name}; }}" for number, name in enumerate(STABLE_NAMES)
+    ]
+    lines += [f"static auto value{number} = {name};" for number, name in enumerate(SCALAR_TYPES)]
+    lines += [f"#ifndef {name}\n#error {name}\n#endif" for name in STABLE_MACROS]
+    tensor = [f"decltype(&mamba_stable::Tensor::{name})" for name in ("dim", "is_cuda", "numel", "get_device")]
+    lines += [f"static {item} method{number};" for number, item in enumerate(tensor)]
+    lines += ["PYBIND11_MODULE(TORCH_EXTENSION_NAME, m) {}"]
+    (tmp_path / "names.cpp").write_text("\n".join(lines))
+    compile_binding(gxx, torch_site, tmp_path / "names.abi3.so", [tmp_path / "names.cpp"])
+    texts = "".join(path.read_text() for path in stable_abi.INCLUDE.glob("mamba_stable/*.h"))
+    assert [name for name in STABLE_METHODS if f" {name}(" not in texts and f"& {name}(" not in texts] == []
+
+
+def test_a_plan_finds_nothing_in_a_release_that_the_headers_lack(trees):
+    for title, (_, tree) in trees.items():
+        read = {path.name: path.read_bytes() for path in tree.glob("csrc/**/*") if path.is_file()}
+        assert beyond_stable(torch_headers(read), torch_names(read)) == (), title
 
 
 def test_the_binding_of_every_ported_version_compiles_and_needs_nothing_of_torch(compiled):

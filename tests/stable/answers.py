@@ -19,10 +19,10 @@ Answer = Optional[tuple[str, str]]
 ACCEPTED = "accepted"
 
 
-def render(torch: str, answers: dict[str, Answer]) -> str:
-    """The text of these answers, whose keys are a function and its case, with a blank between; recorded with this torch."""
+def render(torch: str, answers: dict[str, Answer], script: str = "calls.py") -> str:
+    """The text of these answers, whose keys are a function and its case, with a blank between; recorded with this torch by ``script``."""
     lines = [
-        f"# torch {torch}: {len(answers)} calls. Written by tests/stable/calls.py record.",
+        f"# torch {torch}: {len(answers)} calls. Written by tests/stable/{script} record.",
         "# A function, how many answers of each kind it gives; each answer, how often; the calls that get it.",
     ]
     for function in sorted({call.partition(" ")[0] for call in answers}):
@@ -54,6 +54,7 @@ def parse(text: str) -> dict[str, Answer]:
         elif line and not line.startswith("#"):
             function = line.partition(":")[0]
     torch = text.partition("# torch ")[2].partition(":")[0]
-    if render(torch, answers) != text:
-        raise ValueError("the counts or the order of answers.txt were changed by hand: calls.py record writes it")
+    script = text.partition(" by tests/stable/")[2].partition(" ")[0]
+    if render(torch, answers, script) != text:
+        raise ValueError(f"the counts or the order of the answers were changed by hand: {script} record writes them")
     return answers

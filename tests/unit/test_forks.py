@@ -15,7 +15,7 @@ from mamba_build_backend.core.facts import SourceKind
 from mamba_build_backend.core.settings import load_settings
 from mamba_build_backend.core.tree_facts import Owner
 from mamba_build_backend.plan import doctor_json, report
-from mamba_build_backend.plan.fork import STABLE_HEADERS
+from mamba_build_backend.plan.stable_names import STABLE_HEADERS
 from mamba_build_backend.probe import recording, tree
 from mamba_build_backend.probe.setup_py import read_setup_py
 from mamba_build_backend.source import locate, prepare
@@ -114,11 +114,31 @@ def test_a_header_that_is_another_one_is_every_kernel_s(world, header):
     assert made.upstream.value.project.one_pass == ()
 
 
+def of_binding(more):
+    return edited("csrc/selective_scan/selective_scan.cpp", more)
+
+
+def test_a_binding_that_is_changed_within_what_the_headers_have_is_for_every_torch(world):
+    more = b"""\
+#define CHECK_OURS(x) TORCH_CHECK(x.is_cuda(), "of::no::torch .item()")
+std::vector<at::Tensor> g(const at::Tensor &t, c10::optional<at::Tensor> &o, int n) { // at::matmul
+  std::vector<int64_t> sizes; CHECK_OURS(t); return {t.view({n, -1}).sum(1).to(at::ScalarType::Half)};
+}
+"""
+    assert world.plan(world.copy(of_binding(more))).abi.value.is_stable
+
+
 @pytest.mark.parametrize(
     ("change", "because"),
     [
-        (edited("csrc/selective_scan/selective_scan.cpp", b"// ours\n"), "no release's"),
-        ({"csrc/selective_scan/more.cu": b"#include <ATen/native/Thing.h>\nint x;\n"}, "more of torch"),
+        (of_binding(b"auto f = at::matmul;\n"), "have: at::matmul"),
+        (of_binding(b"int n = t.item<int>();\n"), "have: .item"),
+        (of_binding(b"std::tuple<at::Tensor, at::Tensor> g();\n"), "have: std::tuple"),
+        (of_binding(b"void g(std::vector<int64_t> sizes);\n"), "have: std::vector of other things than tensors"),
+        (of_binding(b'void g() { m.def("g", [] {}); }\n'), "have: m.def of a lambda"),
+        (of_binding(b"using namespace at;\n"), "have: using namespace at"),
+        (of_binding(b"AT_DISPATCH_FLOATING_TYPES(1);\n"), "have: AT_DISPATCH_FLOATING_TYPES"),
+        ({"csrc/selective_scan/more.cu": b"#include <ATen/native/Thing.h>\nint x;\n"}, "have: ATen/native/Thing.h"),
     ],
 )
 def test_the_wheel_is_for_one_torch_where_the_binding_may_need_more(world, change, because):

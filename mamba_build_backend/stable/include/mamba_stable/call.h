@@ -13,7 +13,7 @@
 
 namespace mamba_stable {
 
-template <typename T>
+template <typename T, typename = void>
 struct Argument;  // the name that pybind11 shows, and whether an object is one
 
 template <>
@@ -54,6 +54,41 @@ struct Argument<bool> {
     if (truth < 0) PyErr_Clear();
     out = truth == 1;
     return truth >= 0;
+  }
+};
+
+// A number that the object is or can be made, first as it is and then by __int__ or __float__; no error is left set.
+template <typename Number>
+bool load_number(PyObject* object, PyObject* (*made)(PyObject*), Number (*read)(PyObject*), Number& out) {
+  const auto failed = [&](PyObject* from) { return (out = read(from)) == Number(-1) && PyErr_Occurred() != nullptr; };
+  if (!failed(object)) return true;
+  PyErr_Clear();
+  const Ref other(PyNumber_Check(object) != 0 ? made(object) : nullptr);
+  const bool loaded = other && !failed(other.get());
+  PyErr_Clear();
+  return loaded;
+}
+
+template <typename T>
+struct Argument<T, std::enable_if_t<std::is_integral_v<T> && std::is_signed_v<T>>> {
+  static std::string name() { return "typing.SupportsInt"; }
+  // Of a float no digits are lost.
+  static bool load(PyObject* object, T& out) {
+    long value = 0;
+    if (PyFloat_Check(object) || !load_number(object, &PyNumber_Long, &PyLong_AsLong, value)) return false;
+    out = static_cast<T>(value);
+    return out == value;
+  }
+};
+
+template <typename T>
+struct Argument<T, std::enable_if_t<std::is_floating_point_v<T>>> {
+  static std::string name() { return "typing.SupportsFloat"; }
+  static bool load(PyObject* object, T& out) {
+    double value = 0;
+    if (!load_number(object, &PyNumber_Float, &PyFloat_AsDouble, value)) return false;
+    out = static_cast<T>(value);
+    return true;
   }
 };
 

@@ -145,6 +145,7 @@ class Tensor {
   Tensor transpose(std::int64_t one, std::int64_t other) const {
     return of(method("transpose", integer(one).get(), integer(other).get()));
   }
+  Tensor view(const IntArrayRef& sizes) const { return of(method("view", as_tuple(sizes).get())); }
   Tensor sum(std::int64_t dim) const { return of(method("sum", integer(dim).get())); }
   Tensor sum(const IntArrayRef& dims) const { return of(method("sum", as_tuple(dims).get())); }
   const Tensor& add_(const Tensor& other) const {
