@@ -249,7 +249,8 @@ def kept_folder() -> Path:
 
 def released_tree(title: str, into: Path) -> Path:
     """The source of a release that the package index has, unpacked; ``title`` is ``name==version``."""
-    from mamba_build_backend.source import archives, index
+    from mamba_build_backend.core import archives
+    from mamba_build_backend.source import index
     from mamba_build_backend.tables import load_tables
 
     row = next(row for row in load_tables().versions if f"{row.name}=={row.version}" == title)

@@ -40,6 +40,8 @@ STABLE_MACROS = (
     *("AT_ERROR", "C10_CUDA_CHECK", "C10_CUDA_KERNEL_LAUNCH_CHECK", "PYBIND11_MODULE", "TORCH_CHECK"),
     "TORCH_EXTENSION_NAME",
 )
+_ASKED = ("TORCH_VERSION_MAJOR", "TORCH_VERSION_MINOR")
+"""Macros that bindings ask about, and that need not be there."""
 STABLE_METHODS = (
     *(
         "add_",
@@ -79,6 +81,6 @@ _OF_CXX = (
 
 def beyond_stable(headers: Iterable[str], names: Iterable[str]) -> tuple[str, ...]:
     """What of these headers and names has no stand-in, as :mod:`~mamba_build_backend.probe.torch_use` says them."""
-    known = {*STABLE_HEADERS, *STABLE_NAMES, *SCALAR_TYPES, *STABLE_MACROS}
+    known = {*STABLE_HEADERS, *STABLE_NAMES, *SCALAR_TYPES, *STABLE_MACROS, *_ASKED}
     known |= {f".{name}" for name in (*STABLE_METHODS, *_OF_CXX)}
     return tuple(item for item in (*headers, *names) if item not in known)

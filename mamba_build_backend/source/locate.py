@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..core import archives
 from ..core.errors import SourceError
 from ..core.files import sha256
 from ..core.own_copy import NAME
@@ -19,7 +20,7 @@ from ..plan.types import EmbeddedArchive, GitTag, IndexArchive, OwnTree
 from ..probe.fetched import cached_archive
 from ..probe.source import is_repository
 from ..tables import ProjectVersion, load_tables
-from . import archives, git, index
+from . import git, index
 
 EMBEDDED = "upstream"
 """The folder of an sdist that holds the upstream archives."""

@@ -16,9 +16,9 @@ from ..core._compat import utils
 from ..core.errors import SettingsError
 from ..core.paths import is_file, read_bytes
 from ..core.process import Echo
+from ..core.source_files import source_files
 from ..core.timestamp import source_date_epoch
 from ..plan import BuildPlan
-from ..source.archives import source_files
 from ..source.locate import EMBEDDED
 from ..tables import is_version
 from .metadata import distribution_name, rfc822

@@ -101,7 +101,7 @@ def test_an_sdist_of_a_version_from_git_carries_its_source_and_builds_from_it(ba
 
     from support import zip_of
 
-    from mamba_build_backend.source import archives
+    from mamba_build_backend.core import archives
 
     tree = tmp_path / "tree"
     shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", "build", "dist", "tests", ".*"))

@@ -11,12 +11,12 @@ import pytest
 from support import ROOT
 
 from mamba_build_backend import plan
-from mamba_build_backend.core import facts, settings
+from mamba_build_backend.core import archives, facts, settings
 from mamba_build_backend.core.errors import SourceError
 from mamba_build_backend.plan import Choice
 from mamba_build_backend.plan.types import GivenPath
 from mamba_build_backend.probe.source import is_repository
-from mamba_build_backend.source import archives, git, locate
+from mamba_build_backend.source import git, locate
 from mamba_build_backend.tables import Project, ProjectVersion, load_tables
 
 GIT = shutil.which("git")

@@ -12,10 +12,10 @@ import zipfile
 import pytest
 from support import add, call_encrypted, tar_of, zip_of
 
+from mamba_build_backend.core import archives
 from mamba_build_backend.core.errors import SettingsError, SourceError
 from mamba_build_backend.core.timestamp import source_date_epoch
 from mamba_build_backend.core.work import BuildContext
-from mamba_build_backend.source import archives
 from mamba_build_backend.wheel import repair
 
 FILES = {"setup.py": b"x = 1\n" * 400, "a.cu": random.Random(3).randbytes(9000)}

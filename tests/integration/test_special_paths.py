@@ -138,7 +138,7 @@ def project(folder, **files):
 
 @pytest.mark.parametrize("kind", ["fifo", "socket", "/dev/zero", "/nowhere", "loop", "odd name", "bytes"])
 def test_a_tree_is_copied_and_known_without_what_is_no_plain_file(tmp_path, kind):
-    from mamba_build_backend.source import archives
+    from mamba_build_backend.core import archives
     from mamba_build_backend.wheel.project_files import project_files
 
     tree = project(tmp_path / "tree")
@@ -154,8 +154,8 @@ def test_a_tree_is_copied_and_known_without_what_is_no_plain_file(tmp_path, kind
 
 @pytest.mark.parametrize("name", ["work", "a/b", "tmp", ".hidden"])
 def test_a_build_folder_inside_the_project_is_not_copied_into_itself(tmp_path, name):
+    from mamba_build_backend.core import archives
     from mamba_build_backend.core.work_folder import work_folder
-    from mamba_build_backend.source import archives
     from mamba_build_backend.wheel.project_files import project_files
 
     tree = project(tmp_path / "tree")

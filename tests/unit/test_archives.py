@@ -8,8 +8,8 @@ import zipfile
 import pytest
 from support import add, tar_of, zip_of
 
+from mamba_build_backend.core import archives
 from mamba_build_backend.core.errors import SourceError
-from mamba_build_backend.source import archives
 
 FILES = {"setup.py": b"print()\n", "csrc/a.cu": b"// kernel\n", "pkg/__init__.py": b""}
 

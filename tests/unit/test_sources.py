@@ -10,10 +10,10 @@ import pytest
 from support import ROOT, tar_of, zip_of
 
 from mamba_build_backend import plan, tables
-from mamba_build_backend.core import facts, settings
+from mamba_build_backend.core import archives, facts, settings
 from mamba_build_backend.core.errors import SourceError
 from mamba_build_backend.core.files import sha256
-from mamba_build_backend.source import archives, locate
+from mamba_build_backend.source import locate
 from mamba_build_backend.tables import load_tables
 
 LOADED = tables.load_tables()

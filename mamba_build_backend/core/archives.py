@@ -9,10 +9,10 @@ import tarfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
-from ..core import damage
-from ..core.errors import SourceError
-from ..core.paths import entries, is_dir, open_plain
-from ..core.source_files import left_out, source_files, tree_sha256
+from . import damage
+from .errors import SourceError
+from .paths import entries, is_dir, open_plain
+from .source_files import left_out, source_files, tree_sha256
 
 __all__ = ["copy_tree", "source_files", "tree_sha256", "unpack"]
 
