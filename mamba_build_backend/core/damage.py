@@ -34,4 +34,4 @@ def is_of_the_disk(error: BaseException) -> bool:
 def why(error: BaseException) -> str:
     """Its first line, or what it is called."""
     text = str(error).strip()
-    return text.splitlines()[0][:300] if text else type(error).__name__
+    return text.splitlines()[0][:300].rstrip(":") if text else type(error).__name__

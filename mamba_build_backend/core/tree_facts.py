@@ -73,3 +73,9 @@ class Tree:
     """The same of its setup.py."""
     owners: tuple[Owner, ...] = ()
     """Beside the torches that were found."""
+    is_archive: bool = False
+    """Whether ``path`` is an archive that holds it."""
+    below: tuple[str, ...] = ()
+    """Of an archive without a setup.py: its folders that have one."""
+    has_setup: bool = True
+    """Whether there is a setup.py."""

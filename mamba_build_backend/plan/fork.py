@@ -77,32 +77,58 @@ def _consent(settings: Settings) -> str:
 def _problems(settings: Settings, tree: Tree, fork: Fork | None) -> Iterator[Problem]:
     """Why a tree that is no release cannot be built."""
     shown = shlex.quote(tree.path)
+    if tree.is_archive:
+        yield from _archive_problems(tree)
     compiled = any(name.endswith(CUDA[:1]) for name, _ in tree.files)
     told = _faults(tree, fork)
     if told and not settings.allow_unverified:
         what = f"the copy of {fork.like} in {tree.path}" if fork else tree.path
         yield Problem("source-damaged", f"source: {what} is not whole: {told}", "each file has to be as its author left it", (
-            f"git -C {shown} status   (what was changed or is missing, where it is a repository)",
+            *([] if tree.is_archive else [f"git -C {shown} status   (what was changed or is missing, where it is a repository)"]),
             *([f"-C source=auto -C upstream={fork.project} -C upstream-version={fork.release}   (the release)"] if fork else []),
             "-C allow-unverified=true   (build it all the same)",
         ))  # fmt: skip
     elif not compiled:
         yield Problem("source", f"source: {tree.path}{_called(tree)} holds no CUDA sources (*.cu)", "a CUDA extension is built from them", (
-            f"use the folder of the setup.py that compiles them: find {shown} -name setup.py",
+            _unpacked(tree) if tree.is_archive else f"use the folder of the setup.py that compiles them: find {shown} -name setup.py",
         ))  # fmt: skip
     elif fork is None:
         yield Problem("source", f"source: {tree.path}{_called(tree)} is like no release of a project that is known here", "patches and flags are known for those and their copies", (
-            f"python -m mamba_build_backend vendor {shown}   (the backend in a project of your own), then python -m pip wheel {shown}",
+            _unpacked(tree) if tree.is_archive else f"python -m mamba_build_backend vendor {shown}   (the backend in a project of your own), then python -m pip wheel {shown}",
         ))  # fmt: skip
     elif not (settings.allow_unverified or settings.place("source") is Place.OPTION):
         yield Problem("source", f"source: {tree.path} is not as released: it is most like {fork.like}, {fork.differences}", f"{settings.origin('source')} names it, and what is not upstream's needs your consent", (
-            f"python -m mamba_build_backend build {shown}   (or: -C source={shown})",
+            f"-C source={shown}" if tree.is_archive else f"python -m mamba_build_backend build {shown}   (or: -C source={shown})",
             "-C allow-unverified=true   (it is a fork that you trust; the wheel's record will say so)",
         ))  # fmt: skip
     elif settings.place("upstream") in (Place.OPTION, Place.ENVIRONMENT) and settings.upstream != fork.project:
         yield Problem("source", f"source: {tree.path} is most like {fork.like}", f"{settings.upstream} is what is to be built", (
             f"-C upstream={fork.project}   (build what it is)",
         ))  # fmt: skip
+
+
+def _archive_problems(tree: Tree) -> Iterator[Problem]:
+    """Why an archive is none of one project."""
+    whole = next((item.why for item in tree.faults if not item.file), "")
+    if whole:
+        yield Problem("source", f"source: {tree.path} {whole}", "an archive of one folder is needed, or the folder itself", (
+            "-C source=/path/to/the/folder   (the one with setup.py)",
+        ))  # fmt: skip
+    elif not tree.has_setup:
+        where = (
+            f", but {' and '.join(tree.below[:4])} in it {'have' if tree.below[1:] else 'has'} one"
+            if tree.below
+            else ""
+        )
+        yield Problem("source", f"source: {tree.path} has no setup.py at its top{where}", "one project is built, by its setup.py", (_unpacked(tree),))  # fmt: skip
+
+
+def _unpacked(tree: Tree) -> str:
+    path, folder = (
+        shlex.quote(tree.path),
+        f"   (then -C source=FOLDER{', with its setup.py' if not tree.below else ''})",
+    )
+    return f"python -m zipfile -e {path} .{folder}" if tree.path.endswith(".zip") else f"tar -xf {path}{folder}"
 
 
 def _faults(tree: Tree, fork: Fork | None) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..core.facts import Facts, SourceKind
 from ..core.settings import Settings
+from ..core.tree_facts import Tree
 from ..tables import load_tables
 from . import (
     compiler_caches,
@@ -94,7 +95,12 @@ def look(
 def with_source(facts: Facts, settings: Settings) -> Facts:
     """The facts of a machine with what the setting ``source`` points to."""
     kind, files = source.probe_source(settings)
-    trees = tree.probe_trees(source.path_of(settings), facts.torches) if kind is SourceKind.TREE else ()
+    path = source.path_of(settings)
+    trees: tuple[Tree, ...] = ()
+    if kind is SourceKind.TREE:
+        trees = tree.probe_trees(path, facts.torches)
+    elif kind is SourceKind.ARCHIVE and settings.upstream_version is None:
+        trees = tree.probe_archive(path, facts.torches)
     return replace(facts, source_kind=kind, source_files=files, trees=trees)
 
 

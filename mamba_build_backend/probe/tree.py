@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ..core import archives
 from ..core._compat import utils
+from ..core.errors import SourceError
 from ..core.facts import Torch
 from ..core.own_copy import NAME
 from ..core.paths import entries, exists, is_dir, is_file, is_link, matching, read_bytes, resolved
@@ -45,6 +48,20 @@ def probe_trees(path: Path, torches: Sequence[Torch] = ()) -> tuple[Tree, ...]:
             if name in partners() and name != utils.canonicalize_name(tree.name):
                 beside.append(probe_tree(other, torches))
     return (tree, *beside)
+
+
+def probe_archive(archive: Path, torches: Sequence[Torch] = ()) -> tuple[Tree, ...]:
+    """The tree in an archive, which is unpacked for as long as that takes. One that cannot be unpacked has a fault that says so."""
+    with tempfile.TemporaryDirectory(prefix="mamba-build-source-") as folder:
+        try:
+            top = archives.unpack(archive, Path(folder) / "unpacked")
+        except SourceError as error:
+            why = error.problems[0].found.removeprefix(f"{archive.name} ")
+            return (Tree(str(archive), is_archive=True, faults=(Fault("", why),)),)
+        own = is_file(top / "setup.py")
+        lower = () if own else (*matching(top, "*/setup.py"), *matching(top, "*/*/setup.py"))
+        below = tuple(sorted(item.parent.relative_to(top).as_posix() for item in lower))
+        return (replace(probe_tree(top, torches), path=str(archive), is_archive=True, below=below, has_setup=own),)
 
 
 def probe_tree(path: Path, torches: Sequence[Torch] = ()) -> Tree:

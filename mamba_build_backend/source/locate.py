@@ -74,8 +74,9 @@ def _from_path(
 ) -> Source:
     """What the setting names: a tree, an archive, or a repository."""
     row = plan.upstream.value
-    if row.fork and is_file(path / "setup.py"):
-        return Source(path, archives.tree_sha256(path, without=NAME), verified=False)
+    if row.fork and (is_file(path) or is_file(path / "setup.py")):
+        tree = _unpacked(path, scratch) if is_file(path) else path
+        return Source(path, archives.tree_sha256(tree, without=NAME), verified=False)
     if is_dir(path) and row.git_commit and is_repository(path):
         checkout = is_file(path / "setup.py")
         if checkout and archives.tree_sha256(path, without=NAME) in row.tree_sha256:
@@ -101,9 +102,13 @@ def _given(path: Path, plan: BuildPlan, scratch: Path) -> Source:
         ) from None
     if digest == row.index_sha256:
         return Source(path, digest)
+    return _known(_unpacked(path, scratch), path, plan)
+
+
+def _unpacked(archive: Path, scratch: Path) -> Path:
     folder = scratch / "given"
     shutil.rmtree(folder, ignore_errors=True)
-    return _known(archives.unpack(path, folder), path, plan)
+    return archives.unpack(archive, folder)
 
 
 _AUTO = "-C source=auto   (the package index, or upstream's repository)"
@@ -154,7 +159,10 @@ def _declared_version(tree: Path, row: ProjectVersion) -> str:
 
 def place(source: Source, into: Path) -> Path:
     """A fresh copy of the source as a folder under ``into``."""
+    # A project that vendors the backend does not need it to build itself.
     if is_file(source.path):
-        return archives.unpack(source.path, into)
-    # Under a name that no build tool trips over. A project that vendors the backend does not need it to build itself.
+        tree = archives.unpack(source.path, into)
+        shutil.rmtree(tree / NAME, ignore_errors=True)
+        return tree
+    # Under a name that no build tool trips over.
     return archives.copy_tree(source.path, into / "tree", without=NAME)

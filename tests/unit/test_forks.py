@@ -2,13 +2,14 @@
 
 import json
 import os
+import tarfile
 from dataclasses import replace
 
 import forks
 import pytest
 from support import RECORDED, ROOT, typed
 
-from mamba_build_backend import plan
+from mamba_build_backend import plan, probe
 from mamba_build_backend.build_requires import requires_for_wheel
 from mamba_build_backend.core import facts as facts_module
 from mamba_build_backend.core.facts import SourceKind
@@ -355,6 +356,7 @@ def test_what_an_old_setup_py_imports_is_a_build_requirement(world):
 def test_a_setup_py_is_read_and_not_run(tmp_path):
     text = """\
 import os
+import tarfile
 raise SystemExit(os.remove(__file__))
 names = dict(a="scan_cuda_a")
 NAME = OTHER = "x"
@@ -456,3 +458,59 @@ def test_packages_may_lie_in_a_folder_of_their_own(world, told):
     assert (
         "src/mamba_ssm/ops/selective_scan_interface.py: src/mamba_ssm/__init__.py imports it" in lost.problems[0].found
     )
+
+
+def test_a_fix_for_copies_reaches_what_has_its_lines_and_no_release(world):
+    name = "mamba-ssm/0037-gradient-of-z-both-ways.patch"
+    interface = "mamba_ssm/ops/selective_scan_interface.py"
+    both_ways = forks.made_for(name)[interface] + b"    return dz\n"
+    made = world.plan(world.copy({interface: forks.scan()[interface] + both_ways}))
+    assert name in [item.file for item in made.patches.value if item.is_fix]
+    without = world.plan(world.copy({interface: forks.scan()[interface] + both_ways}), fixes="false")
+    assert name not in [item.file for item in without.patches.value]
+    assert name not in [item.file for item in world.plan(world.copy(edited(interface))).patches.value]
+
+
+def archived(folder, into, top="mamba"):
+    """The folder as an archive of one folder ``top``, or of its files alone."""
+    with tarfile.open(into, "w:gz") as tar:
+        tar.add(folder, arcname=top)
+    return into
+
+
+def archive_plan(world, path, **options):
+    settings = load_settings({"source": str(path), **options}, {}, {})
+    _, found = recording.load(MACHINE, {})
+    return plan.decide(settings, probe.with_source(found, settings), world.tables)
+
+
+def test_an_archive_is_what_it_holds_whatever_it_is_called(world, tmp_path):
+    tree = world.copy(edited(STEP))
+    made = archive_plan(world, archived(tree, tmp_path / "download.tar.gz"))
+    assert not made.problems
+    assert made.upstream.value.fork == replace(
+        world.plan(tree).upstream.value.fork, path=str(tmp_path / "download.tar.gz"), owners=()
+    )
+    assert (
+        archive_plan(world, archived(world.copy(name="same/mamba"), tmp_path / "b.tar.gz")).upstream.value.fork is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda tree, at: at.write_bytes(b"no archive"), " is damaged: "),
+        (lambda tree, at: at.write_bytes(archived(tree, at).read_bytes()[:300]), " is damaged: "),
+        (lambda tree, at: archived(tree, at, "."), " does not hold one folder"),
+        (lambda tree, at: archived(tree.parent, at), " has no setup.py at its top, but mamba in it has one"),
+        (lambda tree, at: archived(tree / "csrc", at), " has no setup.py at its top"),
+    ],
+    ids=["none", "half", "no folder", "the repository", "a part"],
+)
+@pytest.mark.parametrize("options", [{}, {"allow-unverified": "true"}])
+def test_an_archive_of_no_project_is_told_before_anything_is_built(world, tmp_path, make, told, options):
+    path = tmp_path / "download.tar.gz"
+    make(world.copy(edited(STEP)), path)
+    problem = archive_plan(world, path, **options).problems[0]
+    assert problem.found.startswith(f"source: {path}{told}")
+    assert problem.fix
