@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.archives import is_archive
 from ..core.errors import SettingsError
 from ..core.own_copy import check_carries
 from ..core.paths import exists, expanded, is_dir, is_file, matching, why_no_path
@@ -90,13 +91,20 @@ def tree_settings(target: str, settings: Mapping[str, str]) -> dict[str, str]:
     if why := why_no_path(target):
         raise SettingsError(f"{target[:80]!r} is no path: {why}", "the folder of a source tree is needed")
     folder = Path(os.path.abspath(expanded(target)))
-    if not is_file(folder / "setup.py"):
+    if not is_file(folder / "setup.py") and not is_archive(folder):
         inside = [item for item in matching(folder, "*/setup.py") + matching(folder, "*/*/setup.py") if is_file(item)]
-        what = "is not there" if not exists(folder) else "has no setup.py" if is_dir(folder) else "is no folder"
-        ways = [f"tar -xf {quoted([folder])}, and name the folder"] if is_file(folder) else []
-        ways += [f"python -m mamba_build_backend build {quoted([item.parent])}" for item in inside[:5]]
+        what = (
+            "is not there"
+            if not exists(folder)
+            else "has no setup.py"
+            if is_dir(folder)
+            else "is no folder and no archive"
+        )
+        ways = [f"python -m mamba_build_backend build {quoted([item.parent])}" for item in inside[:5]]
         raise SettingsError(
-            f"{folder} {what}", "the folder of a source tree is needed: the one with setup.py", tuple(ways)
+            f"{folder} {what}",
+            "the folder of a source tree is needed: the one with setup.py, or an archive of it",
+            tuple(ways),
         )
     if twice := [key for key in ("source", "upstream-version") if key in settings]:
         raise SettingsError(

@@ -24,7 +24,7 @@ def add_build(commands: Commands) -> None:
         nargs="*",
         metavar="PROJECT[==VERSION]|TREE",
         help=f"{' or '.join(project_names()) or SELF}, or several from one plan; without a version, the newest known good one, and of "
-        "a project that another one calls the one that goes with it; or the folder of a source tree, as ./FOLDER "
+        "a project that another one calls the one that goes with it; or the folder of a source tree, as ./FOLDER, or an archive of one "
         "(default: the setting upstream)",
     )
     add_common(build)

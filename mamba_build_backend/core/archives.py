@@ -11,14 +11,24 @@ from pathlib import Path, PurePosixPath
 
 from . import damage
 from .errors import SourceError
-from .paths import entries, is_dir, open_plain
+from .paths import entries, is_dir, is_file, open_plain
 from .source_files import left_out, source_files, tree_sha256
 
-__all__ = ["copy_tree", "source_files", "tree_sha256", "unpack"]
+__all__ = ["copy_tree", "is_archive", "source_files", "tree_sha256", "unpack"]
 
 _MOST_BYTES = 2 << 30
 """Of what a source archive unpacks to; mamba's are 10 MB."""
 _MOST_ENTRIES = 100_000
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a file begins as a tar or zip archive does; it may be damaged."""
+    if not is_file(path):
+        return False
+    try:
+        return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
+    except damage.ARCHIVE:
+        return False
 
 
 def unpack(archive: Path, into: Path) -> Path:

@@ -89,9 +89,14 @@ def overwriting(plans: Sequence[BuildPlan]) -> Iterator[str]:
         for other in plans[:number]:
             if both := sorted(_modules(plan) & _modules(other)):
                 yield (
-                    f"{other.title} and {plan.title} both hold {', '.join(both)}: the one that is installed last replaces the other's "
+                    f"{_which(other)} and {_which(plan)} both hold {', '.join(both)}: the one that is installed last replaces the other's "
                     "files, and pip does not say so; use an environment for each"
                 )
+
+
+def _which(plan: BuildPlan) -> str:
+    fork = plan.upstream.value.fork
+    return f"{plan.title} ({fork.path})" if fork else plan.title
 
 
 def _modules(plan: BuildPlan) -> set[str]:

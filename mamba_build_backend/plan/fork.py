@@ -81,7 +81,11 @@ def _problems(settings: Settings, tree: Tree, fork: Fork | None) -> Iterator[Pro
         yield from _archive_problems(tree)
     compiled = any(name.endswith(CUDA[:1]) for name, _ in tree.files)
     told = _faults(tree, fork)
-    if told and not settings.allow_unverified:
+    if fork is None and compiled and not settings.allow_unverified and told:
+        yield Problem("source", f"source: {tree.path}{_called(tree)} is like no release of a project that is known here, and is not whole: {told}", "patches and flags are known for those and their copies", (
+            f"git -C {shown} status   (what was changed or is missing, where it is a repository)",
+        ))  # fmt: skip
+    elif told and not settings.allow_unverified:
         what = f"the copy of {fork.like} in {tree.path}" if fork else tree.path
         yield Problem("source-damaged", f"source: {what} is not whole: {told}", "each file has to be as its author left it", (
             *([] if tree.is_archive else [f"git -C {shown} status   (what was changed or is missing, where it is a repository)"]),

@@ -72,10 +72,15 @@ def _path(settings: Settings, facts: Facts, row: ProjectVersion, notebook: Noteb
             if name in facts.source_files:
                 found = GivenPath(f"{settings.source.rstrip('/')}/{name}")
                 return Choice(found, "in the folder that setting source names")
+        trees = [name for name in facts.source_files if name.endswith("/setup.py")]
         notebook.problem(
             "source",
             f"source: {settings.source} holds neither {row.archive_name} nor {row.mirror_name} nor a setup.py",
             f"the source of {row.title} is an archive, a tree or a git repository, or a folder that holds one",
+            *(
+                f"-C source={settings.source.rstrip('/')}/{name.rpartition('/')[0]}   (what has a setup.py there)"
+                for name in trees[:4]
+            ),
             auto,
         )
     if facts.source_kind is SourceKind.MISSING:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..core.facts import SourceKind
-from ..core.paths import entries, exists, expanded, is_dir, is_file
+from ..core.paths import entries, exists, expanded, is_dir, is_file, matching
 from ..core.settings import Settings
+
+_MOST_TREES = 20
 
 
 def probe_source(settings: Settings) -> tuple[SourceKind, tuple[str, ...]]:
-    """Its kind, and of a folder of archives and repositories their names."""
+    """Its kind, and of a folder the names of archives and repositories in it, and the setup.py of trees, such as ``mamba/setup.py``."""
     if settings.source in ("auto", "index", "git"):
         return SourceKind.NONE, ()
     path = path_of(settings)
@@ -22,7 +24,10 @@ def probe_source(settings: Settings) -> tuple[SourceKind, tuple[str, ...]]:
         return SourceKind.TREE, ()
     if is_repository(path):
         return SourceKind.REPOSITORY, ()
-    return SourceKind.FOLDER, tuple(item.name for item in entries(path) if is_file(item) or is_repository(item))
+    inside = [item.name for item in entries(path) if is_file(item) or is_repository(item)]
+    lower = (*matching(path, "*/setup.py"), *matching(path, "*/*/setup.py"))
+    trees = [item.relative_to(path).as_posix() for item in lower if is_file(item)]
+    return SourceKind.FOLDER, (*inside, *sorted(trees)[:_MOST_TREES])
 
 
 def path_of(settings: Settings) -> Path:

@@ -177,14 +177,16 @@ def _faults(read: Mapping[str, bytes], said: SetupPy) -> Iterator[Fault]:
             yield Fault(name, "it holds the marks of a merge that was not finished")
         elif compiled and not data.strip():
             yield Fault(name, "it is empty")
-        elif name.endswith((".cu", ".cpp")) and b";" not in NO_CODE.sub(b"", data):
-            yield Fault(name, "it holds nothing but comments: it is damaged")
+        elif name.endswith((".cu", ".cpp")) and not (_CODE.search(NO_CODE.sub(b"", data)) or _OWN_HEADER.search(data)):
+            yield Fault(name, "it holds no code: it is damaged")
         elif compiled and _ends_amidst(data):
             yield Fault(name, "it ends in the midst of a block: the rest of it is lost")
         elif name.endswith(PYTHON) and isinstance(module := parsed(data), str):
             yield Fault(name, module)
 
 
+_CODE = re.compile(rb"^[ \t]*[^\s#]", re.MULTILINE)
+"""A line that is none of the preprocessor's."""
 _IF, _ELSE, _END = (
     re.compile(rb"^[ \t]*#[ \t]*" + word + rb"\b") for word in (rb"if(?:n?def)?", rb"el(?:se|if)", rb"endif")
 )

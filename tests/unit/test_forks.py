@@ -269,7 +269,8 @@ OTHER = {
         ({REVERSE: b""}, None, f"{REVERSE}: it is empty"),
         ({REVERSE: b"<<<<<<< HEAD\nint a;\n=======\nint b;\n>>>>>>> x\n"}, None, "a merge that was not finished"),
         ({"csrc/selective_scan/selective_scan.h": b"struct S { int n"}, None, "selective_scan.h: it ends in the midst"),
-        ({"csrc/selective_scan/selective_scan_fwd_fp32.cu": b"/* a kern"}, None, "nothing but comments"),
+        ({"csrc/selective_scan/selective_scan_fwd_fp32.cu": b"/* a kern"}, None, "it ends in the midst of a block"),
+        ({"csrc/selective_scan/selective_scan_fwd_fp32.cu": b"/* ours */\n#include <cub/cub.cuh>\n"}, None, "it holds no code"),
         ({STEP: b"def f(:\n"}, None, f"{STEP}: line 1 is no Python"),
         ({"setup.py": b"print 1\n"}, None, "setup.py: line 1 is no Python"),
     ],
@@ -279,6 +280,11 @@ def test_what_is_no_whole_copy_of_a_known_project_is_told(world, changes, files,
     assert len(made.problems) == 1
     assert told in made.problems[0].found
     assert made.problems[0].fix
+
+
+@pytest.mark.parametrize("text", [b'#include "selective_scan.h"\n', b"void f() {}\n", b"#define A 1\nA\n"])
+def test_a_source_without_a_semicolon_is_one(world, text):
+    assert not world.plan(world.copy({"csrc/selective_scan/selective_scan_fwd_fp32.cu": text})).problems
 
 
 def test_what_looks_damaged_is_built_where_that_is_asked_for(world):
@@ -397,7 +403,7 @@ def test_links_and_files_of_others_are_not_read(tmp_path):
     ("target", "told"),
     [
         ("./nowhere", "is not there"),
-        ("./file.txt", "is no folder"),
+        ("./file.txt", "is no folder and no archive"),
         ("./empty", "has no setup.py"),
         ("./above", "has no setup.py"),
         ("./" + "x" * 300, "a name has at most 255 bytes"),
