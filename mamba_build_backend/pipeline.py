@@ -133,6 +133,12 @@ def build_editable(job: Job, directory: str, promised: str | None = None) -> str
         real = [Path(os.path.realpath(tree)) for tree in trees]
         repair.add_payload(done.ready, real, content.metadata)
         wheel = repair.editable_wheel(real, content, job.facts.machine, done.context)
+        for tree, part in zip(real, done.sources.parts):
+            if part.plan.upstream.value.fork:
+                at = part.source.path
+                done.context.echo(
+                    f"note: Python is pointed to a patched copy, {tree}: edits of {at} are seen after the next install -e"
+                )
         return hand_over(wheel, Path(directory)).name
 
 

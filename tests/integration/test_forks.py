@@ -76,6 +76,23 @@ def test_a_path_and_the_setting_source_do_the_same(copy):
     assert plan_of(doctor(tree)) == plan_of(doctor("-C", f"source={tree}"))
 
 
+@pytest.mark.parametrize("as_target", [False, True], ids=["by -C source=", "as a target"])
+@pytest.mark.parametrize("kind", ["gztar", "zip"])
+def test_an_archive_of_any_name_has_the_plan_of_its_folder(copy, tmp_path, kind, as_target):
+    tree = copy(CONV, "conv")
+    edit(tree / "causal_conv1d/__init__.py")
+    archive = shutil.make_archive(str(tmp_path / "download"), kind, tree.parent, "conv")
+    parts = [
+        doctor(tree)["plan"]["parts"],
+        doctor(*([archive] if as_target else ["-C", f"source={archive}"]))["plan"]["parts"],
+    ]
+    for (part,) in parts:
+        del part["because"], part["path"]
+        part["fork"].pop("path", None)
+    assert parts[0] == parts[1]
+    assert parts[1][0]["fork"]["changed"] == ["causal_conv1d/__init__.py"]
+
+
 def test_a_package_of_another_name_gets_the_release_s_patches(copy):
     tree = copy()
     (tree / "mamba_ssm").rename(tree / "vision_mamba")
