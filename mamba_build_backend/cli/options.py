@@ -78,7 +78,8 @@ def read_settings(options: argparse.Namespace) -> dict[str, str]:
 
 
 def _is_path(key: str, value: str) -> bool:
-    return key in PATHS and os.sep in value and not (key == "cuda-mirror" and "://" in value)
+    named = key == "source" and value not in ("", "auto", "index", "git")
+    return key in PATHS and "://" not in value and (named or os.sep in value)
 
 
 def is_path(target: str) -> bool:

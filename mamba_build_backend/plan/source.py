@@ -90,7 +90,7 @@ def _path(settings: Settings, facts: Facts, row: ProjectVersion, notebook: Noteb
             f"source: {settings.source} is not {'a path' if web else 'there'}",
             f"the source of {row.title} is an archive, a tree or a git repository on this machine",
             *(
-                [f"git clone {settings.source} /a/folder   (then -C source=/a/folder -C allow-unverified=true)"]
+                [f"git clone {settings.source} /a/folder   (then -C source=/a/folder: the one with setup.py)"]
                 if web
                 else []
             ),

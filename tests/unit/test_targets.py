@@ -1,5 +1,6 @@
 """``build mamba-ssm causal-conv1d``: what is asked for, and one plan for all of it."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import pytest
 from support import ROOT
 
 from mamba_build_backend import plan, tables
-from mamba_build_backend.cli import drive
+from mamba_build_backend.cli import drive, options
 from mamba_build_backend.core import facts, settings
 from mamba_build_backend.core.errors import PlanError, SettingsError
 
@@ -102,3 +103,23 @@ def test_a_path_of_the_command_line_is_meant_from_where_it_is_typed(clean_env, t
         cwd=tmp_path, env={**clean_env, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert json.loads(done.stdout)["plan"]["parts"][0]["path"] == str(tmp_path / "mamba_ssm-2.3.0.tar.gz")
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("source=fork.zip", "{here}/fork.zip"),
+        ("source=./fork", "{here}/fork"),
+        ("source=auto", "auto"),
+        ("source=index", "index"),
+        ("source=git", "git"),
+        ("source=https://host/fork", "https://host/fork"),
+        ("cuda-mirror=https://host/redist", "https://host/redist"),
+        ("cuda-home=pypi", "pypi"),
+        ("cuda-home=cuda/12", "{here}/cuda/12"),
+    ],
+)
+def test_a_path_of_a_setting_is_from_where_the_command_was_typed(tmp_path, monkeypatch, given, meant):
+    monkeypatch.chdir(tmp_path)
+    read = options.read_settings(argparse.Namespace(config_setting=[given], allow_unverified=False, tree=None))
+    assert [*read.values()] == [meant.format(here=tmp_path)]
