@@ -287,6 +287,18 @@ $ NVCC_APPEND_FLAGS=-Ofc=max python -m mamba_build_backend build FOLDER -C arch=
 | fork | commit | folder | most like | patches for CUDA 13 | wheel |
 |---|---|---|---|---|---|
 @ROWS@
+
+The same with nvcc 12.4, less optimised, so that it ends in minutes. Such a wheel is for torch 2.0 and newer; it was unpacked beside torch 2.1.2+cu121 (Python
+3.10) and torch 2.4.1+cu121 (Python 3.11), the modules imported, and those of a scan called with tensors of the CPU, which they refuse in their own words.
+
+<!-- run: text -->
+```console
+$ NVCC_APPEND_FLAGS="-Xcicc -O1 -Xptxas -O1" python -m mamba_build_backend build FOLDER -C arch=9.0 -C cuda-home=/opt/cuda-12.4 --no-isolation -w dist
+```
+
+| fork | folder | wheel | torch 2.1.2, torch 2.4.1 |
+|---|---|---|---|
+@CUDA12@
 """
 
 
@@ -294,7 +306,14 @@ def forks() -> str:
     """What came of the forks that were built."""
     rows = json.loads((ROOT / "tests" / "forks.json").read_text(encoding="utf-8"))
     keys = ("fork", "commit", "folder", "like", "patches", "wheel")
-    return FORKS.replace("@ROWS@", "\n".join("| " + " | ".join(row[key] for key in keys) + " |" for row in rows))
+    older = [row for row in rows if "cuda12" in row]
+    return FORKS.replace("@ROWS@", _lines(rows, keys)).replace(
+        "@CUDA12@", _lines(older, ("fork", "folder", "cuda12", "torch"))
+    )
+
+
+def _lines(rows: list[dict[str, Any]], keys: tuple[str, ...]) -> str:
+    return "\n".join("| " + " | ".join(row[key] for key in keys) + " |" for row in rows)
 
 
 def compatibility() -> str:
