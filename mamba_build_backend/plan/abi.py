@@ -52,8 +52,11 @@ def decide_abi(
     return Choice(STABLE_ABI, "the default: one wheel for every torch, CUDA and Python that can run it")
 
 
-def _few(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+def _uses(names: tuple[str, ...]) -> str:
+    if not names:
+        return "is no copy of a project that is known here"
+    few = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"uses more of torch than the stable headers have: {few}"
 
 
 def _obstacles(row: ProjectVersion, facts: Facts, target: TorchTarget, tables: Tables) -> Iterator[Problem]:
@@ -61,7 +64,7 @@ def _obstacles(row: ProjectVersion, facts: Facts, target: TorchTarget, tables: T
     if row.fork and not row.stable:
         yield Problem(
             "abi-upstream",
-            f"abi=stable: {row.title} uses more of torch than the stable headers have: {_few(row.fork.beyond)}",
+            f"abi=stable: {row.title} {_uses(row.fork.beyond)}",
             "docs/stable-abi.md says what they have",
             (_BACK,),
         )

@@ -13,8 +13,9 @@ from .rows import admits, is_version
 if TYPE_CHECKING:
     from .projects import PatchRow
 
-_FEWEST_KERNELS = 3
-"""Files of CUDA and C++ with the names of a release's: one alone may be another project's, such as static_switch.h."""
+_FEWEST_KERNELS = 2
+"""Files of CUDA and C++ with the names of a release's: one alone may be another project's, such as static_switch.h. Copies of VMamba's scan
+keep two, and one of them as it is."""
 
 
 @dataclass(frozen=True)
@@ -87,15 +88,25 @@ def likeness(
     for known in released:
         places = placed(known.contents, files)
         kernels = sum(path.endswith((*CUDA, *CXX)) for path in places)
+        by_name = any(
+            stem in path.rpartition("/")[2] for stem in _stems(known) for path in files if path.endswith(CUDA)
+        )
         for number, item in enumerate(known.versions):
             fork = _compared(known, item, files, places)
             telling = sum(files[path] != EMPTY for path in fork.same)
-            if not telling or (kernels < _FEWEST_KERNELS and name != known.project):
+            if not (telling or by_name) or (kernels < _FEWEST_KERNELS and name != known.project):
                 continue
-            rank = (name == known.project, telling, item == version, -len(fork.missing), number)
+            # By names alone it may be a copy of a copy, which started from an old release.
+            rank = (name == known.project, telling, item == version, -len(fork.missing), number if telling else -number)
             if best is None or rank > best[0]:
                 best = rank, fork
     return best[1] if best else None
+
+
+def _stems(known: ReleasedFiles) -> set[str]:
+    """What the names of a project's own kernels begin with, such as ``selective_scan_``."""
+    names = (path.rpartition("/")[2] for path in known.contents if path.endswith(CUDA[:1]))
+    return {f"{name.partition('_fwd')[0]}_" for name in names if "_fwd" in name}
 
 
 def _compared(known: ReleasedFiles, version: str, files: Mapping[str, str], places: Mapping[str, str]) -> Fork:

@@ -520,3 +520,18 @@ def test_an_archive_of_no_project_is_told_before_anything_is_built(world, tmp_pa
     problem = archive_plan(world, path, **options).problems[0]
     assert problem.found.startswith(f"source: {path}{told}")
     assert problem.fix
+
+
+def test_a_copy_of_a_copy_is_known_by_the_names_of_its_kernels(world):
+    """As Spatial-Mamba's, which began with VMamba's scan and changed every file of it."""
+    files = {path: data + b"// ours\n" for path, data in forks.scan().items() if path.startswith("csrc/")}
+    names = {REVERSE, "csrc/selective_scan/static_switch.h"}
+    files = {path: data for path, data in files.items() if path in names}
+    files |= {"setup.py": OTHER["setup.py"], "csrc/selective_scan/selective_scan_mine.cu": b"int s;\n"}
+    made = world.plan(forks.written(world.folder / "theirs", files))
+    assert made.upstream.value.fork.same == ()
+    assert patches(made) == [CUB]
+    other = {path: data for path, data in files.items() if not path.endswith("_mine.cu")}
+    other |= {"csrc/selective_scan/flash.cu": b"int s;\n"}
+    (problem,) = world.plan(forks.written(world.folder / "others", other)).problems
+    assert "is like no release" in problem.found
