@@ -104,7 +104,7 @@ def likeness(
 
 
 def _stems(known: ReleasedFiles) -> set[str]:
-    """What the names of a project's own kernels begin with, such as ``selective_scan_``."""
+    """What the names of a project's own kernels begin with."""
     names = (path.rpartition("/")[2] for path in known.contents if path.endswith(CUDA[:1]))
     return {f"{name.partition('_fwd')[0]}_" for name in names if "_fwd" in name}
 
