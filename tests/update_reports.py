@@ -289,7 +289,8 @@ $ NVCC_APPEND_FLAGS=-Ofc=max python -m mamba_build_backend build FOLDER -C arch=
 @ROWS@
 
 The same with nvcc 12.4, less optimised, so that it ends in minutes. Such a wheel is for torch 2.0 and newer; it was unpacked beside torch 2.1.2+cu121 (Python
-3.10) and torch 2.4.1+cu121 (Python 3.11), the modules imported, audited with it, and those of a scan called with tensors of the CPU, which they refuse in their own words.
+3.10) and torch 2.4.1+cu121 (Python 3.11), the modules imported, audited with it, and those of a scan called with tensors of the CPU, which they refuse in their own words. The
+copies of mamba-ssm itself in Vim, VideoMamba and SegMamba were not built with CUDA 12 yet; the modules of their wheels by nvcc 13.0 were imported and called beside both.
 
 <!-- run: text -->
 ```console
