@@ -119,6 +119,12 @@ def build_wheel(job: Job, directory: str, promised: str | None = None) -> str:
 def build_editable(job: Job, directory: str, promised: str | None = None) -> str:
     """Compile in place, in a build folder that stays, and write a wheel that points there; return its name."""
     _check_ready(job)
+    if job.facts.machine.host:
+        raise SettingsError(
+            f"machine={job.facts.machine.arch} is set (by {job.settings.origin('machine')}), and the installation is editable",
+            f"this machine is {job.facts.machine.host}, and would import it from here",
+            "-C machine=auto",
+        )
     from .compile.run_setup_py import build_in_place
     from .wheel import repair
 
@@ -195,6 +201,7 @@ def _compiled(
     watch = Stopwatch()
     with build_context(job) as context:
         job = _with_toolkit(job, context)
+        _fetch_runtime(job, context)
         ready = job.plan.check()
         watch.lap("fetch")
         # A project's own tree is what its author edits; another upstream's is unpacked once and edited there.
@@ -231,6 +238,14 @@ def _with_toolkit(job: Job, context: BuildContext) -> Job:
 
     found = redist.obtain(job.plan.archives, job.cache, context.environ, context.echo)
     return replace(job, plan=job.plan.with_toolkit(found))
+
+
+def _fetch_runtime(job: Job, context: BuildContext) -> None:
+    """Fetch CUDA's runtime for another processor, where the wheel is for one."""
+    if job.plan.runtime is not None:
+        from .source import index
+
+        index.obtain(job.plan.runtime, job.cache, context.environ, context.echo)
 
 
 def _prepare_sources(job: Job, context: BuildContext, *, patched: bool = False, in_place: bool = False) -> Sources:

@@ -149,12 +149,13 @@ def plan_for(options: argparse.Namespace) -> tuple[Settings, Facts, BuildPlan]:
     """The plan for this machine, or for the one in a file."""
     from ..job import make_job
     from ..plan import decide
-    from ..probe import recording, with_source
+    from ..probe import for_machine, recording, with_source
     from ..tables import load_tables
 
     if options.facts:
         settings, facts = recording.load(options.facts, read_settings(options))
         facts = with_source(facts, settings) if getattr(options, "tree", None) is not None else facts
+        facts = for_machine(facts, settings.machine)
         check_carries(settings.upstream)
         return settings, facts, decide(settings, facts, load_tables())
     given = read_settings(options)

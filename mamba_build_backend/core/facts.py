@@ -156,10 +156,17 @@ class Machine:
     """What keeps ``cores`` under ``cores_total``: ``affinity`` or ``cgroup quota``."""
     disk_free: int = 0
     """In the folder where builds work; 0 where it cannot be told."""
+    host: str = ""
+    """Where the wheel is for another processor than this machine's, this machine's; empty where ``arch`` is both."""
     python_library: Optional[str] = None
     """A file that exports the Python C API: libpython, or a statically linked interpreter."""
     python_header: Optional[bool] = None
     """Whether Python.h is there; None where nobody looked."""
+
+    @property
+    def runs_on(self) -> str:
+        """The processor that the build's programs run on."""
+        return self.host or self.arch
 
 
 @dataclass(frozen=True)

@@ -158,6 +158,11 @@ class Settings:
         "`all` (the smallest set of SASS that covers every GPU of the toolkit and platform, plus PTX), `native`, or a list such as `8.0;9.0+PTX`",
         alias="TORCH_CUDA_ARCH_LIST",
     )
+    machine: str = _setting(
+        "auto",
+        read.choice("auto", "x86_64", "aarch64"),
+        "the processor that the wheel is for: `auto` (this machine's), `x86_64` or `aarch64`; for another one than this machine's, zig cross-compiles",
+    )
     abi: str = _setting(
         "auto",
         read.choice("auto", "stable", "torch"),

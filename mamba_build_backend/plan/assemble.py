@@ -14,6 +14,7 @@ from .abi import decide_abi
 from .companion import both, decide_partner, newest_with_partner
 from .compiler import decide_compiler
 from .compiler_cache import apart, decide_compiler_cache
+from .cross import decide_runtime
 from .fork import named_tree
 from .gpus import check_gpus, check_own_runtime
 from .jobs import decide_jobs, decide_split
@@ -169,6 +170,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         torch, target = for_many(torch, target, notebook)
     toolkit, cuda = nvcc.toolkit, cuda_of(nvcc.toolkit.value, nvcc.installs) or target.cuda
     check_upstream(upstream.value, target, dotted_python(facts.machine), tables, notebook)
+    runtime = decide_runtime(settings, facts, tables, cuda, abi.value, notebook)
     compiler, host = decide_compiler(settings, facts, tables, cuda, target, abi.value, notebook)
     sysroot, glibc = decide_sysroot(settings, facts, tables, cuda, compiler.value, host, notebook)
     compilation = _decide_compilation(settings, facts, tables, upstream.value, cuda, toolkit.value, notebook)
@@ -206,6 +208,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         environment=tuple((item.variable, item.kept) for item in facts.polluted),
         installs=installs,
         archives=nvcc.archives,
+        runtime=runtime,
         portable=is_portable(settings, sysroot.value),
         repair=settings.repair,
         strip=settings.strip,

@@ -10,6 +10,7 @@ from ..core.facts import Compiler, CompilerKind, Facts, Origin
 from ..core.settings import ZIG, Place, Settings
 from ..core.versions import parsed
 from ..tables import Cuda, Tables, TorchRow, is_newer, minor
+from .cross import check_cross
 from .notebook import Notebook
 from .remedies import install_compiler
 from .types import Abi, Choice, Install, Rejected, TorchTarget
@@ -92,14 +93,18 @@ def decide_compiler(
     if not obstacle and row is not None:
         found, installs = take_zig(facts, row)
         why = "setting host-compiler" if asked_zig else f"no g++ of this machine fits: {limits}"
-        if not asked_zig:
+        if facts.machine.host:
+            why = f"it compiles for {facts.machine.arch}"
+        elif not asked_zig:
             way = next(iter(install_compiler(limits.least, _most(limits), limits.banned(), facts, tables)))
             text = (
                 f"no g++ fits nvcc {cuda}: zig compiles in its place, from the package index; to use g++ in place of it"
             )
             notebook.note(text, "" if way.startswith("-C") else way)
         return Choice(found, why, tuple(rejected), forced=asked_zig), installs
-    if asked_zig:
+    if facts.machine.host:
+        check_cross(facts, abi, obstacle, notebook)
+    elif asked_zig:
         notebook.problem(
             "host-compiler", "setting host-compiler asks for zig", obstacle, "-C host-compiler=auto   (a g++)"
         )
@@ -120,6 +125,8 @@ def _name(item: Compiler) -> str:
 def _misfit(item: Compiler, facts: Facts, limits: Limits) -> str:
     if item.problem:
         return item.problem
+    if facts.machine.host:
+        return "zig compiles for another processor"
     if not item.target.startswith(facts.machine.arch):
         return f"it compiles for {item.target}"
     return limits.misfit(item.version) or _without_static(item)

@@ -175,7 +175,7 @@ class Offers:
             return
         if is_tegra(self.facts, self.tables):  # the CUDA of a Jetson comes with its system
             return
-        for release in self.tables.redist(machine.arch):
+        for release in self.tables.redist(machine.runs_on):
             same = parsed(release.release).major == self.need.major
             if (same or self.abi.is_stable) and not self._too_old(release.cuda):
                 yield release

@@ -98,7 +98,8 @@ def _title(facts: Facts, plan: BuildPlan) -> str:
     system = machine.distribution or machine.system
     torch = plan.torch.value
     for_torch = f" for torch {torch.version} ({_environment(torch.site)})" if torch else ""
-    return f"{plan.title}{for_torch}, Python {machine.python_version}, {system} {machine.arch}"
+    other = f", for {machine.arch}" if machine.host else ""
+    return f"{plan.title}{for_torch}, Python {machine.python_version}, {system} {machine.runs_on}{other}"
 
 
 def _environment(site: str) -> str:
@@ -281,7 +282,7 @@ def _patch_lines(plan: BuildPlan, *, verbose: bool) -> Iterator[Line]:
 
 def _machine_lines(facts: Facts) -> Iterator[Line]:
     machine = facts.machine
-    system = f"{machine.system} {machine.arch}" + (f" ({machine.distribution})" if machine.distribution else "")
+    system = f"{machine.system} {machine.runs_on}" + (f" ({machine.distribution})" if machine.distribution else "")
     libc = "" if machine.libc == "unknown" else f" {machine.libc} {machine.libc_version}".rstrip() + ","
     memory = f"{machine.memory_available / 1e9:.1f} GB of memory free"
     yield Line("machine", f"{system},{libc} Python {machine.python_version}, {machine.cores} cores, {memory}")

@@ -10,7 +10,7 @@ from ..core._compat import version
 from ..core.errors import PlanError, Problem
 from ..core.facts import Compiler, CompilerCache, Sysroot, Toolkit, Torch
 from ..core.typed import Word
-from ..tables import Archives, Floor, FrontEnd, KernelGroup, PatchRow, ProjectVersion
+from ..tables import Archives, CrossRuntime, Floor, FrontEnd, KernelGroup, PatchRow, ProjectVersion
 
 T = TypeVar("T")
 
@@ -253,6 +253,8 @@ class BuildPlan:
     """The plan of the partner that goes into the same wheel."""
     archives: Optional[Archives] = None
     """NVIDIA's archives, where the toolkit is made of them."""
+    runtime: Optional[CrossRuntime] = None
+    """CUDA's runtime for another processor than this machine's, where the wheel is for one."""
     only_metadata: bool = False
     """Whether nothing will be compiled: the setting ``metadata-only``."""
     warnings: tuple[str, ...] = ()

@@ -15,8 +15,10 @@ def zig_obstacle(settings: Settings, facts: Facts, tables: Tables, cuda: str, ab
         return "torch's C++ library is g++'s, which a wheel with abi=torch shares, and zig has its own"
     if row is None:
         return f"no zig is known to go with nvcc {cuda}"
-    if (machine.system, machine.libc) != ("Linux", "glibc") or machine.arch not in row.archs:
+    if (machine.system, machine.libc) != ("Linux", "glibc") or machine.runs_on not in row.archs:
         return f"zig was tried as nvcc's host compiler on {' and '.join(row.archs)} with glibc alone"
+    if machine.host and machine.arch not in row.cross:
+        return f"with nvcc {cuda} zig was not tried for {machine.arch}"
     if settings.sysroot not in ("auto", "zig"):
         return f"zig brings its own glibc, and setting sysroot is {settings.sysroot}"
     return ""

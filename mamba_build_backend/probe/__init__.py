@@ -31,8 +31,9 @@ from . import (
 )
 from .fetched import probe_fetched
 from .handover import ALL, Earlier, Family, Look, read_marks
+from .machine import for_machine
 
-__all__ = ["Family", "Look", "look", "probe_all", "with_source"]
+__all__ = ["Family", "Look", "for_machine", "look", "probe_all", "with_source"]
 
 
 def probe_all(settings: Settings, environ: Mapping[str, str], cache: Path, *, embedded: tuple[str, ...] = ()) -> Facts:
@@ -88,7 +89,7 @@ def look(
             known = earlier.facts
         for answer in asked:
             found.update(answer.result())
-    facts = with_source(replace(known, **found), settings)
+    facts = for_machine(with_source(replace(known, **found), settings), settings.machine)
     return Look(facts, read_marks(settings, environ, caller, facts), stale)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..core.paths import is_dir, is_file
 from ..core.setting_values import is_address
 from ..core.settings import MIRROR_OFF, Settings
-from ..tables import Archive, ProjectVersion, RedistRelease, Tables
+from ..tables import Archive, CrossRuntime, ProjectVersion, RedistRelease, Tables
 
 
 def probe_fetched(settings: Settings, cache: Path, machine: str, tables: Tables) -> tuple[str, ...]:
@@ -19,6 +19,9 @@ def probe_fetched(settings: Settings, cache: Path, machine: str, tables: Tables)
 
 
 def _sources(cache: Path, tables: Tables) -> Iterator[str]:
+    for runtime in tables.runtimes:
+        if is_file(cached_archive(runtime, cache)):
+            yield runtime.index_file
     for row in tables.versions:
         if row.index_sha256 and is_file(cached_archive(row, cache)):
             yield row.index_file
@@ -35,7 +38,7 @@ def _archives(settings: Settings, cache: Path, machine: str, tables: Tables) -> 
                 yield item.name
 
 
-def cached_archive(row: ProjectVersion, cache: Path) -> Path:
+def cached_archive(row: ProjectVersion | CrossRuntime, cache: Path) -> Path:
     """Where an archive of the index is kept. The hash is in the path, so another content has another place."""
     return cache / "sources" / row.index_sha256[:16] / row.index_file
 

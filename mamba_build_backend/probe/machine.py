@@ -11,9 +11,10 @@ import sysconfig
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
-from ..core.facts import Machine
+from ..core.facts import CompilerKind, Facts, Machine
 from ..core.paths import is_file, read_text
 
 
@@ -38,6 +39,18 @@ def probe_machine(*, root: Path = Path("/"), work: Path | None = None) -> Machin
         python_library=find_python_library(root),
         python_header=is_file(Path(sysconfig.get_path("include")) / "Python.h"),
     )
+
+
+def for_machine(facts: Facts, machine: str) -> Facts:
+    """The facts as they are for a wheel for ``machine``, a value of the setting: another processor has none of these GPUs."""
+    if machine in ("auto", facts.machine.runs_on):
+        return facts
+    there = replace(facts.machine, arch=machine, host=facts.machine.runs_on)
+    aimed = (
+        replace(item, target=f"{machine}-linux-gnu") if item.kind is CompilerKind.ZIG else item
+        for item in facts.compilers
+    )
+    return replace(facts, machine=there, gpus=(), driver="", amd_driver=False, compilers=tuple(aimed))
 
 
 _INTERPRETERS = {"cpython": "cp", "pypy": "pp"}

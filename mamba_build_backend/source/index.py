@@ -1,4 +1,4 @@
-"""Upstream's source archive from the package index: found as pip would, verified, kept in the cache."""
+"""Upstream's source archive, or CUDA's runtime for another processor, from the package index: found as pip would, verified, kept in the cache."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union
 
 from ..core import damage
 from ..core._compat import version
@@ -19,7 +19,7 @@ from ..core.paths import is_file
 from ..core.process import Echo
 from ..core.storage import disk_errors, is_disk_error
 from ..probe.fetched import cached_archive
-from ..tables import ProjectVersion
+from ..tables import CrossRuntime, ProjectVersion
 from .pip_config import IndexConfig, read_index_config
 from .web import Bounds, EndlessError, open_session
 
@@ -34,7 +34,10 @@ _BOUNDS = Bounds(600.0, 256 << 20)
 """mamba's archives have 1 MB, the package index's longest list some ten."""
 
 
-def obtain(row: ProjectVersion, cache: Path, environ: Mapping[str, str], echo: Echo) -> Path:
+IndexFile = Union[ProjectVersion, CrossRuntime]
+
+
+def obtain(row: IndexFile, cache: Path, environ: Mapping[str, str], echo: Echo) -> Path:
     """The archive, from the cache or the index; renamed into its place once it is whole. Raises SourceError."""
     kept = cached_archive(row, cache)
     if is_file(kept) and sha256(kept) == row.index_sha256:
@@ -51,7 +54,7 @@ def obtain(row: ProjectVersion, cache: Path, environ: Mapping[str, str], echo: E
     return kept
 
 
-def _fetch(row: ProjectVersion, config: IndexConfig, folder: Path) -> Path:
+def _fetch(row: IndexFile, config: IndexConfig, folder: Path) -> Path:
     """Download with unearth, the package finder of PDM."""
     from unearth import PackageFinder
 
@@ -68,7 +71,7 @@ def _fetch(row: ProjectVersion, config: IndexConfig, folder: Path) -> Path:
         find_links=config.find_links,
         trusted_hosts=config.trusted_hosts,
         ignore_compatibility=True,
-        no_binary=[row.name],
+        no_binary=[] if isinstance(row, CrossRuntime) else [row.name],
     )
     if not config.index_urls and not config.no_index:
         # Only extra ones are configured: the default index comes first, as for pip.
@@ -84,7 +87,7 @@ def _secrets(config: IndexConfig) -> tuple[str, ...]:
     return secrets({str(number): value for number, value in enumerate(values)})
 
 
-def _download(finder: PackageFinder, row: ProjectVersion, folder: Path, known: tuple[str, ...]) -> Path:
+def _download(finder: PackageFinder, row: IndexFile, folder: Path, known: tuple[str, ...]) -> Path:
     """Several attempts, since networks hiccup; ``known`` are passwords that no error may tell."""
     from unearth.errors import HashMismatchError
 
@@ -104,8 +107,10 @@ def _download(finder: PackageFinder, row: ProjectVersion, folder: Path, known: t
             link = matches[0].link
             if link.is_file and not is_file(link.file_path):
                 raise _unreachable(row, f"{link.file_path} is no plain file")
-            # One folder for the archive, another for its content, which is unpacked later, from the verified file.
-            finder.download_and_unpack(link, folder / "content", folder, hashes={"sha256": [row.index_sha256]})
+            # One folder for the archive, another for its content, which is unpacked later, from the verified file; a wheel goes there whole.
+            content = folder / "content"
+            content.mkdir(exist_ok=True)
+            finder.download_and_unpack(link, content, folder, hashes={"sha256": [row.index_sha256]})
         except SourceError:
             raise
         except HashMismatchError as error:
@@ -122,24 +127,31 @@ def _download(finder: PackageFinder, row: ProjectVersion, folder: Path, known: t
             continue
         if link.is_file:
             shutil.copyfile(link.file_path, folder / row.index_file)
-        return folder / row.index_file
+        return next(path for path in (folder / row.index_file, content / row.index_file) if is_file(path))
     raise _unreachable(row, last)
 
 
-def _other_content(row: ProjectVersion, found: str) -> SourceError:
+def _other_content(row: IndexFile, found: str) -> SourceError:
+    own = "" if isinstance(row, CrossRuntime) else f", or -C source=/path/to/{row.index_file}"
     return SourceError(
         f"the package index gave a {row.index_file} with the sha256 {found}",
         f"{row.name} {row.version} as released has {row.index_sha256}",
-        "use another index, or -C source=/path/to/" + row.index_file,
+        f"use another index{own}",
     )
 
 
-def _unreachable(row: ProjectVersion, why: str) -> SourceError:
+_OTHER_INDEX = "python -m pip config set global.index-url URL   (a package index that you can reach)"
+
+
+def _unreachable(row: IndexFile, why: str) -> SourceError:
+    found = f"{row.index_file} could not be fetched ({why}) and is not in the cache"
+    if isinstance(row, CrossRuntime):
+        return SourceError(found, f"a wheel for {row.machine} is linked with the CUDA runtime in it", _OTHER_INDEX)
     return SourceError(
-        f"{row.index_file} could not be fetched ({why}) and is not in the cache",
+        found,
         "the source of upstream is needed once",
         (
-            "python -m pip config set global.index-url URL   (a package index that you can reach)",
+            _OTHER_INDEX,
             f"-C source=/path/to/{row.index_file}   (copied from another machine)",
             "build from the sdist, which carries it",
         ),

@@ -44,7 +44,9 @@ def embedded_archives(project: Path) -> tuple[str, ...]:
 
 def needs_fetch(plan: BuildPlan, cache: Path | None) -> bool:
     """Whether building would fetch a source or an archive; without a cache, everything that is not embedded."""
-    archives = plan.archives
+    archives, runtime = plan.archives, plan.runtime
+    if runtime is not None and (cache is None or not is_file(cached_archive(runtime, cache))):
+        return True
     return (archives is not None and bool(archives.missing) and is_address(archives.mirror)) or any(
         isinstance(part.source.value, IndexArchive)
         and (cache is None or not is_file(cached_archive(part.upstream.value, cache)))

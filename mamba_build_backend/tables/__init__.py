@@ -14,7 +14,7 @@ from ..core.typed import load_row
 from ..core.versions import parsed
 from .likeness import Fork
 from .projects import BadArch, Partner, PatchRow, Project, ProjectVersion, ThirdParty, load_projects
-from .redist import Archive, Archives, RedistHost, RedistRelease, checked_archive, releases
+from .redist import Archive, Archives, CrossRuntime, RedistHost, RedistRelease, checked_archive, releases
 from .released import ReleasedFiles, load_released
 from .rows import (
     BadNeighbour,
@@ -43,6 +43,7 @@ __all__ = [
     "BadArch",
     "BadNeighbour",
     "BadPair",
+    "CrossRuntime",
     "Cuda",
     "Distribution",
     "Floor",
@@ -96,6 +97,7 @@ class Tables:
     nvidia: RedistHost
     archives: tuple[Archive, ...]
     """NVIDIA's, of CUDA releases whose nvcc the package index has not."""
+    runtimes: tuple[CrossRuntime, ...] = ()
     released: tuple[ReleasedFiles, ...] = ()
     """The sources of each project's releases."""
 
@@ -114,6 +116,10 @@ class Tables:
     def redist(self, machine: str) -> tuple[RedistRelease, ...]:
         """The CUDA releases whose nvcc NVIDIA's archives make on this machine (of platform.machine()), the oldest first."""
         return releases(self.archives, machine)
+
+    def cross_runtime(self, cuda: str, machine: str) -> CrossRuntime | None:
+        """CUDA's runtime of this minor version for a processor that is not the build's; None where none is known."""
+        return next((row for row in self.runtimes if (row.cuda, row.machine) == (minor(cuda), machine)), None)
 
     def zig_compiler(self, cuda: str) -> ZigCompiler | None:
         """The zig that is a host compiler for a CUDA release; None where none is known to be."""
@@ -151,6 +157,7 @@ def load_tables() -> Tables:
         zig_compilers=tuple(_checked_zig(row) for row in _typed(ZigCompiler, "manylinux", "zig-compiler")),
         nvidia=load_row(RedistHost, _read("redist")["nvidia"], "tables/redist.toml: nvidia"),
         archives=tuple(checked_archive(row) for row in _typed(Archive, "redist", "archive")),
+        runtimes=_typed(CrossRuntime, "redist", "cross-runtime"),
         released=load_released(PROJECTS, versions),
     )
 

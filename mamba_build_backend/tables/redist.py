@@ -62,6 +62,22 @@ class Archive:
 
 
 @dataclass(frozen=True)
+class CrossRuntime:
+    """CUDA's runtime for another processor than the build's: a wheel of the package index, which is not installed but unpacked."""
+
+    SOURCES: ClassVar[tuple[str, ...]] = ("source",)
+
+    cuda: str
+    """The minor version."""
+    machine: str
+    """As platform.machine() says it."""
+    name: str
+    version: str
+    index_file: str
+    index_sha256: str
+
+
+@dataclass(frozen=True)
 class RedistRelease:
     """The archives that make the nvcc of one CUDA release for one platform."""
 

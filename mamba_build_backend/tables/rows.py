@@ -204,7 +204,9 @@ class ZigCompiler:
     version: str
     requirement: str
     archs: tuple[str, ...]
-    """Machines, as platform.machine() names them."""
+    """Machines that it was tried on, as platform.machine() names them."""
+    cross: tuple[str, ...] = ()
+    """Other machines that it was tried to compile for there."""
     using_if_exists: bool = True
     """Whether this CUDA's front end knows the attribute ``using_if_exists``, which libc++ has on the names of C."""
 

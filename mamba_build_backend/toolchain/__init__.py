@@ -11,6 +11,7 @@ from ..core.facts import CompilerKind
 from ..core.files import emptied
 from ..core.process import Echo
 from ..plan.types import ReadyPlan
+from ..probe.fetched import cached_archive
 from . import compiler_cache, libstdcxx, probe_options, sysroot, toolkit, wrappers, zig
 from .types import Launcher, Toolchain
 
@@ -25,6 +26,8 @@ def apply_toolchain(ready: ReadyPlan, work: Path, cache: Path, environ: Mapping[
     same = torch is not None and (torch.cuda or "").partition(".")[0] == ready.toolkit.version.partition(".")[0]
     beside = Path(torch.site) if torch is not None and same else None
     home = toolkit.apply_toolkit(ready.toolkit, beside, work, compact=plan.gpu_code.value.compact)
+    if plan.runtime is not None:
+        toolkit.aim(home, plan.runtime.machine, cached_archive(plan.runtime, cache), work)
     tools, real = work / "toolchain", home / "bin" / "nvcc"
     seed = probe_options.takes_seed(real, environ)
     source_path = probe_options.takes_source_path(real, environ)

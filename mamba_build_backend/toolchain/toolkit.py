@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import os
 import platform
+import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..core.facts import Toolkit, ToolkitLayout
 from ..core.files import emptied
@@ -21,6 +22,7 @@ from ..core.paths import entries, exists, is_dir, is_file, is_link, matching, re
 from ..probe.cuda import RUNTIME, TARGETS
 from .shims.protocol import NVCC_STEPS_SHIM, PYTHON
 
+_STATIC = ("libcudart_static.a", "libcudadevrt.a")
 _PROGRAMS = (
     "nvcc*",
     "ptxas",
@@ -121,6 +123,35 @@ def _gather(toolkit: Toolkit, torch_site: Path | None, view: Path, dpkg: Path) -
     target = view / "targets" / TARGETS.get(platform.machine(), f"{platform.machine()}-linux")
     _link(view / "include", target / "include")
     _link(view / "lib64", target / "lib")
+
+
+def aim(view: Path, machine: str, runtime: Path, work: Path) -> None:
+    """Make the folder one for another processor: CUDA's runtime from the wheel ``runtime``, and the names under which nvcc looks for it.
+
+    The headers are the same for all processors.
+    """
+    unpacked = emptied(work / "toolchain" / "cuda-runtime")
+    with zipfile.ZipFile(runtime) as wheel:
+        for member in wheel.namelist():
+            name = PurePosixPath(member).name
+            if name in _STATIC:
+                (unpacked / name).write_bytes(wheel.read(member))
+    for name in ("lib64", "lib"):
+        link = view / name
+        if is_link(link):
+            link.unlink()
+        elif is_dir(link):
+            emptied(link).rmdir()
+        link.symlink_to(unpacked)
+    targets = view / "targets"
+    if is_link(targets):
+        targets.unlink()
+    # nvcc takes the compiler's word for the processor, and looks in a folder of that name.
+    for target in {TARGETS[machine], f"{machine}-linux"}:
+        if is_link(targets / target):
+            (targets / target).unlink()
+        _link(view / "include", targets / target / "include")
+        _link(unpacked, targets / target / "lib")
 
 
 def _programs(home: Path, layout: ToolkitLayout) -> Iterator[Path]:

@@ -73,7 +73,9 @@ def stage_wheel(ready: ReadyPlan, stage: Path, content: Content) -> None:
     olds = matching(stage, "*.dist-info")
     tags = _tags(olds[0])
     if (abi := ready.plan.abi.value).is_stable:
-        platform = tags[0].rpartition("-")[2]
+        runtime = ready.plan.runtime
+        # Upstream's setup.py names this machine, also where the wheel is for another one.
+        platform = f"linux_{runtime.machine}" if runtime else tags[0].rpartition("-")[2]
         tags = [f"{abi.python_tag}-{platform}"]
     entry_points = next((read_bytes(path) for path in matching(stage, "*.dist-info/entry_points.txt")), None)
     for old in olds:

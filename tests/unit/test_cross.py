@@ -1,0 +1,125 @@
+"""A wheel for another processor than this machine's: what is taken for it, and what is said where it cannot be."""
+
+import json
+import zipfile
+from dataclasses import replace
+
+import pytest
+from support import ROOT
+
+from mamba_build_backend import plan, tables
+from mamba_build_backend.core import facts, settings
+from mamba_build_backend.core.facts import Compiler, CompilerKind, Origin
+from mamba_build_backend.plan.report import plan_text
+from mamba_build_backend.plan.types import Tool
+from mamba_build_backend.probe import for_machine
+from mamba_build_backend.toolchain import toolkit
+
+ZIG = Compiler("/env/ziglang/zig", "ziglang", CompilerKind.ZIG, "0.13.0", "x86_64-linux-gnu", origin=Origin.INDEX)
+
+
+def planned(recorded="debian12-torch2.11-cuda13.0", *compilers, fetched=(), **config):
+    data = json.loads((ROOT / "tests" / "facts" / f"{recorded}.json").read_text())
+    found = facts.from_json(data["facts"])
+    found = replace(found, compilers=(*found.compilers, *compilers), fetched=(*found.fetched, *fetched))
+    given = {key.replace("_", "-"): value for key, value in config.items()}
+    chosen = settings.load_settings({**data["settings"], **given}, {}, {})
+    found = for_machine(found, chosen.machine)
+    return found, plan.decide(chosen, found, tables.load_tables())
+
+
+def test_zig_and_the_runtime_of_the_other_processor_are_taken():
+    found, made = planned("debian12-torch2.11-cuda13.0", ZIG, machine="aarch64")
+    assert made.problems == ()
+    assert (made.compiler.value.kind, made.compiler.value.target) == (CompilerKind.ZIG, "aarch64-linux-gnu")
+    assert (made.runtime.cuda, made.runtime.machine) == (made.cuda, "aarch64")
+    assert found.machine.runs_on == "x86_64"
+    assert "x86_64, for aarch64" in " ".join(plan_text(found, made).split())
+
+
+def test_a_gxx_and_the_gpus_of_this_machine_do_not_count():
+    here, own = planned("h100-ubuntu24.04")
+    assert own.compiler.value.kind is CompilerKind.GCC
+    assert here.gpus
+    found, made = planned("h100-ubuntu24.04", machine="aarch64")
+    assert (found.gpus, made.compiler.value, made.problems) == ((), None, ())
+    assert made.installs_tool(Tool.COMPILER).requirements == ("ziglang==0.13.0.post1",)
+
+
+def test_the_gpus_are_those_that_torch_has_code_for_on_that_processor():
+    _, there = planned("debian12-torch2.11-cuda13.0", ZIG, machine="aarch64")
+    _, here = planned("debian12-torch2.11-cuda13.0", ZIG)
+    assert set(here.gpu_code.value.codes) != set(there.gpu_code.value.codes)
+    assert here.runtime is None
+
+
+@pytest.mark.parametrize("machine", ["auto", "x86_64"])
+def test_for_this_machines_own_processor_nothing_is_another(machine):
+    assert planned(machine=machine) == planned()
+
+
+@pytest.mark.parametrize(
+    ("config", "found", "way"),
+    [
+        ({"abi": "torch"}, "torch's C++ library", "-C abi=stable"),
+        ({"upstream": "self"}, "torch's C++ library", "-C abi=stable"),
+        ({"offline": "true"}, "nvidia_cuda_runtime-13.0.96", "-C offline=false"),
+        ({"sysroot": "host"}, "zig brings its own glibc", "build on a machine that is aarch64"),
+    ],
+)  # fmt: skip
+def test_what_stands_in_the_way_is_said_once_with_the_way_out(config, found, way):
+    _, made = planned("debian12-torch2.11-cuda13.0", ZIG, machine="aarch64", **config)
+    problems = [problem for problem in made.problems if problem.code == "machine"]
+    assert len(problems) == 1, made.problems
+    assert found in problems[0].found
+    assert way in problems[0].fix[0]
+    assert not [problem for problem in made.problems if problem.code in ("no-compiler", "host-compiler")]
+
+
+def test_offline_the_runtime_may_be_in_the_cache():
+    row = tables.load_tables().cross_runtime("13.0", "aarch64")
+    _, made = planned("debian12-torch2.11-cuda13.0", ZIG, fetched=(row.index_file,), machine="aarch64", offline="true")
+    assert not [problem for problem in made.problems if problem.code == "machine"]
+
+
+def test_a_cuda_of_which_no_such_runtime_is_known_names_the_index():
+    _, made = planned("debian12-torch2.11-cuda13.0", ZIG, machine="aarch64")
+    kit = replace(made.toolkit.value, version="12.4", origin=Origin.SETTING)
+    data = json.loads((ROOT / "tests" / "facts" / "debian12-torch2.11-cuda13.0.json").read_text())
+    known = replace(facts.from_json(data["facts"]), toolkits=(kit,), compilers=(replace(ZIG, version="0.12.1"),))
+    chosen = settings.load_settings({**data["settings"], "machine": "aarch64", "cuda-home": kit.home}, {}, {})
+    (told,) = plan.decide(chosen, for_machine(known, "aarch64"), tables.load_tables()).problems
+    assert told.found == "no CUDA 12.4 runtime for aarch64 is known"
+    assert told.fix[0].startswith("-C cuda-home=pypi ")
+
+
+def test_each_minor_version_of_the_indexs_nvcc_has_a_runtime():
+    known = tables.load_tables()
+    assert [
+        row.version for row in known.cuda if row.index_nvcc and not known.cross_runtime(row.version, "aarch64")
+    ] == []
+
+
+def test_the_toolkits_folder_gets_the_other_runtime_and_keeps_the_rest(tmp_path):
+    home, view = tmp_path / "cuda", tmp_path / "work" / "toolchain" / "cuda"
+    for name in ("bin/nvcc", "targets/x86_64-linux/include/cuda.h", "targets/x86_64-linux/lib/libcudart_static.a"):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text("here")
+    (home / "include").symlink_to("targets/x86_64-linux/include")
+    (home / "lib64").symlink_to("targets/x86_64-linux/lib")
+    runtime = tmp_path / "runtime.whl"
+    with zipfile.ZipFile(runtime, "w") as wheel:
+        wheel.writestr("nvidia/cu13/lib/libcudart_static.a", "there")
+        wheel.writestr("nvidia/cu13/lib/libcudart.so.13", "there")
+        wheel.writestr("../../outside/libcudadevrt.a", "there")
+    view.mkdir(parents=True)
+    for name in ("bin", "include", "lib64", "targets"):
+        (view / name).symlink_to(home / name)
+    toolkit.aim(view, "aarch64", runtime, tmp_path / "work")
+    assert (view / "lib64" / "libcudart_static.a").read_text() == "there"
+    assert not (view / "lib64" / "libcudart.so.13").exists()
+    for target in ("sbsa-linux", "aarch64-linux"):
+        assert (view / "targets" / target / "lib" / "libcudart_static.a").read_text() == "there"
+        assert (view / "targets" / target / "include" / "cuda.h").read_text() == "here"
+    assert (home / "lib64" / "libcudart_static.a").read_text() == "here"
+    assert not (tmp_path.parent / "outside").exists()
