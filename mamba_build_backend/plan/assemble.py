@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from ..core._compat import requirements, utils
 from ..core.errors import Problem, with_command
-from ..core.facts import CacheProgram, CompilerCache, Facts, SourceKind, Toolkit, Torch
+from ..core.facts import CacheProgram, Compiler, CompilerCache, Facts, SourceKind, Sysroot, Toolkit, Torch
 from ..core.settings import Settings, companion_key
-from ..tables import Fork, FrontEnd, KernelGroup, ProjectVersion, Tables, admits, minor
+from ..tables import CrossRuntime, Fork, FrontEnd, KernelGroup, ProjectVersion, Tables, admits, minor
 from .abi import decide_abi
 from .companion import both, decide_partner, newest_with_partner
 from .compiler import decide_compiler
@@ -170,16 +170,14 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         torch, target = for_many(torch, target, notebook)
     toolkit, cuda = nvcc.toolkit, cuda_of(nvcc.toolkit.value, nvcc.installs) or target.cuda
     check_upstream(upstream.value, target, dotted_python(facts.machine), tables, notebook)
-    runtime = decide_runtime(settings, facts, tables, cuda, abi.value, notebook)
-    compiler, host = decide_compiler(settings, facts, tables, cuda, target, abi.value, notebook)
-    sysroot, glibc = decide_sysroot(settings, facts, tables, cuda, compiler.value, host, notebook)
+    host = _decide_host(settings, facts, tables, cuda, target, abi.value, notebook)
     compilation = _decide_compilation(settings, facts, tables, upstream.value, cuda, toolkit.value, notebook)
     check_gpus(offers, cuda, toolkit.value, compilation.passes, notebook)
     check_own_runtime(offers, cuda, notebook)
     pins = decide_pins(upstream.value, torch.value, target, abi.value, tables, notebook)
     partner = decide_partner(upstream.value, torch.value, target, dotted_python(facts.machine), tables, notebook)
     patches = decide_patches(settings, upstream.value, cuda, target, abi.value, tables, notebook)
-    installs = (*nvcc.installs, *host, *glibc, *_other_installs(offers, torch, notebook))
+    installs = (*nvcc.installs, *host.installs, *_other_installs(offers, torch, notebook))
     check_machine(settings, facts, abi.value, installs, notebook)
     return BuildPlan(
         distribution=utils.canonicalize_name(settings.distribution_name) if settings.distribution_name else "",
@@ -194,8 +192,8 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         target=target,
         abi=abi,
         toolkit=toolkit,
-        compiler=compiler,
-        sysroot=sysroot,
+        compiler=host.compiler,
+        sysroot=host.sysroot,
         floor=decide_floor(settings, tables, torch.value, target, abi.value),
         effective_floor=decide_effective_floor(settings, tables, torch.value, target),
         gpu_code=compilation.gpu_code,
@@ -208,14 +206,33 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         environment=tuple((item.variable, item.kept) for item in facts.polluted),
         installs=installs,
         archives=nvcc.archives,
-        runtime=runtime,
-        portable=is_portable(settings, sysroot.value),
+        runtime=host.runtime,
+        portable=is_portable(settings, host.sysroot.value),
         repair=settings.repair,
         strip=settings.strip,
         warnings=tuple(notebook.warnings),
         notes=tuple(notebook.notes),
         problems=no_place or tuple(notebook.problems),  # on a Mac, or with AMD's torch, no word of a missing nvcc too
     )
+
+
+@dataclass(frozen=True)
+class _Host:
+    """What compiles and links the wheel's host code, and what of it is to be installed."""
+
+    runtime: CrossRuntime | None
+    compiler: Choice[Compiler | None]
+    sysroot: Choice[Sysroot | None]
+    installs: tuple[Install, ...]
+
+
+def _decide_host(
+    settings: Settings, facts: Facts, tables: Tables, cuda: str, target: TorchTarget, abi: Abi, notebook: Notebook
+) -> _Host:
+    runtime = decide_runtime(settings, facts, tables, cuda, abi, notebook)
+    compiler, host = decide_compiler(settings, facts, tables, cuda, target, abi, notebook)
+    sysroot, glibc = decide_sysroot(settings, facts, tables, cuda, compiler.value, host, notebook)
+    return _Host(runtime, compiler, sysroot, (*host, *glibc))
 
 
 @dataclass(frozen=True)

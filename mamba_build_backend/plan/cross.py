@@ -26,7 +26,7 @@ def decide_runtime(
             if known
             else f"none for {machine.arch} is",
             *([f"-C cuda-home={INDEX_NVCC}   (nvcc from the package index)"] if known else []),
-            f"build on a machine that is {machine.arch}",
+            f"use a machine that is {machine.arch}",
         )
     elif settings.offline and row.index_file not in facts.fetched:
         notebook.problem(
@@ -49,5 +49,5 @@ def check_cross(facts: Facts, abi: Abi, obstacle: str, notebook: Notebook) -> No
         f"the wheel is for {machine.arch}, this machine is {machine.host}, and {obstacle}",
         "zig compiles for another processor, with abi=stable",
         *ways,
-        f"build on a machine that is {machine.arch}",
+        f"use a machine that is {machine.arch}",
     )
