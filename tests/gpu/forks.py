@@ -320,7 +320,9 @@ def loaded(folder: Path, on_cpu: bool) -> tuple[dict[str, Kernel], list[str]]:
             kernels[section] = edges.replace(edges.KERNELS[section], function=function, takes=frozenset(takes))
     for path in folder.glob("*/ops/selective_scan_interface.py"):
         said += _package(path.parents[1].name)
-        kernels |= _of_package(path.parents[1], on_cpu)
+        found, lacking = _of_package(path.parents[1], on_cpu)
+        kernels |= found
+        said += lacking
     return kernels, [*said, f"compiled: {', '.join(sorted(compiled))}"]
 
 
@@ -336,19 +338,27 @@ def _package(name: str) -> Iterator[str]:
         edges.placed(sys.path[0]) if name == "mamba_ssm" else None
 
 
-def _of_package(package: Path, on_cpu: bool) -> dict[str, Kernel]:
+def _of_package(package: Path, on_cpu: bool) -> tuple[dict[str, Kernel], list[str]]:
+    """What a copy of mamba-ssm has, and which of its modules its authors left without one that they import."""
     interface = importlib.import_module(f"{package.name}.ops.selective_scan_interface")
     takes = {"both ways"} if hasattr(interface, "bimamba_inner_fn") else set()
     takes |= {"no projection"} if hasattr(interface, "mamba_inner_fn_no_out_proj") else set()
     kernels = {name: edges.replace(OWN[name], function=interface, takes=frozenset(takes)) for name in ("scan", "inner")}
+    said: list[str] = []
     for section, file, name in (
         ("state", "selective_state_update", "selective_state_update"),
         ("norm", "layer_norm", ""), ("norm", "layernorm", ""),
     ):  # fmt: skip
         if not on_cpu and (package / "ops" / "triton" / f"{file}.py").exists():
-            module = importlib.import_module(f"{package.name}.ops.triton.{file}")
+            try:
+                module = importlib.import_module(f"{package.name}.ops.triton.{file}")
+            except ModuleNotFoundError as error:
+                if not str(error.name).startswith(f"{package.name}."):
+                    raise
+                said.append(f"left out, {section}: ops/triton/{file}.py imports {error.name}, which the fork has not")
+                continue
             kernels[section] = edges.replace(edges.KERNELS[section], function=getattr(module, name) if name else module)
-    return kernels
+    return kernels, said
 
 
 # Stand-ins: of libraries that are not installed, and of the compiled modules where there is no GPU.
