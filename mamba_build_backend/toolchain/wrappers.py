@@ -47,7 +47,7 @@ def apply_wrappers(
             return f"$tools/sysroot/{inside.relative_to(root.path)}"
         return f"$tools/{inside.relative_to(folder)}" if folder in inside.parents else str(path)
 
-    host = _host_headers(folder / "include")
+    host = host_headers(folder / "include")
     shared = [f"--sysroot={seen(root.path)}", "-nostdinc", *root.defines]
     if version.Version(compiler.version).major >= _PREFIX_MAP_SINCE:
         shared += ["-ffile-prefix-map=$work=.", "-ffile-prefix-map=$real=."]
@@ -156,7 +156,7 @@ def nvcc_wrapper(nvcc: Path, folder: Path) -> Path:
     return written(folder / "nvcc", _NVCC.format(nvcc=shlex.quote(str(nvcc))))
 
 
-def _host_headers(view: Path) -> list[Path]:
+def host_headers(view: Path) -> list[Path]:
     """Debian's pyconfig.h includes <x86_64-linux-gnu/python3.11/pyconfig.h>, which lies where no sysroot has it."""
     multiarch = sysconfig.get_config_var("MULTIARCH")
     include = Path(sysconfig.get_path("include"))

@@ -18,7 +18,7 @@ from ..core.process import Echo, capture
 from ..plan import BuildPlan
 from ..plan.types import ReadyPlan
 from ..tables import load_tables
-from .wrappers import HAND_OVER, HANDED_OVER, quoted, written
+from .wrappers import HAND_OVER, HANDED_OVER, host_headers, quoted, written
 
 NVCC_FLAGS = ("-D__HORIZON__",)
 _ASSERT = re.compile(
@@ -65,6 +65,10 @@ def apply_zig(
     shared = ["-target", target, "-O2", "-fno-sanitize=undefined", "-UNDEBUG"]
     shared += ["-ffile-prefix-map=$work=.", "-ffile-prefix-map=$real=.", "-ffile-prefix-map=$tools/zig=zig"]
     shared += [f"-ffile-prefix-map={place.replace(str(folder), '$tools')}={name}" for place, name in places]
+    if ready.plan.runtime is not None:
+        shared.append("-DMAMBA_STABLE_OWN_PYTHON_H")  # this Python's header is another processor's
+    else:
+        shared += [f"-isystem$tools/{path.relative_to(folder)}" for path in host_headers(folder / "include")]
     row = next(row for row in load_tables().zig_compilers if row.version == compiler.version)
     shield = [] if row.using_if_exists else ["-I$tools/shield"]
     if shield:

@@ -13,7 +13,7 @@ from mamba_build_backend.core.facts import Compiler, CompilerKind, Origin
 from mamba_build_backend.plan.report import plan_text
 from mamba_build_backend.plan.types import Tool
 from mamba_build_backend.probe import for_machine
-from mamba_build_backend.toolchain import toolkit
+from mamba_build_backend.toolchain import toolkit, wrappers, zig
 
 ZIG = Compiler("/env/ziglang/zig", "ziglang", CompilerKind.ZIG, "0.13.0", "x86_64-linux-gnu", origin=Origin.INDEX)
 
@@ -123,3 +123,22 @@ def test_the_toolkits_folder_gets_the_other_runtime_and_keeps_the_rest(tmp_path)
         assert (view / "targets" / target / "include" / "cuda.h").read_text() == "here"
     assert (home / "lib64" / "libcudart_static.a").read_text() == "here"
     assert not (tmp_path.parent / "outside").exists()
+
+
+@pytest.mark.parametrize("machine", ["auto", "aarch64"])
+def test_zig_sees_debians_header_of_this_python_only_for_its_own_processor(tmp_path, monkeypatch, machine):
+    """Debian's pyconfig.h includes one of the processor's, from a folder beside, where zig does not look."""
+    headers = tmp_path / "usr" / "include"
+    for folder in ("python3.11", "x86_64-linux-gnu/python3.11"):
+        (headers / folder).mkdir(parents=True)
+    monkeypatch.setattr(wrappers.sysconfig, "get_config_var", {"MULTIARCH": "x86_64-linux-gnu"}.get)
+    monkeypatch.setattr(wrappers.sysconfig, "get_path", lambda name: str(headers / "python3.11"))
+    _, made = planned("debian12-torch2.11-cuda13.0", ZIG, machine=machine, host_compiler="zig", strip="false")
+    (tmp_path / "cache" / "zig").mkdir(parents=True)
+    target = f"{made.compiler.value.target}.{made.floor.glibc}"
+    (tmp_path / "cache" / "zig" / f"0.13.0-{target}.made").touch()
+    _, cxx = zig.apply_zig(made.check(), tmp_path / "tools", tmp_path / "cache", {}, print)
+    command = cxx.read_text()
+    assert ("-DMAMBA_STABLE_OWN_PYTHON_H" in command) == (machine == "aarch64")
+    assert ("-isystem'\"$tools\"'/include" in command or "/include" in command) == (machine == "auto")
+    assert (tmp_path / "tools" / "include" / "x86_64-linux-gnu" / "python3.11").exists() == (machine == "auto")

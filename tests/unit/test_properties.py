@@ -89,6 +89,7 @@ SPECIAL = {
     "compress": st.sampled_from(["size", "speed", "balance", "none", "default"]),
     "local-version": st.from_regex(r"\+?[A-Za-z0-9]{1,3}([-_.][A-Za-z0-9]{1,3}){0,2}", fullmatch=True),
     "distribution-name": st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,8}[A-Za-z0-9])?", fullmatch=True),
+    "machine": st.sampled_from(["auto", "x86_64", "AArch64"]),
     "build-tag": st.integers(1, 999_999).map(str),
     "variant": st.from_regex(r"[0-9a-z_.]{1,8}", fullmatch=True).filter(lambda text: text != "null"),
 }

@@ -2,7 +2,7 @@
 // What the headers here use of Python's limited API of 3.9, for a machine without Python's own header: that is in python3-dev, which
 // whoever only runs Python does not have. Where Python has its header, it is taken. The stable ABI (PEP 384) promises these structures,
 // numbers and functions for every later Python 3, so they need not be read from the Python that happens to compile.
-#if defined(__has_include_next)
+#if defined(__has_include_next) && !defined(MAMBA_STABLE_OWN_PYTHON_H)
 #if __has_include_next(<Python.h>)
 #define MAMBA_STABLE_HAS_PYTHON_H
 #endif
@@ -154,6 +154,11 @@ int PyErr_WarnEx(PyObject*, const char*, Py_ssize_t);
 PyObject* PyBool_FromLong(long);
 char* PyBytes_AsString(PyObject*);
 Py_ssize_t PyBytes_Size(PyObject*);
+int PyType_IsSubtype(PyTypeObject*, PyTypeObject*);
+extern PyTypeObject PyFloat_Type;
+static inline int PyFloat_Check(PyObject* object) {
+  return Py_TYPE(object) == &PyFloat_Type || PyType_IsSubtype(Py_TYPE(object), &PyFloat_Type);
+}
 double PyFloat_AsDouble(PyObject*);
 PyObject* PyFloat_FromDouble(double);
 long PyLong_AsLong(PyObject*);
@@ -168,7 +173,10 @@ PyObject* PyLong_FromSize_t(size_t);
 PyObject* PyLong_FromSsize_t(Py_ssize_t);
 PyObject* PyLong_FromUnsignedLongLong(unsigned long long);
 PyObject* PyLong_FromVoidPtr(void*);
+int PyNumber_Check(PyObject*);
+PyObject* PyNumber_Float(PyObject*);
 PyObject* PyNumber_Index(PyObject*);
+PyObject* PyNumber_Long(PyObject*);
 PyObject* PyUnicode_AsUTF8String(PyObject*);
 int PyUnicode_CompareWithASCIIString(PyObject*, const char*);
 PyObject* PyUnicode_FromFormat(const char*, ...);
