@@ -1,6 +1,6 @@
 """Write what is made from code and tables anew: look at the diff before you commit it.
 
-The reports of all recorded machines and the reasons in them, the lists of a vendored copy's files, the JSON Schema of ``doctor --json``, and in docs/ settings.md, troubleshooting.md and
+The reports of all recorded machines and the reasons in them, what changed machines are told, the lists of a vendored copy's files, the JSON Schema of ``doctor --json``, and in docs/ settings.md, troubleshooting.md and
 compatibility.md.
 """
 
@@ -15,6 +15,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+import changed_machines  # noqa: E402
 import matrix  # noqa: E402
 import reasons  # noqa: E402
 from doctor_schema import doctor_schema  # noqa: E402
@@ -382,6 +383,7 @@ def main() -> None:
         made = plan.decide(settings, facts, tables.load_tables())
         path.with_suffix(".txt").write_text(report.plan_text(facts, made, verbose=True), encoding="utf-8")
     (ROOT / "tests" / "reasons.txt").write_text(reasons.of_all_machines(), encoding="utf-8")
+    changed_machines.AGREED.write_text("".join(changed_machines.texts()), encoding="utf-8")
     (ROOT / "docs" / "settings.md").write_text(settings_page(), encoding="utf-8")
     (ROOT / "docs" / "troubleshooting.md").write_text(troubleshooting(), encoding="utf-8")
     (ROOT / "docs" / "compatibility.md").write_text(compatibility(), encoding="utf-8")
