@@ -1,4 +1,4 @@
-"""Recorded machines with something changed, and what that changes in their reports.
+"""Recorded machines with something changed, and what that changes in what their users are told.
 
 A machine of ``tests/facts`` stands for somebody's; what is decided has many more sides than people who sent theirs. Each case here is such
 a machine with another driver, GPU, system, compiler or setting. ``tests/changed_machines.txt`` holds what its user is told: the problems, or
@@ -16,6 +16,7 @@ from support import ROOT
 
 from mamba_build_backend import plan, tables
 from mamba_build_backend.core.facts import CacheProgram, Compiler, CompilerCache, Facts, Gpu, Manager, Origin, Package, Polluted, Shell, Sysroot, SysrootProvider, Toolkit, Torch
+from mamba_build_backend.core.tree_facts import Fault
 from mamba_build_backend.plan import report
 from mamba_build_backend.plan.types import BuildPlan
 from mamba_build_backend.probe import recording
@@ -32,8 +33,8 @@ class Changed:
     machine: str
     settings: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
-    briefly: bool = False
-    """Whether all of the report without ``-v`` is the text."""
+    shown: str = ""
+    """``brief``: all of the report without ``-v``; ``whole``: all of it with."""
 
     def planned(self) -> tuple[Facts, BuildPlan]:
         settings, found = recording.load(FACTS / f"{self.machine}.json", dict(self.settings))
@@ -43,12 +44,13 @@ class Changed:
     def text(self) -> str:
         """The problems; where there are none, what is other than in the report of the machine as it was recorded."""
         found, made = self.planned()
-        lines = report.plan_text(found, made, verbose=not (made.problems or self.briefly)).splitlines()
-        if not (made.problems or self.briefly):
+        lines = report.plan_text(found, made, verbose=self.shown == "whole" or not (made.problems or self.shown)).splitlines()
+        if not (made.problems or self.shown):
             before = (FACTS / f"{self.machine}.txt").read_text(encoding="utf-8").splitlines()
             differing = [*difflib.unified_diff(before, lines, n=0, lineterm="")][2:]
             lines = [line for line in differing if not line.startswith("@@")]
-        return "".join(f"{line}\n" for line in (f"== {self.name} ({self.machine})", *lines, ""))
+        codes = "".join(f", {problem.code}" for problem in made.problems)
+        return "".join(f"{line}\n" for line in (f"== {self.name} ({self.machine}{codes})", *lines, ""))
 
 
 def _changed(found: Facts, key: str, value: Any) -> Any:
@@ -131,7 +133,15 @@ CASES = (
     Changed("one that nobody knows yet", BARE, {**ONE_TORCH, "torch": "torch==2.99.*"}, {"driver": "580.82", **P100}),
     Changed("two GPUs, and one of them runs it", CU13, {}, {"driver": "580.82", "gpus": (*V100["gpus"], *H100["gpus"])}),
     Changed("a GPU that Triton does not know", CU12, {}, {"driver": "580.82", **P100, **torch("2.6.0+cu126", "12.6")}),
+    Changed("nor is it with arch=native", CU12, {**NOTHING, **ONE_TORCH, "arch": "native"}, {"driver": "580.82", **B300, **kits("12.4")}),
+    Changed("the nvcc itself says so, and no other may come", CU12, {**NOTHING, **ONE_TORCH}, {"driver": "580.82", **H100, **kits("12.8", archs=("75", "80"))}),
+    Changed("neither torch nor the nvcc is for the GPU and the driver", CU13, NOTHING, {"driver": "550.54", **V100}),
+    Changed("no nvcc where the driver is older than every torch", BARE, {"cuda-home": "/opt/cuda"}, {"driver": "418.67", **V100}),
+    Changed("the driver does not run the torch that is asked for, and need not", BARE, {"torch": "torch==2.8.*", **NOTHING}, {"driver": "470.57", **V100, **kits("12.4")}),
+    Changed("the driver does not run the nvcc of a cluster, whose g++ is too new", CU12, NOTHING, {"driver": "550.54", **H100, **system("rocky 9.5", modules=True), **kits("13.0"), **gxx("15.2.0")}),
+    Changed("torch is installed for the build on aarch64", "aarch64-gh200", {**ONE_TORCH, "torch": "torch==2.6.*"}, {"torches": (), **B300}),
     # How a toolkit is installed.
+    Changed("no nvcc on a system that is not known", CU12, NOTHING, {**system("exherbo 1", root=False), **kits()}),
     Changed("no nvcc on Arch, where a folder was named that has none", CU13, {"cuda-home": "/opt/cuda"}, {**system("arch", root=False), **kits()}),
     Changed("no nvcc on Arch, for another", CU12, {**NOTHING, **ONE_TORCH}, {**system("arch", root=True), **kits()}),
     Changed("no nvcc on Manjaro, for an older driver", CU12, NOTHING, {"driver": "550.54", **system("manjaro"), **kits()}),
@@ -175,6 +185,11 @@ CASES = (
     Changed("no torch for this Python and GPU", "torch-cpu", {}, {"driver": "470.57", **V100, **python("3.14")}),
     Changed("no torch for this glibc", "torch-cpu", {}, {"machine": {"libc_version": "2.5"}}),
     Changed("torch for uv alone", "torch-cpu", {}, {"driver": "580.82", **H100, "shell": Shell(manager=Manager.VENV, pip=False)}),
+    Changed("no torch for this Python, whatever the driver", "torch-cpu", {}, {"driver": "580.82", **python("3.17"), "torches": {"tag": "cp317-cp317-linux_x86_64"}}),
+    Changed("torch for a toolkit without the static runtime", "torch-cpu", NOTHING, {**kits("13.0", missing=("libcudart_static",))}),
+    Changed("torch for a toolkit that no driver was seen to run", "torch-cpu", NOTHING, {**python("3.9"), "torches": {"tag": "cp39-cp39-linux_x86_64"}, **kits("13.0")}),
+    Changed("torch of the version that is here, for the toolkit that is here", "torch-cpu", {**NOTHING, **ONE_TORCH}, {**torch("2.6.0+cpu", None), **kits("11.8"), **gxx("11.4.0")}),
+    Changed("a vendor's torch, whose CUDA is too old for the GPU", CU12, NOTHING, {"driver": "570.124", **B300, **torch("2.6.0a0+ecf3bae40a.nv25.01", "12.4"), **kits("13.0")}),
     Changed("torch for aarch64", "aarch64-gh200", {}, {**torch("2.8.0+cpu", None, tag="cp311-cp311-linux_aarch64")}),
     # Which nvcc is taken of several, and why not the others.
     Changed("an nvcc that does not compile for what is asked for", CU12, {"arch": "10.0;12.0"}, {"driver": "580.82", **kits("12.4", "12.8")}),
@@ -206,7 +221,7 @@ CASES = (
     Changed("a cache that is asked for and not there", CU13, {"cache": "ccache"}, {}),
     Changed("a cache that is there and not asked for", CU13, {"cache": "sccache"}, {"compiler_caches": (CompilerCache(CacheProgram.CCACHE, "/usr/bin/ccache", "4.9"), CompilerCache(CacheProgram.SCCACHE, "/usr/bin/sccache", "0.10.0"))}),
     # Which version, with what, for whom.
-    Changed("torch is older than every version is for", CU12, {}, {**torch("1.13.1+cu117", "11.7"), **kits("11.7")}),
+    Changed("torch is older than every version is for", CU12, ONE_TORCH, {**torch("1.12.1+cu116", "11.6"), **kits("11.7"), **gxx("9.4.0")}, shown="whole"),
     Changed("a version for a newer torch", CU11, {"upstream": "mamba-ssm", "upstream-version": "2.3.2.post1", **ONE_TORCH}, {}),
     Changed("a version without a partner here", "companion", {}, {**torch("2.1.2+cu118", "11.8")}),
     Changed("a partner of the wrong version is installed", CU13, {}, {"torches": {"packages": (Package("causal-conv1d", "1.2.0"),)}}),
@@ -224,6 +239,27 @@ CASES = (
     Changed("AMD's driver and a torch for NVIDIA's", CU13, {}, {"amd_driver": True}),
     Changed("AMD's driver alone", BARE, {}, {"amd_driver": True}),
     Changed("a variable that is very long", CU13, {}, {"polluted": (Polluted("CPATH", "/opt/" + "x" * 55), Polluted("LD_PRELOAD", "/opt/" + "y" * 56), Polluted("LIBRARY_PATH", "/opt/z:" * 12))}),
+    # Which torch is taken.
+    Changed("a torch that is here is what is asked for", CU13, {"torch": "torch==2.11.*"}, {}),
+    Changed("a nightly one is, too", "nightly-torch", {"torch": "torch>=2.12"}, {}),
+    Changed("it is not, and cannot be read", CU13, {"torch": "torch==2.6.*"}, {"torches": {"version": "", "problem": "its version cannot be read"}}),
+    Changed("the Python is newer than every torch", "torch-cpu", {}, {**python("3.17"), "torches": {"tag": "cp317-cp317-linux_x86_64"}}),
+    Changed("it is, and no torch is here", BARE, ONE_TORCH, {**python("3.17")}),
+    Changed("the newest torch that this Python has", BARE, ONE_TORCH, {**python("3.9")}),
+    Changed("a ROCm build whose version cannot be read", "torch-rocm", {}, {"torches": {"version": ""}}),
+    # Trees that somebody changed.
+    Changed("a tree that is a release", "fork", {}, {"trees": {"sha256": tables.load_tables().versions_of("mamba-ssm")[-1].tree_sha256[0]}}),
+    Changed("a tree that is trusted", "fork", {"allow-unverified": "true"}, {}),
+    Changed("a tree of another project than is asked for", "fork", {"upstream": "causal-conv1d"}, {}),
+    Changed("a tree that is like no release", "fork", {}, {"trees": {"name": "other_scan", "version": "0.1", "files": (("csrc/a.cu", "0123456789"), ("setup.py", "1234567890"))}}, shown="whole"),
+    Changed("it does not say what it is", "fork", {}, {"trees": {"name": "", "version": "", "files": (("csrc/a.cu", "0123456789"),)}}, shown="whole"),
+    Changed("a tree without CUDA sources", "fork", {}, {"trees": {"files": (("mamba_ssm/__init__.py", "0123456789"),)}}),
+    Changed("a tree that is older than every release", "fork", {}, {"trees": {"version": "0.9"}}),
+    Changed("a tree of which four files are damaged", "fork-damaged", {}, {"trees": {"faults": tuple(Fault(file, "it ends in the midst of a line") for file in ("csrc/selective_scan/reverse_scan.cuh", "setup.py", "csrc/selective_scan/gone.cuh", "csrc/new.cpp", "README.md"))}}),
+    Changed("a tree that is damaged and trusted", "fork-damaged", {"allow-unverified": "true"}, {}),
+    Changed("a tree with a damaged file that nothing needs", "fork", {}, {"trees": {"faults": (Fault("benchmarks/benchmark_generation_mamba_simple.py", "it does not end"),)}}),
+    Changed("a tree without packages", "fork", {}, {"trees": {"packages": (), "imports": ()}}),
+    Changed("a tree with a name of its own", "fork", {}, {"trees": {"name": "vision-mamba", "version": "1.0.1"}}, shown="brief"),
     # What it is linked against.
     Changed("conda's sysroot, as old as is promised", CU13, {"sysroot": "conda"}, {"sysroots": (Sysroot(SysrootProvider.CONDA, "/conda/sysroot", "CONDA_PREFIX", "2.17", origin=Origin.CONDA),)}),
     Changed("this machine's glibc is old enough", CU13, {}, {"machine": {"libc_version": "2.17"}}),
@@ -233,12 +269,12 @@ CASES = (
     Changed("zig and a sysroot of one's own", CU13, {"host-compiler": "zig", "sysroot": "/srv/old"}, {}),
     Changed("zig and its sysroot", CU13, {"host-compiler": "zig", "sysroot": "zig"}, {}),
     # The report without -v.
-    Changed("in brief", "h100-ubuntu24.04", briefly=True),
-    Changed("in brief, for one torch", CU13, {**ONE_TORCH, "arch": "9.0a;10.0f;8.0+PTX"}, briefly=True),
-    Changed("in brief, with an nvcc to download", CU12, {}, kits(), briefly=True),
-    Changed("in brief, with one in the cache", CU12, {}, {**kits(), "fetched": tuple(item.name for found in tables.load_tables().redist("x86_64") if found.release == "12.9.1" for item in found.archives)}, briefly=True),
-    Changed("in brief, with one of the package index", CU13, {}, kits(), briefly=True),
-    Changed("in brief, with zig", CU13, {}, gxx(), briefly=True),
-    Changed("in brief, of a fork", "fork", briefly=True),
-    Changed("in brief, with more notes than there is room for", "polluted", {"repair": "false"}, {**kits("13.0", "13.2"), "machine": {"disk_free": 1}, "torches": {"packages": (Package("causal-conv1d", "1.2.0"), Package("mamba-ssm", "2.2.2"))}}, briefly=True),
+    Changed("in brief", "h100-ubuntu24.04", shown="brief"),
+    Changed("in brief, for one torch", CU13, {**ONE_TORCH, "arch": "9.0a;10.0f;8.0+PTX"}, shown="brief"),
+    Changed("in brief, with an nvcc to download", CU12, {}, kits(), shown="brief"),
+    Changed("in brief, with one in the cache", CU12, {}, {**kits(), "fetched": tuple(item.name for found in tables.load_tables().redist("x86_64") if found.release == "12.9.1" for item in found.archives)}, shown="brief"),
+    Changed("in brief, with one of the package index", CU13, {}, kits(), shown="brief"),
+    Changed("in brief, with zig", CU13, {}, gxx(), shown="brief"),
+    Changed("in brief, of a fork", "fork", shown="brief"),
+    Changed("in brief, with more notes than there is room for", "polluted", {"repair": "false"}, {**kits("13.0", "13.2"), "machine": {"disk_free": 1}, "torches": {"packages": (Package("causal-conv1d", "1.2.0"), Package("mamba-ssm", "2.2.2"))}}, shown="brief"),
 )  # fmt: skip

@@ -1,0 +1,186 @@
+"""Which version of which project is planned for, where the tables of today leave no doubt: with other tables."""
+
+from dataclasses import replace
+
+import pytest
+from changed_machines import BARE, CU11, CU12, CU13, FACTS
+
+from mamba_build_backend import plan, tables
+from mamba_build_backend.core.settings import load_settings
+from mamba_build_backend.plan.assemble import overwriting
+from mamba_build_backend.probe import recording
+
+
+def planned(machine=CU13, known=None, **settings):
+    chosen, found = recording.load(FACTS / f"{machine}.json", {key.replace("_", "-"): value for key, value in settings.items()})
+    return plan.decide(chosen, found, known or tables.load_tables())
+
+
+def with_rows(change):
+    """The tables with each row of the projects changed."""
+    known = tables.load_tables()
+    return replace(known, versions=tuple(change(row) for row in known.versions))
+
+
+def unported(name, but=()):
+    """The tables, where no version of a project is ported to the stable ABI, ``but`` some."""
+    return with_rows(
+        lambda row: replace(row, project=replace(row.project, stable="")) if row.name == name and row.version not in but else row
+    )  # fmt: skip
+
+
+def with_partner(headers):
+    """The plan of two trees that were changed together, where the second one includes these headers of torch too."""
+    chosen, found = recording.load(FACTS / "fork.json", {})
+    first, second = found.trees
+    second = replace(second, headers=(*second.headers, *headers))
+    return plan.decide(chosen, replace(found, trees=(first, second)), tables.load_tables())
+
+
+def test_a_partner_that_needs_more_of_torch_makes_both_for_one_torch():
+    assert [part.abi.value.name for part in with_partner(()).parts] == ["stable", "stable"]
+    made = with_partner(["ATen/native/Resize.h"])
+    assert [part.upstream.value.title for part in made.parts] == ["mamba-ssm 1.1.1", "causal-conv1d 1.1.1"]
+    assert [part.abi.value.name for part in made.parts] == ["torch", "torch"]
+    assert made.problems == ()
+    assert [part.toolkit for part in made.parts] == [made.toolkit] * 2
+
+
+def test_a_partner_that_is_not_ported_is_told():
+    (problem,) = planned("companion", unported("causal-conv1d")).problems
+    assert (problem.code, problem.needed) == ("abi-upstream", "none of causal-conv1d is")
+
+
+def test_all_that_stands_in_the_way_of_one_wheel_for_everyone_is_said():
+    chosen, found = recording.load(FACTS / "free-threaded.json", {})
+    old = replace(found.torches[0], version="1.13.1+cu117")
+    made = plan.decide(chosen, replace(found, torches=(old,)), tables.load_tables())
+    assert made.abi.because == (
+        "torch 1.13.1+cu117 is older than what the wheel would be for; this Python is free-threaded (cp313t)"
+    )
+    asked = load_settings({"abi": "stable"}, {}, {})
+    for installer, ways in (("pip", 3), ("conda", 2)):
+        there = replace(found, torches=(replace(old, installer=installer),))
+        (problem,) = [item for item in plan.decide(asked, there, tables.load_tables()).problems if item.code == "abi-torch"]
+        assert len(problem.fix) == ways
+        assert any("pip install" in way for way in problem.fix) == (installer == "pip")
+
+
+def test_what_is_told_of_a_companion_is_told_once():
+    made = planned("companion")
+    assert (made.companion.notes, made.companion.warnings, made.companion.problems) == ((), (), ())
+
+
+def test_a_version_that_is_not_ported_is_answered_with_those_that_are():
+    known = unported("mamba-ssm", but=("2.2.4", "2.3.0"))
+    (problem,) = planned(known=known, upstream_version="1.2.2", abi="stable").problems
+    assert (problem.code, problem.needed) == ("abi-upstream", "it is from mamba-ssm 2.2.4 on")
+    assert problem.fix == ("-C upstream-version=2.3.0", "-C abi=torch   (a wheel for the torch and the Python that are here)")
+
+
+@pytest.mark.parametrize(("torch_min", "python_min"), [("9.0", ""), ("", "3.99"), ("9.0", "3.99")])
+def test_where_no_version_goes_with_what_is_here_the_oldest_is_planned_for_and_its_needs_are_told(torch_min, python_min):
+    known = with_rows(lambda row: replace(row, torch_min=torch_min, python_min=python_min, needs_why="its code is so"))
+    made = planned(known=known)
+    good = made.upstream.value.project.good
+    assert (made.upstream.value.version, made.upstream.because) == (good[-1], "the oldest that is known to work")
+    needs = [f"it needs {kind} {least}: its code is so" for kind, least in (("torch", torch_min), ("Python", python_min)) if least]
+    assert [(item.what, item.why) for item in made.upstream.rejected] == [
+        (f"mamba-ssm {version}", "; ".join(needs)) for version in good[:-1]
+    ]
+    told = [item for item in made.problems if item.code == "upstream-needs"]
+    assert [item.needed for item in told] == [text.replace(": its", " or newer: its") for text in needs]
+    # No version would do: what is left is another torch or Python.
+    assert [item.fix for item in told] == [(f"use {text[9:].partition(':')[0]} or newer",) for text in needs]
+
+
+def test_the_newest_that_goes_with_the_python_is_told():
+    (problem,) = planned(CU11, upstream="causal-conv1d", upstream_version="1.6.1").problems
+    assert problem.code == "upstream-needs"
+    assert problem.fix == ("-C upstream-version=1.5.0.post8   (the newest that goes with what is here)", "use torch 2.4 or newer")
+    known = with_rows(lambda row: replace(row, python_min="3.99" if row.version == "2.3.0" else ""))
+    (problem,) = planned(known=known, upstream_version="2.3.0").problems
+    assert problem.fix[0].startswith("-C upstream-version=2.3.2.post1 ")
+
+
+@pytest.mark.parametrize(
+    ("settings", "pins", "because"),
+    [
+        ({"upstream": "self"}, (), "upstream's own requirements"),
+        ({"upstream": "causal-conv1d"}, (), "what causal-conv1d 1.6.2.post1 is known to work with, under any torch"),
+    ],
+)
+def test_pins_are_of_what_is_known(settings, pins, because):
+    made = planned(**settings)
+    assert made.pins.value == pins
+    if settings["upstream"] == "self":
+        assert (made.pins.because, made.partner.value, made.partner.because) == (because, "", "no other project goes with it")
+
+
+@pytest.mark.parametrize(
+    ("machine", "settings", "standard", "new_abi", "setuptools"),
+    [
+        (CU13, {}, 17, True, True),
+        (CU11, {}, 17, False, True),
+        (BARE, {"abi": "torch", "torch": "torch==2.6.*"}, 17, False, True),
+        (BARE, {"abi": "torch", "torch": "torch==2.8.*"}, 17, True, True),
+        (BARE, {"abi": "torch", "torch": "torch==2.1.*"}, 17, False, True),
+    ],
+)
+def test_the_target_is_what_its_torch_is(machine, settings, standard, new_abi, setuptools):
+    made = planned(machine, **settings)
+    row = next(row for row in tables.load_tables().torch if made.target.version.startswith(f"{row.version}.") or made.target.version == row.version)
+    assert (made.target.cxx_standard, made.target.cxx11_abi) == (standard, new_abi)
+    assert made.target.setuptools == row.setuptools
+
+
+def together(machine, *wanted):
+    _, found = recording.load(FACTS / f"{machine}.json", {})
+    chosen = [load_settings({"upstream": name, **({"upstream-version": version} if version else {})}, {}, {}) for name, version in wanted]
+    return plan.assemble.decide_together(chosen, found, tables.load_tables())
+
+
+def test_two_that_do_not_go_together_are_told_with_what_does():
+    first, second = together(CU13, ("mamba-ssm", ""), ("causal-conv1d", "1.2.0"))
+    assert not first.problems
+    (problem,) = second.problems
+    assert (problem.code, problem.found) == ("companion", "mamba-ssm 2.3.2.post1 and causal-conv1d 1.2.0 do not go together")
+    assert problem.needed == "the former calls the binding of causal-conv1d >=1.5.1"
+    assert problem.fix == (
+        "python -m mamba_build_backend build mamba-ssm==2.3.2.post1 causal-conv1d   (the one that goes with it)",
+    )
+    _, second = together(CU11, ("mamba-ssm", "2.3.2.post1"), ("causal-conv1d", "1.2.0"))
+    assert problem.code in [item.code for item in second.problems]
+    assert second.problems[-1].fix[0].startswith("python -m mamba_build_backend build mamba-ssm==2.2.4 causal-conv1d ")
+
+
+def test_the_second_is_the_one_that_goes_with_the_first_unless_it_is_none_of_its():
+    assert [item.upstream.value.version for item in together(CU13, ("mamba-ssm", "2.2.4"), ("causal-conv1d", ""))] == ["2.2.4", "1.5.0.post8"]
+    assert [item.upstream.value.version for item in together(CU13, ("causal-conv1d", "1.2.0"), ("mamba-ssm", ""))] == ["1.2.0", "2.3.2.post1"]
+
+
+def test_wheels_of_the_same_modules_are_told():
+    one, other = together(CU12, ("mamba-ssm", "2.2.4"), ("mamba-ssm", ""))
+    assert list(overwriting([one, other])) == [
+        "mamba-ssm 2.2.4 and mamba-ssm 2.3.2.post1 both hold mamba_ssm, selective_scan_cuda: the one that is installed last replaces the "
+        "other's files, and pip does not say so; use an environment for each"
+    ]
+    assert not list(overwriting(together(CU12, ("mamba-ssm", ""), ("causal-conv1d", ""))))
+
+
+@pytest.mark.parametrize(
+    ("place", "named"),
+    [
+        ({"environ": {"MAMBA_BUILD_SOURCE": "/home/u/repo/mamba"}}, "the environment"),
+        ({"table": {"source": "/home/u/repo/mamba"}}, "pyproject.toml"),
+    ],
+)
+def test_a_changed_tree_needs_consent_where_it_was_not_named_on_the_command_line(place, named):
+    _, found = recording.load(FACTS / "fork.json", {})
+    chosen = load_settings({}, place.get("environ", {}), place.get("table", {}))
+    (problem,) = plan.decide(chosen, found, tables.load_tables()).problems
+    assert problem.code == "source"
+    assert problem.found.startswith("source: /home/u/repo/mamba is not as released: it is most like mamba-ssm 1.1.1, changed: ")
+    assert named in problem.needed
+    assert problem.needed.endswith(" names it, and what is not upstream's needs your consent")
+    assert problem.fix[0].startswith("python -m mamba_build_backend build /home/u/repo/mamba ")
