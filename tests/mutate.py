@@ -41,6 +41,9 @@ TESTS = (
     "test_report.py",
     "test_properties.py",
     "test_plan_nvcc.py",
+    "test_plan_changed.py",
+    "test_plan_handed_on.py",
+    "test_plan_versions.py",
     "test_api.py",
     "test_build_record.py",
     "test_forks.py",
@@ -278,11 +281,13 @@ def trace(items: list[pytest.Item], files: set[str], out: str) -> bool:
     rows = []
     for number, (item, after) in enumerate(zip(items, [*items[1:], None])):
         called.clear()
+        # The plan of a recorded machine was made above, and is remembered for the tests that have the machine as their parameter.
+        machine = getattr(getattr(item, "callspec", None), "params", {}).get("path")
+        if machine is None:
+            support.planned_for.cache_clear()
         start = time.monotonic()
         passed = passes(item, after)
-        # The plan of a recorded machine was made above, and is remembered.
-        planned = getattr(item, "callspec", None)
-        called |= machines.get(planned.params.get("path"), frozenset()) if planned else frozenset()
+        called |= machines.get(machine, frozenset())
         if passed and called:
             rows.append((number, time.monotonic() - start, sorted(called)))
     Path(out).write_text(json.dumps(rows), encoding="utf-8")

@@ -25,7 +25,7 @@ class Limits:
 
     def __init__(self, tables: Tables, cuda: str, target: TorchTarget, abi: Abi) -> None:
         self.cuda = cuda
-        row: Cuda = tables.cuda_row(cuda) if cuda else tables.cuda[-1]
+        row: Cuda = tables.cuda_row(cuda)
         torch: TorchRow | None = tables.torch_row(minor(target.version)) if target.version else None
         lower = [(row.gcc_min, f"nvcc {cuda}")]
         if abi.is_stable:
@@ -36,9 +36,9 @@ class Limits:
             lower.append((CXX20_GCC, f"torch's C++{target.cxx_standard}"))
         self.least, self.least_by = max(lower, key=lambda pair: pair[0])
         # A release that the table does not know yet will take newer compilers than the newest known one does.
-        self.most = None if cuda and is_newer(tables.cuda, cuda) else row.gcc_max
+        self.most = None if is_newer(tables.cuda, cuda) else row.gcc_max
         self.likely_most = row.gcc_max
-        self.bad_pairs = [pair for pair in tables.bad_pairs if cuda and pair.holds_cuda(cuda)]
+        self.bad_pairs = [pair for pair in tables.bad_pairs if pair.holds_cuda(cuda)]
 
     def misfit(self, release: str) -> str:
         """Why this g++ does not fit; empty if it does."""
@@ -89,7 +89,7 @@ def decide_compiler(
     if best is not None:
         return Choice(best, f"{best.found_in}: {limits}", tuple(rejected), forced=forced), []
     obstacle = "a g++ is asked for" if forced else zig_obstacle(settings, facts, tables, cuda, abi)
-    row = tables.zig_compiler(cuda) if cuda else None
+    row = tables.zig_compiler(cuda)
     if not obstacle and row is not None:
         found, installs = take_zig(facts, row)
         why = "setting host-compiler" if asked_zig else f"no g++ of this machine fits: {limits}"

@@ -25,8 +25,6 @@ def check_gpus(
 
     Where the architectures were asked for by name, the wheel may be meant for other machines: then it is a note.
     """
-    if not cuda:
-        return
     settings, facts = offers.settings, offers.facts
     elsewhere = settings.is_set("arch") and settings.arch != "native"
     troubles = list(_troubles(offers, cuda, toolkit))
@@ -54,7 +52,7 @@ def check_own_runtime(offers: Offers, cuda: str, notebook: Notebook) -> None:
     """The same of a wheel with a CUDA runtime of its own, whose toolkit may be newer than this machine's driver and its torch."""
     settings, facts, tables = offers.settings, offers.facts, offers.tables
     known = [item for item in notebook.problems if item.code in ("driver", "torch-gpu", "no-toolkit")]
-    if not offers.abi.is_stable or not facts.driver or not cuda or known:
+    if not offers.abi.is_stable or not facts.driver or known:
         return
     row = tables.cuda_row(cuda)
     if driver_runs(facts, tables, cuda):

@@ -94,7 +94,7 @@ def decide_split(
     For more than one architecture they are those of the front end alone. For one, which takes more memory then, it may be that fewer
     compilers run, but not fewer than there are ``files``. The kernels are the same with any number, their order in the file is not.
     """
-    if not cuda or version.Version(cuda) < version.Version(_SPLITS_SINCE) or jobs.value * threads < _MANY_CORES:
+    if version.Version(cuda) < version.Version(_SPLITS_SINCE) or jobs.value * threads < _MANY_CORES:
         return jobs, 1
     if threads > 1:
         return jobs, _SPLIT_FRONT_END

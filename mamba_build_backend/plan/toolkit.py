@@ -56,8 +56,6 @@ def decide_nvcc(offers: Offers, abi: Choice[Abi], *, other: bool) -> tuple[Choic
 
 def choose(offers: Offers) -> Nvcc:
     """The best of what there is; a problem that says how to come to one, where there is nothing."""
-    if not offers.target.cuda:
-        return Nvcc(Choice(None, "there is no CUDA torch to choose for"))
     best = next(iter(offers.best_first()), None)
     notebook = Notebook()
     rejected = offers.rejected(best)

@@ -95,7 +95,7 @@ def torch_ways(
     *,
     keep: Torch | None = None,
     wanted: Callable[[Build], bool] = lambda _: True,
-    note: str = "torch for CUDA {cuda}",
+    note: str,
 ) -> list[str]:
     """Commands that install a torch which fits: the version that is here in another build, and the newest one.
 

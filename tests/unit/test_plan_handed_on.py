@@ -176,5 +176,19 @@ def test_patches_are_listed_with_why_for_each_part():
     }
 
 
+def test_what_a_setting_names_is_asked_for():
+    made = planned("gxx-11-alone-cuda-11.6-asked")
+    assert (made.toolkit.value.version, made.toolkit.forced) == ("11.6", True)
+    assert planned().toolkit.forced is False
+    archived = planned("torch-2.8-default", cuda_home="redist").toolkit
+    assert (archived.forced, archived.value.home, archived.value.found_in) == (True, "", "NVIDIA's archives")
+    assert "90" in archived.value.archs
+    assert planned("zig-installed").compiler.forced is True
+    assert planned("ccache-too-old").compiler_cache.forced is True
+    assert planned("sccache-asked").compiler_cache.forced is True
+    assert planned("ccache-on-path").compiler_cache.forced is False
+    assert planned("zig-asked").compiler.forced is True
+
+
 def test_the_names_of_the_cases_are_not_repeated():
     assert len({case.name for case in CASES}) == len(CASES)
