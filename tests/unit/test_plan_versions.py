@@ -134,6 +134,46 @@ def test_the_target_is_what_its_torch_is(machine, settings, standard, new_abi, s
     assert made.target.setuptools == row.setuptools
 
 
+def test_why_each_partner_is_none_for_this_torch_is_kept():
+    made = planned(CU11, upstream="mamba-ssm", upstream_version="2.3.2.post1")
+    assert (made.partner.value, made.partner.because) == ("", "causal-conv1d >=1.5.1 needs torch 2.4")
+    assert [item.what for item in made.partner.rejected][0] == "causal-conv1d 1.6.2.post1", "the newest of its time first"
+    assert all(item.why.startswith("it needs torch 2.4: ") for item in made.partner.rejected)
+    assert planned().partner.rejected == ()
+
+
+def test_a_partner_of_another_version_is_taken_where_its_own_does_not_go_with_the_python():
+    known = with_rows(
+        lambda row: replace(row, python_min="3.99", needs_why="of match") if row.title == "causal-conv1d 1.6.2.post1" else row
+    )
+    made = planned(known=known)
+    assert made.partner.value not in ("", "1.6.2.post1")
+    assert made.partner.because == "any >=1.5.1 has the binding that it calls"
+    assert [(item.what, item.why) for item in made.partner.rejected] == [("causal-conv1d 1.6.2.post1", "it needs Python 3.99: of match")]
+    none = with_rows(lambda row: replace(row, python_min="3.99") if row.name == "causal-conv1d" else row)
+    made = planned(known=none)
+    assert (made.partner.value, made.partner.because) == ("", "causal-conv1d >=1.5.1 needs Python 3.99")
+    (note,) = [note for note in made.notes if "finds no causal-conv1d" in note]
+    assert "has one" not in note, "no version has"
+    old = with_rows(lambda row: replace(row, python_min="3.99") if row.name == "causal-conv1d" and row.version != "1.5.0.post8" else row)
+    (note,) = [note for note in planned(known=old).notes if "finds no causal-conv1d" in note]
+    assert note.endswith("; -C upstream-version=2.2.4 has one")
+
+
+def test_what_is_linked_against_says_what_it_is():
+    zig = planned("zig-installed").sysroot.value
+    assert (zig.provider, zig.found_in, zig.glibc, zig.origin) == ("zig", planned("zig-installed").compiler.value.found_in, "2.17", "index")
+    host = planned("sysroot-host").sysroot.value
+    assert (host.provider, host.path, host.found_in, host.glibc, host.origin) == ("host", "/", "this machine", "2.36", "system")
+    assert planned("musl").sysroot.because == "there is no glibc here"
+
+
+@pytest.mark.parametrize(("abi", "glibc", "libgcc"), [("stable", "2.17", "4.8.0"), ("torch", "2.17", "4.8.0"), ("stable", "2.28", "7.0.0")])
+def test_the_floor_has_the_symbol_versions_of_libgcc_too(abi, glibc, libgcc):
+    floor = planned(abi=abi, glibc=glibc).floor
+    assert (floor.glibc, floor.gcc) == (glibc, libgcc)
+
+
 def together(machine, *wanted):
     _, found = recording.load(FACTS / f"{machine}.json", {})
     chosen = [load_settings({"upstream": name, **({"upstream-version": version} if version else {})}, {}, {}) for name, version in wanted]
