@@ -15,7 +15,22 @@ from typing import Any
 from support import ROOT
 
 from mamba_build_backend import plan, tables
-from mamba_build_backend.core.facts import CacheProgram, Compiler, CompilerCache, Facts, Gpu, Manager, Origin, Package, Polluted, Shell, Sysroot, SysrootProvider, Toolkit, Torch
+from mamba_build_backend.core.facts import (
+    CacheProgram,
+    Compiler,
+    CompilerCache,
+    Facts,
+    Gpu,
+    Manager,
+    Origin,
+    Package,
+    Polluted,
+    Shell,
+    Sysroot,
+    SysrootProvider,
+    Toolkit,
+    Torch,
+)
 from mamba_build_backend.core.tree_facts import Fault
 from mamba_build_backend.plan import report
 from mamba_build_backend.plan.types import BuildPlan
@@ -44,7 +59,9 @@ class Changed:
     def text(self) -> str:
         """The problems; where there are none, what is other than in the report of the machine as it was recorded."""
         found, made = self.planned()
-        lines = report.plan_text(found, made, verbose=self.shown == "whole" or not (made.problems or self.shown)).splitlines()
+        lines = report.plan_text(
+            found, made, verbose=self.shown == "whole" or not (made.problems or self.shown)
+        ).splitlines()
         if not (made.problems or self.shown):
             before = (FACTS / f"{self.machine}.txt").read_text(encoding="utf-8").splitlines()
             differing = [*difflib.unified_diff(before, lines, n=0, lineterm="")][2:]
@@ -83,7 +100,8 @@ def gxx(*versions: str, **fields: Any) -> dict[str, Any]:
     given = {"target": "x86_64-linux-gnu", "libstdcxx_static": "/usr/lib/libstdc++.a", "libstdcxx": "3.4.30", **fields}
     return {
         "compilers": tuple(
-            Compiler(f"/usr/bin/g++-{version}", "PATH", version=version, origin=Origin.PATH, **given) for version in versions
+            Compiler(f"/usr/bin/g++-{version}", "PATH", version=version, origin=Origin.PATH, **given)
+            for version in versions
         )
     }
 
@@ -106,7 +124,12 @@ V100, P100, H100 = gpu("V100", "7.0"), gpu("P100", "6.0"), gpu("H100", "9.0")
 B300, LATER = gpu("B300", "10.3"), gpu("a GPU to come", "15.0")
 NOTHING = {"cuda-mirror": "off"}
 ONE_TORCH = {"abi": "torch"}
-CU13, CU12, CU11, BARE = "debian12-torch2.11-cuda13.0", "torch-2.8-default", "causal-conv1d-default-torch-2.1", "no-torch"
+CU13, CU12, CU11, BARE = (
+    "debian12-torch2.11-cuda13.0",
+    "torch-2.8-default",
+    "causal-conv1d-default-torch-2.1",
+    "no-torch",
+)
 """A whole machine with CUDA 13.0, 12.8 and 11.8, and one with a g++ alone."""
 
 CASES = (

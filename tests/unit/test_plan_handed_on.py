@@ -9,8 +9,7 @@ from support import planned_for, ready
 
 from mamba_build_backend import plan, tables
 from mamba_build_backend.core.errors import PlanError
-from mamba_build_backend.core.facts import CompilerCache, Toolkit
-from mamba_build_backend.core.facts import CacheProgram
+from mamba_build_backend.core.facts import CacheProgram, CompilerCache, Toolkit
 from mamba_build_backend.plan import doctor_json, report
 from mamba_build_backend.plan.jobs import native_share
 from mamba_build_backend.probe import recording
@@ -142,8 +141,19 @@ def test_json_says_of_each_choice_what_was_taken():
     data = json.loads(json.dumps(doctor_json.plan_json(found, made)))["plan"]
     taken = {name: data[name]["chosen"] for name in ("torch", "toolkit", "compiler", "sysroot", "compiler_cache")}
     torch, toolkit, compiler = made.torch.value, made.toolkit.value, made.compiler.value
-    assert taken["torch"] == {"site": torch.site, "version": "2.11.0+cu130", "cuda": "13.0", "cxx11_abi": True, "origin": torch.origin}
-    assert taken["toolkit"] == {"home": "/usr/local/cuda", "version": "13.0", "layout": "home", "origin": toolkit.origin}
+    assert taken["torch"] == {
+        "site": torch.site,
+        "version": "2.11.0+cu130",
+        "cuda": "13.0",
+        "cxx11_abi": True,
+        "origin": torch.origin,
+    }
+    assert taken["toolkit"] == {
+        "home": "/usr/local/cuda",
+        "version": "13.0",
+        "layout": "home",
+        "origin": toolkit.origin,
+    }
     assert (taken["compiler"]["path"], taken["compiler"]["version"]) == (compiler.path, "13.3.0")
     assert taken["sysroot"] is None, "zig's is still to be installed"
     assert taken["compiler_cache"] == {"path": "/usr/bin/ccache", "name": "ccache", "version": "4.9"}
@@ -165,7 +175,10 @@ def test_patches_are_listed_with_why_for_each_part():
             assert f"  {'fix    ' if item.is_fix else 'applied'}      {item.file}: {item.why}" in text
         for left in part.patches.rejected:
             assert f"  not applied  {left.what}: {left.why}" in text
-    assert report.patches_text(replace(made, patches=replace(made.patches, value=(), rejected=()))).splitlines()[1] == "  there are no patches"
+    assert (
+        report.patches_text(replace(made, patches=replace(made.patches, value=(), rejected=()))).splitlines()[1]
+        == "  there are no patches"
+    )
     data = report.patches_json(made)
     assert (data["schema"], data["upstream"]) == (1, {"name": "mamba-ssm", "version": "2.2.4"})
     applied = [item for part in made.parts for item in part.patches.value]

@@ -12,7 +12,9 @@ from mamba_build_backend.probe import recording
 
 
 def planned(machine=CU13, known=None, **settings):
-    chosen, found = recording.load(FACTS / f"{machine}.json", {key.replace("_", "-"): value for key, value in settings.items()})
+    chosen, found = recording.load(
+        FACTS / f"{machine}.json", {key.replace("_", "-"): value for key, value in settings.items()}
+    )
     return plan.decide(chosen, found, known or tables.load_tables())
 
 
@@ -61,7 +63,9 @@ def test_all_that_stands_in_the_way_of_one_wheel_for_everyone_is_said():
     asked = load_settings({"abi": "stable"}, {}, {})
     for installer, ways in (("pip", 3), ("conda", 2)):
         there = replace(found, torches=(replace(old, installer=installer),))
-        (problem,) = [item for item in plan.decide(asked, there, tables.load_tables()).problems if item.code == "abi-torch"]
+        (problem,) = [
+            item for item in plan.decide(asked, there, tables.load_tables()).problems if item.code == "abi-torch"
+        ]
         assert len(problem.fix) == ways
         assert any("pip install" in way for way in problem.fix) == (installer == "pip")
 
@@ -75,16 +79,25 @@ def test_a_version_that_is_not_ported_is_answered_with_those_that_are():
     known = unported("mamba-ssm", but=("2.2.4", "2.3.0"))
     (problem,) = planned(known=known, upstream_version="1.2.2", abi="stable").problems
     assert (problem.code, problem.needed) == ("abi-upstream", "it is from mamba-ssm 2.2.4 on")
-    assert problem.fix == ("-C upstream-version=2.3.0", "-C abi=torch   (a wheel for the torch and the Python that are here)")
+    assert problem.fix == (
+        "-C upstream-version=2.3.0",
+        "-C abi=torch   (a wheel for the torch and the Python that are here)",
+    )
 
 
 @pytest.mark.parametrize(("torch_min", "python_min"), [("9.0", ""), ("", "3.99"), ("9.0", "3.99")])
-def test_where_no_version_goes_with_what_is_here_the_oldest_is_planned_for_and_its_needs_are_told(torch_min, python_min):
+def test_where_no_version_goes_with_what_is_here_the_oldest_is_planned_for_and_its_needs_are_told(
+    torch_min, python_min
+):
     known = with_rows(lambda row: replace(row, torch_min=torch_min, python_min=python_min, needs_why="its code is so"))
     made = planned(known=known)
     good = made.upstream.value.project.good
     assert (made.upstream.value.version, made.upstream.because) == (good[-1], "the oldest that is known to work")
-    needs = [f"it needs {kind} {least}: its code is so" for kind, least in (("torch", torch_min), ("Python", python_min)) if least]
+    needs = [
+        f"it needs {kind} {least}: its code is so"
+        for kind, least in (("torch", torch_min), ("Python", python_min))
+        if least
+    ]
     assert [(item.what, item.why) for item in made.upstream.rejected] == [
         (f"mamba-ssm {version}", "; ".join(needs)) for version in good[:-1]
     ]
@@ -97,7 +110,10 @@ def test_where_no_version_goes_with_what_is_here_the_oldest_is_planned_for_and_i
 def test_the_newest_that_goes_with_the_python_is_told():
     (problem,) = planned(CU11, upstream="causal-conv1d", upstream_version="1.6.1").problems
     assert problem.code == "upstream-needs"
-    assert problem.fix == ("-C upstream-version=1.5.0.post8   (the newest that goes with what is here)", "use torch 2.4 or newer")
+    assert problem.fix == (
+        "-C upstream-version=1.5.0.post8   (the newest that goes with what is here)",
+        "use torch 2.4 or newer",
+    )
     known = with_rows(lambda row: replace(row, python_min="3.99" if row.version == "2.3.0" else ""))
     (problem,) = planned(known=known, upstream_version="2.3.0").problems
     assert problem.fix[0].startswith("-C upstream-version=2.3.2.post1 ")
@@ -114,7 +130,11 @@ def test_pins_are_of_what_is_known(settings, pins, because):
     made = planned(**settings)
     assert made.pins.value == pins
     if settings["upstream"] == "self":
-        assert (made.pins.because, made.partner.value, made.partner.because) == (because, "", "no other project goes with it")
+        assert (made.pins.because, made.partner.value, made.partner.because) == (
+            because,
+            "",
+            "no other project goes with it",
+        )
 
 
 @pytest.mark.parametrize(
@@ -129,7 +149,11 @@ def test_pins_are_of_what_is_known(settings, pins, because):
 )
 def test_the_target_is_what_its_torch_is(machine, settings, standard, new_abi, setuptools):
     made = planned(machine, **settings)
-    row = next(row for row in tables.load_tables().torch if made.target.version.startswith(f"{row.version}.") or made.target.version == row.version)
+    row = next(
+        row
+        for row in tables.load_tables().torch
+        if made.target.version.startswith(f"{row.version}.") or made.target.version == row.version
+    )
     assert (made.target.cxx_standard, made.target.cxx11_abi) == (standard, new_abi)
     assert made.target.setuptools == row.setuptools
 
@@ -137,38 +161,59 @@ def test_the_target_is_what_its_torch_is(machine, settings, standard, new_abi, s
 def test_why_each_partner_is_none_for_this_torch_is_kept():
     made = planned(CU11, upstream="mamba-ssm", upstream_version="2.3.2.post1")
     assert (made.partner.value, made.partner.because) == ("", "causal-conv1d >=1.5.1 needs torch 2.4")
-    assert [item.what for item in made.partner.rejected][0] == "causal-conv1d 1.6.2.post1", "the newest of its time first"
+    assert made.partner.rejected[0].what == "causal-conv1d 1.6.2.post1", "the newest of its time first"
     assert all(item.why.startswith("it needs torch 2.4: ") for item in made.partner.rejected)
     assert planned().partner.rejected == ()
 
 
 def test_a_partner_of_another_version_is_taken_where_its_own_does_not_go_with_the_python():
     known = with_rows(
-        lambda row: replace(row, python_min="3.99", needs_why="of match") if row.title == "causal-conv1d 1.6.2.post1" else row
+        lambda row: (
+            replace(row, python_min="3.99", needs_why="of match") if row.title == "causal-conv1d 1.6.2.post1" else row
+        )
     )
     made = planned(known=known)
     assert made.partner.value not in ("", "1.6.2.post1")
     assert made.partner.because == "any >=1.5.1 has the binding that it calls"
-    assert [(item.what, item.why) for item in made.partner.rejected] == [("causal-conv1d 1.6.2.post1", "it needs Python 3.99: of match")]
+    assert [(item.what, item.why) for item in made.partner.rejected] == [
+        ("causal-conv1d 1.6.2.post1", "it needs Python 3.99: of match")
+    ]
     none = with_rows(lambda row: replace(row, python_min="3.99") if row.name == "causal-conv1d" else row)
     made = planned(known=none)
     assert (made.partner.value, made.partner.because) == ("", "causal-conv1d >=1.5.1 needs Python 3.99")
     (note,) = [note for note in made.notes if "finds no causal-conv1d" in note]
     assert "has one" not in note, "no version has"
-    old = with_rows(lambda row: replace(row, python_min="3.99") if row.name == "causal-conv1d" and row.version != "1.5.0.post8" else row)
+    old = with_rows(
+        lambda row: (
+            replace(row, python_min="3.99") if row.name == "causal-conv1d" and row.version != "1.5.0.post8" else row
+        )
+    )
     (note,) = [note for note in planned(known=old).notes if "finds no causal-conv1d" in note]
     assert note.endswith("; -C upstream-version=2.2.4 has one")
 
 
 def test_what_is_linked_against_says_what_it_is():
     zig = planned("zig-installed").sysroot.value
-    assert (zig.provider, zig.found_in, zig.glibc, zig.origin) == ("zig", planned("zig-installed").compiler.value.found_in, "2.17", "index")
+    assert (zig.provider, zig.found_in, zig.glibc, zig.origin) == (
+        "zig",
+        planned("zig-installed").compiler.value.found_in,
+        "2.17",
+        "index",
+    )
     host = planned("sysroot-host").sysroot.value
-    assert (host.provider, host.path, host.found_in, host.glibc, host.origin) == ("host", "/", "this machine", "2.36", "system")
+    assert (host.provider, host.path, host.found_in, host.glibc, host.origin) == (
+        "host",
+        "/",
+        "this machine",
+        "2.36",
+        "system",
+    )
     assert planned("musl").sysroot.because == "there is no glibc here"
 
 
-@pytest.mark.parametrize(("abi", "glibc", "libgcc"), [("stable", "2.17", "4.8.0"), ("torch", "2.17", "4.8.0"), ("stable", "2.28", "7.0.0")])
+@pytest.mark.parametrize(
+    ("abi", "glibc", "libgcc"), [("stable", "2.17", "4.8.0"), ("torch", "2.17", "4.8.0"), ("stable", "2.28", "7.0.0")]
+)
 def test_the_floor_has_the_symbol_versions_of_libgcc_too(abi, glibc, libgcc):
     floor = planned(abi=abi, glibc=glibc).floor
     assert (floor.glibc, floor.gcc) == (glibc, libgcc)
@@ -176,7 +221,10 @@ def test_the_floor_has_the_symbol_versions_of_libgcc_too(abi, glibc, libgcc):
 
 def together(machine, *wanted):
     _, found = recording.load(FACTS / f"{machine}.json", {})
-    chosen = [load_settings({"upstream": name, **({"upstream-version": version} if version else {})}, {}, {}) for name, version in wanted]
+    chosen = [
+        load_settings({"upstream": name, **({"upstream-version": version} if version else {})}, {}, {})
+        for name, version in wanted
+    ]
     return plan.assemble.decide_together(chosen, found, tables.load_tables())
 
 
@@ -184,7 +232,10 @@ def test_two_that_do_not_go_together_are_told_with_what_does():
     first, second = together(CU13, ("mamba-ssm", ""), ("causal-conv1d", "1.2.0"))
     assert not first.problems
     (problem,) = second.problems
-    assert (problem.code, problem.found) == ("companion", "mamba-ssm 2.3.2.post1 and causal-conv1d 1.2.0 do not go together")
+    assert (problem.code, problem.found) == (
+        "companion",
+        "mamba-ssm 2.3.2.post1 and causal-conv1d 1.2.0 do not go together",
+    )
     assert problem.needed == "the former calls the binding of causal-conv1d >=1.5.1"
     assert problem.fix == (
         "python -m mamba_build_backend build mamba-ssm==2.3.2.post1 causal-conv1d   (the one that goes with it)",
@@ -195,16 +246,23 @@ def test_two_that_do_not_go_together_are_told_with_what_does():
 
 
 def test_the_second_is_the_one_that_goes_with_the_first_unless_it_is_none_of_its():
-    assert [item.upstream.value.version for item in together(CU13, ("mamba-ssm", "2.2.4"), ("causal-conv1d", ""))] == ["2.2.4", "1.5.0.post8"]
-    assert [item.upstream.value.version for item in together(CU13, ("causal-conv1d", "1.2.0"), ("mamba-ssm", ""))] == ["1.2.0", "2.3.2.post1"]
+    assert [item.upstream.value.version for item in together(CU13, ("mamba-ssm", "2.2.4"), ("causal-conv1d", ""))] == [
+        "2.2.4",
+        "1.5.0.post8",
+    ]
+    assert [item.upstream.value.version for item in together(CU13, ("causal-conv1d", "1.2.0"), ("mamba-ssm", ""))] == [
+        "1.2.0",
+        "2.3.2.post1",
+    ]
 
 
 def test_wheels_of_the_same_modules_are_told():
     one, other = together(CU12, ("mamba-ssm", "2.2.4"), ("mamba-ssm", ""))
-    assert list(overwriting([one, other])) == [
+    (told,) = overwriting([one, other])
+    assert told == (
         "mamba-ssm 2.2.4 and mamba-ssm 2.3.2.post1 both hold mamba_ssm, selective_scan_cuda: the one that is installed last replaces the "
         "other's files, and pip does not say so; use an environment for each"
-    ]
+    )
     assert not list(overwriting(together(CU12, ("mamba-ssm", ""), ("causal-conv1d", ""))))
 
 
@@ -220,7 +278,9 @@ def test_a_changed_tree_needs_consent_where_it_was_not_named_on_the_command_line
     chosen = load_settings({}, place.get("environ", {}), place.get("table", {}))
     (problem,) = plan.decide(chosen, found, tables.load_tables()).problems
     assert problem.code == "source"
-    assert problem.found.startswith("source: /home/u/repo/mamba is not as released: it is most like mamba-ssm 1.1.1, changed: ")
+    assert problem.found.startswith(
+        "source: /home/u/repo/mamba is not as released: it is most like mamba-ssm 1.1.1, changed: "
+    )
     assert named in problem.needed
     assert problem.needed.endswith(" names it, and what is not upstream's needs your consent")
     assert problem.fix[0].startswith("python -m mamba_build_backend build /home/u/repo/mamba ")
