@@ -314,6 +314,8 @@ CASES = (
     Changed("in brief, with one in the cache", CU12, {}, {**kits(), "fetched": tuple(item.name for found in tables.load_tables().redist("x86_64") if found.release == "12.9.1" for item in found.archives)}, shown="brief"),
     Changed("in brief, with one of the package index", CU13, {}, kits(), shown="brief"),
     Changed("in brief, with zig", CU13, {}, gxx(), shown="brief"),
+    Changed("in brief, with two notes left", CU13, {"repair": "false"}, {"machine": {"disk_free": 1}, "torches": {"packages": (Package("causal-conv1d", "1.2.0"),)}}, shown="brief"),
+    Changed("in brief, with room for two notes", CU13, {"repair": "false"}, {"machine": {"disk_free": 1}}, shown="brief"),
     Changed("in brief, of a fork", "fork", shown="brief"),
     Changed("in brief, with more notes than there is room for", "polluted", {"repair": "false"}, {**kits("13.0", "13.2"), "machine": {"disk_free": 1}, "torches": {"packages": (Package("causal-conv1d", "1.2.0"), Package("mamba-ssm", "2.2.2"))}}, shown="brief"),
 )  # fmt: skip

@@ -8,6 +8,7 @@ from changed_machines import CASES, FACTS
 from support import planned_for, ready
 
 from mamba_build_backend import plan, tables
+from mamba_build_backend.core.commands import Here
 from mamba_build_backend.core.errors import PlanError
 from mamba_build_backend.core.facts import CacheProgram, CompilerCache, Toolkit
 from mamba_build_backend.plan import doctor_json, report
@@ -205,3 +206,47 @@ def test_what_a_setting_names_is_asked_for():
 
 def test_the_names_of_the_cases_are_not_repeated():
     assert len({case.name for case in CASES}) == len(CASES)
+
+
+def kinds(machine, **options):
+    """Each line of a report with what it is, for its colour."""
+    return [
+        (kind, line) for kind, line in report.shown_lines(*planned_for(FACTS / f"{machine}.json"), Here(), **options)
+    ]
+
+
+def test_the_first_line_of_what_is_told_has_its_colour_and_the_rest_is_plain():
+    lines = kinds("no-torch")
+    assert [kind for kind, _ in lines[:3]] == [report.TITLE, report.WARNING, report.PLAIN]
+    lines = kinds("rocky-8-without-nvcc")
+    starts = {report.ERROR: "error: ", report.COMMAND: ("  type: ", "  or:   ", "  do:   "), report.DIM: "        # "}
+    for kind, start in starts.items():
+        told = [line for found, line in lines if found == kind]
+        assert told
+        assert all(line.startswith(start) or (kind == report.DIM and line.startswith("        ")) for line in told), (
+            told
+        )
+    assert all(
+        kind == report.PLAIN for kind, line in lines if line.startswith("       ") and not line.startswith("        ")
+    )
+    assert lines[-1][0] == report.PLAIN
+    lines = kinds("polluted", verbose=True)
+    assert {kind for kind, line in lines if line.startswith("note: ")} == {report.WARNING}
+    assert {kind for kind, line in lines if line.startswith("            not ")} == {report.DIM}
+    assert lines[-1] == (report.READY, "The build can start:  python -m pip install ./mamba-ssm-portable")
+
+
+@pytest.mark.parametrize("width", [90, 120])
+def test_a_report_is_as_wide_as_is_asked(width):
+    found, made = planned_for(FACTS / "everything-wrong.json")
+    lines = report.plan_text(found, made, verbose=True, width=width).splitlines()
+    told = [line for line in lines if not line.startswith(("  type:", "  or:", "  do:"))]
+    assert width - 8 < max(len(line) for line in told) <= width
+
+
+def test_a_problem_shows_where_the_whole_report_is_and_the_whole_report_does_not():
+    found, made = planned_for(FACTS / "no-gxx-abi-torch.json")
+    assert report.plan_text(found, made).endswith(
+        "\n1 problem. What was found and chosen: python -m mamba_build_backend doctor -v\n"
+    )
+    assert report.plan_text(found, made, verbose=True).endswith("\n1 problem.\n")
