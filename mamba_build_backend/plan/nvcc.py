@@ -79,8 +79,6 @@ def _merged(passes: list[FrontEnd]) -> tuple[FrontEnd, ...]:
 def _passes(
     settings: Settings, facts: Facts, tables: Tables, cuda: str, toolkit: Toolkit | None, notebook: Notebook
 ) -> Choice[tuple[FrontEnd, ...]]:
-    if not cuda:
-        return Choice((), "there is no CUDA to choose for")
     row = tables.cuda_row(cuda)
     known = set(toolkit.archs) if toolkit and toolkit.archs else set(row.archs)
     if settings.arch == "all":
@@ -170,7 +168,7 @@ def share_passes(files: tuple[str, ...], passes: tuple[FrontEnd, ...], *, compac
 
 def decide_options(settings: Settings, tables: Tables, cuda: str, threads: int, split: int) -> NvccOptions:
     """Nvcc's options beside the architectures; ``threads`` and ``split`` are those of jobs.py."""
-    support = tables.cuda_row(cuda).compress if cuda else "no"
+    support = tables.cuda_row(cuda).compress
     asked = settings.is_set("compress")
     used = settings.compress != "default" and (support == "yes" or (support == "asked" and asked))
     return NvccOptions(threads, split, settings.lineinfo, settings.compress if used else "")

@@ -33,7 +33,7 @@ def decide_sysroot(
     host = Sysroot(SysrootProvider.HOST, "/", "this machine", facts.machine.libc_version, origin=Origin.SYSTEM)
     if facts.machine.libc != "glibc":
         return Choice(None, "there is no glibc here"), []
-    clash = _clash(tables.cuda_row(cuda), host.glibc) if cuda else ""
+    clash = _clash(tables.cuda_row(cuda), host.glibc)
     if settings.sysroot == "host" and clash:
         found = f"sysroot=host: this machine's glibc is {host.glibc}, and {clash}"
         notebook.problem("glibc-headers", found, "an older glibc's headers are needed", "-C sysroot=auto")
