@@ -8,6 +8,7 @@ from changed_machines import BARE, CU11, CU12, CU13, FACTS
 from mamba_build_backend import plan, tables
 from mamba_build_backend.core.settings import load_settings
 from mamba_build_backend.plan.assemble import overwriting
+from mamba_build_backend.plan.fork import STABLE_HEADERS
 from mamba_build_backend.probe import recording
 
 
@@ -284,3 +285,40 @@ def test_a_changed_tree_needs_consent_where_it_was_not_named_on_the_command_line
     assert named in problem.needed
     assert problem.needed.endswith(" names it, and what is not upstream's needs your consent")
     assert problem.fix[0].startswith("python -m mamba_build_backend build /home/u/repo/mamba ")
+
+
+def forked(**changes):
+    """The row of a changed tree, and the release that it is most like."""
+    chosen, found = recording.load(FACTS / "fork.json", {})
+    there = replace(found.trees[0], **changes)
+    made = plan.decide(chosen, replace(found, trees=(there, *found.trees[1:])), tables.load_tables())
+    base = next(row for row in tables.load_tables().versions_of("mamba-ssm") if row.version == "1.1.1")
+    return made.upstream.value, base, there
+
+
+def test_a_changed_tree_is_itself_and_keeps_what_holds_of_the_release():
+    row, base, there = forked()
+    assert (row.index_file, row.index_sha256, row.git_tag, row.git_commit, row.tree_sha256) == ("", "", "", "", ())
+    assert (row.fork.is_whole, row.fork.sha256, row.fork.path) == (True, there.sha256, there.path)
+    assert row.project.license == base.project.license != ""
+    assert (row.project.packages, row.project.extensions) == (("mamba_ssm",), ("selective_scan_cuda",))
+    assert row.project.compiled == sum(path.endswith((".cu", ".cpp")) for path, _ in there.files) > 5
+    assert (row.transformers, row.partner) == (base.transformers, base.partner)
+
+
+def test_a_changed_tree_of_another_name_has_another_author_and_no_packages_need_nothing():
+    row, _, _ = forked(name="vision-mamba")
+    assert (row.name, row.project.license, row.fork.is_whole) == ("vision-mamba", "", False)
+    row, base, _ = forked(packages=(), imports=())
+    assert (row.transformers, row.partner, row.partner_fits) == ("", "", "")
+    assert base.transformers
+    assert base.partner
+
+
+def test_a_tests_binding_and_all_stable_headers_are_no_reason_for_one_torch():
+    row, base, there = forked(headers=STABLE_HEADERS)
+    assert row.stable == base.stable != ""
+    row, _, _ = forked(files=(*there.files, ("tests/check.cpp", "0123456789")))
+    assert row.stable
+    row, _, _ = forked(files=(*there.files, ("csrc/more.cpp", "0123456789")))
+    assert not row.stable
