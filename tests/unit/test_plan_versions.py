@@ -6,9 +6,11 @@ import pytest
 from changed_machines import BARE, CU11, CU12, CU13, FACTS
 
 from mamba_build_backend import plan, tables
+from mamba_build_backend.core.facts import Package
 from mamba_build_backend.core.settings import load_settings
 from mamba_build_backend.plan.assemble import overwriting
 from mamba_build_backend.plan.fork import STABLE_HEADERS
+from mamba_build_backend.plan.types import EmbeddedArchive
 from mamba_build_backend.probe import recording
 
 
@@ -142,6 +144,7 @@ def test_pins_are_of_what_is_known(settings, pins, because):
     ("machine", "settings", "standard", "new_abi", "setuptools"),
     [
         (CU13, {}, 17, True, True),
+        (CU13, {"abi": "torch"}, 17, True, True),
         (CU11, {}, 17, False, True),
         (BARE, {"abi": "torch", "torch": "torch==2.6.*"}, 17, False, True),
         (BARE, {"abi": "torch", "torch": "torch==2.8.*"}, 17, True, True),
@@ -322,3 +325,41 @@ def test_a_tests_binding_and_all_stable_headers_are_no_reason_for_one_torch():
     assert row.stable
     row, _, _ = forked(files=(*there.files, ("csrc/more.cpp", "0123456789")))
     assert not row.stable
+
+
+def beside(*packages, machine=CU13, **settings):
+    """The plan where these are installed beside torch."""
+    chosen, found = recording.load(
+        FACTS / f"{machine}.json", {key.replace("_", "-"): value for key, value in settings.items()}
+    )
+    there = replace(found.torches[0], packages=tuple(Package(*package.split("==")) for package in packages))
+    return plan.decide(chosen, replace(found, torches=(there, *found.torches[1:])), tables.load_tables())
+
+
+def test_only_the_partner_of_a_version_that_does_not_fit_is_told():
+    assert not [note for note in beside("causal-conv1d==1.6.0", "triton==1.0").notes if "the binding of" in note]
+    assert [note for note in beside("causal-conv1d==1.4.0").notes if "calls the binding of >=1.5.1" in note]
+
+
+def test_who_owns_the_same_files_is_told_once_and_rightly():
+    (note,) = [note for note in beside("mamba-ssm==2.2.2", distribution_name="other").notes if "the same files" in note]
+    assert note == (
+        "mamba-ssm 2.2.2 is installed, and other has the same files: remove it before this wheel is installed"
+        "\npython -m pip uninstall -y mamba-ssm"
+    )
+    assert not [note for note in beside("mamba-ssm==2.2.2", machine="fork").notes if "the same files" in note], (
+        "a fork's owners are found by module"
+    )
+
+
+def test_a_fork_has_the_label_that_was_asked_for_or_one_of_its_own():
+    assert planned("fork", local_version="lab1").local_version == "lab1"
+    made = planned("fork")
+    assert made.local_version == f"fork{made.upstream.value.fork.sha256[:8]}"
+
+
+def test_an_sdist_builds_what_it_carries_unless_another_version_is_asked_for():
+    made = planned("sdist")
+    assert made.source.value == EmbeddedArchive(made.upstream.value.archive_name)
+    made = planned("sdist", upstream_version="2.2.4")
+    assert (made.upstream.value.version, made.source.value.commit) == ("2.2.4", made.upstream.value.git_commit)
