@@ -363,3 +363,14 @@ def test_an_sdist_builds_what_it_carries_unless_another_version_is_asked_for():
     assert made.source.value == EmbeddedArchive(made.upstream.value.archive_name)
     made = planned("sdist", upstream_version="2.2.4")
     assert (made.upstream.value.version, made.source.value.commit) == ("2.2.4", made.upstream.value.git_commit)
+
+
+def test_an_nvcc_that_is_newer_than_the_tables_compiles_for_the_first_of_each_generation_that_it_brings():
+    chosen, found = recording.load(FACTS / "newer-than-the-tables.json", {})
+    (kit,) = found.toolkits
+    known = ("75", "80", "86", "90", "100", "103", "110", "120", "121", "130", "133", "140")
+    made = plan.decide(chosen, replace(found, toolkits=(replace(kit, archs=known),)), tables.load_tables())
+    codes = made.gpu_code.value.codes
+    assert [code for code in codes if code.isdigit() and int(code) > 120] == ["130", "140"]
+    assert codes[-1] == "PTX"
+    assert len(set(codes)) == len(codes)
