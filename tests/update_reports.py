@@ -278,7 +278,7 @@ FORKS = """\
 ## Forks
 
 [Changed copies](forks.md) as they lie in their repositories, built with torch 2.11.0+cu130, nvcc 13.0 and g++ 12.2 for one architecture, without
-a GPU, with nvcc's fast mode; audited and imported. None of them was run on a GPU for this table.
+a GPU, with nvcc's fast mode; audited and imported. What they compute on a GPU, compiled as usual, is in [Forks](forks.md#right-results).
 
 <!-- run: text -->
 ```console
