@@ -140,7 +140,8 @@ def _with_companion(plan: BuildPlan, name: str, settings: Settings, facts: Facts
     companion = _decide_one(other, facts, tables)
     if companion.upstream.value.fork and plan.abi.value.is_stable and not companion.upstream.value.stable:
         plan = _decide_one(replace(settings, abi="torch"), given, tables)
-        plan = replace(plan, abi=replace(plan.abi, because=companion.abi.because))
+        own = _decide_one(replace(other, abi=settings.abi), facts, tables)  # above, the ABI was given
+        plan = replace(plan, abi=replace(plan.abi, because=own.abi.because))
         return _with_companion(plan, name, settings, given, tables)
     return replace(
         plan,

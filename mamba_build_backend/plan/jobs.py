@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from ..core._compat import version
 from ..core.facts import Facts
 from ..core.settings import Settings
-from .notebook import Notebook
+from .notebook import Notebook, counted
 from .types import Choice, GpuCode
 
 BASE_MEMORY = 700_000_000
@@ -76,7 +76,7 @@ def decide_jobs(
             asked = f"{settings.origin('jobs')} asks for {settings.jobs} compilers at once"
             notebook.note(f"{asked}, and {fit * threads} will run: {why} (-C memory=64G, for instance, allows more)")
         return Choice(fit, why), threads
-    why = f"{machine.cores} cores"
+    why = counted(machine.cores, "core")
     if settings.jobs:
         why = settings.origin("jobs")
     elif machine.cores_limit:

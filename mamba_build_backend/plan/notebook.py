@@ -24,3 +24,12 @@ class Notebook:
     def problem(self, code: str, found: str, needed: str, *fix: str) -> None:
         """Something that stops the build; see :class:`~mamba_build_backend.core.errors.Problem`."""
         self.problems.append(Problem(code, found, needed, fix))
+
+
+def counted(number: int, what: str) -> str:
+    """A number with its noun.
+
+    >>> counted(1, "core"), counted(2, "core")
+    ('1 core', '2 cores')
+    """
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -14,6 +14,7 @@ from ..core.facts import CompilerCache, Facts
 from ..core.outside_text import without_secrets
 from ..core.settings import companion_key
 from ..tables import Archives, PatchRow, minor
+from .notebook import counted
 from .platform import NO_PLACE
 from .types import BuildPlan, Choice, GivenPath, Rejected, SourceOrigin, Tool
 
@@ -79,7 +80,7 @@ def shown_lines(facts: Facts, plan: BuildPlan, here: Here, *, verbose: bool = Fa
     if plan.problems:
         count = len(plan.problems)
         more = "" if verbose else f" What was found and chosen: {here.doctor()}"
-        yield PLAIN, f"{count} problem{'s' if count > 1 else ''}.{more}"
+        yield PLAIN, f"{counted(count, 'problem')}.{more}"
         return
     if not verbose:
         yield from _briefly(facts, plan, here, width, MOST - 2 - len(head))
@@ -285,7 +286,9 @@ def _machine_lines(facts: Facts) -> Iterator[Line]:
     system = f"{machine.system} {machine.runs_on}" + (f" ({machine.distribution})" if machine.distribution else "")
     libc = "" if machine.libc == "unknown" else f" {machine.libc} {machine.libc_version}".rstrip() + ","
     memory = f"{machine.memory_available / 1e9:.1f} GB of memory free"
-    yield Line("machine", f"{system},{libc} Python {machine.python_version}, {machine.cores} cores, {memory}")
+    yield Line(
+        "machine", f"{system},{libc} Python {machine.python_version}, {counted(machine.cores, 'core')}, {memory}"
+    )
     if facts.gpus or facts.driver:
         names = ", ".join(f"{gpu.name} ({gpu.capability})" for gpu in facts.gpus) or "none that could be asked"
         yield Line("GPU", f"{names}, driver {facts.driver or 'unknown'}")

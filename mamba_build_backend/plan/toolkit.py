@@ -81,6 +81,8 @@ def choose(offers: Offers) -> Nvcc:
 def _of_index(best: Offer, offers: Offers, rejected: tuple[Rejected, ...], notebook: Notebook) -> Nvcc:
     taken = parsed(best.cuda)
     because = f"no toolkit of CUDA {offers.need.major} on this machine: from the package index"
+    if offers.settings.cuda_home == INDEX_NVCC:
+        because = "setting cuda-home: from the package index"
     if taken.major != offers.need.major:
         because += f", which has a whole nvcc from CUDA {taken.major} on"
     pin = f"=={taken.major}.{taken.minor}.*"
