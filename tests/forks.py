@@ -9,7 +9,8 @@ from pathlib import Path
 from mamba_build_backend.core import unified_diff
 from mamba_build_backend.core.source_files import tree_sha256
 from mamba_build_backend.tables import PATCHES, Tables, load_tables
-from mamba_build_backend.tables.released import SOURCES, ReleasedFiles, digest
+from mamba_build_backend.tables.forks import SOURCES
+from mamba_build_backend.tables.released import ReleasedFiles, digest
 
 SCAN, CONV = "mamba-ssm", "causal-conv1d"
 RELEASE = {SCAN: "1.1.4", CONV: "1.1.1"}

@@ -20,7 +20,8 @@ sys.path.insert(0, str(ROOT))
 from mamba_build_backend.core.files import sha256  # noqa: E402
 from mamba_build_backend.core.projects import PROJECTS  # noqa: E402
 from mamba_build_backend.tables import ProjectVersion, load_tables  # noqa: E402
-from mamba_build_backend.tables.released import FILES, SOURCES, digest  # noqa: E402
+from mamba_build_backend.tables.forks import SOURCES  # noqa: E402
+from mamba_build_backend.tables.released import FILES, digest  # noqa: E402
 
 HEAD = "# The source files of each release, by content: made by tests/release_files.py, with what it needs. Each line: the first digits of\n# git's hash, and the first and the last release that hold it.\n"
 

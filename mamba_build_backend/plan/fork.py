@@ -13,8 +13,8 @@ from ..core.facts import Facts
 from ..core.settings import Place, Settings
 from ..core.tree_facts import Tree
 from ..tables import Fork, Project, ProjectVersion, Tables
+from ..tables.forks import CUDA, CXX
 from ..tables.likeness import is_older, likeness
-from ..tables.released import CUDA, CXX
 from .notebook import Notebook
 from .stable_names import beyond_stable
 from .types import Choice

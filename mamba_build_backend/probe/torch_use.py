@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from ..tables.released import CUDA, CXX
+from ..tables.forks import CUDA, CXX
 
 NO_CODE = re.compile(rb"""//[^\n]*|/\*.*?\*/|R"\((?:.*?)\)"|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])'""", re.DOTALL)
 """Comments and texts."""

@@ -20,8 +20,9 @@ from ..core.source_files import source_files, tree_sha256
 from ..core.tree_facts import Fault, Fit, Owner, PatchFit, Tree
 from ..core.unified_diff import FileDiff, fit, parse
 from ..tables import PATCHES, PatchRow, load_tables
+from ..tables.forks import CUDA, CXX, PYTHON, SOURCES
 from ..tables.likeness import is_for, likeness, placed
-from ..tables.released import CUDA, CXX, PYTHON, SOURCES, digest
+from ..tables.released import digest
 from .setup_py import SetupPy, imported, own_imports, parsed, read_setup_py
 from .torch_use import NO_CODE, torch_headers, torch_names
 

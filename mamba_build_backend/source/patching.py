@@ -11,8 +11,8 @@ from ..core.paths import is_file, is_link, read_bytes, resolved
 from ..core.source_files import source_files
 from ..core.tree_facts import Fit
 from ..tables import PATCHES, Fork, PatchRow, load_tables
+from ..tables.forks import SOURCES
 from ..tables.likeness import placed
-from ..tables.released import SOURCES
 
 
 def apply_patches(patches: Sequence[PatchRow], tree: Path, title: str) -> None:

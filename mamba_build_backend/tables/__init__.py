@@ -12,7 +12,7 @@ from ..core.paths import is_dir, is_file, open_plain
 from ..core.projects import PROJECTS
 from ..core.typed import load_row
 from ..core.versions import parsed
-from .likeness import Fork
+from .forks import Fork
 from .projects import BadArch, Partner, PatchRow, Project, ProjectVersion, ThirdParty, load_projects
 from .redist import Archive, Archives, CrossRuntime, RedistHost, RedistRelease, checked_archive, releases
 from .released import ReleasedFiles, load_released

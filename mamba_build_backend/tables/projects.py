@@ -11,7 +11,7 @@ from ..core._compat import specifiers, tomllib
 from ..core.paths import open_plain
 from ..core.projects import SELF, read_projects
 from ..core.typed import Word, load_row, sourced
-from .likeness import Fork
+from .forks import Fork
 from .rows import KernelGroup, admits, in_order
 
 

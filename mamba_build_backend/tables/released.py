@@ -10,22 +10,14 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..core._compat import tomllib
 from ..core.paths import is_file, open_plain
-
-if TYPE_CHECKING:
-    from .projects import ProjectVersion
+from .projects import ProjectVersion
 
 FILES = "files.toml"
 DIGITS = 10
 """Of a hash. There are some hundreds of files: two of the same path with the same digits are not met by chance."""
-PYTHON = (".py",)
-CUDA = (".cu", ".cuh")
-CXX = (".cpp", ".cc", ".cxx", ".c", ".h", ".hpp")
-SOURCES = (*PYTHON, *CUDA, *CXX)
-"""How the names of source files end."""
 
 
 def digest(content: bytes) -> str:
