@@ -234,9 +234,10 @@ every change too. This page is made from `tests/matrix.toml` and `tests/matrix-r
 TORCHES = """\
 ## One file, every torch
 
-The same two wheels with `abi=stable`, mamba-ssm 2.3.2.post1 and causal-conv1d 1.7.0, built beside torch 2.11.0+cu130 with nvcc 12.4: each row a
-new environment, without a GPU, with the index's build of that torch. uv installed the wheels, and pip said what it would install. What is
-made of it: `python -m mamba_ssm_portable`, and from torch 2.10 on the recorded calls (fake tensors of an older torch ask for a driver).
+Two wheels with `abi=stable`, mamba-ssm 2.3.2.post1 and causal-conv1d 1.7.0: each row a new environment, without a GPU, with the index's build of that torch.
+uv installed the wheels, and pip said what it would install. What is made of it: `python -m mamba_ssm_portable`, and the recorded calls of both
+modules, most of them wrong, whose answers must be those of upstream's binding. Up to torch 2.9 the two files were those of nvcc 13.0 and zig, from 2.10 on those of nvcc 12.4 and g++; their
+bindings are the same source.
 
 <!-- run: text -->
 ```console
