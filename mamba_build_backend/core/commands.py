@@ -131,7 +131,10 @@ class Here:
             return with_comment(as_root(self.shell, command), comment)
         if not command.startswith("-C "):
             return text
-        added = [word for word in shlex.split(command) if word != "-C"]
+        try:
+            added = [word for word in shlex.split(command) if word != "-C"]
+        except ValueError:  # it says what to set, and is none to paste
+            return text
         keys = {item.partition("=")[0] for item in added}
         kept = tuple(item for item in self.settings if item.partition("=")[0] not in keys)
         return with_comment(replace(self, settings=kept).install(*added), comment)

@@ -87,14 +87,14 @@ _LONGEST = 80
 """Letters of what goes into a file name: a name of 255 has to hold the version, the tags and more."""
 
 
-def distribution_name(key: str, raw: Value) -> str | None:
-    """A distribution's name (PEP 508), or None. Raises SettingsError."""
+def distribution_name(key: str, raw: Value, way: str = "") -> str | None:
+    """A distribution's name (PEP 508), or None. Raises SettingsError, with ``way`` as the way out where ``key`` is no setting."""
     text = as_text(key, raw)
     if text and (not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", text) or len(text) > _LONGEST):
         raise SettingsError(
             f"{key}: {text[:_LONGEST]!r} is not a distribution's name",
             f"it is made of letters, digits, dots, - and _, and of {_LONGEST} at most",
-            f"-C {key}=my-build",
+            way or f"-C {key}=my-build",
         )
     return text or None
 

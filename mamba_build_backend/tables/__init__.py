@@ -157,7 +157,7 @@ def load_tables() -> Tables:
         zig_compilers=tuple(_checked_zig(row) for row in _typed(ZigCompiler, "manylinux", "zig-compiler")),
         nvidia=load_row(RedistHost, _read("redist")["nvidia"], "tables/redist.toml: nvidia"),
         archives=tuple(checked_archive(row) for row in _typed(Archive, "redist", "archive")),
-        runtimes=_typed(CrossRuntime, "redist", "cross-runtime"),
+        runtimes=_typed(CrossRuntime, "cross", "cross-runtime"),
         released=load_released(PROJECTS, versions),
     )
 

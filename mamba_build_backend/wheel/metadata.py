@@ -35,6 +35,8 @@ _REPLACED = (
     "provide-extra",
 )
 
+_NAMED = 'name = "my-build"   (under [project] in pyproject.toml)'
+
 
 def released_pkg_info(tree: Path) -> str:
     """The PKG-INFO that a released archive carries; empty for a tag's tree, whose setup.py has to be run for it.
@@ -60,7 +62,7 @@ def distribution_name(plan: BuildPlan, project: Mapping[str, object], upstream_n
     declared = "" if row.fork else str(project.get("name") or "")
     if declared.endswith("-portable") and not row.is_own:
         declared = f"{row.name}-portable"
-    return plan.distribution or project_name("the project's name", declared or upstream_name) or ""
+    return plan.distribution or project_name("the project's name", declared or upstream_name, _NAMED) or ""
 
 
 def compose_metadata(

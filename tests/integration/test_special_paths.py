@@ -357,6 +357,7 @@ def test_an_sdist_of_odd_names_is_refused_and_leaves_nothing(tmp_path, name, ver
     )
     assert "Traceback" not in done.stderr
     assert "error:" in done.stderr, done.stderr
+    assert "-C the" not in done.stderr, "what is told is no setting"
     assert done.returncode == 2
     assert list((folder / "out").iterdir()) == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["p"]

@@ -57,6 +57,11 @@ def test_a_pip_that_is_too_old_for_settings_gets_them_as_variables():
     ]
 
 
+def test_a_way_that_is_no_command_is_said_as_it_is():
+    text = "-C the project's name"
+    assert commands.Here(Shell(), "/src/m").way(text) == text
+
+
 def test_a_path_with_blanks_is_quoted():
     command = commands.Here(Shell(), commands.at_home("/home/u/my code/m", "/home/u")).install()
     assert command == "python -m pip install ~/'my code/m'"
