@@ -25,7 +25,7 @@ from .core.commands import Here, at_home
 from .core.errors import BackendError
 from .core.facts import Facts
 from .core.own_copy import check_carries
-from .core.projects import SELF, default_project
+from .core.projects import default_project
 from .core.setting_values import as_text
 from .core.settings import Settings, load_settings
 from .job import make_job
@@ -149,7 +149,7 @@ def audit(
 def _folder(project: StrPath, settings: Mapping[str, str]) -> Path:
     """The project's folder; where the tool is installed and the current folder is no project of its own, none."""
     if own_copy.is_installed() and Path(project) == Path():
-        return at_hand(None, asked=settings.get("upstream", SELF) != SELF)
+        return at_hand(None, settings)
     return Path(project).absolute()
 
 

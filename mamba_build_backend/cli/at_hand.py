@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,16 +22,17 @@ NO_PROJECT = PACKAGE
 """The folder that stands for none: it holds no pyproject.toml, and no source."""
 
 
-def at_hand(named: Path | None, *, asked: bool = False) -> Path:
+def at_hand(named: Path | None, settings: Mapping[str, str] | None = None) -> Path:
     """The project's folder; :data:`NO_PROJECT` where there is none.
 
-    ``asked``: a known project was asked for, which a folder that builds itself does not package. Raises SettingsError for a
+    A folder that builds itself does not package a known project, which ``settings`` may ask for. Raises SettingsError for a
     pyproject.toml that cannot be read.
     """
     if named is not None:
         return named.absolute()
     if not is_installed():
         return PACKAGE.parent
+    asked = (settings or {}).get("upstream", SELF) != SELF
     here = Path.cwd()
     content = pyproject.load(here)
     table = content.get("tool", {}).get(TABLE)

@@ -16,7 +16,7 @@ from ..core.errors import SettingsError
 from ..core.own_copy import check_carries
 from ..core.paths import exists, expanded, is_dir, is_file, matching, why_no_path
 from ..core.process import quoted
-from ..core.projects import SELF, default_project, project_names
+from ..core.projects import default_project, project_names
 from ..core.settings import PATHS
 from .at_hand import NO_PROJECT, at_hand
 
@@ -118,7 +118,7 @@ def tree_settings(target: str, settings: Mapping[str, str]) -> dict[str, str]:
 
 def project_folder(options: argparse.Namespace, settings: Mapping[str, str]) -> Path:
     """The project to build, with these settings. Raises SettingsError for a folder without pyproject.toml."""
-    project = at_hand(options.project, asked=settings.get("upstream", SELF) != SELF)
+    project = at_hand(options.project, settings)
     if project != NO_PROJECT and not is_file(project / "pyproject.toml"):
         raise SettingsError(f"{project} has no pyproject.toml", "the folder of a project is needed", "--project DIR")
     return project

@@ -10,7 +10,6 @@ from ..core.errors import PlanError, SourceError
 from ..core.own_copy import not_in_a_copy
 from ..core.paths import is_file, read_text
 from ..core.process import say
-from ..core.projects import SELF
 from ..core.storage import disk_errors
 from .at_hand import at_hand
 from .options import Commands, add_common, here, path, plan_for, print_json, project_folder, read_settings
@@ -62,8 +61,7 @@ def _doctor(options: argparse.Namespace) -> int:
         print_json(doctor_json.plan_json(facts, plan))
     else:
         given = read_settings(options)
-        asked = given.get("upstream", SELF) != SELF
-        where = here(at_hand(options.project, asked=asked), given, facts.shell if options.facts else None)
+        where = here(at_hand(options.project, given), given, facts.shell if options.facts else None)
         terminal.show(report.shown_lines(facts, plan, where, verbose=options.verbose, width=terminal.columns()))
     return PlanError.exit_code if plan.problems else 0
 

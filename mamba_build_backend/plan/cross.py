@@ -24,7 +24,7 @@ def decide_runtime(
             f"no CUDA {cuda} runtime for {machine.arch} is known",
             f"those of CUDA {known[0]} to {known[-1]} are in the package index"
             if known
-            else f"none for {machine.arch} is",
+            else f"a wheel for {machine.arch} is linked with one",
             *([f"-C cuda-home={INDEX_NVCC}   (nvcc from the package index)"] if known else []),
             f"use a machine that is {machine.arch}",
         )
