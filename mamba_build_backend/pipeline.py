@@ -272,7 +272,7 @@ def _notes(job: Job, plan: BuildPlan) -> Iterator[str]:
     here = Here(guessed(job.facts.shell, job.facts.machine.python_prefix))
     for note in (*plan.warnings, *plan.notes):
         text, _, command = note.partition("\n")
-        yield f"{text}\n  type: {here.way(command)}" if command else text
+        yield f"{text}\n  fix:  {here.way(command)}" if command else text
 
 
 def _announce(job: Job, ready: ReadyPlan, echo: Echo) -> None:

@@ -48,7 +48,7 @@ def _one(item: Explanation, width: int) -> Iterator[tuple[str, str]]:
     )
     yield from ((CAUSE, line) for line in cause)
     for number, fix in enumerate(item.fixes):
-        label = "or:  " if number else "type:" if fix.is_command else "do:  "
+        label = "or:  " if number else "fix: " if fix.is_command else "do:  "
         for line in way_lines(label, fix.text, fix.why, width):
             yield (DIM if line.lstrip().startswith("#") else COMMAND), line
     reported = textwrap.wrap(
@@ -64,7 +64,7 @@ def diagnosis_text(diagnosis: Diagnosis, *, everything: bool = False, width: int
 
 _UNKNOWN = """\
 unknown: no known failure was recognised in this text.
-  type: python -m mamba_build_backend doctor -v
+  fix:  python -m mamba_build_backend doctor -v
         # what would be built here, and what stands in its way
 For a report, attach the whole log (the first error tells, the last ones repeat
 it), and machine.json, which holds no user name, host name or token:

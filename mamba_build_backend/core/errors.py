@@ -69,7 +69,7 @@ def ways(fix: tuple[str, ...], width: int = _COLUMNS) -> list[str]:
             command = f"add {command} to the command"
         elif _VARIABLES.fullmatch(command):
             command = f"add {command} in front of the command"
-        label = "or:  " if i else "do:  " if _INSTRUCTION.match(command) else "type:"
+        label = "or:  " if i else "do:  " if _INSTRUCTION.match(command) else "fix: "
         out += way_lines(label, command, comment, width)
     return out
 

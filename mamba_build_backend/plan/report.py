@@ -170,7 +170,7 @@ def _noted(note: str, here: Here, width: int) -> Shown:
     text, _, command = note.partition("\n")
     yield from _told(WARNING, "note: ", text, width)
     if command:
-        yield COMMAND, f"  type: {here.way(command)}"
+        yield COMMAND, f"  fix:  {here.way(command)}"
 
 
 def _wrapped(head: str, value: str, because: str, width: int) -> list[str]:

@@ -88,7 +88,7 @@ def test_debian_11_with_python_3_9_and_a_torch_of_cuda_11(tmp_path, env):
     # Debian 11's pip carries nothing that the command line could use: it says what to type, and that works.
     doctor = ("-m", "mamba_build_backend", "doctor", "--project", "/out/tiny")
     refused = root.python(*doctor, check=False, PYTHONPATH="/out/tiny").stderr
-    typed = re.search(r"type: \S+/python -m (pip install .+)", refused)
+    typed = re.search(r"fix:  \S+/python -m (pip install .+)", refused)
     assert typed is not None, refused
     root.python("-m", *typed[1].split())
     assert "zig, from the package index" in root.python(*doctor, "-v", PYTHONPATH="/out/tiny").stdout

@@ -140,8 +140,8 @@ def sentence(done, status=2):
 def test_without_an_engine_a_sentence_says_what_is_missing_and_what_to_type(contained, wheel):
     said = sentence(contained("--image", "ubuntu:20.04", "--wheel", wheel(), engines=())[0], 8)
     assert said.startswith("there is no docker and no podman here, which runs the image ubuntu:20.04\n")
-    assert "type: apt-get install podman" in said
-    assert "type: sudo manylinux/check-root --wheel" in said
+    assert "fix:  apt-get install podman" in said
+    assert "fix:  sudo manylinux/check-root --wheel" in said
     done, asked = contained("--image", "a", "--engine", "podman", "--wheel", wheel())
     assert sentence(done, 8).startswith("there is no podman here")
     assert asked is None
@@ -215,7 +215,7 @@ def test_a_wheel_for_many_pythons_runs_with_the_oldest_or_with_one_that_is_named
     assert contained(*arguments)[1].program == "/opt/python/cp310-cp310/bin/python"
     assert contained(*arguments, "--python", "3.12")[1].program == "/opt/python/cp312-cp312/bin/python"
     assert sentence(contained(*arguments, "--python=3.9")[0]) == (
-        "the wheel is for Python 3.10 and newer, and --python is 3.9\ncheck-root: error:   type: --python 3.10"
+        "the wheel is for Python 3.10 and newer, and --python is 3.9\ncheck-root: error:   fix:  --python 3.10"
     )
     # Beside one that is for a single Python, it is that one.
     both = ("--image", "a:1", "--wheel", wheel("cp312-cp312", "causal_conv1d_cuda"), wheel("cp310-abi3"))
@@ -226,7 +226,7 @@ def test_a_wheel_for_many_pythons_runs_with_the_oldest_or_with_one_that_is_named
 def test_a_python_that_the_wheel_cannot_run_with_is_refused_before_the_engine_is_asked(contained, wheel):
     done, asked = contained("--image", "a:1", "--wheel", wheel(), "--python", "3.12")
     assert sentence(done) == (
-        "the wheel is for Python 3.9, and --python is 3.12\ncheck-root: error:   type: --python 3.9"
+        "the wheel is for Python 3.9, and --python is 3.12\ncheck-root: error:   fix:  --python 3.9"
     )
     assert asked is None
     done, asked = contained("--image", "a:1", "--wheel", wheel(), wheel("cp312-cp312", "causal_conv1d_cuda"))
@@ -292,7 +292,7 @@ def test_a_wheel_that_is_missing_or_damaged_is_named(check, wheel, tmp_path):
         whole.write_bytes(bad)
         said = sentence(check("--wheel", whole))
         assert said.startswith(f"{whole.name} is damaged, or no wheel: ")
-        assert f"type: python -m mamba_build_backend audit {whole}" in said
+        assert f"fix:  python -m mamba_build_backend audit {whole}" in said
     assert "is damaged, or no wheel" in sentence(check("--wheel", tmp_path))
 
 
@@ -310,7 +310,7 @@ def test_a_folder_without_torch_or_that_is_none_is_named(check, wheel, torch, tm
     (tmp_path / "empty").mkdir()
     said = sentence(check(*given, "--torch", tmp_path / "empty"))
     assert said.startswith(f"{tmp_path}/empty holds no torch\n")
-    assert "type: check-root --torch " in said
+    assert "fix:  check-root --torch " in said
     (tmp_path / "linked").mkdir()
     (tmp_path / "linked" / "torch").symlink_to(torch / "torch")
     assert "is a link, which leads nowhere" in sentence(check(*given, "--torch", tmp_path / "linked"))
@@ -330,7 +330,7 @@ def test_a_root_that_cannot_import_the_wheel_is_refused_with_what_it_lacks(check
     (root / "usr" / "bin" / "python3").symlink_to("python3.11")
     said = sentence(check(*given))
     assert said.startswith(f"{root} has Python 3.11, and the wheel is for Python 3.9\n")
-    assert "type: manylinux/check-root --image manylinux2014" in said
+    assert "fix:  manylinux/check-root --image manylinux2014" in said
     newer = ("--root", root, "--wheel", wheel("cp312-abi3"))
     assert "and the wheel is for Python 3.12 and newer" in sentence(check(*newer))
 
@@ -350,22 +350,22 @@ def test_who_is_not_root_is_told_the_command_with_sudo(check, arguments, tmp_pat
     done = check(*arguments, before=("-c", NOBODY), TMPDIR="/tmp")
     first, sudo, engine = sentence(done, 8).splitlines()
     assert first == "only root can make another root and enter it"
-    assert re.search(rf"type: sudo \S+ {re.escape(str(SCRIPT))} {' '.join(arguments)}$", sudo)
-    assert "type: manylinux/check-root --image ubuntu:20.04" in engine
+    assert re.search(rf"fix:  sudo \S+ {re.escape(str(SCRIPT))} {' '.join(arguments)}$", sudo)
+    assert "fix:  manylinux/check-root --image ubuntu:20.04" in engine
     assert not (tmp_path / "cache").exists()
 
 
 def test_without_debootstrap_a_sentence_says_what_to_install(check):
     said = sentence(check("--make", before=("-c", WITHOUT_DEBOOTSTRAP)), 8)
     assert said.startswith("there is no debootstrap here, which makes the old Linux\n")
-    assert "type: apt-get install debootstrap" in said
+    assert "fix:  apt-get install debootstrap" in said
 
 
 def test_a_cache_folder_that_cannot_be_written_is_named(check, tmp_path):
     (tmp_path / "cache").write_text("")
     said = sentence(check("--make", before=("-c", WITHOUT_DEBOOTSTRAP)), 8)
     assert said.startswith(f"{tmp_path}/cache/mamba-build-backend/roots cannot be written: ")
-    assert "type: XDG_CACHE_HOME=/another/folder" in said
+    assert "fix:  XDG_CACHE_HOME=/another/folder" in said
 
 
 # --- as root ---
@@ -431,7 +431,7 @@ def test_a_debootstrap_that_fails_is_told_in_a_sentence_and_leaves_nothing(deboo
         "  E: Failed getting release file",
         "  gpgv: bad signature",
     ]
-    assert "type: manylinux/check-root --mirror http://MIRROR/debian" in others[3]
+    assert "fix:  manylinux/check-root --mirror http://MIRROR/debian" in others[3]
     lock = tmp_path / "cache" / "mamba-build-backend" / "roots" / ".bullseye.lock"
     assert list(lock.parent.iterdir()) == [lock]
     with lock.open() as file:

@@ -231,7 +231,7 @@ def test_the_installed_tool_plans_where_no_project_is_and_tells_commands_that_wo
     assert json.loads(tool("doctor", "--schema").stdout)["$schema"]
     done = tool("matrix", check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "type: mamba-build-backend matrix FILE" in done.stderr
+    assert "fix:  mamba-build-backend matrix FILE" in done.stderr
 
 
 def test_the_api_of_the_installed_tool_plans_where_no_project_is(installed, env, tmp_path):
@@ -243,7 +243,7 @@ def test_the_api_of_the_installed_tool_plans_where_no_project_is(installed, env,
 
 def test_settings_that_a_fix_adds_stand_within_the_build_that_pip_installs(tool):
     said = tool("explain", "fatal error: error writing to /tmp/ccX1.s: No space left on device").stdout
-    commands = re.findall(r"(?:type:|or:) +(.*)", said)
+    commands = re.findall(r"(?:fix:|or:) +(.*)", said)
     assert any(
         re.search(r"\$\(mamba-build-backend build -C build-dir=\S+ -C cache-dir=\S+\)$", item) for item in commands
     ), said
@@ -276,7 +276,7 @@ def test_where_the_project_that_the_user_stands_in_does_not_say_what_it_packages
     done = tool("doctor", cwd=folder, check=False)
     assert done.returncode == 2
     assert "mine has no setup.py, and its pyproject.toml does not say which project it packages" in done.stderr
-    assert 'type: upstream = "mamba-ssm"\n' in done.stderr
+    assert 'fix:  upstream = "mamba-ssm"\n' in done.stderr
     assert "# under [tool.mamba-build-backend] in pyproject.toml" in done.stderr
     (folder / "setup.py").write_text("from setuptools import setup\nsetup()\n")
     said = tool("doctor", "-v", cwd=folder, check=False).stdout

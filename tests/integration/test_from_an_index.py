@@ -279,7 +279,7 @@ def test_where_no_wheel_fits_the_sdist_says_in_a_sentence_what_is_missing(
     assert done.returncode != 0
     said = [line for line in (done.stdout + done.stderr).splitlines() if "mamba-build-backend: error: " in line]
     assert any(re.search(r"nvcc|CUDA|cuda-home", line) for line in said), done.stdout + done.stderr
-    assert any("type:" in line for line in said)
+    assert any("fix: " in line for line in said)
     assert 'File "' not in "".join(
         line for line in (done.stdout + done.stderr).splitlines(True) if "mamba_build_backend" in line
     )

@@ -68,7 +68,7 @@ def test_another_torch_is_an_import_error_that_names_both_and_the_command(site, 
     assert found in done.stderr
     other_cuda = "is a build" in found
     way = "uv pip install --reinstall 'torch==2.11.*' --torch-backend=cu130" if other_cuda else INSTALL
-    assert f"type: {way}" in done.stderr
+    assert f"fix:  {way}" in done.stderr
     assert "undefined symbol" not in done.stderr
 
 
@@ -109,7 +109,7 @@ def test_a_stable_wheel_says_from_which_torch_on_it_works(stable, version, cuda,
     assert "was built for torch 2.4 and newer, for any CUDA, and " + found in done.stderr
     other_cuda = "is a build" in found
     way = "uv pip install --reinstall 'torch>=2.4' --torch-backend=auto" if other_cuda else INSTALL_NEWER
-    assert f"type: {way}" in done.stderr
+    assert f"fix:  {way}" in done.stderr
 
 
 def test_a_torch_for_rocm_is_left_as_it_is(stable):
@@ -118,7 +118,7 @@ def test_a_torch_for_rocm_is_left_as_it_is(stable):
         file.write("version.hip = '6.4'\n")
     done = python(stable, "-c", "import mamba_ssm")
     assert "and torch 2.11.0+rocm6.4 is a build for ROCm." in done.stderr
-    assert "type: python -m pip install --no-build-isolation --no-binary mamba-ssm mamba-ssm" in done.stderr
+    assert "fix:  python -m pip install --no-build-isolation --no-binary mamba-ssm mamba-ssm" in done.stderr
     assert "--torch-backend" not in done.stderr
 
 
@@ -135,7 +135,7 @@ def test_transformers_that_are_too_new_for_a_torch_are_told_with_those_that_fit(
     assert (done.returncode == 0) == fits, done.stderr
     if not fits:
         assert f"transformers {transformers} is installed, which is too new for torch {torch}." in done.stderr
-        assert "type: python -m pip install 'transformers<5.15,!=5.9.0'" in done.stderr
+        assert "fix:  python -m pip install 'transformers<5.15,!=5.9.0'" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_torch_that_cannot_be_used_is_one_sentence(stable, text, says):
     done = python(stable, "-c", "import mamba_ssm")
     last = done.stderr.partition("ImportError: ")[2]
     assert says in last.splitlines()[0]
-    assert last.splitlines()[1].startswith("  type: python -m pip install ")
+    assert last.splitlines()[1].startswith("  fix:  python -m pip install ")
     assert python(stable, "-m", "mamba_ssm_portable").stderr == ""
 
 

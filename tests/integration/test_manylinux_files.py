@@ -107,7 +107,7 @@ def test_without_an_engine_one_sentence_says_what_is_missing_and_what_to_type(wo
         "build-and-prove: error: no docker on PATH; no podman on PATH: Docker or Podman is needed to run "
         f"quay.io/pypa/manylinux_2_28_{os.uname().machine}."
     )
-    assert [re.sub(r"^build-and-prove: error:   (type:|or:  ) ", "", line).split(" ", 1)[0] for line in ways] == [
+    assert [re.sub(r"^build-and-prove: error:   (fix: |or:  ) ", "", line).split(" ", 1)[0] for line in ways] == [
         "apt-get", "python", "sudo",
     ]  # fmt: skip
     assert "manylinux/check-root --wheel" in ways[-1]

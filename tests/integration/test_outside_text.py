@@ -78,7 +78,7 @@ def test_no_error_shows_what_the_environment_holds_as_a_secret(monkeypatch, caps
 @pytest.mark.parametrize("word", ["python", "install", "subprocess"])
 def test_a_secret_that_is_a_word_of_every_day_hides_no_command(word):
     known = outside_text.secrets({"MY_TOKEN": word})
-    said = "type: python -m pip install x   (subprocess)"
+    said = "fix:  python -m pip install x   (subprocess)"
     assert outside_text.without_secrets(said, known) == said
     assert word not in outside_text.without_secrets(f"X={word} y:'{word}' u:{word}@h".replace("'", '"'), known)
 

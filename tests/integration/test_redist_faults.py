@@ -45,7 +45,7 @@ def refused(release, address, cache, environ=NOBODY):
     assert left == []
     first, *ways = caught.value.lines()
     assert "hunter22" not in "\n".join((first, *ways))
-    assert all(way.startswith(("  type: ", "  or:   ", "  do:   ", "        # ")) for way in ways)
+    assert all(way.startswith(("  fix:  ", "  or:   ", "  do:   ", "        # ")) for way in ways)
     assert any("-C cuda-home=/path/to/cuda" in way for way in ways)
     return first
 
@@ -238,7 +238,7 @@ def test_a_mirror_that_is_down_names_all_files_and_where_to_put_them(tmp_path):
         told = refused(release, address, tmp_path)
     assert all(item.name in told for item in release.archives)
     fetch = caught.value.lines()[1]
-    assert fetch.startswith("  type: curl -fL ")
+    assert fetch.startswith("  fix:  curl -fL ")
     assert all(
         f"https://developer.download.nvidia.com/compute/cuda/redist/{item.path}" in fetch for item in release.archives
     )

@@ -196,7 +196,7 @@ print(selective_scan_cuda.fwd.__doc__)
     assert lines[5] == "Selective scan forward"
 
 
-INSTALL = "type: python -m pip install "
+INSTALL = "fix:  python -m pip install "
 
 
 @pytest.mark.parametrize(

@@ -295,7 +295,7 @@ def test_an_older_copy_is_stale_and_brought_up_to_date(typed, project):
     status, said, _ = typed("vendor", "--check", project)
     assert status == 1
     assert said.startswith(f"stale: {copy} is 0.0.9, this backend is {__version__}\n")
-    assert f"type: python -m mamba_build_backend vendor {project}\n" in said
+    assert f"fix:  python -m mamba_build_backend vendor {project}\n" in said
     data = json.loads(typed("vendor", "--check", project, "--json")[1])
     assert data == {
         "schema": 1, "ok": False, "state": "stale", "version": "0.0.9", "ours": __version__, "edited": [], "others": []
@@ -353,7 +353,7 @@ def test_two_backends_of_different_versions_in_one_tree_are_told(typed, project)
         f"two backends of different versions in one tree: {project}/mamba_build_backend is {__version__}, "
         f"{inner}/mamba_build_backend is 0.0.9"
     ) in said
-    assert f"type: python -m mamba_build_backend vendor {inner}\n" in said
+    assert f"fix:  python -m mamba_build_backend vendor {inner}\n" in said
     data = json.loads(typed("vendor", "--check", project, "--json")[1])
     assert (data["ok"], data["state"]) == (False, "current")
     assert data["others"] == [{"folder": f"{inner}/mamba_build_backend", "version": "0.0.9"}]
@@ -373,7 +373,7 @@ def test_a_folder_that_is_no_project_is_refused(typed, tmp_path, options):
     status, _, error = typed("vendor", tmp_path, *options)
     assert status == 2
     assert f"{tmp_path} has neither pyproject.toml nor setup.py; the folder of a project is needed." in error
-    assert "type: python -m mamba_build_backend vendor " in error
+    assert "fix:  python -m mamba_build_backend vendor " in error
     assert list(tmp_path.iterdir()) == []
 
 
@@ -404,7 +404,7 @@ def test_without_tomlkit_it_says_how_to_get_it_and_what_to_write_by_hand(typed, 
     status, _, error = typed("vendor", project)
     assert status == 8
     assert "this Python has no tomlkit" in error
-    assert "type: python -m pip install tomlkit" in error
+    assert "fix:  python -m pip install tomlkit" in error
     assert 'build-backend = "mamba_build_backend"' in error
     assert snapshot(project) == before
 
@@ -499,7 +499,7 @@ def test_a_command_that_a_copy_does_not_carry_is_one_sentence_that_says_where_it
     assert done.returncode == 2
     assert f"error: {told}{project}/mamba_build_backend, which is a copy of the backend" in done.stderr
     assert (
-        f"type: cd /a/checkout/of/mamba-ssm-portable && python -m mamba_build_backend {' '.join(words)}" in done.stderr
+        f"fix:  cd /a/checkout/of/mamba-ssm-portable && python -m mamba_build_backend {' '.join(words)}" in done.stderr
     )
     assert "Traceback" not in done.stderr
 
@@ -556,7 +556,7 @@ def test_a_backend_is_not_vendored_onto_itself(typed):
     status, _, error = typed("vendor", ROOT)
     assert status == 2
     assert f"{ROOT}/mamba_build_backend is the backend that runs" in error
-    assert "type: python -m mamba_build_backend vendor /path/of/another/project" in error
+    assert "fix:  python -m mamba_build_backend vendor /path/of/another/project" in error
 
 
 def test_a_wrapper_in_the_tree_is_kept_and_passes_all_hooks_on(typed, tmp_path, clean_env):
@@ -593,7 +593,7 @@ def test_a_project_with_a_backend_of_another_version_is_not_built_with_this_one(
     assert status == 2
     assert "two backends of different versions: " in error
     assert f"{ROOT}/mamba_build_backend runs and is {__version__}, {project}/mamba_build_backend is 0.0.9" in error
-    assert f"type: cd {project} && python -m mamba_build_backend …" in error
+    assert f"fix:  cd {project} && python -m mamba_build_backend …" in error
     assert f"or:   python -m mamba_build_backend vendor {project}\n" in error
 
 

@@ -40,7 +40,7 @@ def test_doctor_without_a_compiler_says_what_to_type_and_exits_with_3(bare):
     done = run("doctor", env=bare)
     assert done.returncode == 3, done.stderr
     assert "error: no g++ was found" in done.stdout
-    assert re.search(r"type: .*apt-get install (?:-y )?g\+\+", done.stdout)
+    assert re.search(r"fix:  .*apt-get install (?:-y )?g\+\+", done.stdout)
 
 
 def test_doctor_speaks_json(bare):
@@ -252,7 +252,7 @@ def test_a_stand_in_for_what_is_not_known_is_refused_in_a_sentence(target, told,
     done = typed("stand-in", target, "-w", tmp_path / "dist")
     assert (done.returncode, done.stdout) == (2, "")
     assert told in done.stderr
-    assert "type: python -m mamba_build_backend stand-in mamba-ssm" in done.stderr
+    assert "fix:  python -m mamba_build_backend stand-in mamba-ssm" in done.stderr
     assert not (tmp_path / "dist").exists()
 
 

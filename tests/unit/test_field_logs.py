@@ -71,7 +71,7 @@ def test_a_pasted_line_is_its_command_and_a_comment():
             for fix in item.fixes:
                 if fix.is_command:
                     line = "\n".join(ways((with_comment(fix.text, fix.why),)))
-                    assert shlex.split(line.replace("  type: ", "", 1), comments=True) == shlex.split(fix.text), line
+                    assert shlex.split(line.replace("  fix:  ", "", 1), comments=True) == shlex.split(fix.text), line
 
 
 def test_where_uv_has_no_pip_nobody_is_told_to_use_it():
@@ -133,11 +133,11 @@ def test_an_answer_is_short_and_its_first_command_is_near_the_top(width):
 def check_look(row, width):
     diagnosis = known_failures.explain((LOGS / row["sample"]).read_text(encoding="utf-8"))
     lines = diagnosis_text.diagnosis_text(diagnosis, width=width).splitlines()
-    first_way = next(number for number, line in enumerate(lines) if line.startswith(("  type:", "  do:")))
+    first_way = next(number for number, line in enumerate(lines) if line.startswith(("  fix:", "  do:")))
     assert first_way <= 12 if width >= 80 else 20
     for line in lines:
         assert (
-            len(line) <= width or line.startswith(("found:", "  type:", "  or:", "  do:")) or " " not in line.strip()
+            len(line) <= width or line.startswith(("found:", "  fix:", "  or:", "  do:")) or " " not in line.strip()
         ), line
 
 

@@ -57,14 +57,14 @@ def command(*arguments, env, cwd=ROOT):
         ("axes = 3\n", "axes in matrix.toml is a number; a table is needed"),
         ('[axes]\nupstream = ["mamba-ssm"]\n', "[axes] of matrix.toml has no python"),
         (AXES.replace('["3.11"]', "[]"), "axes.python is empty"),
-        (AXES.replace('["3.11"]', '"3.11"'), 'axes.python is a text; a list is needed.\n  type: python = ["3.11"]'),
+        (AXES.replace('["3.11"]', '"3.11"'), 'axes.python is a text; a list is needed.\n  fix:  python = ["3.11"]'),
         (AXES.replace('"3.11"', "3.10"), "3.1 is a number; a version is a text, for TOML reads 3.10 as 3.1"),
         (AXES.replace('"3.11"', "true"), "true is true or false; a text is needed"),
         (AXES.replace('"3.11"', '"3.11", "3.11"'), "axes.python has '3.11' twice"),
         (AXES.replace('"3.11"', '"3.11.4"'), "no minor version of Python; a version such as 3.11 is needed"),
-        (AXES.replace('"3.11"', '"cp312"'), 'type: python = ["3.12"]'),
-        (AXES.replace('"2.11"', '"2.11.0"'), 'type: torch = ["2.11"]'),
-        (AXES + 'cuda = ["cu128"]\n', 'type: cuda = ["12.8"]'),
+        (AXES.replace('"3.11"', '"cp312"'), 'fix:  python = ["3.12"]'),
+        (AXES.replace('"2.11"', '"2.11.0"'), 'fix:  torch = ["2.11"]'),
+        (AXES + 'cuda = ["cu128"]\n', 'fix:  cuda = ["12.8"]'),
         (AXES + 'cxx11abi = ["yes"]\n', "'yes' is neither TRUE nor FALSE"),
         (AXES.replace("==2.3.0", ">=2.3"), "'mamba-ssm>=2.3' names no project and version"),
         (AXES.replace("==2.3.0", "==two"), "'mamba-ssm==two' names no project and version"),
@@ -72,7 +72,7 @@ def command(*arguments, env, cwd=ROOT):
         (AXES + "[settings]\narhc = '9.0'\n", "unknown key 'arhc' in [settings]; did you mean 'arch'?"),
         (AXES + "[settings]\ntorch = 'torch==2.11'\n", "[settings] has 'torch'; it is what the axis torch says"),
         (AXES + "[settings]\narch = 'sm90x'\n", "[settings]: arch: 'sm90x' is not a compute capability"),
-        (AXES + "[settings]\narch = 'sm90x'\n", 'type: arch = "9.0"   under [settings]'),
+        (AXES + "[settings]\narch = 'sm90x'\n", 'fix:  arch = "9.0"   under [settings]'),
         (AXES + '[exclude]\ntorch = "2.11"\n', "exclude in matrix.toml is a single table"),
         (AXES + "[[exclude]]\n", "[[exclude]] 1 is empty; it would leave out every cell"),
         (AXES + '[[exclude]]\npyton = "3.11"\n', "did you mean 'python'?"),
@@ -279,7 +279,7 @@ def test_the_table_says_what_each_cell_would_be_or_why_not(tmp_path, clean_env):
     assert lines[2] == "mamba-ssm-2.3.0-cp38-torch2.11-cu130   skip: torch 2.11 has wheels for Python 3.10 to 3.14"
     assert lines[-1] == "3 cells, 2 to build, 1 skipped"
     told = command("matrix", tmp_path / "matrix.toml", "--facts", MACHINE, "-v", env=clean_env).stdout
-    assert 'type: torch = ["2.4"]  # has wheels for Python 3.8' in told
+    assert 'fix:  torch = ["2.4"]  # has wheels for Python 3.8' in told
     assert "torch: torch==2.11.*; settings: arch=9.0 abi=torch local-version=auto" in told
 
 

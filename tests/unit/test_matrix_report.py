@@ -24,7 +24,7 @@ Processing ./tiny
   mamba-build-backend: compiling this project for torch 2.11.0, CUDA 13.0
   mamba-build-backend: error: upstream's build failed with exit code 1
   mamba-build-backend: error:     /tmp/x/csrc/tiny.cpp:62:2: error: #error made to fail; see the line above.
-  mamba-build-backend: error:   type: less /cache/build.log   (the whole output)
+  mamba-build-backend: error:   fix:  less /cache/build.log   (the whole output)
   error: subprocess-exited-with-error
 ERROR: Failed building wheel for tiny
 mamba-build-backend: error: no wheel was built: see the lines above

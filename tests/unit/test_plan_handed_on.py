@@ -219,7 +219,7 @@ def test_the_first_line_of_what_is_told_has_its_colour_and_the_rest_is_plain():
     lines = kinds("no-torch")
     assert [kind for kind, _ in lines[:3]] == [report.TITLE, report.WARNING, report.PLAIN]
     lines = kinds("rocky-8-without-nvcc")
-    starts = {report.ERROR: "error: ", report.COMMAND: ("  type: ", "  or:   ", "  do:   "), report.DIM: "        # "}
+    starts = {report.ERROR: "error: ", report.COMMAND: ("  fix:  ", "  or:   ", "  do:   "), report.DIM: "        # "}
     for kind, start in starts.items():
         told = [line for found, line in lines if found == kind]
         assert told
@@ -240,7 +240,7 @@ def test_the_first_line_of_what_is_told_has_its_colour_and_the_rest_is_plain():
 def test_a_report_is_as_wide_as_is_asked(width):
     found, made = planned_for(FACTS / "everything-wrong.json")
     lines = report.plan_text(found, made, verbose=True, width=width).splitlines()
-    told = [line for line in lines if not line.startswith(("  type:", "  or:", "  do:"))]
+    told = [line for line in lines if not line.startswith(("  fix:", "  or:", "  do:"))]
     assert width - 8 < max(len(line) for line in told) <= width
 
 

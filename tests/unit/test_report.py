@@ -40,7 +40,7 @@ def test_no_report_is_left_over_from_a_machine_that_is_gone():
 @by_machine
 def test_the_table_fits_100_columns_and_commands_stay_whole(path):
     for line in report.plan_text(*planned(path), verbose=True).splitlines():
-        if not re.match(r"  (type:|or:  |do:  ) |The (build|metadata) can ", line):
+        if not re.match(r"  (fix: |or:  |do:  ) |The (build|metadata) can ", line):
             assert len(line) <= 80 or len(max(line.split(), key=len)) > 60, line
 
 
@@ -122,7 +122,7 @@ def test_a_terminal_gets_colours_and_the_same_words_and_whole_commands():
     shown = on_a_terminal("--facts", path)
     assert "\x1b[" in shown
     plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
-    assert all(len(line) <= 100 for line in plain.splitlines() if not line.startswith(("  type:", "  or:")))
+    assert all(len(line) <= 100 for line in plain.splitlines() if not line.startswith(("  fix:", "  or:")))
     assert "or:   conda install -c conda-forge gxx_linux-64=10 sysroot_linux-64=2.17\r\n" in plain
     words = re.sub(r"\s+", " ", plain)
     found, made = planned(path)

@@ -23,12 +23,12 @@ def misfit() -> str | None:
         import torch
     except Exception as error:  # what a broken torch raises is not always an ImportError
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        return f"{built}, and torch cannot be imported ({said}).\n  type: {install}"
+        return f"{built}, and torch cannot be imported ({said}).\n  fix:  {install}"
     try:
         return _misfit_of(torch, built, least)
     except Exception:  # an attribute that every torch has is gone, or of another kind
         whole = "python -m pip install --force-reinstall torch"
-        return f"{built}, and what is called torch here is something else, or the rest of one.\n  type: {whole}"
+        return f"{built}, and what is called torch here is something else, or the rest of one.\n  fix:  {whole}"
 
 
 def _misfit_of(torch: Any, built: str, least: str) -> str | None:
@@ -37,19 +37,19 @@ def _misfit_of(torch: Any, built: str, least: str) -> str | None:
     again = f"\n  or:   {_REBUILD}   (build it again for your torch)"
     if why := _other_release(torch):
         return (
-            f"{built}, and {why}.\n  type: {install}   ({'a' if _STABLE else 'the'} torch that it was built for){again}"
+            f"{built}, and {why}.\n  fix:  {install}   ({'a' if _STABLE else 'the'} torch that it was built for){again}"
         )
     if getattr(torch.version, "hip", None):
         # Whoever has such a torch wants it: no command replaces it.
         upstream = _built_for.UPSTREAM.partition(" ")[0]
         own = f"python -m pip install --no-build-isolation --no-binary {upstream} {upstream}"
-        return f"{built}, and torch {torch.__version__} is a build for ROCm.\n  type: {own}   (upstream's own build for ROCm)"
+        return f"{built}, and torch {torch.__version__} is a build for ROCm.\n  fix:  {own}   (upstream's own build for ROCm)"
     if why := _other_cuda(torch, cuda):
         # Of a torch that is new enough, pip would say that it is installed.
         backend = "auto" if _STABLE else f"cu{_built_for.CUDA.replace('.', '')}"
         kind = "CUDA, as your driver has it" if _STABLE else f"CUDA {cuda}"
         way = f"uv pip install --reinstall {least} --torch-backend={backend}"
-        return f"{built}, and {why}.\n  type: {way}   (one for {kind}){again}"
+        return f"{built}, and {why}.\n  fix:  {way}   (one for {kind}){again}"
     return _other_transformers(torch)
 
 
@@ -89,7 +89,7 @@ def _other_transformers(torch: Any) -> str | None:
     if _release(found) < _release(least_too_new):
         return None
     why = f"transformers {found} is installed, which is too new for torch {torch.__version__}"
-    return f"{_built_for.UPSTREAM} ({_built_for.DISTRIBUTION}): {why}.\n  type: python -m pip install 'transformers{fitting}'"
+    return f"{_built_for.UPSTREAM} ({_built_for.DISTRIBUTION}): {why}.\n  fix:  python -m pip install 'transformers{fitting}'"
 
 
 def _release(version: str) -> tuple[int, ...]:

@@ -42,7 +42,7 @@ inline void check_driver(const char* module) {
   const std::string text = std::string(module) + " needs an NVIDIA driver that runs CUDA " +
                            shown_version(MAMBA_STABLE_DRIVER) + ", which is " + driver_named(MAMBA_STABLE_DRIVER) +
                            " or newer, and the driver here runs CUDA " + shown_version(found) +
-                           ".\n  type: nvidia-smi   (shows the driver; a newer one, or a wheel built with an older CUDA, is needed)";
+                           ".\n  fix:  nvidia-smi   (shows the driver; a newer one, or a wheel built with an older CUDA, is needed)";
   PyErr_SetString(PyExc_ImportError, text.c_str());
   throw PythonError();
 }

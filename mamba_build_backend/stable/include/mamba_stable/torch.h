@@ -35,7 +35,7 @@ struct Torch {
 inline Torch torch;  // lives as long as the process, like the module
 
 [[noreturn]] inline void refuse(const char* module, const std::string& found, const std::string& fix) {
-  const std::string text = std::string(module) + " needs torch 2.0 or newer, built for CUDA, and " + found + ".\n  type: " + fix;
+  const std::string text = std::string(module) + " needs torch 2.0 or newer, built for CUDA, and " + found + ".\n  fix:  " + fix;
   PyErr_SetString(PyExc_ImportError, text.c_str());
   throw PythonError();
 }
