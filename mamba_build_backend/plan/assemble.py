@@ -266,7 +266,7 @@ def _decide_compilation(
     files = row.project.compiled
     jobs, threads = decide_jobs(settings, facts, () if sccache else gpu_code.value.codes, files, notebook)
     jobs, split = (jobs, 1) if sccache else decide_split(settings, facts, jobs, threads, files, cuda)
-    nvcc = decide_options(settings, tables, cuda, threads, split)
+    nvcc = decide_options(settings, tables, cuda, threads, split, notebook)
     return _Compilation(passes.value, gpu_code, jobs, nvcc, compiler_cache)
 
 

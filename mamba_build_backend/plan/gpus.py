@@ -27,13 +27,19 @@ def check_gpus(
     """
     settings, facts = offers.settings, offers.facts
     elsewhere = settings.is_set("arch") and settings.arch != "native"
-    troubles = list(_troubles(offers, cuda, toolkit))
+    troubles = list(_troubles(offers, cuda, toolkit, front_ends))
     for code, found, needed, fixes in troubles:
         if elsewhere:
             notebook.note(f"{found}: {needed}; this wheel is for other machines, as its arch was named")
         else:
             notebook.problem(code, found, needed, *fixes, _FOR_OTHERS)
     _note_old(facts, offers.row, notebook)
+    for gpu in facts.gpus:
+        if _is_unknown(gpu, offers.tables) and _served(gpu, front_ends):
+            notebook.note(
+                f"{gpu.name} ({gpu.capability}) is newer than every GPU that the tables know: the driver compiles the wheel's PTX "
+                "when a kernel first runs"
+            )
     if (
         elsewhere
         and not troubles
@@ -107,7 +113,9 @@ _TRITON = 70
 """The oldest GPU that Triton makes code for."""
 
 
-def _troubles(offers: Offers, cuda: str, toolkit: Toolkit | None) -> Iterator[Trouble]:
+def _troubles(
+    offers: Offers, cuda: str, toolkit: Toolkit | None, front_ends: tuple[FrontEnd, ...]
+) -> Iterator[Trouble]:
     """What keeps the finished wheel from running here: torch first, since another torch may take another toolkit."""
     facts = offers.facts
     gpu = facts.gpus[0] if facts.gpus else None
@@ -116,13 +124,21 @@ def _troubles(offers: Offers, cuda: str, toolkit: Toolkit | None) -> Iterator[Tr
         newer = f"use a GPU of compute capability {dotted(str(OLDEST))} or newer, here or on another machine"
         yield "gpu-target", found, f"the kernels need {dotted(str(OLDEST))} or newer (Pascal)", [newer]
         return
-    nvcc = _nvcc_trouble(offers, cuda, toolkit, gpu) if gpu is not None else None
+    by_ptx = gpu is not None and _is_unknown(gpu, offers.tables) and _served(gpu, front_ends)
+    nvcc = _nvcc_trouble(offers, cuda, toolkit, gpu) if gpu is not None and not by_ptx else None
     torches = [] if _torch_runs(offers) == (True, True) else torch_ways(offers, keep=offers.torch, note=_NOTE)
     torch = _other_torch(offers, cuda, torches, upgrade=nvcc is None)
     if torch is not None:
         yield torch
     if nvcc is not None and (torch is None or not torches):  # what another torch takes of nvcc is in its command
         yield nvcc
+
+
+def _is_unknown(gpu: Gpu, tables: Tables) -> bool:
+    """Whether the GPU is newer than all that any CUDA release of the tables compiles for."""
+    return all(
+        parsed(gpu.capability) > max(parsed(dotted(code)) for code in above_oldest(row.archs)) for row in tables.cuda
+    )
 
 
 def _is_new_enough(gpu: Gpu) -> bool:

@@ -166,10 +166,18 @@ def share_passes(files: tuple[str, ...], passes: tuple[FrontEnd, ...], *, compac
     return SharedPasses(files, (FrontEnd(first.compute, ordered), *others), derived)
 
 
-def decide_options(settings: Settings, tables: Tables, cuda: str, threads: int, split: int) -> NvccOptions:
+def decide_options(
+    settings: Settings, tables: Tables, cuda: str, threads: int, split: int, notebook: Notebook
+) -> NvccOptions:
     """Nvcc's options beside the architectures; ``threads`` and ``split`` are those of jobs.py."""
     support = tables.cuda_row(cuda).compress
     asked = settings.is_set("compress")
+    if asked and settings.compress != "default" and support == "no":
+        first = next(row.version for row in tables.cuda if row.compress != "no")
+        notebook.note(
+            f"nvcc {cuda} has no option for compress={settings.compress} ({settings.origin('compress')}): the kernels are compressed "
+            f"in its only way; CUDA {first} and later have the option"
+        )
     used = settings.compress != "default" and (support == "yes" or (support == "asked" and asked))
     return NvccOptions(threads, split, settings.lineinfo, settings.compress if used else "")
 

@@ -549,3 +549,13 @@ def test_no_cache_is_taken_where_the_setting_says_so():
     assert (made.compiler_cache.value, made.compiler_cache.forced, made.compiler_cache.rejected) == (None, True, ())
     assert made.compiler_cache.because == "setting cache"
     assert "cache" not in " ".join(made.notes)
+
+
+@pytest.mark.parametrize(("compress", "told"), [("size", True), ("none", True), ("default", False), ("", False)])
+def test_a_compression_that_nvcc_does_not_have_is_said(compress, told):
+    _, machine, _ = planned(next(path for path in RECORDED if path.stem == "cuda12-minor-mismatch"))
+    made = plan.decide(
+        settings.load_settings({"compress": compress} if compress else {}, {}, {}), machine, tables.load_tables()
+    )
+    assert not any(option.startswith("--compress-mode") for option in made.nvcc_flags)
+    assert any(f"has no option for compress={compress}" in note for note in made.notes) == told
