@@ -1,12 +1,12 @@
-"""The backend from Python: what the command line does, as four functions with typed results.
+"""Python API: four typed functions that do what the command line does.
 
     >>> from mamba_build_backend.api import plan
     >>> plan({"arch": "9.0"}, facts="machine.json").problems  # doctest: +SKIP
     ()
 
-Settings are those of the command line's ``-C``, by key: ``{"arch": "9.0", "torch": "/path/to/site-packages"}``. Whatever a
-user can mend is a `BackendError`, whose ``problems`` say what was found, what is needed and
-what to type. Nothing here prints a result; progress of a build goes to stderr.
+Settings have the keys of the command line's ``-C``: ``{"arch": "9.0", "torch": "/path/to/site-packages"}``. An error
+that a user can fix raises `BackendError`. Its ``problems`` say what was found, what is needed and which command fixes
+it. The functions print no results; a build writes its progress to stderr.
 """
 
 from __future__ import annotations
@@ -49,26 +49,28 @@ __all__ = [
 
 StrPath = Union[str, "os.PathLike[str]"]
 Given = Optional[Mapping[str, Union[str, bool, int, Sequence[str]]]]
-"""Settings by key; a list means the same as its items with ``;`` between."""
+"""Settings by key. A list is equivalent to its items joined with ``;``."""
 
 
 @dataclass(frozen=True)
 class Doctor:
-    """What was found on a machine, and what would be built there."""
+    """What the probes found on a machine, and the plan for it."""
 
     facts: Facts
+    """The results of the probes."""
     plan: BuildPlan
+    """What a build would do; ``plan.problems`` is empty if the build can start."""
     project: str = "."
-    """The folder of the project, for what is told to type."""
+    """The project's folder, which the commands in ``text`` name."""
 
     @property
     def ok(self) -> bool:
-        """Whether the plan can be carried out."""
+        """True if the plan has no problems, so a build can start."""
         return not self.plan.problems
 
     @property
     def text(self) -> str:
-        """The report of ``doctor -v``."""
+        """The report of ``doctor -v``, as plain text of several lines."""
         if Path(self.project) == NO_PROJECT:
             here = Here(self.facts.shell, f"{default_project()}-portable", installed=True)
         else:
@@ -78,19 +80,26 @@ class Doctor:
 
 @dataclass(frozen=True)
 class BuiltWheel:
-    """A finished wheel: its file, its size in bytes, its SHA-256 in hexadecimal, and how long it took in seconds."""
+    """A finished wheel."""
 
     path: Path
+    """The wheel's file."""
     size: int
+    """In bytes."""
     sha256: str
+    """Of the file, in hexadecimal."""
     seconds: float
+    """The wall-clock time of the build, isolated environment included, to a tenth of a second."""
 
 
 def doctor(project: StrPath = ".", settings: Given = None, environ: Mapping[str, str] = os.environ) -> Doctor:
-    """Look at this machine and decide; compiles and changes nothing, and takes a second or so.
+    """Probe this machine and plan a build. Compiles and changes nothing, and takes about a second.
 
-    ``project`` is the folder of a project with this backend. Raises SettingsError for settings that cannot be read; what
-    the machine lacks is in ``plan.problems``.
+    ``project`` is the folder of a project that uses this backend. ``environ`` replaces the process's environment
+    variables.
+
+    Raises SettingsError for an invalid setting. Whatever the machine lacks is no exception but an item of
+    ``plan.problems``.
     """
     given = _plain(settings)
     job = make_job(_folder(project, given), given, environ)
@@ -98,9 +107,12 @@ def doctor(project: StrPath = ".", settings: Given = None, environ: Mapping[str,
 
 
 def plan(settings: Given = None, *, facts: Facts | StrPath) -> BuildPlan:
-    """Decide for a machine that was looked at before: its facts, or the file that ``doctor --save`` wrote of it.
+    """Plan a build from facts, or from the path of a file that ``doctor --save`` wrote. Probes nothing.
 
-    A pure function of its arguments. Settings are those of the file, with the given ones on top. Raises SettingsError.
+    A file also holds settings; ``settings`` override them. The result depends only on the arguments. Whatever the
+    machine lacks is in the plan's ``problems``.
+
+    Raises SettingsError for an invalid setting, and for a file that cannot be read.
     """
     if isinstance(facts, Facts):
         known, found = load_settings(_plain(settings), {}, None), facts
@@ -118,10 +130,17 @@ def build(
     isolated: bool = True,
     environ: Mapping[str, str] = os.environ,
 ) -> list[BuiltWheel]:
-    """Build a wheel for each of the targets, such as ``NAME==2.3.0``, into ``out``, from one plan.
+    """Build a wheel for each target into the folder ``out``. Returns the wheels in the order of the builds.
 
-    Without a target, what the project's settings name. All problems are raised before the first compiler starts: PlanError,
-    SettingsError, SourceError; BuildFailedError and AuditError after it. A wheel that is done stays where it is.
+    A target is a project (``mamba-ssm``), a project with a version (``mamba-ssm==2.3.0``) or the folder of a source
+    tree. Without a target, the project's settings name it. All targets are planned from the same facts. With
+    ``isolated=False`` the build uses the tools of the running environment. ``environ`` replaces the process's
+    environment variables.
+
+    Raises SettingsError, SourceError or PlanError (with the problems of all targets) before the first compiler starts,
+    and ToolError without pip and uv. A build runs in a frontend's process; if it fails, BuildFailedError is raised, and
+    its ``exit_code`` names the cause: 4 source, 5 build, 6 audit, 7 folder, 8 tool. StorageError is raised for an
+    ``out`` that cannot be written. Finished wheels stay there.
     """
     wanted = drive.with_targets(_plain(settings), targets)
     folder = _folder(project, wanted[0])
@@ -136,18 +155,20 @@ def audit(
     *,
     require: str = "",
 ) -> Report:
-    """Read a finished wheel, anybody's: what it needs, which symbols set that, what GPU code it holds, and what is wrong.
+    """Read a finished wheel from any builder: what it needs, which symbols set that, and its GPU code. Runs none of it.
 
-    ``torch`` is the site-packages to look symbols up in, or several; without it, this environment's. ``require`` is what is
-    asked of the wheel beside its own promises, such as ``glibc=2.17,arch=8.0``. Raises AuditError for a
-    file that is no wheel, SettingsError for requirements that cannot be read; all else that is wrong is in ``problems``.
+    ``torch`` is one or several site-packages folders to look symbols up in; the default is this environment's torch.
+    ``require`` adds conditions to the wheel's own promises: ``glibc=2.17,arch=8.0``. Sizes in the report are bytes.
+
+    Raises AuditError for a file that is not a wheel, SettingsError for an invalid ``require``, and BackendError for a
+    folder without torch. All other faults are items of the report's ``problems``.
     """
     sites = [] if torch is None else [torch] if isinstance(torch, (str, os.PathLike)) else list(torch)
     return drive.audit(Path(wheel), [Path(site) for site in sites], environ, require=require)
 
 
 def _folder(project: StrPath, settings: Mapping[str, str]) -> Path:
-    """The project's folder; where the tool is installed and the current folder is no project of its own, none."""
+    """The project's folder; `NO_PROJECT` if the tool is installed and the current folder is not a project."""
     if own_copy.is_installed() and Path(project) == Path():
         return at_hand(None, settings)
     return Path(project).absolute()
