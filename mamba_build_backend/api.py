@@ -132,10 +132,9 @@ def build(
 ) -> list[BuiltWheel]:
     """Build a wheel for each target into the folder ``out``. Returns the wheels in the order of the builds.
 
-    A target is a project (``mamba-ssm``), a project with a version (``mamba-ssm==2.3.0``) or the folder of a source
-    tree. Without a target, the project's settings name it. All targets are planned from the same facts. With
-    ``isolated=False`` the build uses the tools of the running environment. ``environ`` replaces the process's
-    environment variables.
+    A target is a project (``NAME``), a project with a version (``NAME==2.3.0``) or the folder of a source tree. Without
+    a target, the project's settings name it. All targets are planned from the same facts. With ``isolated=False`` the
+    build uses the tools of the running environment. ``environ`` replaces the process's environment variables.
 
     Raises SettingsError, SourceError or PlanError (with the problems of all targets) before the first compiler starts,
     and ToolError without pip and uv. A build runs in a frontend's process; if it fails, BuildFailedError is raised, and

@@ -32,15 +32,13 @@ from mamba_build_backend.wheel.project_files import project_files  # noqa: E402
 SETTINGS = """\
 # Settings
 
-One key, three places. The stronger one first:
+Each setting has one key, which you can set in three places. The first of these that sets it wins:
 
 1. `-C key=value` on the command line of pip (23.1 and later), build, uv or `python -m mamba_build_backend`;
 2. `MAMBA_BUILD_KEY` in the environment, with `_` for `-`;
 3. `[tool.mamba-build-backend]` in the project's pyproject.toml.
 
-Where none of them speaks, a few variables of torch and CUDA are honoured. An unknown key is an error in all three places, with the
-key that was probably meant. Booleans are `true` or `false`; `arch` is a list in pyproject.toml, and elsewhere a string with `;` or `,`
-between (a shell wants quotes around a `;`). `doctor` takes the same settings and shows what comes of them:
+`doctor` takes the same settings, and shows the plan that results from them:
 
 <!-- run: here -->
 ```console
@@ -54,108 +52,144 @@ arch = ["8.0", "9.0+PTX"]
 memory = "16G"
 ```
 
-This page is made from `mamba_build_backend/core/settings.py` by `python tests/update_reports.py`.
+- If none of the three places sets a key, the backend reads a few variables of torch and CUDA.
+- An unknown key is an error in all three places. The message names the most similar key.
+- Booleans are `true` or `false`.
+- `arch` is a list in pyproject.toml. Elsewhere it is a string with `;` or `,` between the items; a shell needs quotes
+  around a `;`.
+
+`python tests/update_reports.py` makes this page from `mamba_build_backend/core/settings.py`.
 """
 
 LONGER = {
     "upstream": """\
-The command line also takes the project as a word: `python -m mamba_build_backend build causal-conv1d`. With `self` the backend
-builds the tree that it lies in: see [In another project](vendoring.md).""",
+The command line also takes the project as a word: `python -m mamba_build_backend build causal-conv1d`. With `self` the
+backend builds the source tree that it lies in: see [Use it in your own extension](vendoring.md).""",
     "upstream-version": """\
-The newest known good version is the newest that goes with the torch that is there: of mamba-ssm 2.3.2.post1 from torch 2.9 on,
-else 2.3.0. An sdist builds the version whose source it carries. A version that is not in the table is an error that names its
-neighbours.""",
+The newest known good version is the newest that works with the installed torch: for mamba-ssm 2.3.2.post1 from torch
+2.9 on, else 2.3.0. An sdist builds the version whose source it carries. A version that is not in the table is an error
+that names its neighbours.""",
     "source": """\
-`index` and `git` are errors where the source cannot be had that way. An address is no path: clone or download it first. What is
-fetched is kept in `cache-dir`.""",
+`index` and `git` are errors if the source cannot be downloaded that way. A URL is not a path: clone or download it
+first. The backend keeps downloaded sources in `cache-dir`.""",
     "allow-unverified": """\
-A version that is named says by which rules the source is built: its patches, its requirements, its partner. Without one, a tree is
-recognised by its content ([Forks](forks.md)). A tree that the command line names needs no further consent. The command line has
-`--allow-unverified` for it.""",
+`upstream-version` says by which rules the source is built: its patches, its requirements, its partner. Without it, the
+backend recognises a tree by its content ([Forks](forks.md)). A tree that you name on the command line needs no further
+consent. The command line has `--allow-unverified` for this setting.""",
     "with-causal-conv1d": """\
-Both extensions lie in one wheel, and the requirement of causal-conv1d goes from its metadata. Do not install causal-conv1d beside
-it.""",
+One wheel then holds both extensions, and its metadata no longer require causal-conv1d. Do not install causal-conv1d
+next to it: both own the same files.""",
     "torch": """\
-`auto` looks in the order that [Researchers](researcher.md#which-torch-is-taken) tells. A path may also be the root of an environment.
-A requirement takes a torch that is here if it fits, and else has it installed for the build. Without torch and without this setting, a wheel for
-every torch (`abi=stable`) is built with none; one for a single torch installs the newest known one for the build.""",
+[Researchers](researcher.md#which-torch-is-taken) lists where `auto` looks, in order. A path may also be the root of an
+environment. A requirement takes an installed torch that satisfies it; if there is none, the frontend installs one for
+the build. Without torch and without this setting, a wheel for every torch (`abi=stable`) is built without torch. A
+wheel for a single torch then installs the newest known one for the build.""",
     "cuda-home": """\
-`auto` takes the first of these that fits: a toolkit on this machine; CUDA 13 from the package index; CUDA 12.9 or 11.8 from NVIDIA's archives.
-A toolkit fits if the driver runs it, if it compiles for this machine's GPU (or the GPUs that `arch` names), and if its major version is not older
-than that of torch's CUDA. Without a driver, as on a login node, `auto` assumes the oldest driver that torch's CUDA needs. With `abi=torch` the
-toolkit must have torch's major version. A toolkit that a path names is still checked. `CUDA_HOME` in the environment is only the first candidate: if it does not fit, the others are looked at. The packages
-`nvidia-cuda-nvcc` and its parts make a whole nvcc from CUDA 13 on; those of CUDA 11 and 12 do not.""",
+`auto` takes the first of these that fits:
+
+1. a toolkit on this machine;
+2. CUDA 13 from PyPI;
+3. CUDA 12.9 or 11.8 from NVIDIA's archives.
+
+A toolkit fits if the driver runs it, if it compiles for this machine's GPU (or the GPUs that `arch` names), and if its
+major version is not older than that of torch's CUDA. Without a driver, as on a login node, `auto` assumes the oldest
+driver that torch's CUDA needs. With `abi=torch` the toolkit must have the major version of torch's CUDA.
+
+The backend also checks a toolkit that a path names. `CUDA_HOME` in the environment is only the first candidate: if it
+does not fit, the backend tries the others. The packages `nvidia-cuda-nvcc` and its parts make a complete nvcc from CUDA
+13 on; those of CUDA 11 and 12 do not.""",
     "cuda-mirror": """\
 The default is `https://developer.download.nvidia.com/compute/cuda/redist`. NVIDIA's host in China is
-`https://developer.download.nvidia.cn/compute/cuda/redist`. A mirror has the same folders as NVIDIA's host. Its address may contain a name and
-a password, which the backend never prints. A local folder holds the archives side by side, or in NVIDIA's folders; the backend then uses no
-network for them. The backend checks each archive's SHA-256 against `mamba_build_backend/tables/redist.toml` before it unpacks the archive.
-NVIDIA's [CUDA EULA](https://docs.nvidia.com/cuda/eula/) is the licence; set `off` to download nothing. pip's `proxy`, `cert`, `trusted-host`
-and `timeout` settings apply. This project could not reach NVIDIA's hosts: [Verification](verification.md#nvidias-archives) says what was
-tested instead. See also [Without internet](cluster.md#without-internet).""",
+`https://developer.download.nvidia.cn/compute/cuda/redist`. A mirror has the same folders as NVIDIA's host. Its address
+may contain a name and a password, which the backend never prints. A local folder holds the archives side by side, or in
+NVIDIA's folders; the backend then uses no network for them. The backend checks each archive's SHA-256 against
+`mamba_build_backend/tables/redist.toml` before it unpacks the archive.
+
+NVIDIA's [CUDA EULA](https://docs.nvidia.com/cuda/eula/) is the licence; set `off` to download nothing. pip's `proxy`,
+`cert`, `trusted-host` and `timeout` settings apply. This project could not reach NVIDIA's hosts:
+[Verification](verification.md#nvidias-archives) says what was tested instead. See also
+[Without internet](cluster.md#without-internet).""",
     "offline": """\
-The setting covers what the backend itself downloads: upstream's source and NVIDIA's archives. An earlier build may have left both in
-`cache-dir`. pip and uv have options of their own for the packages that they install: `--no-index --find-links wheelhouse`, `--offline`.""",
+The setting covers what the backend itself downloads: upstream's source and NVIDIA's archives. An earlier build may have
+left both in `cache-dir`. pip and uv have options of their own for the packages that they install:
+`--no-index --find-links wheelhouse`, `--offline`.""",
     "host-compiler": """\
-nvcc and torch both limit the versions of g++, and a portable link needs its `libstdc++.a`. `CXX` in the environment is only the
-first candidate. The clang of this machine is not taken. Where no g++ fits, `auto` takes zig, if the wheel is for every torch (`abi=stable`): clang with a
-C++ library of its own, from the package index (70 to 81 MB), on x86_64 and for CUDA 11.8 and from 12.4 on. zig compiles that library once, which takes a
-minute or more; the result stays in `cache-dir`. `zig` asks for it although a g++ fits. With `abi=torch` it is an error: torch's C++ library is g++'s.""",
+nvcc and torch both limit the versions of g++, and a portable link needs its `libstdc++.a`. `CXX` in the environment is
+only the first candidate. The backend does not use this machine's clang.
+
+If no g++ fits and the wheel is for every torch (`abi=stable`), `auto` takes zig: clang with its own C++ library, from
+PyPI (70 to 81 MB), on x86_64, for CUDA 11.8 and from 12.4 on. zig compiles that library once, which takes a minute or
+more; the result stays in `cache-dir`. `zig` takes it although a g++ fits. With `abi=torch`, `zig` is an error, because
+torch's C++ library is that of g++.""",
     "arch": """\
-Capabilities are written as torch writes them, `9.0` or `9.0+PTX`, as nvcc does, `sm_90`, or by torch's names for generations, such as
-`Hopper`. Machine code of 8.0 also runs on 8.6 and 8.9, that of 9.0 not on 10.0; PTX is for GPUs to come. `native` asks the
-driver, and is an error without a GPU.""",
+Write capabilities as torch does (`9.0`, `9.0+PTX`), as nvcc does (`sm_90`), or use torch's names for generations, such
+as `Hopper`. Machine code of 8.0 also runs on 8.6 and 8.9; that of 9.0 does not run on 10.0. PTX is for future GPUs.
+`native` asks the driver, and is an error without a GPU.""",
     "abi": """\
-`stable` needs a toolkit with `libcudart_static.a`, of any CUDA, and a Python with the GIL; the wheel is tied to the
-driver that this CUDA needs and to the GPUs that it was compiled for. [One wheel for every torch and every Python](stable-abi.md) says how, and who promises what.""",
+`stable` needs a toolkit with `libcudart_static.a`, of any CUDA, and a Python with the GIL. The wheel is tied to the
+driver that this CUDA needs and to the GPUs that it was compiled for.
+[One wheel for torch 2.0 and newer](stable-abi.md) explains how it works, with its
+[compatibility guarantees](stable-abi.md#compatibility-guarantees).""",
     "glibc": """\
-The audit refuses a wheel that needs more. A lower number does not help where torch itself needs a newer glibc: `doctor` prints
-both. A sysroot must be as old as this.""",
+The audit refuses a wheel that needs more. A lower number does not help if torch itself needs a newer glibc: `doctor`
+prints both. The sysroot must not be newer than this.""",
     "sysroot": """\
-`auto`: with conda's compilers their own sysroot; else this machine's glibc if it is old enough, else conda's sysroot, else zig's, from
-the package index. `host` links against this machine as it is. A path is the root of a system: it has `usr/include/features.h`.""",
+`auto` takes the first of these that applies:
+
+1. the sysroot of conda's compilers, if the build uses these compilers;
+2. this machine's glibc, if it is old enough;
+3. conda's sysroot;
+4. zig's sysroot, from PyPI.
+
+`host` links against this machine as it is. A path is the root of a system: it has `usr/include/features.h`.""",
     "repair": """\
-Such a wheel is called `linux_x86_64`, links against this machine's glibc (unless `sysroot` says otherwise), and is still audited for
-unresolved symbols. Editable builds are always made so.""",
+Such a wheel has the platform tag `linux_x86_64` and links against this machine's glibc (unless `sysroot` says
+otherwise). The backend still audits it for unresolved symbols. Editable builds are always made this way.""",
     "jobs": "See [Cores and memory](cluster.md#cores-and-memory).",
     "memory": """\
-Each compiler is counted with 1.2 GB per architecture that it works on at once, all else with 0.7 GB. What is free is that of the machine and of every
-control group that this process is in.""",
+The backend counts 1.2 GB for each compiler and each architecture that it works on at once, and 0.7 GB for everything
+else. Free memory is that of the machine, limited by every control group that this process is in.""",
     "cache": "See [Again, from a compiler cache](speed.md#again-from-a-compiler-cache).",
     "compress": """\
-`size`, `speed` and `balance` are nvcc's own words; `none` leaves the code as it is, `default` leaves the choice to nvcc. `size` needs
-a driver that can unpack it, which every driver for CUDA 13 can: that is why it is only the default from 13 on.""",
+`size`, `speed` and `balance` are nvcc's own names. `none` does not compress, `default` leaves the choice to nvcc.
+`size` needs a driver that can decompress it. Every driver for CUDA 13 can, so `size` is the default only from CUDA 13
+on.""",
     "gpu-code": """\
-With `compact` PTX is sorted and shortened, and PTX for Turing is derived from that for 8.0. No Turing GPU has run such a wheel.
-[Faster and smaller](speed.md#what-is-done-to-upstreams-kernels) says what is rewritten, and what it saves.""",
-    "strip": "Set `false` to look at the binary with a debugger.",
-    "lineinfo": "Upstream sets it always. The wheel is larger with it, and no faster.",
+With `compact`, the backend sorts and shortens PTX, and derives PTX for Turing from that for 8.0. No Turing GPU has run
+such a wheel. [Faster builds and smaller wheels](speed.md#rewritten-ptx-gpu-codecompact) says what is rewritten, and
+what it saves.""",
+    "strip": "Set `false` to inspect the binary with a debugger.",
+    "lineinfo": "Upstream always sets it. It makes the wheel larger, and no faster.",
     "distribution-name": """\
-Only the name changes: packages, modules and version stay as they are. Do not install `mamba-ssm` and `mamba-ssm-portable` side by
-side: they own the same files.""",
+Only the name changes: packages, modules and version stay as they are. Do not install `mamba-ssm` and
+`mamba-ssm-portable` next to each other: they own the same files.""",
     "build-tag": """\
-A wheel keeps upstream's version. When the same version is packaged again, as after a fix of the backend, the new wheels get a higher number:
-`mamba_ssm_portable-2.3.2.post1-2-cp39-abi3-….whl`. pip and uv take the higher one, and a wheel without a number counts as lower than any; of several indexes, uv looks at the first
-that has the version. An environment that has the version already keeps what it has: `pip install --force-reinstall --no-deps`, or `uv pip install --reinstall-package`,
-replaces it. Requirements cannot name a build number.""",
+A wheel keeps upstream's version. If you package the same version again, for example after a fix of the backend, give
+the new wheels a higher number: `mamba_ssm_portable-2.3.2.post1-2-cp39-abi3-….whl`.
+
+- pip and uv take the wheel with the higher number. A wheel without a number counts as lower than any. Of several
+  indexes, uv reads the first that has the version.
+- An environment that already has the version keeps its wheel. To replace it, run
+  `pip install --force-reinstall --no-deps` or `uv pip install --reinstall-package`.
+- Requirements cannot name a build number.""",
     "variant": """\
-Off unless it is set, since the drafts may still change; see [PEP 817](https://peps.python.org/pep-0817/) and
+Off by default, because the drafts may still change; see [PEP 817](https://peps.python.org/pep-0817/) and
 [PEP 825](https://peps.python.org/pep-0825/).""",
     "local-version": """\
-The label tells wheels for several torches apart in one folder or index. pip takes a version with a local label for newer than the
-same without.""",
+The label distinguishes wheels for several torches in one folder or index. For pip, a version with a local label is
+newer than the same version without one.""",
     "cache-dir": """\
-Builds that run at the same time may share it. It can be deleted at any time; what is needed is then fetched again. Logs of failed
-builds are in its folder `logs`.""",
+Builds that run at the same time can share this folder. You can delete it at any time; the next build downloads again
+what it needs. The subfolder `logs` holds the logs of failed builds.""",
     "build-dir": """\
-A folder that is named stays, and a second build in it compiles only what changed. A temporary one is made where `TMPDIR` says. About
-1 GB is needed.""",
+The build keeps a folder that you name, and a second build in it compiles only what changed. Otherwise the build makes a
+temporary folder under `TMPDIR`. It needs about 1 GB.""",
     "metadata-only": """\
-For those who fetch or lock an sdist on another machine than the one that builds: see [Without internet](cluster.md#without-internet).
-Building a wheel is then an error in one sentence. A source whose setup.py has to be run for its metadata, such as one from git, is
-one too.""",
-    "keep-build-dir": "It is for a temporary folder: its sources, objects, wrappers, and the log.",
-    "verbose": "Otherwise there is one line per file, and the whole output is in the log.",
+Use it to download or lock an sdist on another machine than the one that builds: see
+[Without internet](cluster.md#without-internet). Building a wheel is then an error, and so is a source whose setup.py
+must run to produce its metadata, such as one from git.""",
+    "keep-build-dir": "It keeps the sources, objects, wrappers and log of a temporary folder.",
+    "verbose": "Otherwise the build prints one line per file, and the log has the whole output.",
 }
 """What the page of settings says beyond the README's table."""
 
@@ -279,7 +313,7 @@ FORKS = """\
 ## Forks
 
 [Changed copies](forks.md) as they lie in their repositories, built with torch 2.11.0+cu130, nvcc 13.0 and g++ 12.2 for one architecture, without
-a GPU, with nvcc's fast mode; audited and imported. What they compute on a GPU, compiled as usual, is in [Forks](forks.md#right-results).
+a GPU, with nvcc's fast mode; audited and imported. What they compute on a GPU, compiled as usual, is in [Forks](forks.md#numerical-results).
 
 <!-- run: text -->
 ```console
