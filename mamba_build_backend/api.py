@@ -87,7 +87,7 @@ class BuiltWheel:
     size: int
     """In bytes."""
     sha256: str
-    """Of the file, in hexadecimal."""
+    """The SHA-256 of the file, in hexadecimal."""
     seconds: float
     """The wall-clock time of the build, isolated environment included, to a tenth of a second."""
 
@@ -98,8 +98,7 @@ def doctor(project: StrPath = ".", settings: Given = None, environ: Mapping[str,
     ``project`` is the folder of a project that uses this backend. ``environ`` replaces the process's environment
     variables.
 
-    Raises SettingsError for an invalid setting. Whatever the machine lacks is no exception but an item of
-    ``plan.problems``.
+    Raises SettingsError for an invalid setting. ``plan.problems`` lists everything that the machine lacks.
     """
     given = _plain(settings)
     job = make_job(_folder(project, given), given, environ)
@@ -109,8 +108,8 @@ def doctor(project: StrPath = ".", settings: Given = None, environ: Mapping[str,
 def plan(settings: Given = None, *, facts: Facts | StrPath) -> BuildPlan:
     """Plan a build from facts, or from the path of a file that ``doctor --save`` wrote. Probes nothing.
 
-    A file also holds settings; ``settings`` override them. The result depends only on the arguments. Whatever the
-    machine lacks is in the plan's ``problems``.
+    A file also holds settings; ``settings`` override them. The result depends only on the arguments. Its
+    ``problems`` list everything that the machine lacks.
 
     Raises SettingsError for an invalid setting, and for a file that cannot be read.
     """

@@ -64,7 +64,7 @@ memory = "16G"
 LONGER = {
     "upstream": """\
 The command line also takes the project as a word: `python -m mamba_build_backend build causal-conv1d`. With `self` the
-backend builds the source tree that it lies in: see [Use it in your own extension](vendoring.md).""",
+backend builds the source tree that holds it: see [Use it in your own extension](vendoring.md).""",
     "upstream-version": """\
 The newest known good version is the newest that works with the installed torch: for mamba-ssm 2.3.2.post1 from torch
 2.9 on, else 2.3.0. An sdist builds the version whose source it carries. A version that is not in the table is an error
@@ -81,9 +81,9 @@ One wheel then holds both extensions, and its metadata no longer require causal-
 next to it: both own the same files.""",
     "torch": """\
 [Researchers](researcher.md#which-torch-is-taken) lists where `auto` looks, in order. A path may also be the root of an
-environment. A requirement takes an installed torch that satisfies it; if there is none, the frontend installs one for
-the build. Without torch and without this setting, a wheel for every torch (`abi=stable`) is built without torch. A
-wheel for a single torch then installs the newest known one for the build.""",
+environment. A requirement takes an installed torch that satisfies it; otherwise the frontend installs one for the
+build. Without torch and without this setting, a wheel for every torch (`abi=stable`) is built without torch. A wheel
+for a single torch then installs the newest known one for the build.""",
     "cuda-home": """\
 `auto` takes the first of these that fits:
 
@@ -92,8 +92,8 @@ wheel for a single torch then installs the newest known one for the build.""",
 3. CUDA 12.9 or 11.8 from NVIDIA's archives.
 
 A toolkit fits if the driver runs it, if it compiles for this machine's GPU (or the GPUs that `arch` names), and if its
-major version is not older than that of torch's CUDA. Without a driver, as on a login node, `auto` assumes the oldest
-driver that torch's CUDA needs. With `abi=torch` the toolkit must have the major version of torch's CUDA.
+major version is not older than the major version of torch's CUDA. Without a driver, as on a login node, `auto` assumes
+the oldest driver that torch's CUDA needs. With `abi=torch` the toolkit must have the major version of torch's CUDA.
 
 The backend also checks a toolkit that a path names. `CUDA_HOME` in the environment is only the first candidate: if it
 does not fit, the backend tries the others. The packages `nvidia-cuda-nvcc` and its parts make a complete nvcc from CUDA
@@ -107,7 +107,7 @@ NVIDIA's folders; the backend then uses no network for them. The backend checks 
 
 NVIDIA's [CUDA EULA](https://docs.nvidia.com/cuda/eula/) is the licence; set `off` to download nothing. pip's `proxy`,
 `cert`, `trusted-host` and `timeout` settings apply. This project could not reach NVIDIA's hosts:
-[Verification](verification.md#nvidias-archives) says what was tested instead. See also
+[Test results](verification.md#nvidias-archives) says what was tested instead. See also
 [Without internet](cluster.md#without-internet).""",
     "offline": """\
 The setting covers what the backend itself downloads: upstream's source and NVIDIA's archives. An earlier build may have
@@ -148,7 +148,7 @@ otherwise). The backend still audits it for unresolved symbols. Editable builds 
     "jobs": "See [Cores and memory](cluster.md#cores-and-memory).",
     "memory": """\
 The backend counts 1.2 GB for each compiler and each architecture that it works on at once, and 0.7 GB for everything
-else. Free memory is that of the machine, limited by every control group that this process is in.""",
+else. The free memory of the machine counts, limited by every control group that this process is in.""",
     "cache": "See [Again, from a compiler cache](speed.md#again-from-a-compiler-cache).",
     "compress": """\
 `size`, `speed` and `balance` are nvcc's own names. `none` does not compress, `default` leaves the choice to nvcc.
@@ -167,8 +167,8 @@ Only the name changes: packages, modules and version stay as they are. Do not in
 A wheel keeps upstream's version. If you package the same version again, for example after a fix of the backend, give
 the new wheels a higher number: `mamba_ssm_portable-2.3.2.post1-2-cp39-abi3-….whl`.
 
-- pip and uv take the wheel with the higher number. A wheel without a number counts as lower than any. Of several
-  indexes, uv reads the first that has the version.
+- pip and uv take the wheel with the higher number. A wheel without a number counts as lower than any. uv reads only
+  the first index that has the version.
 - An environment that already has the version keeps its wheel. To replace it, run
   `pip install --force-reinstall --no-deps` or `uv pip install --reinstall-package`.
 - Requirements cannot name a build number.""",
