@@ -66,9 +66,9 @@ LONGER = {
 The command line also takes the project as a word: `python -m mamba_build_backend build causal-conv1d`. With `self` the
 backend builds the source tree that holds it: see [Use it in your own extension](vendoring.md).""",
     "upstream-version": """\
-The newest known good version is the newest that works with the installed torch: for mamba-ssm 2.3.2.post1 from torch
-2.9 on, else 2.3.0. An sdist builds the version whose source it carries. A version that is not in the table is an error
-that names its neighbours.""",
+The default is the newest version that works with the installed torch; for mamba-ssm this is 2.3.2.post1 with every
+torch. An sdist builds the version whose source it carries. A version that is not in the table is an error that names
+its neighbours.""",
     "source": """\
 `index` and `git` are errors if the source cannot be downloaded that way. A URL is not a path: clone or download it
 first. The backend keeps downloaded sources in `cache-dir`.""",
@@ -191,7 +191,7 @@ must run to produce its metadata, such as one from git.""",
     "keep-build-dir": "It keeps the sources, objects, wrappers and log of a temporary folder.",
     "verbose": "Otherwise the build prints one line per file, and the log has the whole output.",
 }
-"""What the page of settings says beyond the README's table."""
+"""What the page of settings says beyond its table."""
 
 
 def settings_page() -> str:
@@ -313,7 +313,7 @@ FORKS = """\
 ## Forks
 
 [Changed copies](forks.md) as they lie in their repositories, built with torch 2.11.0+cu130, nvcc 13.0 and g++ 12.2 for one architecture, without
-a GPU, with nvcc's fast mode; audited and imported. What they compute on a GPU, compiled as usual, is in [Forks](forks.md#numerical-results).
+a GPU, with nvcc's fast mode; audited and imported. What they compute on a GPU, compiled as usual, is in [Forks](forks.md#right-results).
 
 <!-- run: text -->
 ```console
