@@ -6,6 +6,8 @@
 ``<!-- run: project -->`` commands of docs/add-a-project.md, which tests/e2e/test_third_project.py runs in a copy of this checkout
 ``<!-- run: toml -->``  data: toml, yaml, python must be valid, and ``python`` is run too (``python mamba``: only compiled)
 ``<!-- run: text -->``  what a program prints, and other things that nobody types
+
+A block of ``console`` has prompts and may show output. A block of ``bash`` has commands alone, so that it can be pasted from anywhere.
 """
 
 from __future__ import annotations
@@ -39,9 +41,13 @@ class Block:
 
     @property
     def commands(self) -> list[str]:
-        """What is typed: the lines after a prompt, without their comments; a line that goes on is one command."""
+        """The commands without their comments: of ``bash`` each line, of others the lines after a prompt."""
         lines = re.sub(r"\\\n\s*(?:> )?", "", self.text).splitlines()
-        return [re.split(r"\s{2,}#|\s#\s", line[2:])[0].strip() for line in lines if line.startswith("$ ")]
+        if self.language == "bash":
+            typed = [line for line in lines if line and not line.startswith("#")]
+        else:
+            typed = [line[2:] for line in lines if line.startswith("$ ")]
+        return [re.split(r"\s{2,}#|\s#\s", line)[0].strip() for line in typed]
 
 
 @functools.cache

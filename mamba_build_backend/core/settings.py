@@ -1,4 +1,4 @@
-"""Settings: one frozen model that gives parsing, validation, help and the README's table.
+"""Settings: one frozen model that gives parsing, validation, help and the table of docs/settings.md.
 
 A setting has one kebab-case key and three places, in this order of strength: ``-C key=value`` (config_settings),
 ``MAMBA_BUILD_KEY`` in the environment, ``[tool.mamba-build-backend]`` in pyproject.toml. Where none of them speaks, a
@@ -340,7 +340,7 @@ def as_environment(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 def settings_table() -> str:
-    """The README's table of settings, as Markdown."""
+    """The table of settings as Markdown, for docs/settings.md."""
     rows = ["| key | default | meaning |", "|---|---|---|"]
     for key in known_keys().values():
         alias = f"; where unset, `{key.alias}` is honoured" if key.alias else ""

@@ -48,8 +48,8 @@ def test_uv_build_makes_both_files_in_a_project_whose_venv_is_not_active(tiny, u
 
 
 def test_uv_sync_gives_the_build_the_torch_of_the_lock(tmp_path, uv, torch_site, gxx):
-    """The README's snippet, with the tiny project in place of this one: it resolves without a build, then builds once."""
-    (text,) = [block.text for block in blocks("README.md") if "match-runtime" in block.text]
+    """The snippet of docs/researcher.md, with the tiny project in place of this one: it resolves without a build, then builds once."""
+    (text,) = [block.text for block in blocks("docs/researcher.md") if "match-runtime" in block.text]
     assert 'mamba-ssm-portable = [{ requirement = "torch", match-runtime = true }]' in text
     copy_tiny(tmp_path / "tiny")
     app = tmp_path / "app"

@@ -3,7 +3,7 @@ from support import ROOT
 
 from mamba_build_backend.core._compat import tomllib
 from mamba_build_backend.core.errors import SettingsError
-from mamba_build_backend.core.settings import as_environment, known_keys, load_settings, settings_table
+from mamba_build_backend.core.settings import as_environment, known_keys, load_settings
 
 
 def test_the_three_places_in_order_of_strength():
@@ -97,10 +97,6 @@ def test_variables_of_torch_are_honoured_where_nothing_else_is_said():
     assert (loaded.arch, loaded.jobs, loaded.cuda_home) == ("8.0;9.0", 5, "/opt/cuda")
     assert loaded.origin("arch") == "TORCH_CUDA_ARCH_LIST"
     assert load_settings({"jobs": "2"}, env, {}).jobs == 2
-
-
-def test_the_readme_holds_the_table_of_settings():
-    assert settings_table() in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_setting_is_documented():

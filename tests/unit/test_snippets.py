@@ -20,6 +20,7 @@ from mamba_build_backend.plan import decide_together
 from mamba_build_backend.tables import load_tables
 
 WORLDS = {"here", "tiny", "mamba", "project", "toml", "yaml", "python", "text"}
+SHELLS = ("bash", "console")
 BUILD = ("pip install", "pip wheel", "-m build", "uv ", "mamba_build_backend build")
 
 
@@ -29,7 +30,7 @@ def test_each_fenced_block_says_what_it_is_and_how_it_is_run(page):
         if block.page == page.relative_to(ROOT).as_posix():
             assert block.language, f"{block}: no language"
             assert block.world in WORLDS, f"{block}: no note such as <!-- run: here --> right above it"
-            if block.language == "console" and block.world != "text":
+            if block.language in SHELLS and block.world != "text":
                 assert block.commands, f"{block}: no command"
 
 
@@ -55,7 +56,7 @@ def test_a_command_that_builds_is_understood(block):
         if words[:3] == ["python", "-m", "mamba_build_backend"]:
             assert callable(make_parser().parse_args(words[3:]).run), command
         else:
-            assert re.match(r"(python -m |uv |snakemake )", command), command
+            assert re.match(r"(python -m |uv |snakemake |git clone |conda |cd )", command), command
 
 
 def settings_of(command):
@@ -70,7 +71,7 @@ def settings_of(command):
     return [settings]
 
 
-@pytest.mark.parametrize("block", [block for block in all_blocks("mamba") if block.language == "console"], ids=str)
+@pytest.mark.parametrize("block", [block for block in all_blocks("mamba") if block.language in SHELLS], ids=str)
 def test_a_build_command_of_the_documents_has_a_plan_on_a_good_machine(block):
     text = (ROOT / "tests" / "facts" / "debian12-torch2.11-cuda13.0.json").read_text()
     found = facts.from_json(json.loads(text)["facts"])
