@@ -63,6 +63,31 @@ def test_a_command_that_compiles_nothing_runs_in_the_checkout(block, checkout):
         assert "Traceback" not in done.stderr
 
 
+def quotes():
+    """Each block of output that is marked as quoted, with the commands above it that print it."""
+    found = all_blocks()
+    return [(above, block) for above, block in zip(found, found[1:]) if "quoted" in block.options]
+
+
+def test_there_are_quotes():
+    assert len(quotes()) >= 5
+
+
+@pytest.mark.parametrize(("above", "block"), quotes(), ids=str)
+def test_output_that_the_documents_quote_is_what_the_command_prints(above, block, checkout):
+    """Line by line and in this order; the clone's own path is another one here."""
+    folder, env = checkout
+    assert (above.page, above.world) == (block.page, "here")
+    printed = []
+    for command in above.commands:
+        done = subprocess.run(["sh", "-c", command], env=env, cwd=folder, capture_output=True, text=True, check=False)
+        printed += done.stdout.splitlines()
+    rest = iter(printed)
+    for line in block.text.splitlines():
+        if "/mamba-ssm-portable" not in line:
+            assert line in rest, f"{block}: {line!r} is not in\n" + "\n".join(printed)
+
+
 @pytest.mark.parametrize("block", all_blocks("python"), ids=str)
 def test_a_block_of_python_runs(block, checkout):
     if "mamba" in block.options:

@@ -4,6 +4,7 @@ import re
 import shlex
 
 import pytest
+from packaging.version import Version
 from support import ROOT
 
 from mamba_build_backend.cli.main import make_parser
@@ -87,6 +88,31 @@ def test_what_the_matrix_lists_is_known_to_the_tables_and_what_it_saw_was_fine()
         assert (item["environment"], item["what"]) in listed
         assert item["audit"] == "ok"
         assert item["import"].startswith(("ok", "not tried"))
+
+
+def test_the_readme_has_120_lines_at_most():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
+
+
+def test_the_compilers_on_the_page_of_conda_are_those_of_the_tables():
+    """The newest g++ that each nvcc accepts, without pairs that are known to fail."""
+    tables = load_tables()
+    text = (ROOT / "docs" / "conda.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (?:nvcc|newest g\+\+) \|(.+)\|$", text, re.MULTILINE)
+    releases, newest = (row.split("|") for row in rows)
+    told = {}
+    for names, number in zip(releases, newest):
+        first, *more = re.split(r", | to ", names.strip())
+        last = more[-1] if more else first
+        for row in tables.cuda:
+            if Version(first) <= Version(row.version) <= Version(last):
+                told[row.version] = int(number)
+    expected = {}
+    for row in tables.cuda:
+        bad = [pair for pair in tables.bad_pairs if pair.holds_cuda(row.version)]
+        inside = range(row.gcc_min, row.gcc_max + 1)
+        expected[row.version] = max(n for n in inside if not any(pair.bans(f"{n}.2") for pair in bad))
+    assert told == expected
 
 
 def test_each_message_of_the_chinese_page_is_one_that_explain_knows():
