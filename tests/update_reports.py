@@ -80,7 +80,7 @@ consent. The command line has `--allow-unverified` for this setting.""",
 One wheel then holds both extensions, and its metadata no longer require causal-conv1d. Do not install causal-conv1d
 next to it: both own the same files.""",
     "torch": """\
-[Researchers](researcher.md#which-torch-is-taken) lists where `auto` looks, in order. A path may also be the root of an
+[pip and uv](researcher.md#which-torch-is-taken) lists where `auto` looks, in order. A path may also be the root of an
 environment. A requirement takes an installed torch that satisfies it; otherwise the frontend installs one for the
 build. Without torch and without this setting, a wheel for every torch (`abi=stable`) is built without torch. A wheel
 for a single torch then installs the newest known one for the build.""",
