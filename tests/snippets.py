@@ -5,6 +5,7 @@
 ``<!-- run: mamba -->`` commands that build or use mamba-ssm itself, which the end-to-end tests do; here each must be understood
 ``<!-- run: project -->`` commands of docs/add-a-project.md, which tests/e2e/test_third_project.py runs in a copy of this checkout
 ``<!-- run: toml -->``  data: toml, yaml, python must be valid, and ``python`` is run too (``python mamba``: only compiled)
+``<!-- run: told -->``  commands of tables/failure_words.toml, which tests/integration/test_told_everywhere.py gives to shells
 ``<!-- run: text -->``  what a program prints, and other things that nobody types (``quoted``: lines that the block above prints)
 
 A block of ``console`` has prompts and may show output. A block of ``bash`` has commands alone, so that it can be pasted from anywhere.

@@ -18,10 +18,10 @@ sys.path.insert(0, str(ROOT))
 import changed_machines  # noqa: E402
 import matrix  # noqa: E402
 import reasons  # noqa: E402
+import troubleshooting_page  # noqa: E402
 from doctor_schema import doctor_schema  # noqa: E402
 
 from mamba_build_backend import plan, tables  # noqa: E402
-from mamba_build_backend.compile import known_failures  # noqa: E402
 from mamba_build_backend.core.projects import SELF, project_names  # noqa: E402
 from mamba_build_backend.core.settings import as_environment, known_keys, settings_table  # noqa: E402
 from mamba_build_backend.plan import doctor_json, report  # noqa: E402
@@ -215,38 +215,6 @@ def settings_page() -> str:
     return "\n".join(out).rstrip() + "\n"
 
 
-PAGE = """\
-# Troubleshooting
-
-What users of mamba-ssm and causal-conv1d meet while they install, build or import them: the message, why it comes, and
-what to type. `python -m mamba_build_backend explain < build.log` finds the entry for a log by itself, and
-`python -m mamba_build_backend doctor` says what stands in the way before anything is built.
-
-In the commands `./mamba-ssm-portable` stands for your clone of this project. `explain` prints them for the log's own module, torch and CUDA, for
-where you are (pip, uv, conda, pixi, a container), and with the clone's real path.
-
-This page is made from `mamba_build_backend/tables/failures.toml` and `failure_words.toml` by `python tests/update_reports.py`.
-"""
-
-
-def troubleshooting() -> str:
-    """The page, for those who search for a message."""
-    out = [PAGE]
-    for item in known_failures.load_failures():
-        log = (ROOT / "tests" / "logs" / f"{item.id}.txt").read_text(encoding="utf-8")
-        found = known_failures.explain(log).explanations[0]
-        out += [
-            f"## {item.id.replace('-', ' ')}\n",
-            f"<!-- run: text -->\n```text\n{found.line}\n```\n",
-            f"{found.cause}\n",
-        ]
-        for fix in found.fixes:
-            text = f"`{fix.text}`" if fix.is_command else fix.text
-            out.append(f"- {text}" + (f": {fix.why}" if fix.why else ""))
-        out.append(f"\nReported: {', '.join(address(name) for name in item.reported)}\n")
-    return "\n".join(out)
-
-
 COMPATIBILITY = """\
 # What was compiled with what, and imported where
 
@@ -387,12 +355,6 @@ def _row(build: dict[str, Any], item: dict[str, Any] | None) -> str:
     )
 
 
-def address(name: str) -> str:
-    """A Markdown link of ``owner/name#number``; an address stays as it is."""
-    repository, _, number = name.partition("#")
-    return f"[{name}](https://github.com/{repository}/issues/{number})" if number else f"<{name}>"
-
-
 VENDORED = ROOT / "tests" / "vendored"
 
 
@@ -420,7 +382,7 @@ def main() -> None:
     (ROOT / "tests" / "reasons.txt").write_text(reasons.of_all_machines(), encoding="utf-8")
     changed_machines.AGREED.write_text("".join(changed_machines.texts()), encoding="utf-8")
     (ROOT / "docs" / "settings.md").write_text(settings_page(), encoding="utf-8")
-    (ROOT / "docs" / "troubleshooting.md").write_text(troubleshooting(), encoding="utf-8")
+    (ROOT / "docs" / "troubleshooting.md").write_text(troubleshooting_page.page(), encoding="utf-8")
     (ROOT / "docs" / "compatibility.md").write_text(compatibility(), encoding="utf-8")
     doctor_json.SCHEMA_FILE.parent.mkdir(exist_ok=True)
     doctor_json.SCHEMA_FILE.write_text(json.dumps(doctor_schema(), indent=1) + "\n", encoding="utf-8")

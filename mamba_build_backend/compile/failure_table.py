@@ -11,6 +11,8 @@ from ..tables import read_rows
 from .log_text import bounded, required
 
 KINDS = ("place", "cause", "frame")
+GROUPS = ("glibc", "import", "compiler", "nvcc", "gpu", "pip", "network", "memory", "python", "run", "system")
+"""What a user sees of a failure: docs/troubleshooting.md lists the failures by these, in this order."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,10 @@ class Failure:
 
     id: str
     kind: str
+    group: str
+    """One of GROUPS."""
+    title: str
+    """Its heading in the documentation; empty where the line of its sample is the heading."""
     pattern: re.Pattern[str]
     words: tuple[str, ...]
     """One of them is in whatever the pattern matches: looked for first, as it takes a hundredth of the time."""
@@ -59,7 +65,7 @@ class Failure:
 def load_failures() -> tuple[Failure, ...]:
     """Read and check both files. Raises ValueError for a row that is incomplete, has no source or a broken pattern."""
     words = {row["id"]: row for row in read_rows("failure_words", "id", "cause", "fix", array="words")}
-    rows = read_rows("failures", "id", "kind", "pattern", "reported", array="failure")
+    rows = read_rows("failures", "id", "kind", "group", "pattern", "reported", array="failure")
     ids = [row["id"] for row in rows]
     if sorted(ids) != sorted(words):
         raise ValueError(
@@ -72,6 +78,8 @@ def _failure(row: dict[str, Any], words: dict[str, Any]) -> Failure:
     name = row["id"]
     if row["kind"] not in KINDS:
         raise ValueError(f"tables/failures.toml: {name}: kind {row['kind']!r}")
+    if row["group"] not in GROUPS:
+        raise ValueError(f"tables/failures.toml: {name}: group {row['group']!r}")
 
     def compiled(key: str) -> re.Pattern[str] | None:
         try:
@@ -84,6 +92,8 @@ def _failure(row: dict[str, Any], words: dict[str, Any]) -> Failure:
     return Failure(
         id=name,
         kind=row["kind"],
+        group=row["group"],
+        title=row.get("title", ""),
         pattern=pattern,
         words=required(row["pattern"]),
         fragment=compiled("fragment"),

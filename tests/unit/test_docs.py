@@ -55,10 +55,10 @@ def test_a_documented_setting_exists_and_its_value_can_be_read(page):
 
 
 def test_the_page_of_failures_is_that_of_the_table():
-    import update_reports
+    import troubleshooting_page
 
     page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
-    assert page == update_reports.troubleshooting(), "python tests/update_reports.py writes it anew"
+    assert page == troubleshooting_page.page(), "python tests/update_reports.py writes it anew"
 
 
 def test_the_page_of_settings_is_that_of_the_code():

@@ -19,7 +19,7 @@ from mamba_build_backend.core.settings import load_settings
 from mamba_build_backend.plan import decide_together
 from mamba_build_backend.tables import load_tables
 
-WORLDS = {"here", "tiny", "mamba", "project", "toml", "yaml", "python", "text"}
+WORLDS = {"here", "tiny", "mamba", "project", "toml", "yaml", "python", "told", "text"}
 SHELLS = ("bash", "console")
 BUILD = ("pip install", "pip wheel", "-m build", "uv ", "mamba_build_backend build")
 

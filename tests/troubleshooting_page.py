@@ -1,0 +1,146 @@
+"""docs/troubleshooting.md: each known failure under the message that a reader searches for, and an index by what the reader sees."""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from mamba_build_backend.compile import failure_table, known_failures, log_text
+
+LOGS = Path(__file__).resolve().parent / "logs"
+
+HEAD = """\
+# Error messages
+
+Each entry has the message, its cause and the commands that fix it. In the commands `./mamba-ssm-portable` stands for your clone of this
+project. `explain` finds the entry for a log, and prints its commands for the log's own module, torch and CUDA, for where you are (pip, uv,
+conda, pixi, a container), and with the clone's real path:
+
+<!-- run: text -->
+```sh
+python -m mamba_build_backend explain < build.log
+```
+
+`doctor` says what is missing before anything is built:
+
+<!-- run: text -->
+```sh
+python -m mamba_build_backend doctor
+```
+
+The same in Chinese: [常见报错](zh/troubleshooting.md).
+
+## Find the message
+
+Open the group of what you see. The search of this site finds words of a message, such as `bare_metal_version` or `GLIBC_2.32`.
+"""
+
+FOOT = """\
+This page is made from `mamba_build_backend/tables/failures.toml` and `failure_words.toml` by `python tests/update_reports.py`.
+"""
+
+GROUPS = {
+    "glibc": "glibc and libstdc++: a version is not found",
+    "import": "Import errors: a module, library or symbol is missing",
+    "compiler": "The compiler or linker stops",
+    "nvcc": "nvcc and the CUDA toolkit",
+    "gpu": "GPU and driver",
+    "pip": "pip refuses, or its build environment lacks a module",
+    "network": "Downloads",
+    "memory": "Memory and disk",
+    "python": "Names and arguments of mamba-ssm, transformers and forks",
+    "run": "Errors while a model runs",
+    "system": "Windows, macOS and AMD GPUs",
+}
+"""The heading of each group of the table."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A failure, as its sample in tests/logs shows it."""
+
+    failure: failure_table.Failure
+    found: known_failures.Explanation
+    message: str
+    """The whole line of the sample."""
+    core: str
+    """The part of the message that the pattern is about; empty where the row has none."""
+
+    @property
+    def heading(self) -> str:
+        """The message, never cut: of a very long line the part that tells."""
+        return self.failure.title or (self.message if len(self.message) <= 300 else self.core)
+
+
+def entries() -> list[Entry]:
+    """All rows of the table, in its order."""
+    out = []
+    for failure in failure_table.load_failures():
+        log = log_text.cleaned((LOGS / f"{failure.id}.txt").read_text(encoding="utf-8"))
+        found = known_failures.explain(log).explanations[0]
+        start = found.line.removesuffix("…") if len(found.line) == 300 else found.line
+        message = next(line.strip() for line in log.splitlines() if line.strip().startswith(start))
+        match = failure.pattern.search(log)
+        out.append(Entry(failure, found, message, " ".join(match[0].split()) if match else ""))
+    return out
+
+
+def page() -> str:
+    """The page as Markdown."""
+    found = entries()
+    groups = {name: [entry for entry in found if entry.failure.group == name] for name in failure_table.GROUPS}
+    out = [HEAD, *(_index(GROUPS[name], items) for name, items in groups.items())]
+    for name, items in groups.items():
+        out += [f"## {GROUPS[name]}\n", *map(_section, items)]
+    return "\n".join([*out, FOOT])
+
+
+def _index(title: str, items: list[Entry]) -> str:
+    lines = [
+        f'<li><a href="#{item.failure.id}"><code>{html.escape(_FOLDERS.sub("…", item.heading), quote=False)}</code></a></li>'
+        for item in items
+    ]
+    return "\n".join(
+        [f"<details><summary>{title} ({len(items)})</summary>", "<ul>", *lines, "</ul>", "</details>\n"]
+    )
+
+
+def _section(entry: Entry) -> str:
+    """An entry. Its heading is HTML, since a message may hold anything, and the anchor is the id of its row."""
+    name = entry.failure.id
+    heading = f"<code>{html.escape(entry.heading, quote=False)}</code>"
+    out = [
+        f'<h3 class="message" id="{name}">{heading} <a class="headerlink" href="#{name}" title="Link to this message">&para;</a></h3>\n'
+    ]
+    if entry.message not in entry.heading:
+        out.append(f'<pre class="message"><code>{html.escape(entry.message, quote=False)}</code></pre>\n')
+    out.append(f"{_markdown(entry.found.cause)}\n")
+    for number, fix in enumerate(entry.found.fixes):
+        label = "do" if not fix.is_command else "or" if number else "fix"
+        if not fix.is_command:
+            out.append(f"**{label}:** {_markdown(fix.text)}" + (f": {_markdown(fix.why)}" if fix.why else "") + "\n")
+            continue
+        out.append(f"**{label}:** {_markdown(fix.why)}".rstrip() + "\n")
+        out.append(f"<!-- run: told -->\n```sh\n{fix.text}\n```\n")
+    out.append(f"Reported: {', '.join(map(address, entry.found.reported))}\n")
+    return "\n".join(out)
+
+
+_MARKUP = re.compile(r"(?<!\w)_|_(?!\w)|[*\[]")
+_FOLDERS = re.compile(r"(?:\b[A-Z]:)?(?:[\\/][^\s:\\/'\"()<>]+){2,}(?=[\\/])")
+
+
+def _markdown(text: str) -> str:
+    """A sentence of the tables, whose names may hold what is markup in Markdown: `__cxx11`, `<id>`, `*`."""
+    parts = re.split(r"(`[^`]+`)", text)
+    return "".join(
+        part if part.startswith("`") else _MARKUP.sub(r"\\\g<0>", part).replace("<", "&lt;") for part in parts
+    )
+
+
+def address(name: str) -> str:
+    """A Markdown link of ``owner/name#number``; an address stays as it is."""
+    repository, _, number = name.partition("#")
+    return f"[{name}](https://github.com/{repository}/issues/{number})" if number else f"<{name}>"
