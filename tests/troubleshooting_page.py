@@ -19,14 +19,14 @@ project. `explain` finds the entry for a log, and prints its commands for the lo
 conda, pixi, a container), and with the clone's real path:
 
 <!-- run: text -->
-```sh
+```bash
 python -m mamba_build_backend explain < build.log
 ```
 
 `doctor` says what is missing before anything is built:
 
 <!-- run: text -->
-```sh
+```bash
 python -m mamba_build_backend doctor
 ```
 
@@ -123,7 +123,7 @@ def _section(entry: Entry) -> str:
             out.append(f"**{label}:** {_markdown(fix.text)}" + (f": {_markdown(fix.why)}" if fix.why else "") + "\n")
             continue
         out.append(f"**{label}:** {_markdown(fix.why)}".rstrip() + "\n")
-        out.append(f"<!-- run: told -->\n```sh\n{fix.text}\n```\n")
+        out.append(f"<!-- run: told -->\n```bash\n{fix.text}\n```\n")
     out.append(f"Reported: {', '.join(map(address, entry.found.reported))}\n")
     return "\n".join(out)
 

@@ -1,7 +1,7 @@
 """Write what is made from code and tables anew: look at the diff before you commit it.
 
-The reports of all recorded machines and the reasons in them, what changed machines are told, the lists of a vendored copy's files, the JSON Schema of ``doctor --json``, and in docs/ settings.md, troubleshooting.md and
-compatibility.md.
+The reports of all recorded machines and the reasons in them, what changed machines are told, the lists of a vendored copy's files, the JSON Schema of ``doctor --json``, in docs/ settings.md, troubleshooting.md,
+compatibility.md and the charts and the picture of doctor in docs/img, and the table of benchmarks/results.json in benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import changed_machines  # noqa: E402
+import charts  # noqa: E402
+import doctor_picture  # noqa: E402
 import matrix  # noqa: E402
 import reasons  # noqa: E402
 import troubleshooting_page  # noqa: E402
@@ -215,40 +217,72 @@ def settings_page() -> str:
     return "\n".join(out).rstrip() + "\n"
 
 
-COMPATIBILITY = """\
-# What was compiled with what, and imported where
+SUPPORTED = """\
+# Supported versions
 
-[One file, every torch](#one-file-every-torch) is what a wheel runs with. The other tables are of wheels with `abi=torch`: each row was built from this project's checkout, linked, audited and imported beside that torch; `patches` names what was
-changed in upstream's source for it (`patches/series.toml` has the series). One compute capability each, since it is the
-sources that are tried: 8.0 with CUDA 11 and 12, 9.0 with CUDA 13. `python tests/matrix.py list` prints what the matrix holds,
-and in an environment as its heading says, this builds it again:
+Look for your torch. This command prints its version, and the CUDA that it was built with:
+
+<!-- run: text -->
+```bash
+python -c 'import torch; print(torch.__version__, torch.version.cuda)'
+```
+
+![Which torch was tried with which CUDA build; the table below says the same](img/support-cuda.svg)
+![Which torch was tried with which Python; the table below says the same](img/support-python.svg)
+
+- **Run on a GPU**: upstream's own tests ran against the built wheels.
+- **Compiled and imported**: wheels were built, audited, and imported next to that torch on a machine without a GPU.
+- **Planned**: `doctor` plans the build from tables whose rows name their sources. Nobody has built it here.
+
+A build with `abi=stable`, the default, needs torch 2.0 or newer and Python 3.9 or newer. Its wheel runs with any CUDA build of torch.
+Is your torch older than 1.13 or newer than @NEWEST@? `doctor` says what it does about that:
+
+<!-- run: text -->
+```bash
+python -m mamba_build_backend doctor
+```
+
+@TABLE@
+The charts and tables of this page are made by `python tests/update_reports.py` from `tests/matrix-results.json`, `tests/stable/torches.json`,
+`tests/forks.json` and `mamba_build_backend/tables/torch.toml`.
+
+"""
+
+COMPATIBILITY = """\
+## Builds with abi=torch
+
+Each row of the tables below was built from a clone of this project, linked, audited, and imported next to that torch, with `abi=torch`.
+`patches` names the changes to upstream's source (`patches/series.toml` has the series). Each wheel is for one compute capability, because
+these runs test the sources: 8.0 with CUDA 11 and 12, 9.0 with CUDA 13. The end-to-end tests of every change also build the rows marked CI.
+
+`python tests/matrix.py list` prints the matrix. In an environment like the one in its heading, this command builds a row again. PYTHON has the
+torch; `--source FOLDER` takes upstream's tags from git mirrors:
 
 <!-- run: text -->
 ```console
 $ python tests/matrix.py run NAME --python PYTHON
 ```
 
-PYTHON has the torch; `--source FOLDER` takes upstream's tags from git mirrors. Rows marked CI are built by the end-to-end tests of
-every change too. This page is made from `tests/matrix.toml` and `tests/matrix-results.json` by `python tests/update_reports.py`.
 """
 
 
 TORCHES = """\
 ## One file, every torch
 
-Two wheels with `abi=stable`, mamba-ssm 2.3.2.post1 and causal-conv1d 1.7.0: each row a new environment, without a GPU, with the index's build of that torch.
-uv installed the wheels, and pip said what it would install. What is made of it: `python -m mamba_ssm_portable`, and the recorded calls of both
-modules, most of them wrong, whose answers must be those of upstream's binding. Up to torch 2.9 the two files were those of nvcc 13.0 and zig, from 2.10 on those of nvcc 12.4 and g++; their
-bindings are the same source.
+The same two wheels with `abi=stable` (mamba-ssm 2.3.2.post1 and causal-conv1d 1.7.0) were installed next to each torch below. Each row is a
+new environment without a GPU, with PyPI's build of that torch. uv installed the wheels, and pip printed what it would install. Then
+`python -m mamba_ssm_portable` ran, and the recorded calls of both modules: most of these calls are wrong, and each answer must equal the answer of
+upstream's binding. The wheels for torch up to 2.9 were built by nvcc 13.0 and zig, those from 2.10 on by nvcc 12.4 and g++, from the same
+source of the bindings.
 
 <!-- run: text -->
 ```console
 $ python tests/stable/torches.py mamba_ssm_portable-*.whl causal_conv1d_portable-*.whl
 ```
 
-causal-conv1d's Python is for torch 2.4 and Python 3.10; where those are older its wheel was not installed.
+causal-conv1d's Python code needs torch 2.4 and Python 3.10. For an older torch or Python, its wheel was not installed.
 
-| torch | Python | extensions | `import mamba_ssm` | Mamba-3 | brought beside torch | calls |
+| torch | Python | extensions | `import mamba_ssm` | Mamba-3 | installed as well | calls |
 |---|---|---|---|---|---|---|"""
 WITHOUT_GPU = "RuntimeError: 0 active drivers"
 
@@ -280,8 +314,9 @@ def _torch(row: dict[str, Any]) -> str:
 FORKS = """\
 ## Forks
 
-[Changed copies](forks.md) as they lie in their repositories, built with torch 2.11.0+cu130, nvcc 13.0 and g++ 12.2 for one architecture, without
-a GPU, with nvcc's fast mode; audited and imported. What they compute on a GPU, compiled as usual, is in [Forks](forks.md#right-results).
+[Changed copies](forks.md) of mamba-ssm, from their repositories, were built with torch 2.11.0+cu130, nvcc 13.0 (in its fastest mode) and
+g++ 12.2 for one architecture, without a GPU. Their wheels were audited and imported. [Forks](forks.md#right-results) has their numerical
+results on a GPU, compiled as usual.
 
 <!-- run: text -->
 ```console
@@ -292,9 +327,10 @@ $ NVCC_APPEND_FLAGS=-Ofc=max python -m mamba_build_backend build FOLDER -C arch=
 |---|---|---|---|---|---|
 @ROWS@
 
-The same with nvcc 12.4, less optimised, so that it ends in minutes. Such a wheel is for torch 2.0 and newer; it was unpacked beside torch 2.1.2+cu121 (Python
-3.10) and torch 2.4.1+cu121 (Python 3.11), the modules imported, audited with it, and those of a scan called with tensors of the CPU, which they refuse in their own words. The
-copies of mamba-ssm itself in Vim, VideoMamba and SegMamba were not built with CUDA 12 yet; the modules of their wheels by nvcc 13.0 were imported and called beside both.
+The next table has the same builds with nvcc 12.4, with less optimisation to save time. Such a wheel is for torch 2.0 and newer. Each was
+unpacked next to torch 2.1.2+cu121 (Python 3.10) and torch 2.4.1+cu121 (Python 3.11), audited with it, and imported. The scans' modules were called with
+CPU tensors, which they refuse in their own words. The copies of mamba-ssm in Vim, VideoMamba and SegMamba have not been built with CUDA 12 yet;
+the modules of their nvcc 13.0 wheels were imported and called next to both.
 
 <!-- run: text -->
 ```console
@@ -324,10 +360,11 @@ def _lines(rows: list[dict[str, Any]], keys: tuple[str, ...]) -> str:
 def compatibility() -> str:
     """The page of the matrix."""
     seen = {(item["environment"], item["what"]): item for item in matrix.results()}
-    out = [COMPATIBILITY, *torches(), forks()]
+    supported = SUPPORTED.replace("@NEWEST@", charts.torches()[0].version).replace("@TABLE@", charts.support_table())
+    out = [supported + "\n".join(torches()), forks(), COMPATIBILITY]
     for name, environment in matrix.environments().items():
         out.append(
-            f"## {name}: torch {environment['torch']}, Python {environment['python']}, nvcc {environment['nvcc']}\n\n"
+            f"### {name}: torch {environment['torch']}, Python {environment['python']}, nvcc {environment['nvcc']}\n\n"
             f"{environment['where']}.\n\n"
             "| project | source | g++ | patches | wheel | needs | audit, import | at |\n|---|---|---|---|---|---|---|---|"
         )
@@ -353,6 +390,16 @@ def _row(build: dict[str, Any], item: dict[str, Any] | None) -> str:
         f"| {project} | {source} | {item['gxx']} | {patches} | {wheel} | {needs} "
         f"| {item['audit']}, {item['import']} | {item['commit']} |"
     )
+
+
+BENCHMARKS = ROOT / "benchmarks" / "README.md"
+_MARKS = ("<!-- made from results.json by tests/update_reports.py -->\n", "<!-- end -->\n")
+
+
+def benchmarks(page: str) -> str:
+    """The page with the table of benchmarks/results.json between its marks."""
+    before, _, rest = page.partition(_MARKS[0])
+    return f"{before}{_MARKS[0]}\n{charts.benchmark_table()}\n{_MARKS[1]}{rest.partition(_MARKS[1])[2]}"
 
 
 VENDORED = ROOT / "tests" / "vendored"
@@ -384,6 +431,9 @@ def main() -> None:
     (ROOT / "docs" / "settings.md").write_text(settings_page(), encoding="utf-8")
     (ROOT / "docs" / "troubleshooting.md").write_text(troubleshooting_page.page(), encoding="utf-8")
     (ROOT / "docs" / "compatibility.md").write_text(compatibility(), encoding="utf-8")
+    for name, text in {**charts.pictures(), **doctor_picture.pictures()}.items():
+        (ROOT / "docs" / "img" / name).write_text(text, encoding="utf-8")
+    BENCHMARKS.write_text(benchmarks(BENCHMARKS.read_text(encoding="utf-8")), encoding="utf-8")
     doctor_json.SCHEMA_FILE.parent.mkdir(exist_ok=True)
     doctor_json.SCHEMA_FILE.write_text(json.dumps(doctor_schema(), indent=1) + "\n", encoding="utf-8")
 
