@@ -65,7 +65,9 @@ class Torch:
 def torches() -> list[Torch]:
     """All versions of the tables, the newest first, with what tests/matrix-results.json and tests/stable/torches.json say of them."""
     known = {
-        row.version: Torch(row.version, list(row.builds), [item for item in row.python if _number(item) >= OLDEST_PYTHON])
+        row.version: Torch(
+            row.version, list(row.builds), [item for item in row.python if _number(item) >= OLDEST_PYTHON]
+        )
         for row in tables.load_tables().torch
     }
     for row in matrix.results():
@@ -107,7 +109,9 @@ def support(of: str) -> str:
         for item in items:
             state = row.state(cuda=item) if of == "cuda" else row.state(python=item)
             x = left + columns.index(item) * step
-            out.append(_rect(x + 1, y + 1, step - 2, high - 4, _kind(state), f"torch {row.version}, {name} {item}: {state}"))
+            out.append(
+                _rect(x + 1, y + 1, step - 2, high - 4, _kind(state), f"torch {row.version}, {name} {item}: {state}")
+            )
     best = {state: [row.version for row, _ in pairs if row.state() == state] for state in STATES}
     told = "; ".join(f"{state}: torch {', '.join(items)}" for state, items in best.items() if items)
     title = f"Which torch was tried with which {name}"
@@ -121,7 +125,9 @@ def support_table() -> str:
         cells = []
         for state in (GPU, IMPORTED):
             builds: dict[str, list[str]] = {}
-            for (cuda, python), seen in sorted(row.tried.items(), key=lambda item: (_number(item[0][0]), _number(item[0][1]))):
+            for (cuda, python), seen in sorted(
+                row.tried.items(), key=lambda item: (_number(item[0][0]), _number(item[0][1]))
+            ):
                 if seen == state:
                     builds.setdefault(cuda, []).append(python)
             cells.append("; ".join(f"CUDA {cuda}, Python {', '.join(found)}" for cuda, found in builds.items()))
@@ -218,8 +224,8 @@ def _rect(x: float, y: float, wide: float, high: float, kind: str, title: str = 
 def _svg(name: str, high: float, title: str, told: str, body: list[str]) -> str:
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{high:g}" viewBox="0 0 {WIDTH} {high:g}" role="img"'
-            f' aria-labelledby="{name}-title {name}-desc">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{high:g}" viewBox="0 0 {WIDTH} {high:g}"',
+            f'  role="img" aria-labelledby="{name}-title {name}-desc">',
             f'  <title id="{name}-title">{html.escape(title)}</title>',
             f'  <desc id="{name}-desc">{html.escape(told)}</desc>',
             f"  <style>\n{STYLE}\n  </style>",

@@ -22,7 +22,16 @@ MACHINE = ROOT / "tests" / "facts" / "rtx5090-torch-2.4.json"
 COMMAND = "$ python -m mamba_build_backend doctor"
 COLUMNS = 74
 """Narrow, for phones; a command is never broken, and may be longer."""
-_DARK_ON_LIGHT = [(31, 37, 51), (179, 38, 30), (26, 115, 50), (148, 95, 0), (40, 60, 170), (140, 30, 130), (0, 110, 120), (90, 96, 110)]
+_DARK_ON_LIGHT = [
+    (31, 37, 51),
+    (179, 38, 30),
+    (26, 115, 50),
+    (148, 95, 0),
+    (40, 60, 170),
+    (140, 30, 130),
+    (0, 110, 120),
+    (90, 96, 110),
+]
 THEMES = {
     "light": TerminalTheme((246, 248, 250), (31, 37, 51), _DARK_ON_LIGHT, _DARK_ON_LIGHT),
     "dark": SVG_EXPORT_THEME,
@@ -71,7 +80,9 @@ def picture(theme: str) -> str:
     made = console.export_svg(
         title="doctor", theme=THEMES[theme], code_format=FORMAT.replace("@TEXT@", told), unique_id="doctor"
     )
-    made = made.replace('stroke="rgba(255,255,255,0.35)"', 'stroke="#9aa4b8"')  # the frame's, which light pages would hide
+    made = made.replace(
+        'stroke="rgba(255,255,255,0.35)"', 'stroke="#9aa4b8"'
+    )  # the frame's, which light pages would hide
     return "\n".join(line.rstrip() for line in made.splitlines()) + "\n"
 
 

@@ -63,6 +63,7 @@ class Entry:
 
     failure: failure_table.Failure
     found: known_failures.Explanation
+    log: str
     message: str
     """The whole line of the sample."""
     core: str
@@ -83,7 +84,7 @@ def entries() -> list[Entry]:
         start = found.line.removesuffix("…") if len(found.line) == 300 else found.line
         message = next(line.strip() for line in log.splitlines() if line.strip().startswith(start))
         match = failure.pattern.search(log)
-        out.append(Entry(failure, found, message, " ".join(match[0].split()) if match else ""))
+        out.append(Entry(failure, found, log, message, " ".join(match[0].split()) if match else ""))
     return out
 
 
@@ -102,9 +103,7 @@ def _index(title: str, items: list[Entry]) -> str:
         f'<li><a href="#{item.failure.id}"><code>{html.escape(_FOLDERS.sub("…", item.heading), quote=False)}</code></a></li>'
         for item in items
     ]
-    return "\n".join(
-        [f"<details><summary>{title} ({len(items)})</summary>", "<ul>", *lines, "</ul>", "</details>\n"]
-    )
+    return "\n".join([f"<details><summary>{title} ({len(items)})</summary>", "<ul>", *lines, "</ul>", "</details>\n"])
 
 
 def _section(entry: Entry) -> str:

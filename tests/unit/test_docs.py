@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from xml.etree import ElementTree as ET
 
 import pytest
 from packaging.version import Version
@@ -74,6 +75,91 @@ def test_the_page_of_the_matrix_is_that_of_its_results():
 
     page = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
     assert page == update_reports.compatibility(), "python tests/update_reports.py writes it anew"
+
+
+def test_the_charts_are_those_of_the_results():
+    import charts
+
+    for name, made in charts.pictures().items():
+        assert (ROOT / "docs" / "img" / name).read_text(encoding="utf-8") == made, "python tests/update_reports.py"
+
+
+def test_the_table_of_the_benchmark_is_that_of_its_results():
+    import update_reports
+
+    page = update_reports.BENCHMARKS.read_text(encoding="utf-8")
+    assert update_reports.benchmarks(page) == page, "python tests/update_reports.py writes it anew"
+    assert page.count("| upstream, 9 architectures | 653.0 s |") == 1
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_picture_of_doctor_shows_what_doctor_prints(theme):
+    """By its text: another rich may draw the same in another way."""
+    import doctor_picture
+
+    svg = (ROOT / "docs" / "img" / f"doctor-{theme}.svg").read_text(encoding="utf-8")
+    printed = [line.rstrip() for _, line in doctor_picture.lines() if line.strip()]
+    assert [line for line in doctor_picture.words(svg) if line] == printed, "python tests/update_reports.py"
+
+
+@pytest.mark.parametrize("picture", sorted(ROOT.glob("docs/img/*.svg")), ids=lambda path: path.name)
+def test_a_picture_tells_its_content_takes_dark_colours_and_loads_nothing(picture):
+    text = picture.read_text(encoding="utf-8")
+    root = ET.fromstring(text)
+    names = root.get("aria-labelledby").split()
+    assert all(root.find(f".//*[@id='{name}']").text.strip() for name in names) and len(names) == 2
+    assert "prefers-color-scheme: dark" in text or picture.stem.endswith(("-light", "-dark"))
+    assert not re.findall(r"(?:href|src|url)\W+https?:", text)
+
+
+def test_what_was_tried_of_each_torch_is_what_the_results_say():
+    import charts
+
+    seen = {row.version: row for row in charts.torches()}
+    assert seen["2.11"].state(cuda="13.0") == charts.GPU and seen["2.11"].state(python="3.12") == charts.GPU
+    assert seen["2.11"].state(cuda="12.6") == charts.PLANNED
+    assert seen["2.0"].state(cuda="11.7", python="3.9") == charts.IMPORTED
+    assert seen["1.13"].state() == charts.PLANNED
+    for row in seen.values():
+        assert {cuda for cuda, _ in row.tried} <= set(row.builds)
+        assert {python for _, python in row.tried} <= set(row.pythons)
+
+
+def test_each_failure_has_a_heading_that_explain_recognises_and_each_group_a_title():
+    import troubleshooting_page
+
+    from mamba_build_backend.compile import failure_table
+
+    entries = troubleshooting_page.entries()
+    assert set(troubleshooting_page.GROUPS) == set(failure_table.GROUPS) == {item.failure.group for item in entries}
+    for item in entries:
+        assert item.heading and "\n" not in item.heading, item.failure.id
+        if item.failure.title and not item.failure.hint:
+            found = known_failures.explain(item.failure.title).explanations
+            known = item.failure.id in [explanation.id for explanation in found]
+            assert known or item.failure.title in item.log, item.failure.id
+
+
+def test_a_link_that_leads_nowhere_is_found(tmp_path):
+    import site_links
+
+    (tmp_path / "zh").mkdir()
+    (tmp_path / "a.html").write_text(
+        '<h1 id="top">x</h1><p id="twice"></p><p id="twice"></p><a href="#top">1</a><a href="#gone">2</a>'
+        '<a href="zh/b.html#%E6%98%BE">3</a><a href="zh/c.html">4</a><a href="https://example.org/">5</a><img src="no.svg">'
+        '<script src="https://example.org/x.js"></script>'
+    )
+    (tmp_path / "zh" / "b.html").write_text(
+        '<h2 id="显"></h2><a href="../a.html#top">1</a><a href="../">2</a><a href="/a.html">3</a>'
+    )
+    assert site_links.broken(tmp_path) == [
+        "a.html: id twice is there twice",
+        "a.html: #gone",
+        "a.html: zh/c.html",
+        "a.html: no.svg",
+        "a.html: <script> from another host: https://example.org/x.js",
+        "zh/b.html: ../",
+    ]
 
 
 def test_what_the_matrix_lists_is_known_to_the_tables_and_what_it_saw_was_fine():
