@@ -120,21 +120,17 @@ def support(of: str) -> str:
 
 def support_table() -> str:
     """The same as text: each torch, and of its builds and Pythons what was tried."""
-    out = ["| torch | run on a GPU | compiled and imported | planned |", "|---|---|---|---|"]
+    out = ["| torch | tried | planned |", "|---|---|---|"]
     for row in torches():
-        cells = []
-        for state in (GPU, IMPORTED):
-            builds: dict[str, list[str]] = {}
-            for (cuda, python), seen in sorted(
-                row.tried.items(), key=lambda item: (_number(item[0][0]), _number(item[0][1]))
-            ):
-                if seen == state:
-                    builds.setdefault(cuda, []).append(python)
-            cells.append("; ".join(f"CUDA {cuda}, Python {', '.join(found)}" for cuda, found in builds.items()))
+        builds: dict[str, list[str]] = {}
+        for cuda, python in sorted(row.tried, key=lambda pair: (_number(pair[0]), _number(pair[1]))):
+            gpu = " (on a GPU)" if row.tried[cuda, python] == GPU else ""
+            builds.setdefault(cuda, []).append(f"{python}{gpu}")
+        tried = "; ".join(f"CUDA {cuda}: Python {', '.join(found)}" for cuda, found in builds.items())
         cudas = [item for item in row.builds if row.state(cuda=item) == PLANNED]
         pythons = [item for item in row.pythons if row.state(python=item) == PLANNED]
         planned = [f"CUDA {', '.join(cudas)}" if cudas else "", f"Python {', '.join(pythons)}" if pythons else ""]
-        out.append(f"| {row.version} | {' | '.join([*cells, '; '.join(filter(None, planned))])} |")
+        out.append(f"| {row.version} | {tried or 'nothing'} | {'; '.join(filter(None, planned)) or 'nothing'} |")
     return "\n".join(out) + "\n"
 
 

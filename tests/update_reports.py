@@ -199,10 +199,11 @@ must run to produce its metadata, such as one from git.""",
 def settings_page() -> str:
     """The page, a heading and so an anchor for each setting."""
     out = [SETTINGS]
-    rows = settings_table().splitlines()
-    for key, row in zip(known_keys(), rows[2:]):
-        rows[rows.index(row)] = row.replace(f"| `{key}` |", f"| [`{key}`](#{key}) |", 1)
-    out += ["\n".join(rows), ""]
+    # Two columns, for phones; the default stands in the section of the key.
+    out += ["| key | meaning |", "|---|---|"]
+    for key, row in zip(known_keys(), settings_table().splitlines()[2:]):
+        out.append(f"| [`{key}`](#{key}) | {row.split(' | ', 2)[2]}")
+    out.append("")
     for key, item in known_keys().items():
         default = item.shown_default
         (variable,) = as_environment({key: ""})
