@@ -103,7 +103,15 @@ def _index(title: str, items: list[Entry]) -> str:
         f'<li><a href="#{item.failure.id}"><code>{html.escape(_FOLDERS.sub("…", item.heading), quote=False)}</code></a></li>'
         for item in items
     ]
-    return "\n".join([f"<details><summary>{title} ({len(items)})</summary>", "<ul>", *lines, "</ul>", "</details>\n"])
+    return "\n".join(
+        [
+            f"<details data-search-exclude><summary>{title} ({len(items)})</summary>",
+            "<ul>",
+            *lines,
+            "</ul>",
+            "</details>\n",
+        ]
+    )
 
 
 def _section(entry: Entry) -> str:
