@@ -125,7 +125,7 @@ def check_patch_sources() -> None:
         found = f"this environment lacks {', '.join(missing)}"
         ways = ("python -m pip install " + " ".join(f"'{item}'" for item in missing),)
         raise PlanError(
-            (Problem("not-installed", found, "the sources that patches are tried on are fetched with them", ways),)
+            (Problem("not-installed", found, "they download the sources that the patches are tried on", ways),)
         )
 
 

@@ -144,7 +144,7 @@ def _own(project: Path) -> str:
     names = " or ".join(f'"{name}"' for name in project_names())
     raise SettingsError(
         f"{project} has no setup.py, and its pyproject.toml does not say which project it packages",
-        f"a setup.py describes the extension, or upstream names a known project: {names}",
+        f"add a setup.py that describes the extension, or set upstream to a known project: {names}",
         f'upstream = "{default_project()}"   (under [tool.{TABLE}] in pyproject.toml)',
     )
 

@@ -14,7 +14,7 @@ from . import build_requires
 from .build_summary import Stopwatch, summary
 from .core.commands import Here, guessed
 from .core.error_boundary import PREFIX
-from .core.errors import BuildFailedError, SettingsError
+from .core.errors import BuildFailedError, SettingsError, parts_of, way_lines
 from .core.facts import Origin
 from .core.files import hand_over
 from .core.process import Echo, quoted, say
@@ -121,8 +121,8 @@ def build_editable(job: Job, directory: str, promised: str | None = None) -> str
     _check_ready(job)
     if job.facts.machine.host:
         raise SettingsError(
-            f"machine={job.facts.machine.arch} is set (by {job.settings.origin('machine')}), and the installation is editable",
-            f"this machine is {job.facts.machine.host}, and would import it from here",
+            f"machine={job.facts.machine.arch} is set (by {job.settings.origin('machine')}), but the installation is editable",
+            f"this machine, which would import it, is {job.facts.machine.host}",
             "-C machine=auto",
         )
     from .compile.run_setup_py import build_in_place
@@ -143,7 +143,7 @@ def build_editable(job: Job, directory: str, promised: str | None = None) -> str
             if part.plan.upstream.value.fork:
                 at = part.source.path
                 done.context.echo(
-                    f"note: Python is pointed to a patched copy, {tree}: edits of {at} are seen after the next install -e"
+                    f"note: Python imports a patched copy, {tree}; after you edit {at}, run install -e again"
                 )
         return hand_over(wheel, Path(directory)).name
 
@@ -179,13 +179,14 @@ def _carried(parts: list[Part], project: Path, echo: Echo) -> list[Part]:
         if part not in own:
             title = part.plan.upstream.value.title
             echo(
-                f"note: {title} of {part.source.path} is not in the sdist: a wheel from it takes the release that fits"
+                f"note: the sdist does not contain {title} of {part.source.path}; a wheel built from the sdist uses the "
+                "matching release"
             )
     if forks and not own:
         part = forks[0]
         raise SettingsError(
-            f"an sdist would carry {part.plan.upstream.value.title} from {part.source.path}, which is no release",
-            "an sdist carries what upstream released, or the project that it is of",
+            f"the sdist would contain {part.plan.upstream.value.title} from {part.source.path}, which is not a release",
+            "an sdist may contain only upstream's releases or its own project",
             f"{quoted(['python', '-m', 'mamba_build_backend', 'vendor', part.source.path])}   (then: python -m build --sdist there)",
         )
     return [part for part in parts if part not in forks]
@@ -223,9 +224,9 @@ def _check_ready(job: Job) -> None:
     """Raise SettingsError or PlanError if no wheel can be built now."""
     if job.plan.only_metadata:
         raise SettingsError(
-            f"metadata-only is set (by {job.settings.origin('metadata-only')}), and a wheel is to be built",
-            "with it, metadata can be had and no wheel",
-            "-C metadata-only=false   (or unset it where it was set)",
+            f"metadata-only is set (by {job.settings.origin('metadata-only')}), but a wheel was requested",
+            "with that setting, the backend produces only metadata",
+            "-C metadata-only=false   (or remove the setting where it was made)",
         )
     build_requires.check_ready(job.plan, job.cache)
 
@@ -272,7 +273,7 @@ def _notes(job: Job, plan: BuildPlan) -> Iterator[str]:
     here = Here(guessed(job.facts.shell, job.facts.machine.python_prefix))
     for note in (*plan.warnings, *plan.notes):
         text, _, command = note.partition("\n")
-        yield f"{text}\n  fix:  {here.way(command)}" if command else text
+        yield "\n".join((text, *way_lines("fix: ", *parts_of(here.way(command))))) if command else text
 
 
 def _announce(job: Job, ready: ReadyPlan, echo: Echo) -> None:
@@ -280,20 +281,23 @@ def _announce(job: Job, ready: ReadyPlan, echo: Echo) -> None:
     for note in _notes(job, plan):
         echo(f"note: {note}")
     if ready.torch is None:
-        echo("note: no torch is here: the wheel is built without one, and was held against none")
+        echo("note: no torch was found; the wheel is built without torch and is not checked against one")
     elif ready.torch.origin is Origin.CALLER:
-        echo(f"note: torch is that of {ready.torch.found_in}: a hint; -C torch=/path/to/site-packages names another")
+        echo(
+            f"note: using the torch of {ready.torch.found_in}, which is a guess; "
+            "to use another one, add -C torch=/path/to/site-packages"
+        )
     for item in _compiler_variables(job):
         if item.name not in (PREPEND, APPEND):  # the compile says what reaches nvcc
-            echo(f"note: the compilers get {item.name}={item.value}, and the wheel's record holds it")
+            echo(f"note: {item.name}={item.value} reaches the compilers; the wheel's record contains it")
     codes = " ".join(plan.gpu_code.value.codes)
     echo(
         f"compiling {plan.title} for torch {_torches(ready)}, CUDA {ready.toolkit.version}, "
         f"{ready.compiler.title}, GPUs {codes}, {plan.jobs.value} jobs; glibc at most {plan.floor.glibc}"
     )
     if saved := native_share(plan.gpu_code.value):
-        where = "" if job.facts.gpus else ", on a machine that has it"
-        echo(f"-C arch=native compiles for one GPU alone{where}: about {saved:.0%} of this time")
+        where = "" if job.facts.gpus else " (on a machine that has the GPU)"
+        echo(f"-C arch=native compiles for only one GPU{where}, in about {saved:.0%} of the time")
 
 
 def _torches(ready: ReadyPlan) -> str:
@@ -326,9 +330,9 @@ def _stage_wheel(done: Compiled[Path], stage: Path, torch: Provider | None) -> C
     binaries = repair.unpack_raw(done.results, stage)
     if not binaries:
         raise BuildFailedError(
-            "upstream's build left no extension module (.so) in its wheel",
-            "a wheel without one is of no use",
-            ("-C verbose=true   (see what its setup.py did)", f"less {done.context.log}"),
+            "upstream's build produced a wheel without an extension module (.so)",
+            "a usable wheel contains at least one",
+            ("-C verbose=true   (shows what setup.py did)", f"less {done.context.log}"),
         )
     content = _content(done, *audit.measure_all(binaries, torch))
     repair.stage_wheel(done.ready, stage, content)
@@ -361,8 +365,8 @@ def _compiler_variables(job: Job) -> tuple[VariableRecord, ...]:
 def _check_extension(tree: Path, context: BuildContext) -> None:
     if not any("build" not in path.relative_to(tree).parts for path in tree.rglob("*.so")):
         raise BuildFailedError(
-            "upstream's build left no extension module (.so)",
-            "it is what an editable build is for",
+            "upstream's build produced no extension module (.so)",
+            "an editable build needs one",
             f"less {context.log}",
         )
 

@@ -290,7 +290,7 @@ CASES = (
     Changed("a tree that is like no release, and does not say what it is", "fork", {}, {"trees": {"name": "", "version": "", "files": (("csrc/a.cu", "0123456789"),)}}, shown="whole"),
     Changed("a tree without CUDA sources", "fork", {}, {"trees": {"files": (("mamba_ssm/__init__.py", "0123456789"),)}}),
     Changed("a tree that is older than every release", "fork", {}, {"trees": {"version": "0.9"}}),
-    Changed("a tree of which four files are damaged", "fork-damaged", {}, {"trees": {"faults": tuple(Fault(file, "it ends in the midst of a line") for file in ("csrc/selective_scan/reverse_scan.cuh", "setup.py", "csrc/selective_scan/gone.cuh", "csrc/new.cpp", "README.md"))}}),
+    Changed("a tree of which four files are damaged", "fork-damaged", {}, {"trees": {"faults": tuple(Fault(file, "ends inside a line") for file in ("csrc/selective_scan/reverse_scan.cuh", "setup.py", "csrc/selective_scan/gone.cuh", "csrc/new.cpp", "README.md"))}}),
     Changed("a tree that is damaged and trusted", "fork-damaged", {"allow-unverified": "true"}, {}),
     Changed("a tree with a damaged file that nothing needs", "fork", {}, {"trees": {"faults": (Fault("benchmarks/benchmark_generation_mamba_simple.py", "it does not end"),)}}),
     Changed("a tree without packages", "fork", {}, {"trees": {"packages": (), "imports": ()}}),

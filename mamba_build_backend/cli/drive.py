@@ -49,14 +49,14 @@ def with_targets(settings: Mapping[str, str], targets: Sequence[str]) -> list[di
         if is_path(text):
             named = {**settings, **tree_settings(text, settings)}
             if named in out:
-                raise SettingsError(f"{text!r} is named twice", "a tree is built once", "name each folder once")
+                raise SettingsError(f"{text!r} is named twice", "each tree is built once", "name each folder only once")
             out.append(named)
             continue
         match = re.fullmatch(r"([A-Za-z0-9._-]+)(?:==([^=<>!~;,\s]+))?", text)
         if match is None:
             raise SettingsError(
-                f"{text!r} names no project and version",
-                "one version is built",
+                f"{text!r} is not a project, or a project and a version",
+                "a build is for exactly one version",
                 f"python -m mamba_build_backend build {default_project()}==VERSION",
             )
         name = utils.canonicalize_name(match[1]).removesuffix("-portable")
@@ -66,8 +66,8 @@ def with_targets(settings: Mapping[str, str], targets: Sequence[str]) -> list[di
         if twice or any(item.get("upstream") == name for item in out):
             what = f"-C {twice[0]}" if twice else name
             raise SettingsError(
-                f"{text!r} beside {what}",
-                "a project and its version are said once",
+                f"{text!r} conflicts with {what}",
+                "give a project and its version only once",
                 f"python -m mamba_build_backend build {text}",
             )
         out.append({**settings, **given})
@@ -160,8 +160,8 @@ def _command(project: Path, folder: str, *, isolated: bool, environ: Mapping[str
         command = [uv, "build", "--wheel", "--python", sys.executable, "--out-dir", folder]
         return [*command, *([] if isolated else ["--no-build-isolation"]), str(project)]
     raise ToolError(
-        f"neither pip nor uv is there for {sys.executable}",
-        "one of them builds the wheel in isolation",
+        f"{sys.executable} has neither pip nor uv",
+        "an isolated build needs one of them",
         (f"{sys.executable} -m ensurepip", "see your distribution's python3-pip or python3-venv package"),
     )
 

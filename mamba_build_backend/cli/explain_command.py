@@ -18,10 +18,12 @@ from .options import Commands, here, print_json
 def add_explain(commands: Commands) -> None:
     """The parser of ``explain``."""
     explain = commands.add_parser(
-        "explain", help="what an error message or a build log means, and what to type; exit code 1 for an unknown one"
+        "explain", help="explain an error message or a build log, and how to fix it; exit code 1 if it is unknown"
     )
     explain.add_argument("text", nargs="*", metavar="FILE|TEXT", help="a log file, or the message (default: stdin)")
-    explain.add_argument("-a", "--all", action="store_true", help="all that was recognised, not the most telling alone")
+    explain.add_argument(
+        "-a", "--all", action="store_true", help="show everything that was recognised, not only the best match"
+    )
     explain.add_argument("--json", action="store_true", help="print JSON")
     explain.set_defaults(run=_explain)
 
@@ -50,8 +52,8 @@ def _given_text(words: list[str]) -> str:
     path = Path(words[0])
     if len(words) == 1 and not is_file(path) and exists(path):
         raise SettingsError(
-            f"{path} is no plain file",
-            "a log is needed",
+            f"{path} is not a regular file",
+            "a log file is needed",
             "python -m mamba_build_backend explain < build.log",
         )
     if len(words) == 1 and is_file(path):
@@ -61,13 +63,13 @@ def _given_text(words: list[str]) -> str:
         except OSError as error:
             raise SettingsError(
                 f"{path} cannot be read: {error.strerror}",
-                "a log is needed",
+                "a log file is needed",
                 "python -m mamba_build_backend explain < build.log",
             ) from None
     if len(words) == 1 and not re.search(r"\s", words[0]) and (os.sep in words[0] or path.suffix in (".log", ".txt")):
         raise SettingsError(
             f"there is no file {path}",
-            "a log, or the text of a message, is needed",
+            "a log file or the text of a message is needed",
             "python -m mamba_build_backend explain < build.log",
         )
     return " ".join(words)

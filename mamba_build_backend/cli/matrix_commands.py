@@ -16,7 +16,7 @@ from .options import Commands, path, print_json
 def add_matrix(commands: Commands) -> None:
     """The parser of ``matrix``."""
     matrix = commands.add_parser(
-        "matrix", help="the wheels that a matrix file lists: what each would be, or why it cannot be built"
+        "matrix", help="show each wheel that a matrix file lists: what it would be, or why it cannot be built"
     )
     matrix.add_argument(
         "file",
@@ -26,13 +26,13 @@ def add_matrix(commands: Commands) -> None:
         help="default: ./matrix.toml, else the checkout's manylinux/matrix.toml",
     )
     matrix.add_argument("--facts", type=path, metavar="FILE", help="plan for the machine in FILE instead of this one")
-    matrix.add_argument("-v", "--verbose", action="store_true", help="also all notes, settings, and what to type")
+    matrix.add_argument("-v", "--verbose", action="store_true", help="also show notes, settings and fixes")
     shown = matrix.add_mutually_exclusive_group()
     shown.add_argument("--json", action="store_true", help="print JSON")
     shown.add_argument(
         "--github",
         action="store_true",
-        help="print one line for a GitHub workflow's strategy.matrix: what can be built",
+        help="print one line for a GitHub workflow's strategy.matrix, with the wheels that can be built",
     )
     matrix.set_defaults(run=_matrix)
 
@@ -60,7 +60,7 @@ def add_index(commands: Commands) -> None:
     index = commands.add_parser("index", help="write DIR/simple, a package index of finished wheels for any web server")
     index.add_argument("folder", type=path, metavar="DIR")
     index.add_argument(
-        "-w", "--wheel-dir", type=path, metavar="DIR", help="where in DIR they lie (default: DIR itself)"
+        "-w", "--wheel-dir", type=path, metavar="DIR", help="the folder in DIR with the wheels (default: DIR itself)"
     )
     index.add_argument("--json", action="store_true", help="print JSON")
     index.set_defaults(run=_index)

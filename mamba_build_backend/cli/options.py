@@ -52,12 +52,12 @@ def add_common(parser: argparse.ArgumentParser) -> None:
         type=path,
         default=None,
         metavar="DIR",
-        help="the project to build (default: the one that holds the backend; for an installed backend, the current folder)",
+        help="the project to build (default: the one that contains the backend; for an installed backend, the current folder)",
     )
     parser.add_argument(
         "--allow-unverified",
         action="store_true",
-        help="take a source that is not as upstream released it (-C allow-unverified=true)",
+        help="accept a source that differs from upstream's releases, such as a fork (-C allow-unverified=true)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -68,7 +68,7 @@ def read_settings(options: argparse.Namespace) -> dict[str, str]:
     for item in options.config_setting:
         key, equals, value = item.partition("=")
         if not equals:
-            raise SettingsError(f"-C {item!r} has no value", "it is written KEY=VALUE", f"-C {key}=…")
+            raise SettingsError(f"-C {item!r} has no value", "the form is KEY=VALUE", f"-C {key}=…")
         out[key] = os.path.abspath(os.path.expanduser(value)) if _is_path(key, value) else value
     if options.allow_unverified:
         out["allow-unverified"] = "true"
@@ -90,27 +90,27 @@ def is_path(target: str) -> bool:
 def tree_settings(target: str, settings: Mapping[str, str]) -> dict[str, str]:
     """The settings that build a tree that was named on the command line, which is the consent to it. Raises SettingsError."""
     if why := why_no_path(target):
-        raise SettingsError(f"{target[:80]!r} is no path: {why}", "the folder of a source tree is needed")
+        raise SettingsError(f"{target[:80]!r} is not a path: {why}", "the folder of a source tree is needed")
     folder = Path(os.path.abspath(expanded(target)))
     if not is_file(folder / "setup.py") and not is_archive(folder):
         inside = [item for item in matching(folder, "*/setup.py") + matching(folder, "*/*/setup.py") if is_file(item)]
         what = (
-            "is not there"
+            "does not exist"
             if not exists(folder)
             else "has no setup.py"
             if is_dir(folder)
-            else "is no folder and no archive"
+            else "is neither a folder nor an archive"
         )
         ways = [f"python -m mamba_build_backend build {quoted([item.parent])}" for item in inside[:5]]
         raise SettingsError(
             f"{folder} {what}",
-            "the folder of a source tree is needed: the one with setup.py, or an archive of it",
+            "the folder of a source tree (the one with setup.py) or an archive of it is needed",
             tuple(ways),
         )
     if twice := [key for key in ("source", "upstream-version") if key in settings]:
         raise SettingsError(
-            f"{target!r} beside -C {twice[0]}",
-            "a tree is built as what it is",
+            f"{target!r} conflicts with -C {twice[0]}",
+            "a source tree sets its own project and version",
             f"python -m mamba_build_backend build {quoted([target])}",
         )
     return {"source": str(folder)}
@@ -120,7 +120,7 @@ def project_folder(options: argparse.Namespace, settings: Mapping[str, str]) -> 
     """The project to build, with these settings. Raises SettingsError for a folder without pyproject.toml."""
     project = at_hand(options.project, settings)
     if project != NO_PROJECT and not is_file(project / "pyproject.toml"):
-        raise SettingsError(f"{project} has no pyproject.toml", "the folder of a project is needed", "--project DIR")
+        raise SettingsError(f"{project} has no pyproject.toml", "a project's folder is needed", "--project DIR")
     return project
 
 

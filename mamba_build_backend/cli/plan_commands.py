@@ -18,7 +18,7 @@ from .options import Commands, add_common, here, path, plan_for, print_json, pro
 def add_doctor(commands: Commands) -> None:
     """The parser of ``doctor``."""
     doctor = commands.add_parser(
-        "doctor", help="what was found on this machine, what would be built, and why; compiles nothing"
+        "doctor", help="show what was found on this machine, what would be built, and why; compiles nothing"
     )
     doctor.add_argument(
         "tree",
@@ -28,13 +28,16 @@ def add_doctor(commands: Commands) -> None:
     )
     add_common(doctor)
     doctor.add_argument(
-        "-v", "--verbose", action="store_true", help="also what was found and chosen, what was rejected, and why"
+        "-v", "--verbose", action="store_true", help="also show everything that was found, chosen and rejected, and why"
     )
     doctor.add_argument("--facts", type=path, metavar="FILE", help="plan for the machine in FILE instead of this one")
     doctor.add_argument(
-        "--save", type=path, metavar="FILE", help="write this machine to FILE, without user name, host name and secrets"
+        "--save",
+        type=path,
+        metavar="FILE",
+        help="save this machine's facts to FILE, without user name, host name and secrets",
     )
-    doctor.add_argument("--schema", action="store_true", help="print the JSON Schema of --json, and nothing else")
+    doctor.add_argument("--schema", action="store_true", help="only print the JSON Schema of --json")
     doctor.set_defaults(run=_doctor)
 
 
@@ -54,7 +57,7 @@ def _doctor(options: argparse.Namespace) -> int:
     if options.save:
         with disk_errors(options.save, "--save another/file.json"):
             recording.save(options.save, settings, facts, os.environ)
-        say(f"{PREFIX}this machine, without names, is in {options.save}")
+        say(f"{PREFIX}saved this machine's facts, without user and host name, to {options.save}")
     if options.json:
         from ..plan import doctor_json  # 30 ms, which the text does without
 
@@ -69,14 +72,15 @@ def _doctor(options: argparse.Namespace) -> int:
 def add_patches(commands: Commands) -> None:
     """The parser of ``patches``."""
     patches = commands.add_parser(
-        "patches", help="which patches a build here would apply to upstream's source, which not, and why"
+        "patches",
+        help="list the patches that a build here would apply to upstream's source, those that it would not, and why",
     )
     patches.add_argument(
         "action",
         nargs="?",
         choices=["list", "check"],
         default="list",
-        help="check: try every patch on every source version that it is for (-C source=MIRROR takes them from a git mirror)",
+        help="check: try every patch on every source version that it is for (-C source=MIRROR reads them from a git mirror)",
     )
     add_common(patches)
     patches.add_argument("--facts", type=path, metavar="FILE", help="list for the machine in FILE instead of this one")
@@ -112,7 +116,7 @@ def add_requires(commands: Commands) -> None:
     """The parser of ``requires``."""
     needs = commands.add_parser(
         "requires",
-        help="what an isolated build here would install and fetch, a line each: for a wheelhouse, or --no-build-isolation",
+        help="list what an isolated build here would install and download, one per line; for a wheelhouse or --no-build-isolation",
     )
     add_common(needs)
     needs.add_argument("--facts", type=path, metavar="FILE", help="for the machine in FILE instead of this one")

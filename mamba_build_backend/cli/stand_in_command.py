@@ -17,7 +17,7 @@ def add_stand_in(commands: Commands) -> None:
     """The parser of ``stand-in``."""
     parser = commands.add_parser(
         "stand-in",
-        help="write a wheel without files under upstream's name, which requires the portable distribution: for packages that require that name",
+        help="write a wheel with upstream's name and without files that requires the portable distribution; for packages that require upstream's name",
     )
     parser.add_argument(
         "targets",
@@ -25,7 +25,7 @@ def add_stand_in(commands: Commands) -> None:
         metavar="PROJECT[==VERSION]",
         help=f"{' or '.join(project_names())} (default: the newest version)",
     )
-    parser.add_argument("-w", "--wheel-dir", default="dist", metavar="DIR", help="where it goes (default: dist)")
+    parser.add_argument("-w", "--wheel-dir", default="dist", metavar="DIR", help="output folder (default: dist)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_stand_in)
 
@@ -50,18 +50,18 @@ def _row(text: str) -> ProjectVersion:
         wanted = requirements.Requirement(text)
     except requirements.InvalidRequirement:
         raise SettingsError(
-            f"{text[:80]!r} names no project and version", "one version is stood in for", told
+            f"{text[:80]!r} is not a project, or a project and a version", "a stand-in is for exactly one version", told
         ) from None
     name = utils.canonicalize_name(wanted.name).removesuffix("-portable")
     known = [row for row in load_tables().versions if row.name == name]
     if not known:
         raise SettingsError(
-            f"{name} is no project that is known here", f"known are {' and '.join(project_names())}", told
+            f"{name} is not a known project", f"the known ones are {' and '.join(project_names())}", told
         )
     fitting = [row for row in known if wanted.specifier.contains(row.version, prereleases=True)]
     if not fitting:
         versions = ", ".join(row.version for row in known[-6:])
         raise SettingsError(
-            f"no version of {name} that is known here fits {wanted.specifier}", f"the last ones are {versions}", told
+            f"no known version of {name} matches {wanted.specifier}", f"the newest known are {versions}", told
         )
     return fitting[-1]

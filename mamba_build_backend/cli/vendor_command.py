@@ -11,7 +11,8 @@ from .options import Commands, path, print_json
 def add_vendor(commands: Commands) -> None:
     """The parser of ``vendor``."""
     vendor = commands.add_parser(
-        "vendor", help="copy the backend into another project and make its pyproject.toml name it, or check such a copy"
+        "vendor",
+        help="copy the backend into another project and set its pyproject.toml to use it, or check such a copy",
     )
     vendor.add_argument("dest", type=path, metavar="DEST", help="the project's folder")
     vendor.add_argument(

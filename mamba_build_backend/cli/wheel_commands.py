@@ -17,18 +17,18 @@ def add_build(commands: Commands) -> None:
     """The parser of ``build``."""
     build = commands.add_parser(
         "build",
-        help="build wheels, in isolation, for the torch of this environment: one project, or several from one plan",
+        help="build wheels in isolation, for the torch of this environment: one project, or several from one plan",
     )
     build.add_argument(
         "targets",
         nargs="*",
         metavar="PROJECT[==VERSION]|TREE",
-        help=f"{' or '.join(project_names()) or SELF}, or several from one plan; without a version, the newest known good one, and of "
-        "a project that another one calls the one that goes with it; or the folder of a source tree, as ./FOLDER, or an archive of one "
+        help=f"{' or '.join(project_names()) or SELF}, or several; without a version, the newest one known to work, or the "
+        "one that matches the other project; or the folder of a source tree, as ./FOLDER, or an archive of a source tree "
         "(default: the setting upstream)",
     )
     add_common(build)
-    build.add_argument("-w", "--wheel-dir", default="dist", metavar="DIR", help="where the wheel goes (default: dist)")
+    build.add_argument("-w", "--wheel-dir", default="dist", metavar="DIR", help="output folder (default: dist)")
     build.add_argument(
         "--no-isolation", action="store_true", help="use this environment's build tools instead of fetching them"
     )
@@ -57,7 +57,7 @@ def _build(options: argparse.Namespace) -> int:
 def add_audit(commands: Commands) -> None:
     """The parser of ``audit``."""
     audit = commands.add_parser(
-        "audit", help="what a finished wheel needs and holds, and whether it keeps its promises"
+        "audit", help="check a finished wheel: what it needs, what it contains, and whether it keeps its promises"
     )
     audit.add_argument("wheel", type=path, metavar="WHEEL")
     audit.add_argument(
@@ -66,12 +66,12 @@ def add_audit(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="SITE_PACKAGES",
-        help="a torch to look symbols up in; more than once for several (default: this environment's)",
+        help="a torch to look symbols up in; may be repeated (default: this environment's)",
     )
     audit.add_argument(
         "--require",
         metavar="WHAT",
-        help="fail where the wheel needs more, or holds less: glibc=2.17,glibcxx=3.4.19,arch=8.0,arch=PTX",
+        help="fail if the wheel needs more or contains less than this: glibc=2.17,glibcxx=3.4.19,arch=8.0,arch=PTX",
     )
     audit.add_argument("--json", action="store_true", help="print JSON")
     audit.set_defaults(run=_audit)

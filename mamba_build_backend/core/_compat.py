@@ -49,9 +49,9 @@ else:
         by_pip = f"{sys.executable} -m pip install {' '.join(_missing)}"
         own = find_spec("pip") is not None
         raise ToolError(
-            f"this Python has neither {', '.join(_missing)} nor a pip that carries it ({sys.executable})",
-            "the backend reads versions and settings with it",
-            (by_pip, by_uv) if own else (by_uv, f"{sys.executable} -m ensurepip   (pip brings them along)"),
+            f"this Python has neither {', '.join(_missing)} nor a pip that contains it ({sys.executable})",
+            "the backend needs it to read versions and settings",
+            (by_pip, by_uv) if own else (by_uv, f"{sys.executable} -m ensurepip   (installs pip, which contains it)"),
         )
 
 __all__ = ["platformdirs", "requirements", "specifiers", "tomllib", "utils", "version"]

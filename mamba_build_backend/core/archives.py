@@ -44,13 +44,15 @@ def unpack(archive: Path, into: Path) -> Path:
             _unpack_tar(archive, into)
         tops = entries(into)
         if len(tops) != 1 or not is_dir(tops[0]):
-            raise SourceError(f"{archive.name} does not hold one folder", "a source archive has one")
+            raise SourceError(
+                f"{archive.name} does not contain exactly one top folder", "a source archive contains one"
+            )
     except damage.ARCHIVE as error:
         shutil.rmtree(into, ignore_errors=True)
         if damage.is_of_the_disk(error):
             raise
         raise SourceError(
-            f"{archive.name} is damaged: {damage.why(error)}", "a whole archive is needed", "-C source=auto"
+            f"{archive.name} is damaged: {damage.why(error)}", "a complete archive is needed", "-C source=auto"
         ) from None
     except SourceError:
         shutil.rmtree(into, ignore_errors=True)
@@ -64,7 +66,7 @@ def _unpack_tar(archive: Path, into: Path) -> None:
         for member in tar:  # and not getmembers(), which would read the whole of one that is too large
             sizes.add(member.size)
             if member.issparse():
-                raise SourceError(f"{archive.name} holds {member.name!r}, which has holes", "plain files are needed")
+                raise SourceError(f"{archive.name} contains {member.name!r}, a sparse file", "regular files are needed")
             _check_member(member.name, archive, plain=member.isfile() or member.isdir())
         if hasattr(tarfile, "data_filter"):
             tar.extractall(into, filter="data")
@@ -94,8 +96,8 @@ class _Sizes:
         self._bytes, self._entries = self._bytes + size, self._entries + 1
         if self._bytes > _MOST_BYTES or self._entries > _MOST_ENTRIES:
             raise SourceError(
-                f"{self._archive.name} holds over {_MOST_BYTES >> 30} GB, or over {_MOST_ENTRIES:,} files",
-                "the source of an extension is far less",
+                f"{self._archive.name} contains over {_MOST_BYTES >> 30} GB, or over {_MOST_ENTRIES:,} files",
+                "the source of an extension is far smaller",
             )
 
 
@@ -103,8 +105,8 @@ def _check_member(name: str, archive: Path, *, plain: bool) -> None:
     path = PurePosixPath(name)
     if not plain or path.is_absolute() or ".." in path.parts:
         raise SourceError(
-            f"{archive.name} holds {name!r}, which is a link, a device or a path that leads outside",
-            "only files and folders may be in it",
+            f"{archive.name} contains {name!r}, which is a link, a device or a path that leads outside",
+            "a source archive may contain only files and folders",
         )
 
 
@@ -123,7 +125,5 @@ def copy_tree(tree: Path, into: Path, *, without: str = "") -> Path:
         shutil.copytree(tree, into, symlinks=True, ignore=ignored, dirs_exist_ok=True)
     except shutil.Error as error:
         _, _, reason = error.args[0][0]
-        raise SourceError(
-            f"source: {tree} cannot be copied: {reason}", "all of its files have to be readable"
-        ) from None
+        raise SourceError(f"source: {tree} cannot be copied: {reason}", "all of its files must be readable") from None
     return into

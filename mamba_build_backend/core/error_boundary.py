@@ -39,7 +39,7 @@ def user_errors(spelled: Callable[[str], str] = str) -> Iterator[None]:
         with _terminable():
             yield
     except KeyboardInterrupt:
-        _print("interrupted; nothing was left running, and what was cached is whole")
+        _print("interrupted: all child processes were stopped, and the cache is intact")
         raise _exit(INTERRUPTED) from None
     except BackendError as error:
         _print_error(error, spelled)
@@ -56,7 +56,9 @@ def user_errors(spelled: Callable[[str], str] = str) -> Iterator[None]:
             raise
         where = f"{error.filename or 'a folder'} cannot be written: {error.strerror}"
         full = StorageError(
-            where, "a build needs about 1 GB of room", ("-C build-dir=/another/folder", "-C cache-dir=/another/folder")
+            where,
+            "a build needs about 1 GB of free space",
+            ("-C build-dir=/another/folder", "-C cache-dir=/another/folder"),
         )
         _print_error(full, spelled)
         raise _exit(full.exit_code) from None

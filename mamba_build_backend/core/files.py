@@ -28,7 +28,7 @@ def write_whole(path: Path, data: bytes) -> None:
     """
     path = resolved(path)
     if exists(path) and not is_file(path):
-        raise OSError(errno.EINVAL, "what is there is no plain file", str(path))
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         draft.write_bytes(data)

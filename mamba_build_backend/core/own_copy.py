@@ -58,11 +58,11 @@ def check_one_backend(project: Path) -> None:
     version = version_of(own)
     if version != __version__:
         raise SettingsError(
-            f"two backends of different versions: {PACKAGE} runs and is {__version__}, {own} is {version or 'of no known version'}",
-            "a project is built with its own",
+            f"two backends of different versions: {PACKAGE} runs and is {__version__}, {own} is {version or 'of an unknown version'}",
+            "a project must be built with its own copy",
             (
                 f"cd {quoted([project])} && python -m {NAME} …",
-                f"{command(project)}   (brings its copy to {__version__})",
+                f"{command(project)}   (updates its copy to {__version__})",
             ),
         )
 
@@ -73,7 +73,7 @@ def check_carries(upstream: str) -> None:
     if record is not None and upstream not in (SELF, record["upstream"]):
         raise SettingsError(
             f"upstream = {upstream}, and the copy of the backend in {PACKAGE.parent} was made for {record['upstream']}",
-            f"it carries nothing of {upstream}",
+            f"that copy contains nothing for {upstream}",
             f"cd {CHECKOUT} && {command(PACKAGE.parent)} --upstream {upstream}",
         )
 
@@ -82,7 +82,7 @@ def not_in_a_copy(what: str, words: Sequence[str]) -> SettingsError:
     """The error for a command, given by its words, that works in a checkout of this project alone."""
     return SettingsError(
         f"{what} is not in {PACKAGE}, which is a copy of the backend",
-        "a copy carries what builds need",
+        "a copy contains only what builds need",
         f"cd {CHECKOUT} && {quoted(['python', '-m', NAME, *words])}",
     )
 

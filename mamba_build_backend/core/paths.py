@@ -81,7 +81,7 @@ def matching(folder: Path, pattern: str) -> list[Path]:
 def why_no_path(text: str) -> str:
     """Why no file can have this path; empty for one that may be there."""
     if "\0" in text:
-        return "it holds a NUL"
+        return "it contains a NUL character"
     if len(os.fsencode(text)) > LONGEST_PATH:
         return f"a path has at most {LONGEST_PATH} bytes"
     if any(len(os.fsencode(name)) > LONGEST_NAME for name in text.split(os.sep)):
@@ -107,10 +107,10 @@ def _opened(path: AnyPath, flags: int) -> BinaryIO:
     try:
         number = os.open(path, flags)
     except ValueError:
-        raise OSError(errno.EINVAL, "no file has a NUL in its name", os.fspath(path)) from None
+        raise OSError(errno.EINVAL, "a file name cannot contain a NUL character", os.fspath(path)) from None
     try:
         if not stat.S_ISREG(os.fstat(number).st_mode):
-            raise OSError(errno.EINVAL, "it is no plain file", os.fspath(path))
+            raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
         return os.fdopen(number, "rb")
     except BaseException:
         os.close(number)

@@ -86,7 +86,7 @@ def _run_briefly(
             if any(os.fstat(file.fileno()).st_size > 2 * _MOST_OF_AN_ANSWER for file in (said, complained)):
                 raise ToolError(f"`{quoted(command)}` printed over {_MOST_OF_AN_ANSWER >> 20} MB")
             if time.monotonic() > deadline:
-                raise ToolError(f"`{quoted(command)}` gave no answer in {timeout:g} s")
+                raise ToolError(f"`{quoted(command)}` did not answer within {timeout:g} s")
     finally:
         # What it left in the background goes with it, too.
         if child.returncode is None or _has_members(child.pid):

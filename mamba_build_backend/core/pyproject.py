@@ -28,9 +28,9 @@ def read(path: Path) -> tuple[str, dict[str, Any]]:
         text = read_bytes(path).decode("utf-8")
         data = tomllib.loads(text.replace("\r\n", "\n"))
     except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror}", "a project's own file is needed") from None
+        raise SettingsError(f"{path} cannot be read: {error.strerror}", "a readable file is needed") from None
     except TOML as error:
-        raise SettingsError(f"{path} is not valid TOML: {why(error)}", "mend that line") from None
+        raise SettingsError(f"{path} is not valid TOML: {why(error)}", "fix that line") from None
     tables = {
         "[project]": data.get("project", {}),
         "[build-system]": data.get("build-system", {}),
@@ -43,5 +43,5 @@ def read(path: Path) -> tuple[str, dict[str, Any]]:
     for key in ("requires", "backend-path"):
         value = tables["[build-system]"].get(key, [])
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise SettingsError(f"{key} in {path} is not a list of strings", f'it is written {key} = ["…"]')
+            raise SettingsError(f"{key} in {path} is not a list of strings", f'the form is {key} = ["…"]')
     return text, data

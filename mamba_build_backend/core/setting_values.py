@@ -25,7 +25,9 @@ def as_text(key: str, raw: Value) -> str:
     if isinstance(raw, float):
         # TOML has read 2.20 as 2.2 and 1.10 as 1.1 already.
         raise SettingsError(
-            f"{key}: {raw} is a number with a point", "a text is needed, which keeps its zeros", f'{key} = "{raw}"'
+            f"{key}: {raw} is a number with a decimal point",
+            "a string is needed, which keeps trailing zeros",
+            f'{key} = "{raw}"',
         )
     if isinstance(raw, (str, int)):
         return str(raw).strip()
@@ -47,7 +49,7 @@ def mirror(key: str, raw: Value) -> str | None:
     host = re.match(r"https?://(?:[^/@]*@)?[A-Za-z0-9.\[]", text, re.IGNORECASE)
     if "://" in text and not host:
         raise SettingsError(
-            f"{key}: {without_secrets(text)!r} is no address of http or https",
+            f"{key}: {without_secrets(text)!r} is not an http or https address",
             "an address, a folder, or off is needed",
             (f"-C {key}=https://host/path", f"-C {key}=/path/to/a/folder"),
         )
@@ -69,7 +71,7 @@ def path_or_word(key: str, raw: Value) -> str:
     text = as_text(key, raw)
     if why := why_no_path(text):
         shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-        raise SettingsError(f"{key}: {shown!r} is no path: {why}", "another name is needed", f"-C {key}=/a/path")
+        raise SettingsError(f"{key}: {shown!r} is not a path: {why}", "a valid path is needed", f"-C {key}=/a/path")
     return text
 
 
@@ -93,7 +95,7 @@ def distribution_name(key: str, raw: Value, way: str = "") -> str | None:
     if text and (not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", text) or len(text) > _LONGEST):
         raise SettingsError(
             f"{key}: {text[:_LONGEST]!r} is not a distribution's name",
-            f"it is made of letters, digits, dots, - and _, and of {_LONGEST} at most",
+            f"a name has letters, digits, dots, - and _, at most {_LONGEST} characters",
             way or f"-C {key}=my-build",
         )
     return text or None
@@ -105,7 +107,7 @@ def local_version(key: str, raw: Value) -> str | None:
     if text and (not re.fullmatch(r"[A-Za-z0-9]+([-_.][A-Za-z0-9]+)*", text) or len(text) > _LONGEST):
         raise SettingsError(
             f"{key}: {text!r} is not a local version label",
-            "it is made of letters and digits, with dots between",
+            "a label has letters and digits, separated by dots",
             f"-C {key}=auto",
         )
     # Blanks of all kinds mean the same (PEP 440), and a file name takes the dot alone.
@@ -137,7 +139,7 @@ def variant(key: str, raw: Value) -> str | None:
     if not re.fullmatch(VARIANT_LABEL, text) or text == "null":
         raise SettingsError(
             f"{key}: {text!r} is not a variant label",
-            "it is made of a-z, 0-9, _ and dots; null is reserved",
+            "a label has a-z, 0-9, _ and dots; null is reserved",
             f"-C {key}=auto",
         )
     return text
@@ -164,7 +166,7 @@ def memory(key: str, raw: Value) -> int | None:
     size = int(float(match[1]) * 1024 ** " kmgt".index(match[2] or " ")) if match else 0
     if size < 256 * 1024**2:
         raise SettingsError(
-            f"{key}: {text!r} is not an amount of memory to compile in",
+            f"{key}: {text!r} is not a usable amount of memory",
             "at least 256M, or auto, is needed",
             f"-C {key}=8G",
         )
@@ -189,8 +191,8 @@ def choice(*allowed: str) -> Callable[[str, Value], str]:
         if text not in allowed:
             hint = difflib.get_close_matches(text, allowed, 1)
             raise SettingsError(
-                f"{key}: {text!r} is not one of its values",
-                f"it takes {', '.join(allowed)}",
+                f"{key}: {text!r} is not a valid value",
+                f"the values are {', '.join(allowed)}",
                 f"-C {key}={hint[0] if hint else allowed[0]}",
             )
         return text
@@ -235,5 +237,5 @@ def parse_archs(key: str, raw: Value) -> str:
         if arch not in out:
             out.append(arch)
     if not out:
-        raise SettingsError(f"{key}: an empty list", "at least one compute capability is needed", f"-C {key}=all")
+        raise SettingsError(f"{key}: the list is empty", "at least one compute capability is needed", f"-C {key}=all")
     return ";".join(out)

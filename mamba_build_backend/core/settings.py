@@ -109,47 +109,49 @@ class Settings:
     upstream: str = _setting(
         default_project,
         read.as_text,
-        "which project to build: a folder of `mamba_build_backend/projects/`, or `self` for the project that vendors the backend",
+        "the project to build: a folder of `mamba_build_backend/projects/`, or `self` for the project that vendors the backend",
     )
-    upstream_version: str | None = _setting(None, read.optional, "any version in that table", shown="newest known good")
+    upstream_version: str | None = _setting(
+        None, read.optional, "the version to build, from that project's table", shown="newest known good"
+    )
     source: str = _setting(
         "auto",
         read.path_or_word,
-        "`auto` (the package index, or upstream's git tag where the index's archive holds no CUDA sources), `index`, `git`, or the path of an archive, a tree, a git mirror, or a folder with archives and mirrors of several projects; verified by content in any case",
+        "`auto` (PyPI, or upstream's git tag where PyPI's archive contains no CUDA sources), `index`, `git`, or the path of an archive, a tree, a git mirror, or a folder with archives and mirrors of several projects; always verified by content",
     )
     allow_unverified: bool = _setting(
         False,
         read.flag,
-        "take a source that is not as upstream released it, such as a fork; the wheel's record says so",
+        "accept a source that differs from upstream's releases, such as a fork; the wheel's record says so",
     )
     fixes: bool = _setting(
         True,
         read.flag,
-        "mend what upstream's kernels compute wrongly; `false`: upstream's own results, bit for bit",
+        "fix what upstream's kernels compute wrongly; `false`: upstream's own results, bit for bit",
     )
     companions: tuple[str, ...] = ()
     """The projects whose ``with-NAME`` is on: a key for each that some project's ``[partner]`` names."""
     torch: str = _setting(
         "auto",
         read.path_or_word,
-        "`auto`, a requirement (`torch==2.11.*`), or the path of a site-packages that holds torch",
+        "`auto`, a requirement (`torch==2.11.*`), or the path of a site-packages that contains torch",
     )
     cuda_home: str = _setting(
         "auto",
         read.path_or_word,
-        "`auto`, a toolkit's folder, `pypi` for nvcc from the package index (CUDA 13), or `redist` for nvcc from NVIDIA's archives (CUDA 11.8 and 12)",
+        "`auto`, a toolkit's folder, `pypi` for nvcc from PyPI (CUDA 13), or `redist` for nvcc from NVIDIA's archives (CUDA 11.8 and 12)",
         alias="CUDA_HOME",
     )
     cuda_mirror: str | None = _setting(
         None,
         read.mirror,
-        "where the build downloads NVIDIA's CUDA archives: the address of a mirror, a local folder that holds them, or `off`",
+        "where the build downloads NVIDIA's CUDA archives: the address of a mirror, a local folder that contains them, or `off`",
         shown="NVIDIA's own host",
     )
     host_compiler: str = _setting(
         "auto",
         read.path_or_word,
-        "`auto` (a g++ of this machine, or else zig), `zig`, or the path or name of a g++; still checked",
+        "`auto` (a g++ on this machine, otherwise zig), `zig`, or the path or name of a g++, which is checked, too",
         alias="CXX",
     )
     arch: str = _setting(
@@ -161,39 +163,45 @@ class Settings:
     machine: str = _setting(
         "auto",
         read.choice("auto", "x86_64", "aarch64"),
-        "the processor that the wheel is for: `auto` (this machine's), `x86_64` or `aarch64`; for another one than this machine's, zig cross-compiles",
+        "the processor that the wheel is for: `auto` (this machine's), `x86_64` or `aarch64`; zig cross-compiles for a processor other than this machine's",
     )
     abi: str = _setting(
         "auto",
         read.choice("auto", "stable", "torch"),
-        "`stable`: one wheel for torch 2.0 and newer with any CUDA, and Python 3.9 and newer; `torch`: for this torch minor and this Python alone; `auto`: `stable` wherever it can be, and `torch` for a project's own source",
+        "`stable`: one wheel for torch 2.0 and newer with any CUDA, and Python 3.9 and newer; `torch`: only for this torch minor version and this Python; `auto`: `stable` wherever possible, and `torch` for a project's own source",
     )
     glibc: str = _setting("2.17", read.glibc, "the highest glibc symbol version that the wheel may need")
     sysroot: str = _setting("auto", read.path_or_word, "`auto`, `conda`, `zig`, `host`, or a path")
-    repair: bool = _setting(True, read.flag, "`false` leaves a plain linux wheel, for this machine only")
+    repair: bool = _setting(True, read.flag, "`false` makes a plain linux wheel, for this machine only")
     jobs: int | None = _setting(None, read.count, "parallel compiles", alias="MAX_JOBS", shown="auto")
     memory: int | None = _setting(
-        None, read.memory, "the memory that they may use together, such as `8G`", shown="auto: 75 % of what is free"
+        None,
+        read.memory,
+        "the memory that all compilers may use together, such as `8G`",
+        shown="auto: 75 % of the free memory",
     )
     cache: str = _setting(
         "auto",
         read.choice("auto", *_COMPILER_CACHES, "off"),
-        "a compiler cache in front of the compilers: `ccache` or `sccache`, which must be on PATH; `auto` takes ccache where it works, else sccache if there is one architecture; `off` none",
+        "the compiler cache: `ccache` or `sccache`, which must be on PATH; `auto` uses ccache if it works, otherwise sccache if there is only one architecture; `off` uses none",
     )
     compress: str = _setting(
         "size",
         read.choice("size", "speed", "balance", "none", "default"),
-        "nvcc's fatbin compression, where nvcc has the choice: from CUDA 13 on, and in 12.8 and 12.9 only if it is set",
+        "nvcc's fatbin compression, where nvcc has the option: from CUDA 13 on, and in 12.8 and 12.9 only if this is set",
     )
     gpu_code: str = _setting(
         "nvcc",
         read.choice(*GPU_CODE),
-        "`nvcc`: NVIDIA's tools write all GPU code in the wheel; `compact`: the backend rewrites their PTX, which makes the wheel smaller and saves Turing's front end",
+        "`nvcc`: NVIDIA's tools write all GPU code in the wheel; `compact`: the backend rewrites their PTX, which makes the wheel smaller and saves nvcc's front-end pass for Turing",
     )
-    strip: bool = _setting(True, read.flag, "drop symbols that nobody links against")
+    strip: bool = _setting(True, read.flag, "remove symbols that nothing links against")
     lineinfo: bool = _setting(False, read.flag, "keep source lines in the kernels, for profilers")
     distribution_name: str | None = _setting(
-        None, read.distribution_name, "the wheel's name; upstream's own makes it a drop-in", shown="the project's"
+        None,
+        read.distribution_name,
+        "the wheel's name; with upstream's own name the wheel replaces upstream's",
+        shown="the project's",
     )
     local_version: str | None = _setting(
         None,
@@ -204,7 +212,7 @@ class Settings:
     build_tag: int | None = _setting(
         None,
         read.build_tag,
-        "the build number in the wheel's file name: of two wheels of one version, installers take the one with the higher number",
+        "the build number in the wheel's file name: of two wheels of one version, installers prefer the higher number",
         shown="none",
     )
     variant: str | None = _setting(
@@ -214,21 +222,23 @@ class Settings:
         shown="none",
     )
     cache_dir: str | None = _setting(
-        None, read.optional_path, "sysroots and sources that were fetched", shown="the user's cache folder"
+        None, read.optional_path, "the folder for downloaded sources and sysroots", shown="the user's cache folder"
     )
     offline: bool = _setting(
         False,
         read.flag,
         "download neither sources nor CUDA archives, and name every missing file before the build starts",
     )
-    build_dir: str | None = _setting(None, read.optional_path, "where the work happens", shown="a temporary folder")
-    keep_build_dir: bool = _setting(False, read.flag, "keep that folder, to look at it")
+    build_dir: str | None = _setting(
+        None, read.optional_path, "the folder in which the build works", shown="a temporary folder"
+    )
+    keep_build_dir: bool = _setting(False, read.flag, "keep the build folder after the build")
     metadata_only: bool = _setting(
         False,
         read.flag,
-        "give metadata and no wheel, for `pip download`, `pip lock` and `uv lock`: it needs neither torch nor a compiler",
+        "produce only metadata and no wheel, for `pip download`, `pip lock` and `uv lock`; needs neither torch nor a compiler",
     )
-    verbose: bool = _setting(False, read.flag, "print the compilers' whole output")
+    verbose: bool = _setting(False, read.flag, "print the full output of the compilers")
 
     origins: tuple[tuple[str, SettingOrigin], ...] = ()
 
@@ -343,6 +353,6 @@ def settings_table() -> str:
     """The table of settings as Markdown, for docs/settings.md."""
     rows = ["| key | default | meaning |", "|---|---|---|"]
     for key in known_keys().values():
-        alias = f"; where unset, `{key.alias}` is honoured" if key.alias else ""
+        alias = f"; if unset, `{key.alias}` is used" if key.alias else ""
         rows.append(f"| `{key.name}` | {key.shown_default} | {key.doc}{alias} |")
     return "\n".join(rows) + "\n"

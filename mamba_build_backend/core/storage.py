@@ -21,13 +21,13 @@ _DISK = {
     errno.EROFS: "it is read-only",
     errno.EACCES: "you may not write there",
     errno.EPERM: "you may not write there",
-    errno.ENOTDIR: "a file is in the way",
-    errno.EEXIST: "a file is in the way",
-    errno.ENOENT: "it cannot be made",
+    errno.ENOTDIR: "a file has this name",
+    errno.EEXIST: "a file has this name",
+    errno.ENOENT: "it cannot be created",
     errno.ENAMETOOLONG: "its name is too long",
-    errno.ELOOP: "links lead in a circle",
-    errno.EISDIR: "a folder is in the way",
-    errno.EINVAL: "what is there is no plain file",
+    errno.ELOOP: "its symbolic links form a loop",
+    errno.EISDIR: "a folder has this name",
+    errno.EINVAL: "it is not a regular file",
 }
 
 
@@ -52,7 +52,9 @@ def disk_errors(folder: Path, fix: str) -> Iterator[None]:
         if not is_disk_error(error):
             raise
         why = _DISK[error.errno or 0]
-        raise StorageError(f"{folder} cannot be written: {why}", "a folder with room is needed", fix) from None
+        raise StorageError(
+            f"{folder} cannot be written: {why}", "a writable folder with free space is needed", fix
+        ) from None
 
 
 def prepared(folder: Path, build: Callable[[Path], None], waits: Callable[[], None] | None = None) -> Path:

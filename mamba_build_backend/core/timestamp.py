@@ -21,7 +21,7 @@ def source_date_epoch(environ: Mapping[str, str]) -> int:
     if text and (not re.fullmatch(r"[0-9]{1,12}", text) or int(text) > _LATEST):
         raise SettingsError(
             f"SOURCE_DATE_EPOCH is {text[:40]!r}",
-            f"it is a whole number of seconds since 1970, at most {_LATEST}, which gzip and zip can hold",
+            f"a whole number of seconds since 1970 is needed, at most {_LATEST}, which gzip and zip can store",
             "unset SOURCE_DATE_EPOCH",
         )
     return int(text) if text else _EPOCH

@@ -60,7 +60,7 @@ class _Loader:
         if issubclass(kind, Enum):
             words = [item.value for item in kind]
             if data not in words:
-                raise ValueError(f"{where}: {data!r} is none of {', '.join(map(repr, words))}")
+                raise ValueError(f"{where}: {data!r} is not one of {', '.join(map(repr, words))}")
             return kind(data)
         if not isinstance(data, kind) or (kind is int and isinstance(data, bool)):
             raise ValueError(f"{where}: {data!r} is not of type {kind.__name__}")

@@ -62,9 +62,9 @@ def parse(diff: bytes) -> tuple[FileDiff, ...]:
         else:
             number += 1
     if not files or not all(item.hunks for item in files):
-        raise ValueError("it changes no line of a file")
+        raise ValueError("the diff changes no line of a file")
     if len({item.name for item in files}) < len(files):
-        raise ValueError("it names a file twice")
+        raise ValueError("the diff names a file twice")
     return tuple(files)
 
 
@@ -74,10 +74,10 @@ def _name(old: bytes, new: bytes) -> str:
         match = _FILE.match(line)
         _, slash, name = (match[1] if match else b"").decode("utf-8").partition("/")
         if not slash or not name or ".." in name.split("/") or name.startswith("/"):
-            raise ValueError(f"{line.decode('utf-8', 'replace').strip()!r} names no file within the tree")
+            raise ValueError(f"{line.decode('utf-8', 'replace').strip()!r} names no file in the tree")
         names.append(name)
     if names[0] != names[1]:
-        raise ValueError(f"it makes {names[1]} of {names[0]}, and only changes within a file are applied")
+        raise ValueError(f"the diff makes {names[1]} from {names[0]}; only changes within a file are supported")
     return names[0]
 
 
@@ -90,7 +90,7 @@ def _hunk(match: re.Match[bytes], lines: list[bytes], number: int) -> tuple[Hunk
         line = lines[number] if number < len(lines) else b""
         kind, text = (b" ", line) if line in (b"\n", b"\r\n") else (line[:1], line[1:])
         if kind not in (b" ", b"-", b"+") or (kind != b"+" and not old_left) or (kind != b"-" and not new_left):
-            raise ValueError(f"line {number + 1} is not what the hunk's head announces")
+            raise ValueError(f"line {number + 1} does not match the hunk's header")
         number += 1
         if lines[number : number + 1] and lines[number].startswith(b"\\"):  # "\ No newline at end of file"
             text, number = text[:-1], number + 1

@@ -16,7 +16,7 @@ STABLE_ABI = Abi("stable", torch_min="2.0", python_min="3.9")
 """torch 2.0: the oldest that was tried, and Python 3.9: the oldest that it was tried with. From torch 2.10 on tensors are read by
 ``torch.Tensor.__dlpack_c_exchange_api__``, before it by their methods."""
 
-_BACK = "-C abi=torch   (a wheel for the torch and the Python that are here)"
+_BACK = "-C abi=torch   (a wheel for the installed torch and Python)"
 
 
 def decide_abi(
@@ -38,13 +38,11 @@ def decide_abi(
         mine = row.is_own or bool(row.fork and not row.stable)
         notebook.problems += [item for item in obstacles if not (mine and item.code == "abi-upstream")]
         if mine:
-            notebook.note(
-                "abi=stable: this project's binding has to do with the names that mamba_build_backend/stable has"
-            )
+            notebook.note("abi=stable: this project's binding may use only the names in mamba_build_backend/stable")
         return Choice(STABLE_ABI, "setting abi")
     if row.is_own:
         return Choice(
-            TORCH_ABI, "the default for a project's own source; abi=stable is for one that includes little of torch"
+            TORCH_ABI, "the default for a project's own source; abi=stable suits sources that include little of torch"
         )
     if obstacles:
         return Choice(TORCH_ABI, "; ".join(problem.found.partition(": ")[2] for problem in obstacles))
@@ -54,7 +52,7 @@ def decide_abi(
 
 def _uses(names: tuple[str, ...]) -> str:
     if not names:
-        return "is no copy of a project that is known here"
+        return "is not a copy of a known project"
     few = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     return f"uses more of torch than the stable headers have: {few}"
 
@@ -65,15 +63,15 @@ def _obstacles(row: ProjectVersion, facts: Facts, target: TorchTarget, tables: T
         yield Problem(
             "abi-upstream",
             f"abi=stable: {row.title} {_uses(row.fork.beyond)}",
-            "docs/stable-abi.md says what they have",
+            "docs/stable-abi.md lists what the headers have",
             (_BACK,),
         )
     elif not (row.stable or row.is_own):
         ported = [item for item in tables.versions_of(row.name) if item.stable]
         yield Problem(
             "abi-upstream",
-            f"abi=stable: the binding of {row.title} is not ported to it",
-            f"it is from {row.name} {ported[0].version} on" if ported else f"none of {row.name} is",
+            f"abi=stable: the binding of {row.title} is not ported to the stable ABI",
+            f"the first ported release is {row.name} {ported[0].version}" if ported else f"no {row.name} is ported",
             (*(f"-C upstream-version={item.version}" for item in ported[-1:]), _BACK),
         )
     oldest = STABLE_ABI.torch_min
@@ -86,10 +84,10 @@ def _obstacles(row: ProjectVersion, facts: Facts, target: TorchTarget, tables: T
         )
         yield Problem(
             "abi-torch",
-            f"abi=stable: torch {target.version} is older than what the wheel would be for",
-            f"torch {oldest} or newer is needed to run it",
+            f"abi=stable: torch {target.version} is too old for a stable wheel",
+            f"the wheel runs with torch {oldest} or newer",
             (
-                f"-C torch=torch=={oldest}.*   (installs it for the build alone)",
+                f"-C torch=torch=={oldest}.*   (installs that torch for the build only)",
                 *newer,
                 _BACK,
             ),
@@ -98,6 +96,6 @@ def _obstacles(row: ProjectVersion, facts: Facts, target: TorchTarget, tables: T
         yield Problem(
             "abi-python",
             f"abi=stable: this Python is free-threaded ({facts.machine.python_tag})",
-            "it takes no extension of Python's stable ABI",
+            "such a Python cannot load extensions of Python's stable ABI",
             ("use a Python with the GIL", _BACK),
         )

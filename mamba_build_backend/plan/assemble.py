@@ -76,9 +76,10 @@ def decide_together(wanted: Sequence[Settings], facts: Facts | Sequence[Facts], 
             older = newest_with_partner(caller.upstream.value, caller.target, dotted_python(found.machine), tables)
             chosen = caller.upstream.value.version if caller.partner.value else older
             both_named = f"{caller.upstream.value.name}=={chosen} {row.name}"
-            way = f"python -m mamba_build_backend build {both_named}   (the one that goes with it)"
-            unlike = f"{caller.upstream.value.title} and {row.title} do not go together"
-            problem = Problem("companion", unlike, f"the former calls the binding of {row.name} {fits}", (way,))
+            way = f"python -m mamba_build_backend build {both_named}   (the matching version)"
+            unlike = f"{caller.upstream.value.title} and {row.title} do not work together"
+            needed = f"{caller.upstream.value.title} calls the binding of {row.name} {fits}"
+            problem = Problem("companion", unlike, needed, (way,))
             plan = replace(plan, problems=(*plan.problems, problem))
         plans.append(plan)
     return plans
@@ -90,8 +91,8 @@ def overwriting(plans: Sequence[BuildPlan]) -> Iterator[str]:
         for other in plans[:number]:
             if both := sorted(_modules(plan) & _modules(other)):
                 yield (
-                    f"{_which(other)} and {_which(plan)} both hold {', '.join(both)}: the one that is installed last replaces the other's "
-                    "files, and pip does not say so; use an environment for each"
+                    f"{_which(other)} and {_which(plan)} both contain {', '.join(both)}. The one installed last overwrites the "
+                    "other's files, and pip does not warn. Use a separate environment for each"
                 )
 
 
@@ -117,11 +118,11 @@ def _with_companion(plan: BuildPlan, name: str, settings: Settings, facts: Facts
     beside = [tree for tree in facts.trees[1:] if row.fork and utils.canonicalize_name(tree.name) == name]
     if not (plan.partner.value or beside) or not _calls(plan, name):
         key = companion_key(name)
-        found = f"{key}: {row.title} goes with no {name} here"
+        found = f"{key}: no {name} works with {row.title} here"
         callers = [item.name for item in tables.projects if item.partner and item.partner.name == name]
-        why = plan.partner.because if _calls(plan, name) else f"it is {' and '.join(callers)} that goes with one"
+        why = plan.partner.because if _calls(plan, name) else f"only {' and '.join(callers)} can contain {name}"
         older = newest_with_partner(row, plan.target, dotted_python(facts.machine), tables)
-        ways = [f"-C upstream-version={older}   (the newest that one goes with here)"] if older else []
+        ways = [f"-C upstream-version={older}   (the newest version that works with a {name} here)"] if older else []
         problem = Problem("companion", found, why, (*ways, f"-C {key}=false"))
         return replace(plan, problems=plan.problems or (problem,))
     # An archive, a tree or a repository is one project's source: the other's comes from where it always does.
@@ -289,8 +290,8 @@ def _other_owners(plan: BuildPlan) -> Iterator[str]:
     made = plan.distribution or plan.upstream.value.name
     for owner in dict.fromkeys(owner for fork in forks for owner in fork.owners if owner.name != made):
         yield (
-            f"{owner.name} {owner.version} is installed and has a module {owner.module}, as {made} has: the two overwrite each other, "
-            f"and pip does not say so: python -m pip uninstall {owner.name}, before this wheel is installed"
+            f"{owner.name} {owner.version} is installed and contains the module {owner.module}, as {made} does. The two "
+            f"overwrite each other, and pip does not warn. First run: python -m pip uninstall {owner.name}"
         )
     rows = [part.upstream.value for part in plan.parts if part.upstream.value.project.packages]
     rows = [] if forks else rows
@@ -302,10 +303,10 @@ def _other_owners(plan: BuildPlan) -> Iterator[str]:
                 name in installed and name != ours and not installed[name].endswith("+portable")
             ):  # a stand-in has no files
                 replaces = name == rows[0].name and not plan.distribution
-                drop_in = f", or take its place with -C distribution-name={name}" if replaces else ""
+                drop_in = f", or replace it with -C distribution-name={name}" if replaces else ""
                 yield with_command(
-                    f"{name} {installed[name]} is installed, and {ours} has the same files: "
-                    f"remove it before this wheel is installed{drop_in}",
+                    f"{name} {installed[name]} is installed, and {ours} contains the same files. "
+                    f"Remove it before you install this wheel{drop_in}",
                     f"python -m pip uninstall -y {name}",
                 )
 

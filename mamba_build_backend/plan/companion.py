@@ -26,14 +26,15 @@ def decide_partner(
         if package.name == partner.name and not admits(row.partner_fits, package.version):
             way = f"install '{partner.name}=={choice.value}'" if choice.value else f"uninstall -y {partner.name}"
             notebook.note(
-                f"{partner.name} {package.version} is installed, and {row.title} calls the binding of {row.partner_fits}",
+                f"{partner.name} {package.version} is installed, but {row.title} needs the binding of {row.partner_fits}",
                 f"python -m pip {way}",
             )
     if not choice.value:
         older = newest_with_partner(row, target, python, tables)
-        way = f"; -C upstream-version={older} has one" if older else ""
+        way = f"; -C upstream-version={older} has a matching one" if older else ""
         notebook.note(
-            f"{row.title} finds no {partner.name} for torch {target.version} ({choice.because}): {partner.missing}{way}"
+            f"no {partner.name} works with {row.title} and torch {target.version} "
+            f"({choice.because}): {partner.missing}{way}"
         )
     return choice
 
@@ -59,9 +60,9 @@ def _partner(row: ProjectVersion, partner: Partner, target: TorchTarget, python:
     for item in reversed(fitting):
         lacks = unmet(item, target, python)
         if not lacks:
-            return Choice(item.version, f"any {row.partner_fits} has the binding that it calls", tuple(rejected))
+            return Choice(item.version, f"{row.title} calls the binding of {row.partner_fits}", tuple(rejected))
         kind, least, _ = lacks[0]
-        rejected.append(Rejected(item.title, f"it needs {kind} {least}: {item.needs_why}"))
+        rejected.append(Rejected(item.title, f"needs {kind} {least}: {item.needs_why}"))
     kind, least, _ = unmet(fitting[-1], target, python)[0]
     return Choice("", f"{partner.name} {row.partner_fits} needs {kind} {least}", tuple(rejected))
 

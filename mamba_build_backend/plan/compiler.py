@@ -44,9 +44,9 @@ class Limits:
         """Why this g++ does not fit; empty if it does."""
         major = parsed(release).major
         if self.most is not None and major > self.most:
-            return f"nvcc {self.cuda} takes g++ up to {self.most}"
+            return f"nvcc {self.cuda} works with g++ up to {self.most}"
         if major < self.least:
-            return f"{self.least_by} takes g++ from {self.least}"
+            return f"{self.least_by} needs g++ {self.least} or newer"
         return next((pair.why for pair in self.bad_pairs if pair.bans(release)), "")
 
     def banned(self) -> tuple[int, ...]:
@@ -61,8 +61,8 @@ class Limits:
             most -= 1
         upto = f"to {most}" if most is not None else "and newer"
         between = "".join(f", not {n}" for n in banned if most is None or n < most)
-        who = "takes" if self.least_by.startswith("nvcc") else f"and {self.least_by} take"
-        return f"nvcc {self.cuda} {who} g++ {self.least} {upto}{between}"
+        who = "works" if self.least_by.startswith("nvcc") else f"and {self.least_by} work"
+        return f"nvcc {self.cuda} {who} with g++ {self.least} {upto}{between}"
 
 
 def decide_compiler(
@@ -79,7 +79,7 @@ def decide_compiler(
             continue
         why = _misfit(item, facts, limits)
         if forced and item.origin is not Origin.SETTING:
-            why = why or "setting host-compiler names another"
+            why = why or "setting host-compiler names another compiler"
         elif best is not None:
             why = why or f"{best.path} was found first"
         if why:
@@ -88,25 +88,23 @@ def decide_compiler(
             best = item
     if best is not None:
         return Choice(best, f"{best.found_in}: {limits}", tuple(rejected), forced=forced), []
-    obstacle = "a g++ is asked for" if forced else zig_obstacle(settings, facts, tables, cuda, abi)
+    obstacle = "setting host-compiler asks for a g++" if forced else zig_obstacle(settings, facts, tables, cuda, abi)
     row = tables.zig_compiler(cuda)
     if not obstacle and row is not None:
         found, installs = take_zig(facts, row)
-        why = "setting host-compiler" if asked_zig else f"no g++ of this machine fits: {limits}"
+        why = "setting host-compiler" if asked_zig else f"no g++ on this machine fits: {limits}"
         if facts.machine.host:
-            why = f"it compiles for {facts.machine.arch}"
+            why = f"cross-compiles for {facts.machine.arch}"
         elif not asked_zig:
             way = next(iter(install_compiler(limits.least, _most(limits), limits.banned(), facts, tables)))
-            text = (
-                f"no g++ fits nvcc {cuda}: zig compiles in its place, from the package index; to use g++ in place of it"
-            )
+            text = f"no g++ fits nvcc {cuda}, so the build uses zig from PyPI; install a g++ to use that instead"
             notebook.note(text, "" if way.startswith("-C") else way)
         return Choice(found, why, tuple(rejected), forced=asked_zig), installs
     if facts.machine.host:
         check_cross(facts, abi, obstacle, notebook)
     elif asked_zig:
         notebook.problem(
-            "host-compiler", "setting host-compiler asks for zig", obstacle, "-C host-compiler=auto   (a g++)"
+            "host-compiler", "setting host-compiler asks for zig", obstacle, "-C host-compiler=auto   (use a g++)"
         )
     else:
         _problem(facts, tables, limits, tuple(rejected), notebook)
@@ -126,14 +124,14 @@ def _misfit(item: Compiler, facts: Facts, limits: Limits) -> str:
     if item.problem:
         return item.problem
     if facts.machine.host:
-        return "zig compiles for another processor"
+        return "only zig cross-compiles"
     if not item.target.startswith(facts.machine.arch):
-        return f"it compiles for {item.target}"
+        return f"compiles for {item.target}"
     return limits.misfit(item.version) or _without_static(item)
 
 
 def _without_static(item: Compiler) -> str:
-    return "" if item.libstdcxx_static else "its libstdc++.a is not installed, and a portable link needs it"
+    return "" if item.libstdcxx_static else "libstdc++.a is not installed, and a portable link needs it"
 
 
 def _lacks_static_alone(item: Compiler, facts: Facts, limits: Limits) -> bool:

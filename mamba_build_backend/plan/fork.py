@@ -33,7 +33,7 @@ def decide_tree(settings: Settings, tree: Tree, tables: Tables, notebook: Notebo
     """The release that it is, or a row of its own, with a problem where it cannot be built."""
     release = next((row for row in tables.versions if tree.sha256 and tree.sha256 in row.tree_sha256), None)
     if release is not None:
-        return Choice(release, f"what {tree.path} is, by its content")
+        return Choice(release, f"the content of {tree.path} matches this release")
     fork, name = fork_of(tree, tables), str(utils.canonicalize_name(tree.name))
     problem = next(_problems(settings, tree, fork), None)
     if problem is not None:
@@ -41,7 +41,7 @@ def decide_tree(settings: Settings, tree: Tree, tables: Tables, notebook: Notebo
     if fork is None:
         name = name or tree.path.rpartition("/")[2]
         unknown = ProjectVersion(Project(name), tree.version, fork=Fork("", "", path=tree.path))
-        return Choice(unknown, "what it calls itself")
+        return Choice(unknown, "the name and version in the source")
     name = name or fork.project
     base = next(row for row in tables.versions_of(fork.project) if row.version == fork.release)
     fork = replace(
@@ -57,11 +57,11 @@ def decide_tree(settings: Settings, tree: Tree, tables: Tables, notebook: Notebo
     row = _row(tree, base, fork, name, tables)
     told = _faults(tree, fork)
     if told and problem is None:
-        notebook.note(f"{tree.path} is not whole: {told}")
+        notebook.note(f"{tree.path} is damaged: {told}")
     for note in _notes(tree, row, fork, tables):
         notebook.note(note)
     whole = len(fork.same) + len(fork.changed) + len(fork.missing)
-    like = f"{len(fork.same)} of the {whole} source files of {fork.like} are in it, the release that it is most like"
+    like = f"{len(fork.same)} of {whole} source files match {fork.like}, the most similar release"
     return Choice(row, f"{like}; {_consent(settings)}")
 
 
@@ -82,32 +82,32 @@ def _problems(settings: Settings, tree: Tree, fork: Fork | None) -> Iterator[Pro
     compiled = any(name.endswith(CUDA[:1]) for name, _ in tree.files)
     told = _faults(tree, fork)
     if fork is None and compiled and not settings.allow_unverified and told:
-        yield Problem("source", f"source: {tree.path}{_called(tree)} is like no release of a project that is known here, and is not whole: {told}", "patches and flags are known for those and their copies", (
-            f"git -C {shown} status   (what was changed or is missing, where it is a repository)",
+        yield Problem("source", f"source: {tree.path}{_called(tree)} is not similar to any release of a known project, and is damaged: {told}", "patches and flags exist only for known projects and their copies", (
+            f"git -C {shown} status   (in a git repository: lists changed and missing files)",
         ))  # fmt: skip
     elif told and not settings.allow_unverified:
         what = f"the copy of {fork.like} in {tree.path}" if fork else tree.path
-        yield Problem("source-damaged", f"source: {what} is not whole: {told}", "each file has to be as its author left it", (
-            *([] if tree.is_archive else [f"git -C {shown} status   (what was changed or is missing, where it is a repository)"]),
+        yield Problem("source-damaged", f"source: {what} is damaged: {told}", "every file must be intact", (
+            *([] if tree.is_archive else [f"git -C {shown} status   (in a git repository: lists changed and missing files)"]),
             *([f"-C source=auto -C upstream={fork.project} -C upstream-version={fork.release}   (the release)"] if fork else []),
-            "-C allow-unverified=true   (build it all the same)",
+            "-C allow-unverified=true   (build anyway)",
         ))  # fmt: skip
     elif not compiled:
-        yield Problem("source", f"source: {tree.path}{_called(tree)} holds no CUDA sources (*.cu)", "a CUDA extension is built from them", (
-            _unpacked(tree) if tree.is_archive else f"use the folder of the setup.py that compiles them: find {shown} -name setup.py",
+        yield Problem("source", f"source: {tree.path}{_called(tree)} contains no CUDA sources (*.cu)", "a CUDA extension needs them", (
+            _unpacked(tree) if tree.is_archive else f"use the folder whose setup.py compiles them: find {shown} -name setup.py",
         ))  # fmt: skip
     elif fork is None:
-        yield Problem("source", f"source: {tree.path}{_called(tree)} is like no release of a project that is known here", "patches and flags are known for those and their copies", (
-            _unpacked(tree) if tree.is_archive else f"python -m mamba_build_backend vendor {shown}   (the backend in a project of your own), then python -m pip wheel {shown}",
+        yield Problem("source", f"source: {tree.path}{_called(tree)} is not similar to any release of a known project", "patches and flags exist only for known projects and their copies", (
+            _unpacked(tree) if tree.is_archive else f"python -m mamba_build_backend vendor {shown} && python -m pip wheel {shown}   (copies the backend into your project, and builds it)",
         ))  # fmt: skip
     elif not (settings.allow_unverified or settings.place("source") is Place.OPTION):
-        yield Problem("source", f"source: {tree.path} is not as released: it is most like {fork.like}, {fork.differences}", f"{settings.origin('source')} names it, and what is not upstream's needs your consent", (
+        yield Problem("source", f"source: {tree.path} differs from every release; the most similar is {fork.like}, {fork.differences}", f"{settings.origin('source')} names it, and a source that is not upstream's needs your consent", (
             f"-C source={shown}" if tree.is_archive else f"python -m mamba_build_backend build {shown}   (or: -C source={shown})",
-            "-C allow-unverified=true   (it is a fork that you trust; the wheel's record will say so)",
+            "-C allow-unverified=true   (for a fork that you trust; the wheel's record will say so)",
         ))  # fmt: skip
     elif settings.place("upstream") in (Place.OPTION, Place.ENVIRONMENT) and settings.upstream != fork.project:
-        yield Problem("source", f"source: {tree.path} is most like {fork.like}", f"{settings.upstream} is what is to be built", (
-            f"-C upstream={fork.project}   (build what it is)",
+        yield Problem("source", f"source: {tree.path} is most similar to {fork.like}", f"setting upstream asks for {settings.upstream}", (
+            f"-C upstream={fork.project}   (build what the source is)",
         ))  # fmt: skip
 
 
@@ -119,18 +119,14 @@ def _archive_problems(tree: Tree) -> Iterator[Problem]:
             "-C source=/path/to/the/folder   (the one with setup.py)",
         ))  # fmt: skip
     elif not tree.has_setup:
-        where = (
-            f", but {' and '.join(tree.below[:4])} in it {'have' if tree.below[1:] else 'has'} one"
-            if tree.below
-            else ""
-        )
-        yield Problem("source", f"source: {tree.path} has no setup.py at its top{where}", "one project is built, by its setup.py", (_unpacked(tree),))  # fmt: skip
+        where = f", but {' and '.join(tree.below[:4])} {'have' if tree.below[1:] else 'has'} one" if tree.below else ""
+        yield Problem("source", f"source: {tree.path} has no setup.py at its top level{where}", "the backend builds one project, through its setup.py", (_unpacked(tree),))  # fmt: skip
 
 
 def _unpacked(tree: Tree) -> str:
     path, folder = (
         shlex.quote(tree.path),
-        f"   (then -C source=FOLDER{', with its setup.py' if not tree.below else ''})",
+        f"   (then -C source=FOLDER{', the one with setup.py' if not tree.below else ''})",
     )
     return f"python -m zipfile -e {path} .{folder}" if tree.path.endswith(".zip") else f"tar -xf {path}{folder}"
 
@@ -219,4 +215,4 @@ def _notes(tree: Tree, row: ProjectVersion, fork: Fork, tables: Tables) -> Itera
         yield f"only {fork.changed[0]} differs from {fork.like}: if nobody changed it on purpose, the copy is damaged"
     oldest = tables.versions_of(fork.project)[0]
     if is_older(tree.version, oldest.version) and row.name == fork.project:
-        yield f"{row.title} is older than the oldest release that is known here, {oldest.version}: what is known of {fork.like} is used where the files are as there"
+        yield f"{row.title} is older than the oldest known release, {oldest.version}: the rules for {fork.like} are applied to files that match it"

@@ -30,7 +30,7 @@ def check_gpus(
     troubles = list(_troubles(offers, cuda, toolkit, front_ends))
     for code, found, needed, fixes in troubles:
         if elsewhere:
-            notebook.note(f"{found}: {needed}; this wheel is for other machines, as its arch was named")
+            notebook.note(f"{found}: {needed}; the build goes on for other machines, because arch is set")
         else:
             notebook.problem(code, found, needed, *fixes, _FOR_OTHERS)
     _note_old(facts, offers.row, notebook)
@@ -50,7 +50,7 @@ def check_gpus(
         gpu = facts.gpus[0]
         notebook.note(
             f"arch={settings.arch} ({settings.origin('arch')}) does not run on this machine's GPU, {gpu.name} "
-            f"({gpu.capability}): -C arch=native for it, or -C arch=all"
+            f"({gpu.capability}); use -C arch=native for this GPU, or -C arch=all"
         )
 
 
@@ -63,10 +63,10 @@ def check_own_runtime(offers: Offers, cuda: str, notebook: Notebook) -> None:
     row = tables.cuda_row(cuda)
     if driver_runs(facts, tables, cuda):
         return
-    found = f"this machine's driver is {facts.driver}, and the wheel would carry the runtime of CUDA {cuda}"
-    needed = f"CUDA {parsed(cuda).major}.x needs {row.driver} or newer"
+    found = f"this machine's driver is {facts.driver}, and the wheel would contain the runtime of CUDA {cuda}"
+    needed = f"CUDA {parsed(cuda).major}.x needs driver {row.driver} or newer"
     if settings.is_set("arch") and settings.arch != "native":
-        notebook.note(f"{found}: {needed}; this wheel is for other machines, as its arch was named")
+        notebook.note(f"{found}: {needed}; the build goes on for other machines, because arch is set")
         return
     # The driver serves torch's own CUDA, if torch is here; its nvcc may be too old or too new for the GPU.
     ideal, own = offers.were_it_fetched(), offers.target.cuda
@@ -81,7 +81,7 @@ def check_own_runtime(offers: Offers, cuda: str, notebook: Notebook) -> None:
         needed,
         *ways,
         *upgrade,
-        "-C arch=all   (builds all the same, for other machines)",
+        "-C arch=all   (builds anyway, for other machines)",
     )
 
 
@@ -108,7 +108,7 @@ def _served(gpu: Gpu, front_ends: tuple[FrontEnd, ...]) -> bool:
 
 Trouble = tuple[str, str, str, list[str]]
 
-_FOR_OTHERS = "-C arch=all   (builds all the same: for other machines, or with NVIDIA's forward compatibility)"
+_FOR_OTHERS = "-C arch=all   (builds anyway, for other machines or with NVIDIA's forward-compatibility package)"
 _TRITON = 70
 """The oldest GPU that Triton makes code for."""
 
@@ -162,7 +162,7 @@ def _other_torch(offers: Offers, cuda: str, torches: list[str], *, upgrade: bool
     if runs and covered:
         return None
     gpu = facts.gpus[0] if facts.gpus else None
-    needs_driver = f"CUDA {parsed(target.cuda).major}.x needs {tables.cuda_row(target.cuda).driver} or newer"
+    needs_driver = f"CUDA {parsed(target.cuda).major}.x needs driver {tables.cuda_row(target.cuda).driver} or newer"
     ways = torches or [no_torch_fits(facts, tables)]
     if covered:
         found = f"this machine's driver is {facts.driver}, and torch {target.version} is for CUDA {target.cuda}"
@@ -172,11 +172,11 @@ def _other_torch(offers: Offers, cuda: str, torches: list[str], *, upgrade: bool
     assert gpu is not None
     found = f"torch {target.version} has no code for this machine's GPU, {gpu.name} ({gpu.capability})"
     if not runs:
-        found += f", and is for CUDA {target.cuda}, which driver {facts.driver} does not run"
+        found += f", and is for CUDA {target.cuda}, which driver {facts.driver} cannot run"
     return "torch-gpu", found, "another build of torch is needed", ways
 
 
-_NOTE = "for CUDA {cuda}, which this driver, GPU and Python run"
+_NOTE = "for CUDA {cuda}, which this driver, GPU and Python support"
 
 
 def _covered(torch: Torch | None, target: TorchTarget, gpu: Gpu, facts: Facts, tables: Tables) -> bool:
@@ -196,9 +196,9 @@ def _nvcc_trouble(offers: Offers, cuda: str, toolkit: Toolkit | None, gpu: Gpu) 
     newer = parsed(gpu.capability) > max(parsed(dotted(code)) for code in known)
     ends = sorted(known, key=int)
     reach = f"up to {dotted(ends[-1])}" if newer else f"from {dotted(ends[0])}"
-    wanted = "no CUDA release that is known here does"
+    wanted = "no known CUDA release supports it"
     if serving:
-        wanted = f"CUDA {serving[0]} and later do" if newer else f"CUDA {serving[-1]} and earlier do"
+        wanted = f"CUDA {serving[0]} and later support it" if newer else f"CUDA {serving[-1]} and earlier support it"
     major = offers.target.cuda.partition(".")[0]
     same = [
         release for release in serving if release.partition(".")[0] == major and driver_runs(facts, tables, release)
@@ -207,7 +207,7 @@ def _nvcc_trouble(offers: Offers, cuda: str, toolkit: Toolkit | None, gpu: Gpu) 
     if same:
         fixes = list(_with_compiler(same[0] if newer else same[-1], offers))
     found = f"this machine's GPU, {gpu.name}, has compute capability {gpu.capability}"
-    found += f", and nvcc {cuda} compiles for GPUs {reach}"
+    found += f", and nvcc {cuda} supports GPUs {reach}"
     return "gpu-target", found, wanted, fixes
 
 
@@ -220,6 +220,6 @@ def _note_old(facts: Facts, row: ProjectVersion, notebook: Notebook) -> None:
     old = [gpu for gpu in facts.gpus if OLDEST <= int(gpu.capability.replace(".", "")) < _TRITON]
     if row.project.triton and old and len(old) == len(facts.gpus):
         notebook.note(
-            f"{old[0].name} ({old[0].capability}) does not run {row.project.triton}: "
+            f"{old[0].name} ({old[0].capability}) cannot run {row.project.triton}: "
             f"Triton, which compiles them, needs {dotted(str(_TRITON))} or newer"
         )

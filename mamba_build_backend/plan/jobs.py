@@ -73,8 +73,10 @@ def decide_jobs(
         if threads > 1:
             why += f", {threads} architectures at once"
         if settings.jobs and fit * threads < settings.jobs:
-            asked = f"{settings.origin('jobs')} asks for {settings.jobs} compilers at once"
-            notebook.note(f"{asked}, and {fit * threads} will run: {why} (-C memory=64G, for instance, allows more)")
+            asked = f"{settings.origin('jobs')} asks for {settings.jobs} parallel compilers"
+            notebook.note(
+                f"{asked}, but only {fit * threads} will run: {why} (for more, set for instance -C memory=64G)"
+            )
         return Choice(fit, why), threads
     why = counted(machine.cores, "core")
     if settings.jobs:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..core.errors import Problem
+from ..core.errors import Problem, with_command
 from ..core.facts import Facts
 from .types import BuildPlan
 
 _FETCHING = ("pip download", "pip lock", "uv lock")
 """Commands that want metadata and build no wheel. Who types one of them is told of the setting; nothing is decided by it."""
 
-_WAY = "export MAMBA_BUILD_METADATA_ONLY=true   (to fetch or lock an sdist: it needs neither torch nor a compiler, and builds no wheel)"
+_WAY = "export MAMBA_BUILD_METADATA_ONLY=true   (to download or lock an sdist without torch or a compiler; no wheel is built)"
 """A variable: `pip download` of pip 23 and older has no -C, and `uv lock` spells it in another way."""
 
 
@@ -21,8 +21,8 @@ def metadata_alone(plan: BuildPlan) -> BuildPlan:
         return replace(plan.without_machine(), only_metadata=True, installs=(), archives=None)
     problem = Problem(
         "metadata-only",
-        f"metadata-only is set, and the source of {plan.title} carries no metadata",
-        "its setup.py has to be run for them, with nvcc",
+        f"metadata-only is set, but the source of {plan.title} contains no metadata",
+        "its setup.py must run to make them, which needs nvcc",
         ("-C metadata-only=false",),
     )
     return replace(plan, problems=(*plan.problems, problem))
@@ -33,6 +33,6 @@ def offering_metadata(plan: BuildPlan, facts: Facts) -> BuildPlan:
     if facts.frontend not in _FETCHING or not plan.carries_metadata:
         return plan
     if not plan.problems:
-        return replace(plan, notes=(*plan.notes, f"{facts.frontend} builds no wheel: {_WAY}"))
+        return replace(plan, notes=(*plan.notes, with_command(f"{facts.frontend} needs no wheel", _WAY)))
     *others, last = plan.problems
     return replace(plan, problems=(*others, replace(last, fix=(*last.fix, _WAY))))

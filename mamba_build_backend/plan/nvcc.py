@@ -91,13 +91,13 @@ def _passes(
         if facts.gpus_asked:
             notebook.problem(
                 "no-gpu",
-                "arch=native: the driver knows no GPU in this machine",
-                "the architectures have to be named where there is none",
+                "arch=native: the driver reports no GPU in this machine",
+                "without a GPU, the architectures must be named",
                 "-C arch=9.0   (an H100; 8.0 is an A100, 8.9 an RTX 4090)",
                 "-C arch=all",
             )
         else:
-            notebook.note("arch=native: nvidia-ml-py is installed for the build, to ask the driver for the GPU")
+            notebook.note("arch=native: the build installs nvidia-ml-py to ask the driver for the GPU")
         return Choice((), "setting arch: this machine's GPU")
     because = settings.origin("arch") if settings.place("arch") is Place.ALIAS else "setting arch"
     return Choice(_own(settings.arch.split(";"), known, cuda, notebook), because)
@@ -129,7 +129,7 @@ def _own(archs: Sequence[str], known: set[str], cuda: str, notebook: Notebook) -
             notebook.problem(
                 "gpu-arch",
                 f"nvcc {cuda} cannot compile for {number}",
-                f"it knows {_listed(known)}",
+                f"it supports {_listed(known)}",
                 "-C arch=all",
                 "-C arch=9.0   (for instance)",
             )
@@ -221,5 +221,5 @@ def _words(name: str, text: str | None) -> tuple[str, ...]:
     try:
         return tuple(shlex.split(text or ""))
     except ValueError as error:
-        needed = "nvcc's options with blanks between are needed, each quote closed"
+        needed = "nvcc's options are needed, separated by spaces, with every quote closed"
         raise SettingsError(f"{name}={text}: {error}", needed, f"unset {name}") from None

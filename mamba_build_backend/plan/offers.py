@@ -217,13 +217,13 @@ class Offers:
     def _why_not(self, item: Toolkit, best: Offer | None) -> str:
         major = parsed(item.version).major
         if best is not None and not self.serves(Offer(item.version, Provider.MACHINE, (), item)) and self.serves(best):
-            return f"nvcc {item.version} does not compile for the target GPUs"
+            return f"nvcc {item.version} cannot compile for the target GPUs"
         grade = self.grade(item.version)
         if grade is Grade.UNSEEN:
             driver = (
-                f"this machine's driver, {self.facts.driver}, does not run"
+                f"this machine's driver, {self.facts.driver}, cannot run"
                 if self.facts.driver
-                else "no driver was found that runs"
+                else "no driver was found that can run"
             )
             return f"{driver} CUDA {major}"
         if best is not None and best.toolkit is None and grade is Grade.OLDER:
@@ -231,9 +231,9 @@ class Offers:
                 f"CUDA {item.version} is older than torch's CUDA {self.target.cuda} and supports fewer GPUs than torch"
             )
         if best is not None and not self.hosted(item.version) and self.hosted(best.cuda):
-            return f"no C++ compiler here goes with nvcc {item.version}"
+            return f"no C++ compiler on this machine works with nvcc {item.version}"
         nearest = best.cuda if best is not None else "another"
-        return f"CUDA {nearest} was nearer to torch's {self.target.cuda}, or found first"
+        return f"CUDA {nearest} is nearer to torch's {self.target.cuda}, or was found first"
 
     def misfit(self, item: Toolkit) -> str:
         """Why a toolkit cannot compile the wheel; empty if it can."""
@@ -242,10 +242,10 @@ class Offers:
         if parsed(item.version).major != self.need.major and not self.abi.is_stable:
             return f"torch was built with CUDA {self.target.cuda}: the major version must be {self.need.major}"
         if self._too_old(item.version):
-            return f"{self.row.title} takes nvcc {self.row.cuda_min} or newer"
+            return f"{self.row.title} needs nvcc {self.row.cuda_min} or newer"
         lacks = [name for name in self.lacking(item) if name not in MATHS]
         if lacks:
-            return f"it is incomplete: it lacks {', '.join(lacks)}"
+            return f"incomplete: {', '.join(lacks)} {'are' if lacks[1:] else 'is'} missing"
         return self._not_asked_for(item) if self.forced else ""
 
     def _not_asked_for(self, item: Toolkit) -> str:
@@ -253,8 +253,8 @@ class Offers:
         if asked == ARCHIVED_NVCC:
             return "setting cuda-home asks for NVIDIA's archives"
         if asked == INDEX_NVCC:
-            return "" if item.origin is Origin.INDEX else "setting cuda-home asks for the package index's nvcc"
-        return "" if item.origin is Origin.SETTING else "setting cuda-home names another"
+            return "" if item.origin is Origin.INDEX else "setting cuda-home asks for nvcc from PyPI"
+        return "" if item.origin is Origin.SETTING else "setting cuda-home names another toolkit"
 
     def _too_old(self, cuda: str) -> bool:
         return bool(self.row.cuda_min) and parsed(cuda) < parsed(self.row.cuda_min)

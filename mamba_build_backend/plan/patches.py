@@ -38,7 +38,7 @@ def decide_patches(
     ]
     chosen = tuple(patch for patch, why in pairs if not why)
     because = "; ".join(dict.fromkeys(patch.why for patch in chosen if not patch.is_fix)) or (
-        "none that it needs is known, or fits" if row.fork else f"{row.title} compiles as it is, as far as is known"
+        "no known patch is needed, or none fits" if row.fork else f"{row.title} has no known compile problem"
     )
     if row.fork and not any(item.code == "source-damaged" for item in notebook.problems):
         _tell_misfits(
@@ -55,10 +55,10 @@ def _unfit(patch: PatchRow, fork: Fork) -> str:
     """Why a patch is not applied to a tree that somebody changed; empty where it is."""
     found = next((item for item in fork.fits if item.file == patch.file), None)
     if found is None:
-        return f"it is for {patch.meant}"
+        return f"only for {patch.meant}"
     if found.fit is Fit.MISFIT:
-        return f"it does not fit: {found.place}"
-    return "there is nothing of what it changes" if found.fit is Fit.DONE else ""
+        return f"does not fit: {found.place}"
+    return "the source has none of the lines that it changes" if found.fit is Fit.DONE else ""
 
 
 def _tell_misfits(
@@ -81,10 +81,10 @@ def _tell_misfits(
                 "source-patch",
                 f"the patch {patch.file} does not fit {fork.path}: {place}",
                 f"that file was changed, and the build needs the patch: {patch.why}",
-                f"python -m mamba_build_backend patches -C source={shlex.quote(fork.path)}   (what fits; the files lie in patches/)",
-                f"use an editor to change {place.rpartition(' of ')[2]} as the patch does: it counts as done where nothing is left of what it takes away",
+                f"python -m mamba_build_backend patches -C source={shlex.quote(fork.path)}   (lists the patches that fit; the files are in patches/)",
+                f"use an editor to make the patch's change in {place.rpartition(' of ')[2]}; the change counts as made when none of the lines that the patch removes are left",
             )
         elif settings.fixes:
             notebook.note(
-                f"the fix {patch.file} does not fit, and its results stay as they are there: {place} ({patch.why})"
+                f"the fix {patch.file} does not fit and is not applied; upstream's results stay: {place} ({patch.why})"
             )

@@ -27,13 +27,13 @@ def check_platform(facts: Facts, upstream: str, notebook: Notebook) -> None:
         notebook.problem(
             "platform",
             f"this is {name}",
-            f"torch with CUDA, and so {'this project' if upstream == SELF else upstream}'s kernels, exist for Linux",
-            "use a Linux machine with an NVIDIA GPU, a container there, or WSL 2",
+            f"this backend builds {'this project' if upstream == SELF else upstream}'s CUDA kernels for Linux only",
+            "use a Linux machine with an NVIDIA GPU, a container on it, or WSL 2",
         )
     elif machine.libc != "glibc":
         notebook.problem(
             "libc",
-            f"this Linux runs on {machine.libc}",
+            f"this Linux uses {machine.libc}",
             "torch's wheels need glibc",
             "use a glibc image, such as debian, ubuntu or rockylinux",
         )
@@ -42,20 +42,20 @@ def check_platform(facts: Facts, upstream: str, notebook: Notebook) -> None:
             "arch",
             f"this machine is {machine.arch}",
             f"torch with CUDA exists for {' and '.join(ARCHITECTURES)}",
-            "use such a machine",
+            f"use a machine with {' or '.join(ARCHITECTURES)}",
         )
     elif not machine.python_tag.startswith("cp"):
         notebook.problem(
             "python",
-            f"this Python is no CPython ({machine.python_tag})",
-            "torch's wheels are for CPython",
+            f"this Python is not CPython ({machine.python_tag})",
+            "torch's wheels need CPython",
             "use a CPython 3.9 or newer that has torch",
         )
     elif int(machine.python_tag[3:].rstrip("t") or 0) < OLDEST_PYTHON and machine.python_tag.startswith("cp3"):
         notebook.problem(
             "python",
             f"this Python is {machine.python_version}",
-            f"the builds need Python 3.{OLDEST_PYTHON} or newer",
+            f"a build needs Python 3.{OLDEST_PYTHON} or newer",
             "use an environment with Python 3.9 or newer, and a torch in it   (on a Jetson: JetPack 6 or newer, which brings Python 3.10 and CUDA 12)",
         )
 
@@ -66,10 +66,10 @@ def _check_python_header(facts: Facts, abi: Abi, notebook: Notebook) -> None:
         return
     notebook.problem(
         "python-header",
-        f"Python {facts.machine.python_version} is here without its headers",
-        "torch's own headers include Python.h, for a wheel with abi=torch",
+        f"Python {facts.machine.python_version} has no headers",
+        "with abi=torch, torch's own headers include Python.h",
         *install_python_header(facts),
-        "-C abi=auto   (a wheel for many torches, where the project has one, needs none)",
+        "-C abi=auto   (a stable wheel needs no Python.h; not every project has one)",
     )
 
 
@@ -78,19 +78,23 @@ def check_machine(settings: Settings, facts: Facts, abi: Abi, installs: Sequence
     _check_python_header(facts, abi, notebook)
     nvidia = facts.gpus or facts.driver or any(item.cuda for item in facts.torches)
     if facts.amd_driver and not nvidia:
-        way = build_for_rocm(settings.upstream)
-        notebook.note(f"this machine has an AMD GPU, and this backend builds for NVIDIA GPUs only. For AMD: {way}")
+        notebook.note(
+            "this machine has an AMD GPU, but this backend builds for NVIDIA GPUs only; for AMD, use the project's own build",
+            build_for_rocm(settings.upstream),
+        )
     if facts.polluted:
         named = "; ".join(_shortened(item) for item in facts.polluted)
-        notebook.note(f"cleaned out of the build, for they lead to other folders than the sysroot's: {named}")
+        notebook.note(f"ignoring environment variables that point outside the sysroot: {named}")
     if 0 < facts.machine.disk_free < LITTLE_DISK:
         notebook.note(
-            f"{facts.machine.disk_free / 1e9:.1f} GB are free where the build works: -C build-dir=/another/folder"
+            f"the build folder has only {facts.machine.disk_free / 1e9:.1f} GB of free space; "
+            "to use another one, add -C build-dir=/another/folder"
         )
     if settings.offline and installs:
         named = ", ".join(text for item in installs for text in item.requirements)
         notebook.note(
-            f"offline is set: pip must find {named} in a folder of wheels (--no-index --find-links); all that an isolated build installs",
+            f"offline is set, so pip must find {named} in a folder of wheels (--no-index --find-links); "
+            "this command lists everything that an isolated build installs",
             "python -m mamba_build_backend requires",
         )
 

@@ -35,26 +35,26 @@ def install_toolkit(cuda: str, facts: Facts, tables: Tables) -> Iterator[str]:
     # A rolling distribution has the newest release alone.
     in_conda = shell.manager in (Manager.CONDA, Manager.PIXI) or system_installer(machine) == "pacman"
     if shell.modules:
-        yield f"module avail cuda   (then module load one of CUDA {cuda.partition('.')[0]}, and doctor again)"
+        yield f"module avail cuda   (then module load a CUDA {cuda.partition('.')[0]}, and run doctor again)"
     if in_conda:
         yield _by_pixi(conda) if shell.manager is Manager.PIXI else conda
     if known:
         if machine.distribution in row.distributions:
-            yield f"{as_root(shell, 'apt-get install nvidia-cuda-toolkit')}   (the distribution's own is this release)"
+            yield f"{as_root(shell, 'apt-get install nvidia-cuda-toolkit')}   (the distribution's own package has this release)"
         installer = system_installer(machine) or "apt-get"
         if installer == "pacman" and row.version.partition(".")[0] != tables.cuda[-1].version.partition(".")[0]:
             pass  # it has the newest release alone
         elif installer == "pacman":
-            yield f"{as_root(shell, 'pacman -S cuda')}   (the newest release: it must be of CUDA {cuda.partition('.')[0]})"
+            yield f"{as_root(shell, 'pacman -S cuda')}   (installs the newest release, which must be CUDA {cuda.partition('.')[0]})"
         else:
-            yield f"{as_root(shell, f'{installer} install {row.apt}')}   (from NVIDIA's repository for your distribution)"
+            yield f"{as_root(shell, f'{installer} install {row.apt}')}   (add NVIDIA's repository first: https://developer.nvidia.com/cuda-downloads)"
     if not in_conda:
         yield conda if not known else with_comment(conda, "in a conda environment")
     if installer_is_rpm(machine) and not shell.modules:
-        yield f"module avail cuda   (on a cluster: then module load one of CUDA {cuda.partition('.')[0]}, and doctor again)"
+        yield f"module avail cuda   (on a cluster; then module load a CUDA {cuda.partition('.')[0]}, and run doctor again)"
     if row.index_nvcc:
-        yield "-C cuda-home=pypi   (nvcc from the package index; the build does so by itself where none is found)"
-    yield "-C cuda-home=/path/to/cuda   (one that is already here)"
+        yield "-C cuda-home=pypi   (nvcc from PyPI, which is the default where no nvcc is found)"
+    yield "-C cuda-home=/path/to/cuda   (a toolkit that is already installed)"
 
 
 def fetch_archives(archives: Sequence[Archive], host: RedistHost, folder: str) -> Iterator[str]:
@@ -63,7 +63,7 @@ def fetch_archives(archives: Sequence[Archive], host: RedistHost, folder: str) -
     into, there = (folder, "") if folder else ("cuda-archives", ", then -C cuda-mirror=/path/to/cuda-archives")
     size = f"{sum(item.bytes for item in archives) / 1e6:.0f} MB"
     command = f"curl -fL --create-dirs --output-dir {shlex.quote(into)} --remote-name-all {addresses}"
-    yield f"{command}   (where there is internet, {size}{there})"
+    yield f"{command}   (on a machine with internet access, {size}{there})"
 
 
 def installer_is_rpm(machine: Machine) -> bool:
@@ -109,7 +109,7 @@ def install_compiler(least: int, most: int, banned: tuple[int, ...], facts: Fact
         again = "" if shell.manager is Manager.PIXI else "   (then activate the environment again)"
         yield (_by_pixi(conda) if shell.manager is Manager.PIXI else conda) + again
     if shell.modules:
-        yield f"module avail gcc   (then module load one from {wanted[-1]} to {wanted[0]}, and doctor again)"
+        yield f"module avail gcc   (then module load a gcc from {wanted[-1]} to {wanted[0]}, and run doctor again)"
     if row is not None and own:
         command, _, comment = row.install.format(major=own[0]).partition("   (")
         yield with_comment(as_root(shell, command), comment.removesuffix(")"))
@@ -117,13 +117,13 @@ def install_compiler(least: int, most: int, banned: tuple[int, ...], facts: Fact
         installer = system_installer(machine)
         if installer in ("", "apt-get"):
             command = as_root(shell, f"apt-get install g++-{wanted[0]}")
-            yield f"{command}   (or your distribution's package of g++ {wanted[-1]} to {wanted[0]})"
+            yield f"{command}   (or your distribution's package for g++ {wanted[-1]} to {wanted[0]})"
         else:
             words = "pacman -S gcc" if installer == "pacman" else f"{installer} install gcc-c++"
-            yield f"{as_root(shell, words)}   (it has to be g++ {wanted[-1]} to {wanted[0]})"
+            yield f"{as_root(shell, words)}   (it must be g++ {wanted[-1]} to {wanted[0]})"
     if conda and not in_conda:
         yield conda
-    yield "-C host-compiler=/path/to/g++   (one that is not on PATH)"
+    yield "-C host-compiler=/path/to/g++   (a g++ that is not on PATH)"
 
 
 def install_python_header(facts: Facts) -> Iterator[str]:
@@ -139,5 +139,5 @@ def install_python_header(facts: Facts) -> Iterator[str]:
     else:
         yield with_comment(
             as_root(_shell(facts), f"{installer} install python3-devel"),
-            f"python{number}-devel for another than the system's",
+            f"python{number}-devel if this is not the system's Python",
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.commands import Here, guessed, pip
-from ..core.errors import UNBROKEN, ways
+from ..core.errors import UNBROKEN, parts_of, way_lines, ways
 from ..core.facts import CompilerCache, Facts
 from ..core.outside_text import without_secrets
 from ..core.settings import companion_key
@@ -79,7 +79,7 @@ def shown_lines(facts: Facts, plan: BuildPlan, here: Here, *, verbose: bool = Fa
             yield from _noted(note, here, width)
     if plan.problems:
         count = len(plan.problems)
-        more = "" if verbose else f" What was found and chosen: {here.doctor()}"
+        more = "" if verbose else f" More: {here.doctor()}"
         yield PLAIN, f"{counted(count, 'problem')}.{more}"
         return
     if not verbose:
@@ -90,7 +90,7 @@ def shown_lines(facts: Facts, plan: BuildPlan, here: Here, *, verbose: bool = Fa
 
 def _ready(plan: BuildPlan, here: Here) -> str:
     if plan.only_metadata:
-        return f"The metadata can be had, and no wheel is built:  {pip(here.shell, f'download {here.checkout}')}"
+        return f"Metadata only, no wheel:  {pip(here.shell, f'download {here.checkout}')}"
     return f"The build can start:  {here.install()}"
 
 
@@ -145,7 +145,7 @@ def _runs_on(plan: BuildPlan) -> str:
     codes = sorted({int(code.rstrip("af")) for code in plan.gpu_code.value.codes if code != "PTX"})
     gpus = " ".join(f"{code // 10}.{code % 10}" for code in codes)
     later = " and later" if "PTX" in plan.gpu_code.value.codes else ""
-    ties = "torch and Python of this environment alone"
+    ties = "only the torch and Python of this environment"
     if plan.abi.value.is_stable:
         ties = f"torch {plan.torch_least} and newer, Python {plan.abi.value.python_min} and newer"
     return f"GPUs {gpus}{later}; {ties}; glibc {plan.effective_floor.value} and newer"
@@ -166,11 +166,12 @@ def _told(kind: str, head: str, text: str, width: int) -> Shown:
 
 
 def _noted(note: str, here: Here, width: int) -> Shown:
-    """A note, and below it what to type about it."""
+    """A note, and below it the command that goes with it."""
     text, _, command = note.partition("\n")
     yield from _told(WARNING, "note: ", text, width)
     if command:
-        yield COMMAND, f"  fix:  {here.way(command)}"
+        for line in way_lines("fix: ", *parts_of(here.way(command)), width):
+            yield (DIM if line.lstrip().startswith("#") else COMMAND), line
 
 
 def _wrapped(head: str, value: str, because: str, width: int) -> list[str]:
@@ -194,11 +195,11 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
     for part in plan.parts:
         if part is not plan:
             why = (
-                f"{row.title} cannot be imported without"
+                f"{row.title} cannot be imported without it"
                 if row.partner_required
                 else f"setting {companion_key(part.upstream.value.name)}"
             )
-            yield Line("with", part.upstream.value.described, f"{why}: in the same wheel")
+            yield Line("with", part.upstream.value.described, f"in the same wheel: {why}")
         yield _line("source", source_text(part.source.value), part.source)
         yield from _patch_lines(part, verbose=verbose)
     torch, compiler, sysroot = plan.torch.value, plan.compiler.value, plan.sysroot.value
@@ -208,18 +209,16 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
     if plan.abi.value.is_stable or verbose or not plan.upstream.value.is_own:
         yield _line("ABI", _ties(plan), plan.abi)
     nvcc, zig = plan.installs_tool(Tool.NVCC), plan.installs_tool(Tool.SYSROOT) or plan.installs_tool(Tool.COMPILER)
-    yield _line(
-        "CUDA", _toolkit(plan) or (f"{nvcc.release}.* from the package index" if nvcc else "none"), plan.toolkit
-    )
+    yield _line("CUDA", _toolkit(plan) or (f"{nvcc.release}.* from PyPI" if nvcc else "none"), plan.toolkit)
     host = plan.installs_tool(Tool.COMPILER)
-    to_come = "zig, from the package index" if host else "none"
+    to_come = "zig, from PyPI" if host else "none"
     name = f"{compiler.title} ({compiler.path})" if compiler else to_come
     yield _line("compiler", name, plan.compiler)
     shown = f"{sysroot.provider} ({sysroot.path})" if sysroot else "zig" if zig else "none"
     yield _line("sysroot", shown, plan.sysroot)
     floor = plan.floor
     needs = f"GLIBC {floor.glibc}, GLIBCXX {floor.glibcxx}, CXXABI {floor.cxxabi}"
-    yield Line("floor", f"{needs}; with torch: glibc {plan.effective_floor.value}", plan.effective_floor.because)
+    yield Line("needs", f"{needs}; with torch: glibc {plan.effective_floor.value}", plan.effective_floor.because)
     yield _line("GPU code", " ".join(plan.gpu_code.value.codes) or "none", plan.gpu_code)
     yield _line("jobs", str(plan.jobs.value), plan.jobs)
     if plan.compiler_cache.value or verbose:
@@ -231,15 +230,15 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
         if row.partner and row.project.partner:
             partner = row.project.partner.name
             shown = f"{partner} {plan.partner.value}" if plan.partner.value else f"no {partner}"
-            yield Line("goes with", shown, plan.partner.because)
+            yield Line("works with", shown, plan.partner.because)
         for package in torch.packages if torch else ():
             yield Line(
                 "installed",
                 f"{package.name} {package.version}",
-                f"beside torch {minor(torch.version)}" if torch else "",
+                f"next to torch {minor(torch.version)}" if torch else "",
             )
     to_install = ", ".join(plan.requirements)
-    yield Line("to install", to_install or "nothing", "build requirements, beside the usual tools")
+    yield Line("to install", to_install or "nothing", "build requirements, in addition to the usual tools")
     if plan.archives and plan.archives.missing:
         yield _to_fetch(plan.archives)
 
@@ -266,7 +265,7 @@ def _to_fetch(archives: Archives) -> Line:
 def _ties(plan: BuildPlan) -> str:
     """To what the wheel will be tied."""
     if not plan.abi.value.is_stable:
-        return "this torch minor version and this Python"
+        return "only this torch minor version and this Python"
     python, driver = plan.abi.value.python_min, plan.driver
     return f"stable: torch {plan.torch_least} and newer, for any CUDA; Python {python} and newer; a driver that runs CUDA {driver}"
 
@@ -277,7 +276,9 @@ def _patch_lines(plan: BuildPlan, *, verbose: bool) -> Iterator[Line]:
     if drift or verbose:
         yield Line("patches", ", ".join(drift) or "not needed", plan.patches.because)
     if plan.fixes:
-        because = "upstream computes these wrongly; the command patches says for whom; -C fixes=false leaves them so"
+        because = (
+            "upstream computes these wrongly; the command patches lists who is affected; -C fixes=false skips them"
+        )
         yield Line("fixes", ", ".join(item.subject for item in plan.fixes), because)
 
 
@@ -290,7 +291,7 @@ def _machine_lines(facts: Facts) -> Iterator[Line]:
         "machine", f"{system},{libc} Python {machine.python_version}, {counted(machine.cores, 'core')}, {memory}"
     )
     if facts.gpus or facts.driver:
-        names = ", ".join(f"{gpu.name} ({gpu.capability})" for gpu in facts.gpus) or "none that could be asked"
+        names = ", ".join(f"{gpu.name} ({gpu.capability})" for gpu in facts.gpus) or "not detected"
         yield Line("GPU", f"{names}, driver {facts.driver or 'unknown'}")
 
 

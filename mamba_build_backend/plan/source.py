@@ -23,7 +23,10 @@ def _check_here(origin: SourceOrigin, facts: Facts, row: ProjectVersion, noteboo
         missing, way = origin.file, f"-C source=/path/to/{origin.file}   (copied from another machine)"
     elif isinstance(origin, GitTag) and row.commit_name not in facts.fetched:
         missing = f"tag {origin.tag} of {origin.repository}"
-        way = f"git clone --mirror {origin.repository} where there is internet, then -C source=/path/to/the/mirror"
+        way = (
+            f"git clone --mirror {origin.repository}   "
+            "(on a machine with internet access; then copy it here and set -C source=/path/to/the/mirror)"
+        )
     else:
         return
     notebook.problem(
@@ -31,7 +34,7 @@ def _check_here(origin: SourceOrigin, facts: Facts, row: ProjectVersion, noteboo
         f"offline is set, and {missing} is not in the cache",
         f"the source of {row.title} is needed",
         way,
-        "use the sdist, which carries it",
+        "use the sdist, which contains the source",
         "-C offline=false",
     )
 
@@ -42,43 +45,43 @@ def _source(settings: Settings, facts: Facts, row: ProjectVersion, notebook: Not
     if settings.source not in ("auto", "index", "git"):
         return _path(settings, facts, row, notebook)
     if settings.source == "auto" and row.archive_name in facts.embedded:
-        return Choice(EmbeddedArchive(row.archive_name), "this sdist carries it")
+        return Choice(EmbeddedArchive(row.archive_name), "this sdist contains it")
     if settings.source == "git" and not row.git_commit:
         notebook.problem(
             "source-git",
-            f"source=git: the commit of {row.title} is not known here, so it could not be verified",
-            "its archive on the package index is known",
+            f"source=git: the commit of {row.title} is unknown, so the source could not be verified",
+            "its PyPI archive is known",
             "-C source=auto",
         )
     if settings.source == "index" and not row.index_sha256:
         notebook.problem(
             "source",
-            f"source=index: the package index has no archive of {row.title} with its CUDA sources",
-            f"its tag {row.git_tag} has them",
+            f"source=index: PyPI has no archive of {row.title} that contains the CUDA sources",
+            f"the git tag {row.git_tag} has them",
             "-C source=auto",
         )
     if row.index_sha256 and (settings.source != "git" or not row.git_commit):
-        return Choice(IndexArchive(row.index_file), "the package index, or the cache if it was fetched before")
-    why = "setting source" if settings.source == "git" else "the package index's archive holds no CUDA sources"
+        return Choice(IndexArchive(row.index_file), "from PyPI, or from the cache if already downloaded")
+    why = "setting source" if settings.source == "git" else "PyPI's archive contains no CUDA sources"
     git = GitTag(row.project.repository, row.git_tag, row.git_commit)
     return Choice(git, f"tag {row.git_tag}, commit {row.git_commit[:10]}: {why}")
 
 
 def _path(settings: Settings, facts: Facts, row: ProjectVersion, notebook: Notebook) -> Choice[SourceOrigin]:
     """The path that the setting names; of a folder of archives the one that is this row's."""
-    auto = "-C source=auto   (the package index, or upstream's repository)"
+    auto = "-C source=auto   (PyPI, or upstream's repository)"
     if facts.source_kind is SourceKind.FOLDER:
         for name in (row.archive_name, row.mirror_name):
             if name in facts.source_files:
                 found = GivenPath(f"{settings.source.rstrip('/')}/{name}")
-                return Choice(found, "in the folder that setting source names")
+                return Choice(found, "found in the folder of setting source")
         trees = [name for name in facts.source_files if name.endswith("/setup.py")]
         notebook.problem(
             "source",
-            f"source: {settings.source} holds neither {row.archive_name} nor {row.mirror_name} nor a setup.py",
-            f"the source of {row.title} is an archive, a tree or a git repository, or a folder that holds one",
+            f"source: {settings.source} contains neither {row.archive_name} nor {row.mirror_name} nor a setup.py",
+            f"the source of {row.title} is an archive, a tree or a git repository, or a folder that contains one",
             *(
-                f"-C source={settings.source.rstrip('/')}/{name.rpartition('/')[0]}   (what has a setup.py there)"
+                f"-C source={settings.source.rstrip('/')}/{name.rpartition('/')[0]}   (this folder has a setup.py)"
                 for name in trees[:4]
             ),
             auto,
@@ -87,10 +90,10 @@ def _path(settings: Settings, facts: Facts, row: ProjectVersion, notebook: Noteb
         web = "://" in settings.source
         notebook.problem(
             "source",
-            f"source: {settings.source} is not {'a path' if web else 'there'}",
+            f"source: {settings.source} {'is not a path' if web else 'does not exist'}",
             f"the source of {row.title} is an archive, a tree or a git repository on this machine",
             *(
-                [f"git clone {settings.source} /a/folder   (then -C source=/a/folder: the one with setup.py)"]
+                [f"git clone {settings.source} /a/folder   (then -C source=/a/folder, the one with setup.py)"]
                 if web
                 else []
             ),

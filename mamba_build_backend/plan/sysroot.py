@@ -32,11 +32,11 @@ def decide_sysroot(
     target = version.Version(settings.glibc)
     host = Sysroot(SysrootProvider.HOST, "/", "this machine", facts.machine.libc_version, origin=Origin.SYSTEM)
     if facts.machine.libc != "glibc":
-        return Choice(None, "there is no glibc here"), []
+        return Choice(None, "this machine has no glibc"), []
     clash = _clash(tables.cuda_row(cuda), host.glibc)
     if settings.sysroot == "host" and clash:
         found = f"sysroot=host: this machine's glibc is {host.glibc}, and {clash}"
-        notebook.problem("glibc-headers", found, "an older glibc's headers are needed", "-C sysroot=auto")
+        notebook.problem("glibc-headers", found, "the headers of an older glibc are needed", "-C sysroot=auto")
     if settings.sysroot == "host" or (settings.sysroot == "auto" and not settings.repair and not clash):
         if version.Version(host.glibc) > target:
             notebook.note(
@@ -49,7 +49,8 @@ def decide_sysroot(
     conda = compiler is not None and "-conda" in compiler.target and _has_condas(facts, target)
     if settings.sysroot == "auto" and version.Version(host.glibc) <= target and not conda:
         return Choice(host, f"this machine's glibc is {host.glibc}, which is old enough"), []
-    why = "conda's compiler has its own" if conda else clash or f"it is {host.glibc}, newer than {settings.glibc}"
+    own = f"version {host.glibc} is newer than {settings.glibc}"
+    why = "conda's compiler uses its own sysroot" if conda else clash or own
     rejected = [Rejected("this machine's glibc", why)]
     provider = settings.sysroot if settings.sysroot in ("auto", "conda", "zig") else "path"
     for item in facts.sysroots:
@@ -59,11 +60,11 @@ def decide_sysroot(
         elif provider not in ("auto", item.provider.value):
             rejected.append(Rejected(name, f"setting sysroot is {settings.sysroot}"))
         elif item.glibc and version.Version(item.glibc) > target:
-            rejected.append(Rejected(name, f"it is glibc {item.glibc}, newer than {settings.glibc}"))
+            rejected.append(Rejected(name, f"glibc {item.glibc} is newer than {settings.glibc}"))
         else:
             return Choice(item, item.found_in, tuple(rejected)), []
     if provider in ("auto", "zig"):
-        return Choice(None, "zig's glibc headers and stubs, from the package index", tuple(rejected)), [
+        return Choice(None, "zig's glibc headers and stubs, from PyPI", tuple(rejected)), [
             Install(Tool.SYSROOT, (tables.zig.requirement,))
         ]
     _problem(settings, rejected, notebook)
@@ -76,7 +77,7 @@ def _problem(settings: Settings, rejected: Sequence[Rejected], notebook: Noteboo
         "; ".join(f"{item.what}: {item.why}" for item in rejected),
         f"setting sysroot={settings.sysroot} needs a sysroot of glibc {settings.glibc} or older",
         f"conda install -c conda-forge sysroot_linux-64={settings.glibc}",
-        "-C sysroot=auto   (zig's, from the package index)",
+        "-C sysroot=auto   (zig's, from PyPI)",
     )
 
 
@@ -93,7 +94,9 @@ def _clash(row: Cuda, glibc: str) -> str:
     """Why CUDA's headers do not go with a glibc; empty if they do."""
     if not row.glibc_max or not glibc or version.Version(glibc) <= version.Version(row.glibc_max):
         return ""
-    return f"math_functions.h of CUDA {row.version} goes with {row.glibc_max} at most (cospi, rsqrt declared twice)"
+    return (
+        f"math_functions.h of CUDA {row.version} works with glibc up to {row.glibc_max} (cospi, rsqrt declared twice)"
+    )
 
 
 def is_portable(settings: Settings, sysroot: Sysroot | None) -> bool:
@@ -126,9 +129,9 @@ def decide_effective_floor(settings: Settings, tables: Tables, torch: Torch | No
     if torch is not None and torch.glibc:
         theirs, how = torch.glibc, "read from its libraries"
     elif target.version:
-        theirs, how = tables.torch_row(minor(target.version)).glibc, "of its wheels"
+        theirs, how = tables.torch_row(minor(target.version)).glibc, "known from its wheels"
     else:
-        return Choice(ours, "the promise of this wheel")
+        return Choice(ours, "limited by this wheel")
     if larger(Asked(ours), Asked(theirs)).set_by == "torch":
-        return Choice(theirs, f"torch {target.version} itself needs that ({how}); this wheel {ours} at most")
-    return Choice(ours, f"the promise of this wheel; torch {target.version} itself needs {theirs} ({how})")
+        return Choice(theirs, f"limited by torch {target.version}, {how}; this wheel needs at most {ours}")
+    return Choice(ours, f"limited by this wheel; torch {target.version} needs {theirs}, {how}")

@@ -50,7 +50,7 @@ def decide_nvcc(offers: Offers, abi: Choice[Abi], *, other: bool) -> tuple[Choic
         for_torch = choose(replace(offers, abi=TORCH_ABI))
         kit = for_torch.toolkit.value
         if kit is not None and STATIC_RUNTIME in kit.missing and for_torch.archives is None:
-            return Choice(TORCH_ABI, f"no toolkit here has {STATIC_RUNTIME}"), for_torch
+            return Choice(TORCH_ABI, f"no toolkit on this machine has {STATIC_RUNTIME}"), for_torch
     return abi, nvcc
 
 
@@ -68,11 +68,11 @@ def choose(offers: Offers) -> Nvcc:
         _note_found(best.toolkit, offers, notebook)
         exact = distance(best.cuda, offers.need) == (0, 0)
         torchs = f"torch's CUDA {offers.target.cuda}"
-        because = f"{best.toolkit.found_in}: {'exactly' if exact else 'the nearest to'} {torchs}"
+        because = f"{best.toolkit.found_in}: {'the same release as' if exact else 'the nearest to'} {torchs}"
         choice: Choice[Toolkit | None] = Choice(best.toolkit, because, rejected, forced=offers.forced)
         return Nvcc(choice, notes=tuple(notebook.notes))
     if rejected and not offers.forced:
-        notebook.note("passed over: " + "; ".join(f"{item.what} ({item.why})" for item in rejected))
+        notebook.note("not used: " + "; ".join(f"{item.what} ({item.why})" for item in rejected))
     if best.release is None:
         return _of_index(best, offers, rejected, notebook)
     return _of_archives(best.release, offers, rejected, notebook)
@@ -80,11 +80,11 @@ def choose(offers: Offers) -> Nvcc:
 
 def _of_index(best: Offer, offers: Offers, rejected: tuple[Rejected, ...], notebook: Notebook) -> Nvcc:
     taken = parsed(best.cuda)
-    because = f"no toolkit of CUDA {offers.need.major} on this machine: from the package index"
+    because = f"no CUDA {offers.need.major} toolkit on this machine; nvcc comes from PyPI"
     if offers.settings.cuda_home == INDEX_NVCC:
-        because = "setting cuda-home: from the package index"
+        because = "setting cuda-home: nvcc from PyPI"
     if taken.major != offers.need.major:
-        because += f", which has a whole nvcc from CUDA {taken.major} on"
+        because += f", which has a complete nvcc from CUDA {taken.major} on"
     pin = f"=={taken.major}.{taken.minor}.*"
     install = Install(Tool.NVCC, tuple(name + pin for name in PYPI_NVCC), f"{taken.major}.{taken.minor}")
     return Nvcc(Choice(None, because, rejected), (install,), notes=tuple(notebook.notes))
@@ -130,17 +130,18 @@ def _note_found(best: Toolkit, offers: Offers, notebook: Notebook) -> None:
     name = best.home or best.found_in
     if minor(best.version) != minor(cuda) and not abi.is_stable:
         notebook.note(
-            f"torch was built with CUDA {cuda} and {name} is {best.version}: "
-            "a mismatch of the minor version alone, which works"
+            f"torch was built with CUDA {cuda}, and {name} is CUDA {best.version}; a different minor version works"
         )
     if is_newer(tables.cuda, best.version):
         newest = tables.cuda[-1].version
-        notebook.note(f"CUDA {best.version} is newer than the newest known here, {newest}: planned as that one")
+        notebook.note(
+            f"CUDA {best.version} is newer than the newest known release, {newest}: the rules for {newest} are applied"
+        )
     lacks = [item for item in offers.lacking(best) if not (abi.is_stable and item in MATHS)]
     if lacks:
         notebook.note(
-            f"{name} lacks {', '.join(lacks)}: a source that includes them fails; "
-            "conda install -c conda-forge libcublas-dev libcusparse-dev libcusolver-dev"
+            f"{name} lacks {', '.join(lacks)}; sources that include them will not compile",
+            "conda install -c conda-forge libcublas-dev libcusparse-dev libcusolver-dev",
         )
 
 
@@ -148,8 +149,8 @@ def _note_driver(cuda: str, offers: Offers, notebook: Notebook) -> None:
     """What the wheel will ask of drivers that torch does not, where none is here to be asked."""
     if offers.grade(cuda) is Grade.UNSEEN and not offers.facts.driver:
         notebook.note(
-            f"torch is for CUDA {offers.need.major}, and the wheel will need a driver for CUDA {parsed(cuda).major}, "
-            f"{offers.tables.cuda_row(cuda).driver} or newer: no driver could be asked here"
+            f"torch is for CUDA {offers.need.major}, but the wheel will need a driver for CUDA {parsed(cuda).major}, "
+            f"{offers.tables.cuda_row(cuda).driver} or newer; this machine's driver is unknown"
         )
 
 
@@ -177,9 +178,9 @@ def _problem(offers: Offers, notebook: Notebook) -> None:
     found = f"no CUDA toolkit fits torch {target.version} ({seen})" if seen else "no nvcc was found"
     if absent is not None:
         found += f"; {_not_here(absent, offers)}"
-    needed = f"nvcc {target.cuda} is needed, or at least another {offers.need.major}.x"
+    needed = f"nvcc {target.cuda} is needed (any {offers.need.major}.x works)"
     if not seen:
-        needed = f"torch {target.version} needs CUDA {target.cuda}, or at least another {offers.need.major}.x"
+        needed = f"torch {target.version} needs CUDA {target.cuda} (any {offers.need.major}.x works)"
     if least or stable:
         needed = f"nvcc {least} or newer is needed" if least else "an nvcc is needed"
     notebook.problem("no-toolkit", found, needed, *fixes)
@@ -188,7 +189,7 @@ def _problem(offers: Offers, notebook: Notebook) -> None:
 def _seen(offers: Offers) -> str:
     """What was found and does not fit, or was asked for in its place; empty where nothing was."""
     if offers.settings.cuda_home == INDEX_NVCC:
-        return "setting cuda-home: the package index has a whole nvcc from CUDA 13 on"
+        return "setting cuda-home: PyPI has a complete nvcc only from CUDA 13 on"
     if offers.settings.cuda_home == ARCHIVED_NVCC:
         return "setting cuda-home: NVIDIA's archives"
     return "; ".join(f"{item.what}: {item.why}" for item in offers.rejected(None))
@@ -198,7 +199,7 @@ def _by_the_index(offers: Offers) -> Iterator[str]:
     """The package index's nvcc, where a driver that runs it may be elsewhere."""
     row = next((row for row in offers.tables.cuda if row.index_nvcc), None)
     if row is not None and not offers.facts.driver:
-        yield f"-C cuda-home=pypi   (nvcc {row.version} from the package index; the wheel then needs driver {row.driver})"
+        yield f"-C cuda-home=pypi   (nvcc {row.version} from PyPI; the wheel then needs driver {row.driver})"
 
 
 def _by_another_torch(offers: Offers) -> list[str]:
@@ -211,7 +212,9 @@ def _by_another_torch(offers: Offers) -> list[str]:
         present = torch is not None and (build.row.version, build.cuda) == (minor(torch.version), minor(target.cuda))
         return not present and nvcc_for(build, offers) is not None
 
-    return torch_ways(offers, keep=torch, wanted=other, note="for CUDA {cuda}, whose nvcc is here or comes by itself")
+    return torch_ways(
+        offers, keep=torch, wanted=other, note="for CUDA {cuda}, whose nvcc is installed or downloaded automatically"
+    )
 
 
 def _absent(offers: Offers) -> Archives | None:
@@ -225,7 +228,7 @@ def _absent(offers: Offers) -> Archives | None:
 def _not_here(absent: Archives, offers: Offers) -> str:
     names = ", ".join(item.name for item in absent.missing)
     why = f"cuda-mirror is {offers.mirror_folder}" if offers.mirror_folder else "offline is set"
-    return f"{why}, and these of NVIDIA's archives of CUDA {absent.release.release} are missing: {names}"
+    return f"{why}, and these NVIDIA archives of CUDA {absent.release.release} are missing: {names}"
 
 
 def _note_absent(best: Offer, offers: Offers, notebook: Notebook) -> None:

@@ -33,14 +33,14 @@ def decide_torch(
     for item in facts.torches:
         name = f"torch {item.version} in {item.site}"
         if wanted is not None and not wanted.specifier.contains(item.version or "0", prereleases=True):
-            rejected.append(Rejected(name, f"it is not {wanted}"))
+            rejected.append(Rejected(name, f"does not match {wanted}"))
             continue
         why = _misfit(item, facts.machine.python_tag)
         if why:
             rejected.append(Rejected(name, why))
             blockers.append((item, why))
             continue
-        because = item.found_in + (f", and it is {wanted}" if wanted is not None else "")
+        because = item.found_in + (f", which matches {wanted}" if wanted is not None else "")
         _note_newer(item.version, tables, notebook)
         return Choice(item, because, tuple(rejected)), TorchTarget(
             requirement=f"torch=={minor(item.version)}.*",
@@ -52,29 +52,29 @@ def decide_torch(
             setuptools=tables.torch_row(minor(item.version)).setuptools,
         )
     if blockers:
-        why = f"the one that is here cannot be used: {blockers[0][1]}"
+        why = f"the torch found here cannot be used: {blockers[0][1]}"
         problem = _rocm if blockers[0][0].hip else _problem
         return Choice(None, why, tuple(rejected)), problem(settings, *blockers[0], facts, tables, notebook)
     python = dotted_python(facts.machine)
     if wanted is not None:
         row = _row_of(wanted, tables)
-        because = f"none found is {wanted}: it is installed for the build"
+        because = f"no installed torch matches {wanted}, so the build installs it"
         requirement = str(wanted)
         if asked := _pinned(wanted):
             _note_newer(asked, tables, notebook)
     else:
         row = _newest(tables, facts)
-        because = "no torch was found: the newest known one is installed for the build"
+        because = "no torch was found, so the build installs the newest known one"
         notebook.warning(
-            f"there is no torch in {facts.machine.python_prefix}. Is this the right environment? "
-            f"Else the build downloads torch {row.version} ({DOWNLOAD})"
+            f"no torch in {facts.machine.python_prefix}. Is this the right environment? "
+            f"Otherwise torch {row.version} will be downloaded ({DOWNLOAD})"
         )
         requirement = f"torch=={row.version}.*"
     if python not in row.python and not _newer_python(python, row):
         notebook.problem(
             "torch-python",
             f"torch {row.version} has no wheels for Python {python}",
-            f"it takes {row.python[0]} to {row.python[-1]}",
+            f"torch {row.version} supports Python {row.python[0]} to {row.python[-1]}",
             *[f"-C torch=torch=={item.version}.*" for item in reversed(tables.torch) if python in item.python][:1],
             f"use Python {row.python[-1]}",
         )
@@ -89,7 +89,7 @@ def for_many(
     target = replace(target, cxx_standard=17)  # upstream's sources are that
     if torch.value is not None or torch.forced or any(item.code.startswith("torch-") for item in notebook.problems):
         return torch, target
-    because = f"no torch was found, and abi=stable needs none to build; planned as for torch {target.version}"
+    because = f"no torch was found, and abi=stable needs none to build; the plan assumes torch {target.version}"
     return replace(torch, because=because), target
 
 
@@ -106,7 +106,7 @@ def _wanted(settings: Settings, facts: Facts, notebook: Notebook) -> requirement
         return wanted
     notebook.problem(
         "torch-setting",
-        f"torch: {settings.torch!r} is neither a folder that holds torch nor a requirement of it",
+        f"torch: {settings.torch!r} is neither a folder that contains torch nor a requirement on torch",
         "one of the two is needed",
         "-C torch=torch==2.11.*",
         "-C torch=/path/to/lib/python3.11/site-packages",
@@ -116,13 +116,13 @@ def _wanted(settings: Settings, facts: Facts, notebook: Notebook) -> requirement
 
 def _misfit(item: Torch, python_tag: str) -> str:
     if item.hip:
-        return "it is a ROCm build"
+        return "a ROCm (AMD) build"
     built_for = "".join((item.tag or "").split("-")[1:2])
     if built_for.startswith("cp") and built_for != python_tag:
-        return f"it is for {built_for}, and this Python is {python_tag}"
+        return f"built for {built_for}, but this Python is {python_tag}"
     if item.problem:
         return item.problem
-    return "" if item.cuda else "it has no CUDA"
+    return "" if item.cuda else "built without CUDA"
 
 
 def _rocm(settings: Settings, item: Torch, why: str, _: Facts, tables: Tables, notebook: Notebook) -> TorchTarget:
@@ -130,9 +130,9 @@ def _rocm(settings: Settings, item: Torch, why: str, _: Facts, tables: Tables, n
     notebook.problem(
         "torch-rocm",
         f"torch {item.version} in {item.site}: {why}",
-        "this backend builds for NVIDIA GPUs only, and leaves that torch as it is",
+        "this backend builds for NVIDIA GPUs only, and does not replace that torch",
         build_for_rocm(settings.upstream),
-        "-C torch=/path/to/site-packages   (of another environment, with a torch for CUDA, if an NVIDIA GPU is meant)",
+        "-C torch=/path/to/site-packages   (for an NVIDIA GPU: another environment's, with a CUDA torch)",
     )
     row = tables.torch_row(minor(item.version)) if item.version else tables.torch[-1]
     return _target(f"torch=={row.version}.*", item.version or row.version, row.cuda, row)
@@ -159,7 +159,7 @@ def _problem(
     if not ways:
         ways = [no_torch_fits(facts, tables)]
     if not is_condas(item):
-        ways.append(f"-C torch=torch=={newest.version}.*   (build for that one instead, whatever is installed)")
+        ways.append(f"-C torch=torch=={newest.version}.*   (build for that torch instead of the installed one)")
     notebook.problem(code, f"torch {item.version} in {item.site}: {why}", "a torch built for CUDA is needed", *ways)
     return _target(f"torch=={row.version}.*", item.version or row.version, cuda, row)
 
@@ -181,7 +181,7 @@ def _note_newer(release: str, tables: Tables, notebook: Notebook) -> None:
     if is_newer(tables.torch, release):
         newest = tables.torch[-1].version
         notebook.note(
-            f"torch {release} is newer than the newest known here, {newest}: what is known of that one is used"
+            f"torch {release} is newer than the newest known release, {newest}: the rules for {newest} are applied"
         )
 
 
@@ -244,14 +244,14 @@ def decide_pins(
         if found and pin.name != partner and not pin.specifier.contains(found, prereleases=True):
             who = f"torch {minor(target.version)}"
             who += f" and {row.title} need" if pin.name == "transformers" else " needs"
-            notebook.note(f"{pin.name} {found} is installed, and {who} {pin}", f"python -m pip install '{pin}'")
+            notebook.note(f"{pin.name} {found} is installed, but {who} {pin}", f"python -m pip install '{pin}'")
     for note, command in _neighbours(installed, target, tables):
         notebook.note(note, command)
     if abi.is_stable:
-        return Choice(tuple(_joined(upstreams)), f"what {row.title} is known to work with, under any torch")
+        return Choice(tuple(_joined(upstreams)), f"known to work with {row.title} under any torch")
     return Choice(
         tuple(_joined([*torchs, *upstreams])),
-        f"what torch {minor(target.version)} and {row.title} are known to work with",
+        f"known to work with torch {minor(target.version)} and {row.title}",
     )
 
 
@@ -267,5 +267,7 @@ def _neighbours(installed: dict[str, str], target: TorchTarget, tables: Tables) 
     for bad in tables.bad_neighbours:
         release = installed.get(bad.package)
         if release and admits(bad.versions, release) and admits(bad.torch, target.version):
-            note = f"{bad.package} {release} is installed: torch {target.version} may not import with it ({bad.why})"
+            note = (
+                f"{bad.package} {release} is installed; torch {target.version} may fail to import with it ({bad.why})"
+            )
             yield note, bad.fix

@@ -119,7 +119,7 @@ def _way(build: Build, same: Torch | None, here: Torch | None, offers: Offers, n
     pin = same.version.partition("+")[0] if same is not None and exact else f"{build.row.version}.*"
     comment = note.format(cuda=build.cuda)
     if same is None and here is not None and here.version:
-        comment += f"; replaces torch {here.version}, so install torchvision and torchaudio anew, too, if you use them"
+        comment += f"; replaces torch {here.version}: if you use torchvision or torchaudio, reinstall them, too"
     command = install_torch(pin, build, here, facts)
     taken = nvcc_for(build, offers)
     if taken is None:
@@ -182,8 +182,8 @@ def no_torch_fits(facts: Facts, tables: Tables) -> str:
     """What else would have to change, where no torch fits driver, GPU, Python and glibc together."""
     if facts.driver and any(True for _ in fitting(facts, tables, driver=False)):
         build = next(fitting(facts, tables, driver=False))
-        return f"install NVIDIA's driver {tables.cuda_row(build.cuda).driver} or newer   (no torch fits this one, the GPU and this Python together; then doctor names the torch)"
+        return f"install NVIDIA's driver {tables.cuda_row(build.cuda).driver} or newer   (no torch fits the current driver, GPU and Python together; after that, doctor names a torch that does)"
     if any(True for _ in fitting(facts, tables, python=False)):
         build = next(fitting(facts, tables, python=False))
-        return f"use Python {build.row.python[-1]}   (no torch that fits GPU and driver has wheels for this one)"
-    return "use another machine: no torch that is known here fits its GPU, driver, Python and glibc together"
+        return f"use Python {build.row.python[-1]}   (no torch that fits the GPU and driver has wheels for this Python)"
+    return "use another machine: no known torch fits this one's GPU, driver, Python and glibc together"

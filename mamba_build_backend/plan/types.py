@@ -372,7 +372,7 @@ def not_installed(requirements: Sequence[str]) -> Problem:
     return Problem(
         "not-installed",
         f"this environment lacks {', '.join(requirements)}",
-        "an isolated build installs them by itself",
+        "an isolated build installs them automatically",
         ("use the same command without --no-build-isolation", f"python -m pip install {quoted}"),
     )
 

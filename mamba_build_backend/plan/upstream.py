@@ -27,18 +27,19 @@ def decide_upstream(
     rows = tables.versions_of(settings.upstream)
     if not rows:
         names = [*(project.name for project in tables.projects), SELF]
+        close = difflib.get_close_matches(settings.upstream, names, 1)
         notebook.problem(
             "upstream",
-            f"unknown upstream {settings.upstream!r}",
-            f"it is one of {', '.join(names)}",
-            f"-C upstream={names[0]}",
+            f"unknown project {settings.upstream!r}; the known ones are {', '.join(names)}",
+            f"did you mean {close[0]!r}?" if close else "",
+            f"-C upstream={(close or names)[0]}",
         )
         rows = tables.versions_of(names[0])
     wanted = settings.upstream_version
     if wanted is None and facts.embedded:
         for row in rows:
             if row.archive_name in facts.embedded:
-                return Choice(row, "the version whose source this sdist carries")
+                return Choice(row, "the version whose source this sdist contains")
     if wanted is None:
         return _default(rows, target, python)
     for row in rows:
@@ -47,8 +48,8 @@ def decide_upstream(
     nearest = _nearest(rows, wanted)
     notebook.problem(
         "upstream-version",
-        f"{rows[0].name} {wanted} is not among the versions known here, {rows[0].version} to {rows[-1].version}",
-        f"the nearest {'is' if len(nearest) == 1 else 'are'} {' and '.join(row.version for row in nearest)}",
+        f"{rows[0].name} {wanted} is not a known version ({rows[0].version} to {rows[-1].version})",
+        f"the nearest known {'is' if len(nearest) == 1 else 'are'} {' and '.join(row.version for row in nearest)}",
         *(f"-C upstream-version={row.version}   (or build {row.name}=={row.version})" for row in reversed(nearest)),
     )
     return Choice(nearest[-1], "the nearest known version")
@@ -61,11 +62,11 @@ def _default(rows: list[ProjectVersion], target: TorchTarget, python: str) -> Ch
     for row in good:
         lacks = unmet(row, target, python)
         if not lacks:
-            return Choice(row, "the newest version that is known to work here", tuple(rejected))
+            return Choice(row, "the newest version known to work here", tuple(rejected))
         rejected.append(
-            Rejected(row.title, "; ".join(f"it needs {kind} {least}: {row.needs_why}" for kind, least, _ in lacks))
+            Rejected(row.title, "; ".join(f"needs {kind} {least}: {row.needs_why}" for kind, least, _ in lacks))
         )
-    return Choice(good[-1], "the oldest that is known to work", tuple(rejected[:-1]))
+    return Choice(good[-1], "the oldest version known to work", tuple(rejected[:-1]))
 
 
 def unmet(row: ProjectVersion, target: TorchTarget, python: str) -> list[tuple[str, str, str]]:
@@ -93,10 +94,14 @@ def check_upstream(row: ProjectVersion, target: TorchTarget, python: str, tables
     """Say so where upstream's code does not fit this torch or Python."""
     for kind, least, found in unmet(row, target, python):
         older = [item for item in tables.versions_of(row.name) if not unmet(item, target, python)]
-        fix = (f"-C upstream-version={older[-1].version}   (the newest that goes with what is here)",) if older else ()
+        fix = (
+            (f"-C upstream-version={older[-1].version}   (the newest version that works with what is installed)",)
+            if older
+            else ()
+        )
         notebook.problem(
             "upstream-needs",
-            f"{row.title} does not go with {kind} {found}",
+            f"{row.title} does not work with {kind} {found}",
             f"it needs {kind} {least} or newer: {row.needs_why}",
             *fix,
             f"use {kind} {least} or newer",

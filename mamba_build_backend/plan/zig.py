@@ -12,13 +12,13 @@ def zig_obstacle(settings: Settings, facts: Facts, tables: Tables, cuda: str, ab
     """Why zig cannot be nvcc's host compiler here; empty if it can."""
     machine, row = facts.machine, tables.zig_compiler(cuda) if cuda else None
     if not abi.is_stable:
-        return "torch's C++ library is g++'s, which a wheel with abi=torch shares, and zig has its own"
+        return "with abi=torch the wheel shares torch's C++ library, which is g++'s, and zig has its own"
     if row is None:
-        return f"no zig is known to go with nvcc {cuda}"
+        return f"no zig is known to work with nvcc {cuda}"
     if (machine.system, machine.libc) != ("Linux", "glibc") or machine.runs_on not in row.archs:
-        return f"zig was tried as nvcc's host compiler on {' and '.join(row.archs)} with glibc alone"
+        return f"zig was tested as nvcc's host compiler only on {' and '.join(row.archs)} with glibc"
     if machine.host and machine.arch not in row.cross:
-        return f"with nvcc {cuda} zig was not tried for {machine.arch}"
+        return f"zig with nvcc {cuda} was not tested for {machine.arch}"
     if settings.sysroot not in ("auto", "zig"):
         return f"zig brings its own glibc, and setting sysroot is {settings.sysroot}"
     return ""

@@ -30,5 +30,5 @@ def probe_compiler_caches(settings: Settings, environ: Mapping[str, str]) -> tup
             found.append(CompilerCache(name, path, release[1]))
         else:
             first = (output.strip().splitlines() or ["nothing"])[0]
-            found.append(CompilerCache(name, path, problem=f"asked for its version, it says: {first[:80]}"))
+            found.append(CompilerCache(name, path, problem=f"its --version prints: {first[:80]}"))
     return tuple(found)

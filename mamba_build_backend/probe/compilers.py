@@ -98,7 +98,7 @@ def read_compiler(path: Path, where: str, environ: Mapping[str, str], origin: Or
     problem = None
     if kind is CompilerKind.CLANG:
         # Its libstdc++ is some g++'s, which is there too and does the same work by the recipe that is tested.
-        problem = "clang: the portable link is made with g++"
+        problem = "clang: the portable link needs g++"
     elif not cxx:
         problem = "it has no C++ headers"
     elif not is_version(named):

@@ -82,7 +82,7 @@ class Look:
         if self.fresh == ALL:
             return "looked at this machine"
         again = ", ".join(family.value for family in Family if family in self.fresh)
-        return f"the facts are those of an earlier hook; looked again at: {again or 'nothing'}"
+        return f"using the facts of an earlier hook; looked again at: {again or 'nothing'}"
 
 
 @dataclass(frozen=True)

@@ -135,9 +135,9 @@ def load(path: Path, settings: Mapping[str, str]) -> tuple[Settings, Facts]:
     try:
         data = json.loads(read_text(path))
         if not isinstance(data, dict) or "facts" not in data or set(data) - _KEYS:
-            raise ValueError("it is not what `doctor --save` writes")
+            raise ValueError("`doctor --save` did not write it")
         if data.get("schema", SCHEMA) > SCHEMA:
-            raise ValueError(f"it is of schema {data['schema']}, and this version reads up to {SCHEMA}")
+            raise ValueError(f"its schema is {data['schema']}, and this version reads up to {SCHEMA}")
         facts = from_json(data["facts"])
         _check_versions(data["facts"], "facts")
         _check_candidates(facts)
@@ -145,9 +145,9 @@ def load(path: Path, settings: Mapping[str, str]) -> tuple[Settings, Facts]:
         if not all(isinstance(item, str) for part in (given, environ) for item in part.values()):
             raise ValueError("settings are strings")
     except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror}", "a machine's file is needed", _HOW) from None
+        raise SettingsError(f"{path} cannot be read: {error.strerror}", "a machine file is needed", _HOW) from None
     except (*JSON, TypeError, AttributeError) as error:
-        raise SettingsError(f"{path} is no machine's file: {why(error)}", "one is made on that machine", _HOW) from None
+        raise SettingsError(f"{path} is not a machine file: {why(error)}", "make one on that machine", _HOW) from None
     return load_settings({**given, **settings}, environ, {}), facts
 
 
@@ -180,4 +180,4 @@ def _check_candidates(facts: Facts) -> None:
             raise ValueError(f"facts: a {type(item).__name__.lower()} has neither a version nor a problem")
 
 
-_HOW = "python -m mamba_build_backend doctor --save machine.json   (there), then doctor --facts machine.json"
+_HOW = "python -m mamba_build_backend doctor --save machine.json   (on that machine; then use it here: doctor --facts machine.json)"

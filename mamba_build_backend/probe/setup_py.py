@@ -67,7 +67,7 @@ def read_setup_py(tree: Path) -> SetupPy:
     try:
         module = parsed(read_bytes(tree / "setup.py"))
     except OSError as error:
-        module = f"it cannot be read: {error.strerror}"
+        module = f"cannot be read: {error.strerror}"
     if isinstance(module, str):
         return SetupPy(faults=(Fault("setup.py", module),))
     values = _constants(module)
@@ -102,15 +102,15 @@ def read_setup_py(tree: Path) -> SetupPy:
 def parsed(data: bytes) -> ast.Module | str:
     """Python as its syntax tree, or why it is none."""
     if len(data) > _PARSED_BYTES:
-        return f"it is larger than {_PARSED_BYTES >> 20} MB"
+        return f"larger than {_PARSED_BYTES >> 20} MB"
     try:
         with warnings.catch_warnings():  # of escapes in strings: that is their author's
             warnings.simplefilter("ignore")
             return ast.parse(data)
     except SyntaxError as error:
-        return f"line {error.lineno or 1} is no Python: {error.msg}"
+        return f"line {error.lineno or 1} is not valid Python: {error.msg}"
     except (ValueError, RecursionError, MemoryError, OverflowError):
-        return "it is no Python"
+        return "not valid Python"
 
 
 def imported(module: ast.Module) -> Iterator[str]:

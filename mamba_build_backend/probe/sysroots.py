@@ -52,6 +52,6 @@ def read_sysroot(path: Path, provider: SysrootProvider, where: str, origin: Orig
 def _zig(package: Path, release: str) -> Sysroot:
     wanted = load_tables().zig.version
     if not release.startswith(f"{wanted}.") and release != wanted:
-        other = f"ziglang {release}: its glibc headers are not {wanted}'s"
+        other = f"ziglang {release} has other glibc headers than {wanted}"
         return Sysroot(SysrootProvider.ZIG, str(package), "ziglang", problem=other, origin=Origin.INDEX)
     return Sysroot(SysrootProvider.ZIG, str(package), f"ziglang {release}", origin=Origin.INDEX)

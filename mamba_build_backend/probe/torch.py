@@ -101,7 +101,7 @@ def read_torch(folder: Path, where: str, origin: Origin = Origin.UNKNOWN) -> Tor
         return Torch(str(folder), where, problem=f"torch/version.py cannot be read: {error}", origin=origin)
     version = values.get("__version__") or ""
     if not is_version(version):
-        unread = f"torch/version.py names no version that can be read ({version!r})"
+        unread = f"torch/version.py contains no readable version ({version!r})"
         return Torch(str(folder), where, problem=unread, origin=origin)
     libc10 = folder / "torch" / "lib" / "libc10.so"
     abi: bool | None = None

@@ -73,14 +73,14 @@ def probe_tree(path: Path, torches: Sequence[Torch] = ()) -> Tree:
     sizes = [_size(item) for item in files]
     if len(files) > _MOST_FILES or sum(sizes) > _MOST_BYTES:
         return replace(
-            found, faults=(Fault("", f"it holds over {_MOST_FILES:,} files, or over {_MOST_BYTES >> 30} GB"),)
+            found, faults=(Fault("", f"contains over {_MOST_FILES:,} files, or over {_MOST_BYTES >> 30} GB"),)
         )
     names = {item.relative_to(path).as_posix(): size for item, size in zip(files, sizes)}
     contents = {
         name: _content(path / name) for name, size in names.items() if name.endswith(SOURCES) and size <= _READ_BYTES
     }
     read = {name: data for name, data in contents.items() if data is not None}
-    unreadable = [Fault(name, "it cannot be read") for name in contents if name not in read]
+    unreadable = [Fault(name, "cannot be read") for name in contents if name not in read]
     faults = (*said.faults, *unreadable, *_missing(path, said, read), *_faults(read, said))
     return replace(
         found,
@@ -122,7 +122,7 @@ def _missing(path: Path, said: SetupPy, read: Mapping[str, bytes]) -> Iterator[F
     """What is not there, and is compiled, included or imported: half of a tree."""
     for name in said.sources:
         if not os.path.isabs(name) and not exists(path / name):
-            yield Fault(name, "setup.py compiles it, and it is not there")
+            yield Fault(name, "missing, but setup.py compiles it")
     released = {name.rpartition("/")[2] for item in load_tables().released for name in item.contents}
     there = {name.rpartition("/")[2] for name in read}
     for name, data in read.items():
@@ -130,13 +130,11 @@ def _missing(path: Path, said: SetupPy, read: Mapping[str, bytes]) -> Iterator[F
             for text in _OWN_HEADER.findall(data):
                 header = text.decode("utf-8", "replace").rpartition("/")[2]
                 if header in released - there:
-                    yield Fault(header, f"{name} includes it, and it is not there")
+                    yield Fault(header, f"missing, but {name} includes it")
     for importer, module in _lost_imports(said, _own(said, read)):
         place = path / said.root / module.replace(".", "/")
         if not (is_dir(place) or matching(place.parent, f"{place.name}*.so")):
-            yield Fault(
-                f"{said.root}{module.replace('.', '/')}.py", f"{said.root}{importer} imports it, and it is not there"
-            )
+            yield Fault(f"{said.root}{module.replace('.', '/')}.py", f"missing, but {said.root}{importer} imports it")
 
 
 def _own(said: SetupPy, read: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -171,17 +169,17 @@ def _faults(read: Mapping[str, bytes], said: SetupPy) -> Iterator[Fault]:
         if not (compiled or name in own):
             continue
         if _NO_TEXT.search(data):
-            yield Fault(name, "it holds bytes that no text has: it is damaged")
+            yield Fault(name, "contains bytes that are not text, so it is damaged")
         elif data.startswith(_STAND_INS):
-            yield Fault(name, "it is no source, but a web page or a pointer of Git LFS in its place")
+            yield Fault(name, "a web page or a Git LFS pointer instead of source code")
         elif _CONFLICT.search(data):
-            yield Fault(name, "it holds the marks of a merge that was not finished")
+            yield Fault(name, "contains conflict markers of an unfinished merge")
         elif compiled and not data.strip():
-            yield Fault(name, "it is empty")
+            yield Fault(name, "the file is empty")
         elif name.endswith((".cu", ".cpp")) and not (_CODE.search(NO_CODE.sub(b"", data)) or _OWN_HEADER.search(data)):
-            yield Fault(name, "it holds no code: it is damaged")
+            yield Fault(name, "contains no code, so it is damaged")
         elif compiled and _ends_amidst(data):
-            yield Fault(name, "it ends in the midst of a block: the rest of it is lost")
+            yield Fault(name, "ends inside a block, so the rest is missing")
         elif name.endswith(PYTHON) and isinstance(module := parsed(data), str):
             yield Fault(name, module)
 

@@ -91,4 +91,4 @@ def test_debian_11_with_python_3_9_and_a_torch_of_cuda_11(tmp_path, env):
     typed = re.search(r"fix:  \S+/python -m (pip install .+)", refused)
     assert typed is not None, refused
     root.python("-m", *typed[1].split())
-    assert "zig, from the package index" in root.python(*doctor, "-v", PYTHONPATH="/out/tiny").stdout
+    assert "zig, from PyPI" in root.python(*doctor, "-v", PYTHONPATH="/out/tiny").stdout

@@ -176,9 +176,9 @@ def refused(project, env, tmp_path):
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        ("echo 'ccache version 3.7.7'", "only 4.7 and newer are known to go with nvcc"),
+        ("echo 'ccache version 3.7.7'", "only 4.7 and newer are known to work with nvcc"),
         ("echo Segmentation fault >&2; exit 139", "failed with exit code 139: Segmentation fault"),
-        ("echo hello", "asked for its version, it says: hello"),
+        ("echo hello", "its --version prints: hello"),
     ],
 )
 def test_a_cache_that_is_broken_or_too_old_is_said(script, said, project, env, tmp_path, torch_site, gxx):

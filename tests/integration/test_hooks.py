@@ -8,7 +8,7 @@ import pytest
 from support import only_wheel, pip_wheel, run, uv_program
 
 FRESH = "looked at this machine"
-TAKEN = "the facts are those of an earlier hook; looked again at: "
+TAKEN = "using the facts of an earlier hook; looked again at: "
 
 
 def looks(done):
@@ -133,5 +133,5 @@ def test_metadata_only_of_a_project_whose_setup_says_its_metadata_is_refused(tin
     for name in ("get_requires_for_build_wheel()", "build_wheel('dist')"):
         done = hook(tiny, {**own_cache, "MAMBA_BUILD_METADATA_ONLY": "true"}, name)
         assert done.returncode == 3
-        assert "carries no metadata; its setup.py has to be run for them" in done.stderr
+        assert "contains no metadata; its setup.py must run to make them" in done.stderr
         assert "add -C metadata-only=false to the command" in done.stderr

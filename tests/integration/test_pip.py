@@ -74,7 +74,7 @@ def test_pip_download_of_the_sdist_with_metadata_only_needs_neither_torch_nor_co
     bare = {**env, "PATH": "/nowhere"}
     command = [tmp_path / "bare/bin/python", "-m", "pip", "download", "-v", "--no-deps", "-d", tmp_path / "got"]
     refused = run(*command, project / name, env=bare, cwd=tmp_path, check=False)
-    assert "export MAMBA_BUILD_METADATA_ONLY=true   (to fetch or lock an sdist" in refused.stdout + refused.stderr
+    assert "export MAMBA_BUILD_METADATA_ONLY=true   (to download or lock an sdist" in refused.stdout + refused.stderr
     done = run(*command, project / name, env={**bare, "MAMBA_BUILD_METADATA_ONLY": "true"}, cwd=tmp_path)
     said = done.stdout + done.stderr
     assert (tmp_path / "got" / name).is_file()

@@ -118,7 +118,7 @@ def test_a_machine_is_looked_at_whatever_its_variables_name(tmp_path, clean_env,
 @pytest.mark.parametrize("key", ["source", "torch", "cuda-home", "host-compiler", "sysroot", "cache-dir", "build-dir"])
 @pytest.mark.parametrize("value", ["a\0b", "n" * 300, "n/" * 3000, "é" * 200])
 def test_a_setting_that_can_be_no_path_is_told_so(key, value):
-    with pytest.raises(SettingsError, match="is no path: "):
+    with pytest.raises(SettingsError, match="is not a path: "):
         load_settings({key: value}, {}, {})
 
 

@@ -647,7 +647,7 @@ def test_a_copy_that_is_set_to_an_upstream_whose_patches_it_lacks_says_so(typed,
     (project / "pyproject.toml").write_text(text.replace('upstream = "self"', 'upstream = "mamba-ssm"'))
     done = in_project(project, clean_env, "doctor")
     assert done.returncode == 2
-    assert "was made for self; it carries nothing of mamba-ssm" in done.stderr
+    assert "was made for self; that copy contains nothing for mamba-ssm" in done.stderr
     assert "--upstream mamba-ssm" in done.stderr
     machine = ("--facts", ROOT / "tests/facts/cuda13-mamba-2.2.4.json")
     planned = in_project(project, clean_env, "doctor", *machine, "-C", "upstream=mamba-ssm")

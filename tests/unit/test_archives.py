@@ -112,5 +112,5 @@ def test_an_archive_without_one_folder_at_its_top_is_refused(tmp_path, names):
     with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as tar:
         for name in names:
             add(tar, name)
-    with pytest.raises(SourceError, match="does not hold one folder"):
+    with pytest.raises(SourceError, match="does not contain exactly one top folder"):
         archives.unpack(tmp_path / "a.tar.gz", tmp_path / "out")

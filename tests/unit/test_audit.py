@@ -195,7 +195,7 @@ def test_what_is_required_is_checked_and_told(tmp_path, capsys):
 
 def test_a_folder_is_no_wheel_and_said_to_be_none(tmp_path):
     (tmp_path / NAME).mkdir()
-    with pytest.raises(AuditError, match="cannot be read: it is no plain file"):
+    with pytest.raises(AuditError, match="cannot be read: not a regular file"):
         audit.audit_wheel(tmp_path / NAME)
 
 

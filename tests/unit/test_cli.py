@@ -243,9 +243,9 @@ def test_the_same_tree_gives_the_same_sdist(tmp_path):
 @pytest.mark.parametrize(
     ("target", "told"),
     [
-        ("mamba-ssm==9", "no version of mamba-ssm that is known here fits ==9"),
-        ("torch", "torch is no project that is known here; known are mamba-ssm and causal-conv1d"),
-        ("../x", "'../x' names no project and version"),
+        ("mamba-ssm==9", "no known version of mamba-ssm matches ==9"),
+        ("torch", "torch is not a known project; the known ones are mamba-ssm and causal-conv1d"),
+        ("../x", "'../x' is not a project, or a project and a version"),
     ],
 )
 def test_a_stand_in_for_what_is_not_known_is_refused_in_a_sentence(target, told, tmp_path):

@@ -64,7 +64,7 @@ def test_for_this_machines_own_processor_nothing_is_another(machine):
         ({"abi": "torch"}, "torch's C++ library", "-C abi=stable"),
         ({"upstream": "self"}, "torch's C++ library", "-C abi=stable"),
         ({"offline": "true"}, "nvidia_cuda_runtime-13.0.96", "-C offline=false"),
-        ({"sysroot": "host"}, "zig brings its own glibc", "use a machine that is aarch64"),
+        ({"sysroot": "host"}, "zig brings its own glibc", "use an aarch64 machine"),
     ],
 )  # fmt: skip
 def test_what_stands_in_the_way_is_said_once_with_the_way_out(config, found, way):

@@ -243,7 +243,7 @@ def test_what_is_not_named_on_the_command_line_needs_consent(world, environ, tab
 
 def test_another_project_that_was_asked_for_is_not_built_from_it(world):
     made = world.plan(world.copy(edited(STEP)), upstream="causal-conv1d")
-    assert "causal-conv1d is what is to be built" in made.problems[0].needed
+    assert "setting upstream asks for causal-conv1d" in made.problems[0].needed
 
 
 OTHER = {
@@ -256,23 +256,23 @@ OTHER = {
 @pytest.mark.parametrize(
     ("changes", "files", "told"),
     [
-        ({}, OTHER, "calls itself flash 2.0, is like no release"),
-        ({}, {**OTHER, "csrc/flash.cu": None}, "holds no CUDA sources"),
-        ({path: None for path in forks.scan() if path.endswith(".cu")}, None, "setup.py compiles it, and it is not there"),
-        ({"csrc/selective_scan/selective_scan_fwd_fp32.cu": None}, None, "selective_scan_fwd_fp32.cu: setup.py compiles it"),
-        ({"csrc/selective_scan/selective_scan.h": None}, None, "selective_scan.h: csrc/selective_scan/"),
-        ({"mamba_ssm/ops/selective_scan_interface.py": None}, None, "mamba_ssm/__init__.py imports it, and it is not there"),
-        ({REVERSE: b"\0" * 200}, None, f"{REVERSE}: it holds bytes that no text has"),
-        ({REVERSE: forks.scan()[REVERSE].replace(b"threadIdx", b"thr\x01adIdx").replace(b"cub", b"c\x02b")}, None, "bytes that no text has"),
-        ({REVERSE: b"version https://git-lfs.github.com/spec/v1\n"}, None, "a pointer of Git LFS"),
+        ({}, OTHER, "calls itself flash 2.0, is not similar to any release"),
+        ({}, {**OTHER, "csrc/flash.cu": None}, "contains no CUDA sources"),
+        ({path: None for path in forks.scan() if path.endswith(".cu")}, None, "missing, but setup.py compiles it"),
+        ({"csrc/selective_scan/selective_scan_fwd_fp32.cu": None}, None, "selective_scan_fwd_fp32.cu: missing, but setup.py compiles it"),
+        ({"csrc/selective_scan/selective_scan.h": None}, None, "selective_scan.h: missing, but csrc/selective_scan/"),
+        ({"mamba_ssm/ops/selective_scan_interface.py": None}, None, "missing, but mamba_ssm/__init__.py imports it"),
+        ({REVERSE: b"\0" * 200}, None, f"{REVERSE}: contains bytes that are not text"),
+        ({REVERSE: forks.scan()[REVERSE].replace(b"threadIdx", b"thr\x01adIdx").replace(b"cub", b"c\x02b")}, None, "bytes that are not text"),
+        ({REVERSE: b"version https://git-lfs.github.com/spec/v1\n"}, None, "a Git LFS pointer"),
         ({"csrc/selective_scan/selective_scan.h": b"<!DOCTYPE html>\n<html></html>\n"}, None, "a web page"),
-        ({REVERSE: b""}, None, f"{REVERSE}: it is empty"),
-        ({REVERSE: b"<<<<<<< HEAD\nint a;\n=======\nint b;\n>>>>>>> x\n"}, None, "a merge that was not finished"),
-        ({"csrc/selective_scan/selective_scan.h": b"struct S { int n"}, None, "selective_scan.h: it ends in the midst"),
-        ({"csrc/selective_scan/selective_scan_fwd_fp32.cu": b"/* a kern"}, None, "it ends in the midst of a block"),
-        ({"csrc/selective_scan/selective_scan_fwd_fp32.cu": b"/* ours */\n#include <cub/cub.cuh>\n"}, None, "it holds no code"),
-        ({STEP: b"def f(:\n"}, None, f"{STEP}: line 1 is no Python"),
-        ({"setup.py": b"print 1\n"}, None, "setup.py: line 1 is no Python"),
+        ({REVERSE: b""}, None, f"{REVERSE}: the file is empty"),
+        ({REVERSE: b"<<<<<<< HEAD\nint a;\n=======\nint b;\n>>>>>>> x\n"}, None, "an unfinished merge"),
+        ({"csrc/selective_scan/selective_scan.h": b"struct S { int n"}, None, "selective_scan.h: ends inside a block"),
+        ({"csrc/selective_scan/selective_scan_fwd_fp32.cu": b"/* a kern"}, None, "ends inside a block"),
+        ({"csrc/selective_scan/selective_scan_fwd_fp32.cu": b"/* ours */\n#include <cub/cub.cuh>\n"}, None, "contains no code"),
+        ({STEP: b"def f(:\n"}, None, f"{STEP}: line 1 is not valid Python"),
+        ({"setup.py": b"print 1\n"}, None, "setup.py: line 1 is not valid Python"),
     ],
 )  # fmt: skip
 def test_what_is_no_whole_copy_of_a_known_project_is_told(world, changes, files, told):
@@ -292,7 +292,7 @@ def test_what_looks_damaged_is_built_where_that_is_asked_for(world):
     assert world.plan(path).problems[0].code == "source-damaged"
     made = world.plan(path, allow_unverified="true")
     assert made.problems == ()
-    assert any(f"is not whole: {REVERSE}: it ends in the midst" in note for note in made.notes)
+    assert any(f"is damaged: {REVERSE}: ends inside a block" in note for note in made.notes)
 
 
 def test_one_changed_file_is_named_since_nobody_may_have_changed_it(world):
@@ -303,7 +303,7 @@ def test_one_changed_file_is_named_since_nobody_may_have_changed_it(world):
 def test_a_version_before_the_oldest_that_is_known_is_told(world):
     made = world.plan(world.copy({"mamba_ssm/__init__.py": b'__version__ = "1.0.0"\n'}))
     assert made.upstream.value.title == "mamba-ssm 1.0.0"
-    assert any("older than the oldest release that is known here, 1.0.1" in note for note in made.notes)
+    assert any("older than the oldest known release, 1.0.1" in note for note in made.notes)
 
 
 @pytest.mark.parametrize("version", [b"1.1.1-vim_x", b"not a version", b"", b"1" * 500])
@@ -347,7 +347,8 @@ def test_a_module_that_is_installed_under_another_name_is_told(world, tmp_path):
     made = world.plan(world.copy(edited(STEP)), torches=torches)
     assert made.upstream.value.fork.owners == (Owner("mamba_ssm", "vision-mamba", "0.3"),)
     assert any(
-        "vision-mamba 0.3 is installed and has a module mamba_ssm" in note and "pip uninstall vision-mamba" in note
+        "vision-mamba 0.3 is installed and contains the module mamba_ssm" in note
+        and "pip uninstall vision-mamba" in note
         for note in made.notes
     )
 
@@ -402,8 +403,8 @@ def test_links_and_files_of_others_are_not_read(tmp_path):
 @pytest.mark.parametrize(
     ("target", "told"),
     [
-        ("./nowhere", "is not there"),
-        ("./file.txt", "is no folder and no archive"),
+        ("./nowhere", "does not exist"),
+        ("./file.txt", "is neither a folder nor an archive"),
         ("./empty", "has no setup.py"),
         ("./above", "has no setup.py"),
         ("./" + "x" * 300, "a name has at most 255 bytes"),
@@ -424,7 +425,7 @@ def test_a_tree_is_built_as_what_it_is(tmp_path):
     folder = forks.written(tmp_path / "mamba", forks.scan())
     done = typed("doctor", folder, "-C", "upstream-version=2.3.0", cwd=tmp_path)
     assert done.returncode == 2
-    assert "a tree is built as what it is" in done.stderr
+    assert "a source tree sets its own project and version" in done.stderr
 
 
 def test_every_release_has_its_files_and_the_stable_headers_are_those_that_there_are():
@@ -443,7 +444,7 @@ def test_two_forks_with_one_module_are_told(world):
     _, found = recording.load(MACHINE, {})
     each = [replace(found, source_kind=SourceKind.TREE, trees=tree.probe_trees(path)) for path in paths]
     (note,) = plan.overwriting(plan.decide_together(settings, each, world.tables))
-    assert "both hold" in note
+    assert "both contain" in note
     assert "mamba_ssm, selective_scan_cuda" in note
     done = typed("build", paths[0], paths[0])
     assert (done.returncode, "is named twice" in done.stderr) == (2, True)
@@ -462,7 +463,7 @@ def test_packages_may_lie_in_a_folder_of_their_own(world, told):
     assert world.facts.trees[0].imports == ("causal_conv1d",)
     lost = world.plan(world.copy({"src/mamba_ssm/ops/selective_scan_interface.py": None}, files, "lost"))
     assert (
-        "src/mamba_ssm/ops/selective_scan_interface.py: src/mamba_ssm/__init__.py imports it" in lost.problems[0].found
+        "src/mamba_ssm/ops/selective_scan_interface.py: missing, but src/mamba_ssm/__init__.py imports it" in lost.problems[0].found
     )
 
 
@@ -507,9 +508,9 @@ def test_an_archive_is_what_it_holds_whatever_it_is_called(world, tmp_path):
     [
         (lambda tree, at: at.write_bytes(b"no archive"), " is damaged: "),
         (lambda tree, at: at.write_bytes(archived(tree, at).read_bytes()[:300]), " is damaged: "),
-        (lambda tree, at: archived(tree, at, "."), " does not hold one folder"),
-        (lambda tree, at: archived(tree.parent, at), " has no setup.py at its top, but mamba in it has one"),
-        (lambda tree, at: archived(tree / "csrc", at), " has no setup.py at its top"),
+        (lambda tree, at: archived(tree, at, "."), " does not contain exactly one top folder"),
+        (lambda tree, at: archived(tree.parent, at), " has no setup.py at its top level, but mamba has one"),
+        (lambda tree, at: archived(tree / "csrc", at), " has no setup.py at its top level"),
     ],
     ids=["none", "half", "no folder", "the repository", "a part"],
 )
@@ -534,4 +535,4 @@ def test_a_copy_of_a_copy_is_known_by_the_names_of_its_kernels(world):
     other = {path: data for path, data in files.items() if not path.endswith("_mine.cu")}
     other |= {"csrc/selective_scan/flash.cu": b"int s;\n"}
     (problem,) = world.plan(forks.written(world.folder / "others", other)).problems
-    assert "is like no release" in problem.found
+    assert "is not similar to any release" in problem.found

@@ -254,5 +254,5 @@ def test_a_look_after_another_probes_only_what_differs(tmp_path, site, facts, mo
     (site / "ziglang-0.13.0.post1.dist-info").mkdir()
     second = look(Settings(), environ, tmp_path / "cache", earlier=Earlier(first.facts, first.marks))
     assert second.fresh == {Family.COMPILERS, Family.SYSROOTS}
-    assert second.text == "the facts are those of an earlier hook; looked again at: compilers, sysroots"
+    assert second.text == "using the facts of an earlier hook; looked again at: compilers, sysroots"
     assert second.facts == first.facts

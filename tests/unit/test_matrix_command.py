@@ -170,9 +170,9 @@ def test_a_cell_whose_cuda_is_not_on_this_machine_gets_its_nvcc_from_nvidias_arc
         ({"torch": "2.6", "cxx11abi": "TRUE"}, "torch 2.6 is built with cxx11abiFALSE"),
         ({"torch": "2.6", "cuda": "12.6", "cxx11abi": "FALSE"}, "torch 2.6 for CUDA 12.6 is built with cxx11abiTRUE"),
         ({"torch": "1.9"}, "torch 1.9 is not known here"),
-        ({"upstream": "mamba-ssm==9.9"}, "mamba-ssm 9.9 is not among the versions known here, 1.0.1 to 2.3.2.post1"),
-        ({"upstream": "flash-attn"}, "unknown upstream 'flash-attn'"),
-        ({"upstream": "causal-conv1d==1.6.1", "torch": "2.0"}, "causal-conv1d 1.6.1 does not go with torch 2.0"),
+        ({"upstream": "mamba-ssm==9.9"}, "mamba-ssm 9.9 is not a known version (1.0.1 to 2.3.2.post1)"),
+        ({"upstream": "flash-attn"}, "unknown project 'flash-attn'; the known ones are mamba-ssm, causal-conv1d, self"),
+        ({"upstream": "causal-conv1d==1.6.1", "torch": "2.0"}, "causal-conv1d 1.6.1 does not work with torch 2.0"),
     ],
 )  # fmt: skip
 def test_a_combination_that_cannot_be_is_left_out_with_the_reason(tmp_path, axes, told):
@@ -206,7 +206,7 @@ def test_the_local_version_of_a_requirement_says_its_cuda(requirement, cuda):
 def test_a_torch_that_is_newer_than_the_tables_is_planned_and_noted(tmp_path):
     (item,) = planned(tmp_path, AXES.replace("2.11", "2.99"))
     assert item.problems == ()
-    assert any("torch 2.99 is newer than the newest known here" in note for note in item.plan.notes)
+    assert any("torch 2.99 is newer than the newest known release" in note for note in item.plan.notes)
 
 
 def test_settings_of_a_cell_are_stronger_than_the_matrixs_and_these_than_the_projects(tmp_path):

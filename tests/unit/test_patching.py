@@ -176,13 +176,13 @@ def test_of_several_files_none_is_changed_where_one_does_not_fit(series, tmp_pat
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        (lambda text: text[: text.index(" line 16")], "line 12 is not what the hunk's head announces"),
-        (lambda text: text.replace("@@ -14,3", "@@ -14,4"), "is not what the hunk's head announces"),
+        (lambda text: text[: text.index(" line 16")], "line 12 does not match the hunk's header"),
+        (lambda text: text.replace("@@ -14,3", "@@ -14,4"), "does not match the hunk's header"),
         (lambda text: text.replace("b/csrc", "b/src"), "only changes within a file"),
-        (lambda text: text.replace("a/csrc", "a/../csrc"), "names no file within the tree"),
+        (lambda text: text.replace("a/csrc", "a/../csrc"), "names no file in the tree"),
         (lambda text: text.replace("--- a/csrc/a.cuh", "--- /dev/null"), "only changes within a file"),
         (lambda text: text + text, "names a file twice"),
-        (lambda _: "", "it changes no line"),
+        (lambda _: "", "the diff changes no line"),
         (lambda text: text.partition("\n@@")[2], "is a hunk of no file"),
     ],
     ids=["cut", "count", "renamed", "outside", "new file", "twice", "empty", "no hunk"],

@@ -136,12 +136,12 @@ def test_all_covers_every_gpu_of_cuda_13_with_the_fewest_front_ends():
 @pytest.mark.parametrize(
     ("settings", "said", "unsaid"),
     [
-        ({}, "mamba-ssm 2.2.2 is installed, and mamba-ssm-portable has the same files", "causal-conv1d-portable has"),
-        ({"distribution-name": "mamba-ssm"}, "", "has the same files"),
-        ({"distribution-name": "other"}, "and other has the same files: remove it", "takes its place"),
-        ({"with-causal-conv1d": "true"}, "causal-conv1d 1.4.0 is installed, and mamba-ssm-portable has the same files", "name=causal"),
-        ({"upstream": "causal-conv1d"}, "causal-conv1d 1.4.0 is installed, and causal-conv1d-portable has", "mamba-ssm 2.2.2 is"),
-        ({"upstream": "self"}, "", "has the same files"),
+        ({}, "mamba-ssm 2.2.2 is installed, and mamba-ssm-portable contains the same files", "causal-conv1d-portable contains"),
+        ({"distribution-name": "mamba-ssm"}, "", "contains the same files"),
+        ({"distribution-name": "other"}, "and other contains the same files. Remove it", "takes its place"),
+        ({"with-causal-conv1d": "true"}, "causal-conv1d 1.4.0 is installed, and mamba-ssm-portable contains the same files", "name=causal"),
+        ({"upstream": "causal-conv1d"}, "causal-conv1d 1.4.0 is installed, and causal-conv1d-portable contains", "mamba-ssm 2.2.2 is"),
+        ({"upstream": "self"}, "", "contains the same files"),
     ],
 )  # fmt: skip
 def test_what_owns_the_same_files_under_another_name_is_told(settings, said, unsaid):
@@ -158,7 +158,7 @@ def test_a_stand_in_owns_no_files():
     told = "\n".join(
         plan.decide(chosen, replace(found, torches=(replace(torch, packages=packages),)), tables.load_tables()).notes
     )
-    assert "has the same files" not in told
+    assert "contains the same files" not in told
 
 
 def needing(glibcxx, glibc="2.17"):
@@ -201,7 +201,7 @@ def on(machine, *, driver=None, ported=True, facts_too=None, **config):
         ("debian12-torch2.11-cuda13.0", {"abi": "torch"}, "torch", "setting abi"),
         ("debian12-torch2.11-cuda13.0", {"abi": "stable"}, "stable", "setting abi"),
         ("debian12-torch2.11-cuda13.0", {"upstream": "self"}, "torch", "a project's own source"),
-        ("debian12-torch2.11-cuda13.0", {"ported": False}, "torch", "the binding of mamba-ssm 2.3.2.post1 is not ported to it"),
+        ("debian12-torch2.11-cuda13.0", {"ported": False}, "torch", "the binding of mamba-ssm 2.3.2.post1 is not ported to the stable ABI"),
         ("free-threaded", {"abi": "auto"}, "torch", "this Python is free-threaded"),
     ],
 )  # fmt: skip
@@ -213,8 +213,8 @@ def test_the_wheel_is_for_everyone_wherever_it_can_be(machine, change, abi, beca
 
 def test_a_project_that_is_not_ported_cannot_be_asked_for_the_stable_abi():
     (problem,) = on("debian12-torch2.11-cuda13.0", ported=False, abi="stable").problems
-    assert (problem.code, problem.needed) == ("abi-upstream", "none of mamba-ssm is")
-    assert problem.fix == ("-C abi=torch   (a wheel for the torch and the Python that are here)",)
+    assert (problem.code, problem.needed) == ("abi-upstream", "no mamba-ssm is ported")
+    assert problem.fix == ("-C abi=torch   (a wheel for the installed torch and Python)",)
 
 
 def test_a_toolkit_without_the_static_runtime_still_makes_a_wheel():
@@ -226,7 +226,7 @@ def test_a_toolkit_without_the_static_runtime_still_makes_a_wheel():
     made = on(RECORDED_TORCH.stem, facts_too=without, cuda_home=kit.home)
     found = replace(kit, missing=without["toolkits"][0].missing, origin=facts.Origin.SETTING)
     made = on(RECORDED_TORCH.stem, facts_too={"toolkits": (found,)}, cuda_home=kit.home)
-    assert (made.abi.value.name, made.abi.because) == ("torch", "no toolkit here has libcudart_static")
+    assert (made.abi.value.name, made.abi.because) == ("torch", "no toolkit on this machine has libcudart_static")
     assert not made.problems
 
 
@@ -323,7 +323,7 @@ def test_what_is_here_and_fits_is_taken_first_and_what_does_not_is_passed_over(
     made = on(machine, driver=driver, abi="auto", cuda_mirror=mirror, facts_too=too)
     home = f"/usr/local/cuda-{taken}" if taken else taken
     assert (made.toolkit.value.home if made.toolkit.value else None) == home
-    assert any(note.startswith("passed over: CUDA") for note in made.notes) == (taken == "")
+    assert any(note.startswith("not used: CUDA") for note in made.notes) == (taken == "")
     assert ("no-toolkit" in [item.code for item in made.problems]) == (taken is None)
 
 
@@ -362,7 +362,7 @@ def test_offline_names_exactly_what_is_missing_and_where_to_put_it():
 
 def test_offline_names_the_packages_that_pip_must_find_too():
     made = on(CU12, offline="true", facts_too={"compilers": ()})
-    (note,) = [text for text in made.notes if text.startswith("offline is set: pip")]
+    (note,) = [text for text in made.notes if text.startswith("offline is set, so pip")]
     assert all(requirement in note for requirement in made.requirements)
     assert note.splitlines()[-1] == "python -m mamba_build_backend requires"
     assert not [text for text in on(CU12, facts_too={"compilers": ()}).notes if "pip must find" in text]
@@ -372,7 +372,7 @@ def test_offline_names_the_packages_that_pip_must_find_too():
     ("distribution", "command"),
     [
         ("debian 12", "apt-get install python3.11-dev"),
-        ("rocky 9.4", "dnf install python3-devel   (python3.11-devel for another than the system's)"),
+        ("rocky 9.4", "dnf install python3-devel   (python3.11-devel if this is not the system's Python)"),
         ("opensuse-leap 15.6", "zypper install python311-devel"),
         ("arch", "pacman -S python"),
         ("something 1", "apt-get install python3.11-dev"),
@@ -406,7 +406,7 @@ def test_a_folder_of_archives_is_all_that_there_is():
     made = on(CU12, cuda_mirror="/media/usb", facts_too=some)
     assert (made.problems, made.archives.release.release, made.archives.mirror) == ((), "12.4.1", "/media/usb")
     (problem,) = on(CU12, cuda_mirror="/media/usb", facts_too={"toolkits": ()}).problems
-    assert "cuda-mirror is /media/usb, and these of NVIDIA's archives of CUDA 12.9.1 are missing: " in problem.found
+    assert "cuda-mirror is /media/usb, and these NVIDIA archives of CUDA 12.9.1 are missing: " in problem.found
     assert "--output-dir /media/usb " in problem.fix[0]
 
 
@@ -523,7 +523,7 @@ def test_compilers_are_as_many_as_cores_and_memory_hold(cores, given, arch, jobs
     assert spared.nvcc.front_end_threads == (2 if threads > 1 and splits else 1)
     if split > 1:
         assert made.nvcc_flags[made.nvcc_flags.index("--split-compile") + 1] == str(split)
-    assert any("asks for 16 compilers at once, and 6 will run" in note for note in made.notes) == noted
+    assert any("asks for 16 parallel compilers, but only 6 will run" in note for note in made.notes) == noted
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_what_is_still_to_be_installed_stops_a_build_that_is_not_isolated():
     with pytest.raises(PlanError) as caught:
         made.check()
     (problem,) = caught.value.problems
-    assert (problem.code, problem.needed) == ("not-installed", "an isolated build installs them by itself")
+    assert (problem.code, problem.needed) == ("not-installed", "an isolated build installs them automatically")
     assert problem.found == f"this environment lacks {', '.join(made.requirements)}"
     first, second = problem.fix
     assert first == "use the same command without --no-build-isolation"
@@ -246,7 +246,5 @@ def test_a_report_is_as_wide_as_is_asked(width):
 
 def test_a_problem_shows_where_the_whole_report_is_and_the_whole_report_does_not():
     found, made = planned_for(FACTS / "no-gxx-abi-torch.json")
-    assert report.plan_text(found, made).endswith(
-        "\n1 problem. What was found and chosen: python -m mamba_build_backend doctor -v\n"
-    )
+    assert report.plan_text(found, made).endswith("\n1 problem. More: python -m mamba_build_backend doctor -v\n")
     assert report.plan_text(found, made, verbose=True).endswith("\n1 problem.\n")

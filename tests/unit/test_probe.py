@@ -274,7 +274,7 @@ def test_a_compiler_that_gives_no_answer_is_given_up(tmp_path, monkeypatch):
 
     slow = script(tmp_path / "bin/g++", "exec sleep 60")
     monkeypatch.setattr(compilers, "capture", lambda *a, **k: process.capture(*a, **{**k, "timeout": 0.2}))
-    assert "gave no answer in 0.2 s" in compilers.read_compiler(slow, "test", dict(os.environ)).problem
+    assert "did not answer within 0.2 s" in compilers.read_compiler(slow, "test", dict(os.environ)).problem
 
 
 # --- torch

@@ -56,7 +56,7 @@ def test_a_signal_to_the_backend_ends_all_and_gives_130(tmp_path, number):
     backend.send_signal(number)
     _, said = backend.communicate(timeout=30)
     assert backend.returncode == 130
-    assert said == "mamba-build-backend: interrupted; nothing was left running, and what was cached is whole\n"
+    assert said == "mamba-build-backend: interrupted: all child processes were stopped, and the cache is intact\n"
     deadline = time.monotonic() + 5
     while alive(grandchild) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -104,7 +104,7 @@ def test_the_log_holds_the_command_as_it_can_be_pasted(tmp_path):
     [
         (["/no/such/program"], "cannot be started: No such file"),
         (["sh", "-c", "echo broken >&2; exit 7"], "failed with exit code 7: broken"),
-        (["sleep", "5"], "gave no answer in 0.2 s"),
+        (["sleep", "5"], "did not answer within 0.2 s"),
     ],
 )
 def test_a_tool_that_fails_is_told_with_its_command(argv, told):

@@ -107,7 +107,7 @@ def test_doctor_plans_for_a_machine_in_a_file_and_takes_settings_on_top():
 def test_doctor_saves_this_machine_and_the_file_gives_the_same_report(tmp_path, clean_env):
     env = {**clean_env, "HF_TOKEN": "hf_averylongsecret", "CPATH": "/opt/hf_averylongsecret/include"}
     saved = doctor("--save", tmp_path / "m.json", env=env)
-    assert "this machine, without names, is in" in saved.stderr
+    assert "saved this machine's facts, without user and host name, to" in saved.stderr
     text = (tmp_path / "m.json").read_text()
     assert "hf_averylongsecret" not in text
     again = doctor("--facts", tmp_path / "m.json")
@@ -124,17 +124,17 @@ def test_doctor_saves_nothing_where_it_cannot_write(tmp_path):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ("", "is no machine's file"),
-        ("[1]", "it is not what `doctor --save` writes"),
+        ("", "is not a machine file"),
+        ("[1]", "`doctor --save` did not write it"),
         ('{"facts": {}}', "machine"),
         ('{"facts": {"machine": 3}}', "an object is needed"),
-        ('{"schema": 99, "facts": {}}', "it is of schema 99"),
+        ('{"schema": 99, "facts": {}}', "its schema is 99"),
         (
             '{"facts": {"machine": {"system": "Linux", "arch": "x86_64", "libc": "glibc", "libc_version": "new", "cores": 1, "memory_available": 1, "python_version": "3.11.7", "python_tag": "cp311", "python_prefix": "/"}}}',
             "facts.machine.libc_version: 'new' is not a version",
         ),
-        ('{"facts": {}, "surprise": 1}', "it is not what"),
-        ('{"facts": {}, "settings": {"jobs": 3}}', "is no machine's file"),
+        ('{"facts": {}, "surprise": 1}', "did not write it"),
+        ('{"facts": {}, "settings": {"jobs": 3}}', "is not a machine file"),
     ],
 )
 def test_a_file_that_is_no_machine_is_refused(tmp_path, content, told):

@@ -65,17 +65,17 @@ def test_architectures_are_read_in_every_usual_notation(given, read):
     [
         ("arch", "sm90x", "'sm90x' is not a compute capability"),
         ("arch", "Fermi", "'fermi' is not|'Fermi' is not"),
-        ("arch", ";", "an empty list"),
+        ("arch", ";", "the list is empty"),
         ("glibc", "2.x", "is not a glibc version"),
         ("jobs", "0", "is not a number of processes"),
         ("jobs", "many", "is not a number of processes"),
         ("jobs", "²", "is not a number of processes"),
         ("jobs", "9" * 5000, "is not a number of processes"),
-        ("memory", "9" * 400, "is not an amount of memory"),
-        ("memory", "lots", "is not an amount of memory"),
-        ("memory", "12", "is not an amount of memory"),
+        ("memory", "9" * 400, "is not a usable amount of memory"),
+        ("memory", "lots", "is not a usable amount of memory"),
+        ("memory", "12", "is not a usable amount of memory"),
         ("repair", "maybe", "neither true nor false"),
-        ("compress", "tiny", "is not one of its values"),
+        ("compress", "tiny", "is not a valid value"),
         ("torch", {"a": 1}, "a value of type dict"),
     ],
 )
@@ -168,7 +168,7 @@ def test_a_mirror_is_an_address_a_folder_or_off(given, mirror):
 
 @pytest.mark.parametrize("given", ["ftp://host/x", "file:///media/usb", "https://", "https:///x", "s3://bucket"])
 def test_another_address_of_a_mirror_is_refused_without_its_password(given):
-    with pytest.raises(SettingsError, match="is no address of http or https"):
+    with pytest.raises(SettingsError, match="is not an http or https address"):
         load_settings({"cuda-mirror": given}, {}, {})
     with pytest.raises(SettingsError) as caught:
         load_settings({"cuda-mirror": "ftp://bob:hunter22@host/x"}, {}, {})

@@ -178,5 +178,5 @@ def test_a_source_that_is_not_there_is_said_before_anything_is_installed(command
     )  # fmt: skip
     assert done.returncode == 3
     words = " ".join((done.stdout + done.stderr).split())
-    assert "nowhere is not there; the source of mamba-ssm" in words
+    assert "nowhere does not exist; the source of mamba-ssm" in words
     assert "Traceback" not in done.stderr

@@ -75,7 +75,7 @@ def test_one_that_is_interrupted_leaves_nothing_that_looks_whole(tmp_path, numbe
 
 def test_a_file_in_the_way_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="a file is in the way") as caught:
+    with pytest.raises(StorageError, match="a file has this name") as caught:
         prepared(tmp_path / "file" / "thing", lambda draft: None)
     assert caught.value.exit_code == 7
     assert "-C cache-dir=/another/folder" in str(caught.value)

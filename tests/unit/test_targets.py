@@ -46,7 +46,7 @@ def test_what_is_named_is_built_and_a_causal_conv1d_without_a_version_goes_with_
 
 def test_a_pair_that_does_not_go_together_is_told_with_one_that_does():
     _, made = planned("debian12-torch2.11-cuda13.0", "mamba-ssm==2.2.4", "causal-conv1d==1.6.1")
-    with pytest.raises(PlanError, match=r"mamba-ssm 2\.2\.4 and causal-conv1d 1\.6\.1 do not go together") as caught:
+    with pytest.raises(PlanError, match=r"mamba-ssm 2\.2\.4 and causal-conv1d 1\.6\.1 do not work together") as caught:
         drive.raise_together(made)
     assert "build mamba-ssm==2.2.4 causal-conv1d" in str(caught.value)
 
@@ -70,13 +70,13 @@ def test_the_problems_of_all_are_told_at_once_and_each_once():
 @pytest.mark.parametrize(
     ("targets", "given", "told"),
     [
-        (["causal-conv1d>=1.6"], {}, "names no project and version"),
-        (["causal-conv1d==1.*,<2"], {}, "names no project and version"),
-        (["./mamba"], {}, "is not there; the folder of a source tree"),
-        (["mamba-ssm", "mamba_ssm"], {}, "said once"),
-        (["mamba-ssm"], {"upstream": "causal-conv1d"}, "beside -C upstream"),
-        (["mamba-ssm==2.3.0"], {"upstream-version": "2.2.4"}, "beside -C upstream-version"),
-        (["mamba-ssm", "causal-conv1d"], {"upstream-version": "2.2.4"}, "beside -C upstream-version"),
+        (["causal-conv1d>=1.6"], {}, "is not a project, or a project and a version"),
+        (["causal-conv1d==1.*,<2"], {}, "is not a project, or a project and a version"),
+        (["./mamba"], {}, "does not exist; the folder of a source tree"),
+        (["mamba-ssm", "mamba_ssm"], {}, "only once"),
+        (["mamba-ssm"], {"upstream": "causal-conv1d"}, "conflicts with -C upstream"),
+        (["mamba-ssm==2.3.0"], {"upstream-version": "2.2.4"}, "conflicts with -C upstream-version"),
+        (["mamba-ssm", "causal-conv1d"], {"upstream-version": "2.2.4"}, "conflicts with -C upstream-version"),
     ],
 )
 def test_targets_that_cannot_be_read_are_one_sentence(targets, given, told):
@@ -91,8 +91,8 @@ def test_an_unknown_project_is_told_by_the_command(clean_env):
         cwd=ROOT, env=clean_env, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 3
-    assert "unknown upstream 'flash-attn'; it is one of mamba-ssm, causal-conv1d, self" in done.stderr
-    assert "mamba-ssm 9.9 is not among the versions known here" in done.stderr
+    assert "unknown project 'flash-attn'; the known ones are mamba-ssm, causal-conv1d, self" in done.stderr
+    assert "mamba-ssm 9.9 is not a known version" in done.stderr
     assert "Traceback" not in done.stderr
 
 
