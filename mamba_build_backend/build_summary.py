@@ -1,4 +1,4 @@
-"""What a finished build says of itself: where its time went, and where the wheel's bytes are."""
+"""The summary of a finished build: build time by stage, and wheel size by architecture."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .core.files import sha256
 from .symbols.floors import highest
 
 _LEAST = 0.01
-"""The share under which a row is not worth a line."""
+"""Rows with a smaller share are not shown."""
 
 
 class Stopwatch:
-    """Times the stages of a build; ``lap`` ends one."""
+    """Measures the stages of a build; ``lap`` ends a stage."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
@@ -25,19 +25,19 @@ class Stopwatch:
         """Seconds by the stage's name."""
 
     def lap(self, name: str) -> None:
-        """All since the last lap was this stage."""
+        """Add the time since the last lap to this stage."""
         now = time.monotonic()
         self.laps[name] = self.laps.get(name, 0.0) + now - self._last
         self._last = now
 
     @property
     def seconds(self) -> float:
-        """All laps together."""
+        """The sum of all laps."""
         return sum(self.laps.values())
 
 
 def summary(watch: Stopwatch, report: Report, wheel: Path) -> list[str]:
-    """The lines that end a build of a wheel: the table, then its name, size, SHA-256 and what it needs of a system."""
+    """The last lines of a wheel build: the table, then the wheel's name, size, SHA-256 and system requirements."""
     needs = highest([item.floor for item in report.extensions])
     size = f"{wheel.name}: {wheel.stat().st_size / 1e6:.1f} MB, sha256 {sha256(wheel)}"
     floor = f"GLIBC {needs.glibc or '-'}, GLIBCXX {needs.glibcxx or '-'}, CXXABI {needs.cxxabi or '-'}"
@@ -45,7 +45,7 @@ def summary(watch: Stopwatch, report: Report, wheel: Path) -> list[str]:
 
 
 def table(laps: dict[str, float], report: Report) -> list[str]:
-    """Two columns of lines: time by stage, size by architecture. Pure."""
+    """Two columns of lines: time by stage, and size by architecture."""
     whole = sum(laps.values())
     times = [(name, clock(seconds), seconds / whole) for name, seconds in laps.items() if seconds >= _LEAST * whole]
     found = {name: size for name, size in shares(report.extensions).items() if size > 0}

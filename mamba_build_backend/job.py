@@ -1,4 +1,4 @@
-"""One build before it starts: settings → facts → plan, for a hook or for the command line."""
+"""Prepare one build: settings → facts → plan, for a hook or for the command line."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ConfigSettings = Mapping[str, Any]
 
 
 class Kind(Enum):
-    """What a frontend is having built."""
+    """What the frontend builds."""
 
     WHEEL = "wheel"
     EDITABLE = "editable"
@@ -41,17 +41,17 @@ class Kind(Enum):
 
 
 class Step(Enum):
-    """Where a hook stands in an install: each is called in a process of its own."""
+    """The position of a hook in an install. Each hook runs in its own process."""
 
     FIRST = 1
-    """It looks at the machine, whatever was seen before."""
+    """Always probes the machine."""
     NEXT = 2
     LAST = 3
 
 
 @dataclass(frozen=True)
 class Job:
-    """One build: where the project is, what was asked for, what was found, and what will be done."""
+    """One build: the project's folder, the settings, the facts and the plan."""
 
     project: Path
     table: Mapping[str, Any]
@@ -64,19 +64,19 @@ class Job:
 
     @property
     def is_own(self) -> bool:
-        """Whether the project itself is what is built, and not one of the known upstreams."""
+        """Whether the project builds itself, and not a known upstream."""
         return self.plan.upstream.value.is_own
 
     @property
     def is_static(self) -> bool:
-        """Whether it is, and pyproject.toml names it and its version."""
+        """Whether the project builds itself and pyproject.toml states its name and version."""
         return self.is_own and bool(self.table.get("name") and self.table.get("version"))
 
 
 def hook_job(config_settings: ConfigSettings | None, kind: Kind, step: Step) -> Job:
-    """The job of the project in the current folder, which is where frontends call hooks.
+    """The job of the project in the current folder, where frontends call hooks.
 
-    Facts that an earlier hook of the same install handed over are taken where they still hold.
+    Facts that an earlier hook of the same install handed over are reused if they are still valid.
     """
     project = Path.cwd()
     (settings,), table = read_settings(project, [config_settings], os.environ, editable=kind is Kind.EDITABLE)
@@ -95,14 +95,14 @@ def hook_job(config_settings: ConfigSettings | None, kind: Kind, step: Step) -> 
 
 
 def make_job(project: Path, config_settings: ConfigSettings | None, environ: Mapping[str, str]) -> Job:
-    """Read settings, look at the machine, decide."""
+    """Read settings, probe the machine, make the plan."""
     return make_jobs(project, [config_settings], environ)[0]
 
 
 def make_jobs(project: Path, wanted: Sequence[ConfigSettings | None], environ: Mapping[str, str]) -> list[Job]:
-    """A job for each of several settings, from one look at the machine.
+    """A job for each of several settings, with the machine probed only once.
 
-    A project that another one calls, without a version of its own beside it, is the one that goes with it.
+    A partner without a version of its own gets the version that matches the project that uses it.
     """
     settings, table = read_settings(project, wanted, environ)
     cache = cache_root(settings[0])
@@ -129,7 +129,7 @@ def read_settings(
 
 
 def _from_project(settings: Settings, project: Path, content: Mapping[str, Any]) -> Settings:
-    """The settings with what the project says of itself, and with its paths as they are from there, wherever the command was typed."""
+    """The settings, completed from the project; its relative paths are resolved from its folder, not the current one."""
     if content and settings.place("upstream") is Place.DEFAULT and own_copy.is_installed():
         settings = replace(settings, upstream=_own(project))
     path = expanded(settings.source)
@@ -138,7 +138,7 @@ def _from_project(settings: Settings, project: Path, content: Mapping[str, Any])
 
 
 def _own(project: Path) -> str:
-    """What a project builds that requires the installed backend and names no upstream: itself. Raises SettingsError without setup.py."""
+    """The upstream of a project that uses the installed backend and names none: itself. Raises SettingsError without setup.py."""
     if is_file(project / "setup.py"):
         return SELF
     names = " or ".join(f'"{name}"' for name in project_names())
@@ -151,7 +151,7 @@ def _own(project: Path) -> str:
 
 @contextmanager
 def build_context(job: Job) -> Iterator[BuildContext]:
-    """The folder that the job works in and its log, which stays where the build fails or its folder is kept."""
+    """The job's work folder and log; the log stays if the build fails or its folder is kept."""
     logs = job.cache / "logs"
     environ = {**job.environ, "SOURCE_DATE_EPOCH": str(source_date_epoch(job.environ))}
     with work_folder(job.settings) as folder:

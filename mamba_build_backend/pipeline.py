@@ -1,4 +1,4 @@
-"""The stages of a build in order: plan → source → toolchain → compile → content → repair → audit. Each hook is one function."""
+"""The stages of a build in order: plan → source → toolchain → compile → content → repair → audit. One function per hook."""
 
 from __future__ import annotations
 
@@ -39,24 +39,24 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 CompilePart = Callable[[BuildPlan, Path, "Toolchain", BuildContext], Result]
-"""What is done with each part of a build: its plan, its tree, the tools, its context."""
+"""The function that compiles one part of a build, from its plan, its tree, the tools and its context."""
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What is compiled, and what is known of the wheel before that."""
+    """The sources to compile, and what is known about the wheel before that."""
 
     parts: list[Part]
     metadata: str
     """The text of METADATA."""
     licenses: dict[str, Path]
-    """By the names that they get in the wheel."""
+    """By their names in the wheel."""
     origins: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Compiled(Generic[Result]):
-    """A build whose compilers are done; ``results`` are those of the parts."""
+    """A compiled build; ``results`` has one item for each part."""
 
     job: Job
     ready: ReadyPlan
@@ -68,7 +68,7 @@ class Compiled(Generic[Result]):
 
 
 def wheel_requirements(job: Job) -> list[str]:
-    """Build requirements; a plan that cannot work fails here, before anything large is downloaded."""
+    """Build requirements of a wheel; a plan with problems fails here, before anything large is downloaded."""
     job.plan.raise_problems()
     for note in _notes(job, job.plan):
         say(f"{PREFIX}note: {note}")
@@ -76,7 +76,7 @@ def wheel_requirements(job: Job) -> list[str]:
 
 
 def sdist_requirements(job: Job) -> list[str]:
-    """Build requirements of the sdist; those of a wheel, where the project's setup.py has to say its name and version."""
+    """Build requirements of an sdist; those of a wheel, if only setup.py knows the project's name and version."""
     if job.is_own and not job.is_static:
         return wheel_requirements(job)
     return build_requires.requires_for_sdist(job.plan, job.cache)
@@ -96,12 +96,12 @@ def write_metadata(job: Job, directory: str) -> str:
 
 
 def build_wheel(job: Job, directory: str, promised: str | None = None) -> str:
-    """The main job. The wheel appears in ``directory`` whole, or not at all.
+    """Build the wheel; return its name. It appears in ``directory`` complete or not at all.
 
     ``promised`` is the .dist-info that the metadata hook wrote, if the frontend relies on it.
     """
     _check_ready(job)
-    # What has to be installed is: these import it.
+    # These imports need build requirements, which are installed now.
     from .compile.run_setup_py import build_raw_wheel
 
     with _compiled(job, promised, build_raw_wheel) as done:
@@ -117,7 +117,7 @@ def build_wheel(job: Job, directory: str, promised: str | None = None) -> str:
 
 
 def build_editable(job: Job, directory: str, promised: str | None = None) -> str:
-    """Compile in place, in a build folder that stays, and write a wheel that points there; return its name."""
+    """Compile in place, in a permanent build folder, and write a wheel that points there; return its name."""
     _check_ready(job)
     if job.facts.machine.host:
         raise SettingsError(
@@ -135,7 +135,7 @@ def build_editable(job: Job, directory: str, promised: str | None = None) -> str
         for tree in trees:
             _check_extension(tree, done.context)
         content = _content(done, build_record.NO_FLOOR)
-        # Python must not depend on the short-lived name that the compilers were given.
+        # Python must not depend on the temporary folder name that the compilers got.
         real = [Path(os.path.realpath(tree)) for tree in trees]
         repair.add_payload(done.ready, real, content.metadata)
         wheel = repair.editable_wheel(real, content, job.facts.machine, done.context)
@@ -149,7 +149,7 @@ def build_editable(job: Job, directory: str, promised: str | None = None) -> str
 
 
 def build_sdist(job: Job, directory: str) -> str:
-    """The project's tree, and in it upstream's archives: a wheel from this sdist fetches no source."""
+    """An sdist with the project's tree and upstream's archives: building a wheel from it downloads no source."""
     from .wheel.sdist import write_sdist
 
     if job.is_own and not job.is_static:
@@ -172,7 +172,7 @@ def build_sdist(job: Job, directory: str) -> str:
 
 
 def _carried(parts: list[Part], project: Path, echo: Echo) -> list[Part]:
-    """The parts whose sources an sdist carries: all but the project's own tree. Raises SettingsError for a fork that lies elsewhere."""
+    """The parts whose sources an sdist contains, without the project's own tree. Raises SettingsError for a fork elsewhere."""
     forks = [part for part in parts if part.plan.upstream.value.fork]
     own = [part for part in forks if part.source.path == project.absolute()]
     for part in forks if own else ():
@@ -196,7 +196,7 @@ def _carried(parts: list[Part], project: Path, echo: Echo) -> list[Part]:
 def _compiled(
     job: Job, promised: str | None, compile_part: CompilePart[Result], *, in_place: bool = False
 ) -> Iterator[Compiled[Result]]:
-    """The stages that every build of a binary has; the work folder is there until the caller is done with it."""
+    """The stages that every binary build shares; the work folder exists until the caller is done with it."""
     from . import toolchain
 
     watch = Stopwatch()
@@ -205,7 +205,7 @@ def _compiled(
         _fetch_runtime(job, context)
         ready = job.plan.check()
         watch.lap("fetch")
-        # A project's own tree is what its author edits; another upstream's is unpacked once and edited there.
+        # An author edits the project's own tree; another upstream's source is unpacked once and edited there.
         sources = _prepare_sources(job, context, patched=True, in_place=in_place)
         if promised is not None:
             check_promised(Path(promised), sources.metadata, sources.licenses)
@@ -232,7 +232,7 @@ def _check_ready(job: Job) -> None:
 
 
 def _with_toolkit(job: Job, context: BuildContext) -> Job:
-    """The job with a toolkit that is there: NVIDIA's archives are fetched and unpacked here, where the plan takes them."""
+    """The job with an existing toolkit: downloads and unpacks NVIDIA's archives if the plan uses them."""
     if job.plan.archives is None:
         return job
     from .source import redist
@@ -242,7 +242,7 @@ def _with_toolkit(job: Job, context: BuildContext) -> Job:
 
 
 def _fetch_runtime(job: Job, context: BuildContext) -> None:
-    """Fetch CUDA's runtime for another processor, where the wheel is for one."""
+    """Download CUDA's runtime for another processor, if the wheel is for one."""
     if job.plan.runtime is not None:
         from .source import index
 
@@ -258,18 +258,18 @@ def _prepare_sources(job: Job, context: BuildContext, *, patched: bool = False, 
 
 
 def _pkg_info(part: Part) -> str:
-    # A tree from git, or the project's own, has no metadata before its setup.py has run; what a project's own sdist carries
-    # is this backend's, and leaves the requirements open.
+    # A git tree and the project's own tree have no metadata before setup.py has run. The metadata in the project's own sdist come
+    # from this backend, and leave the requirements open.
     if not part.plan.upstream.value.is_own and (released := metadata.released_pkg_info(part.tree)):
         return released
-    # What only reads metadata has not installed what the compile imports.
+    # Imported late: a step that only reads metadata has not installed the imports of the compile step.
     from .compile import run_setup_py
 
     return run_setup_py.egg_info(part.plan, part.tree, part.context)
 
 
 def _notes(job: Job, plan: BuildPlan) -> Iterator[str]:
-    """What a plan has to say, with commands as they are typed in the user's shell."""
+    """A plan's warnings and notes, with commands spelled for the user's shell."""
     here = Here(guessed(job.facts.shell, job.facts.machine.python_prefix))
     for note in (*plan.warnings, *plan.notes):
         text, _, command = note.partition("\n")
@@ -288,7 +288,7 @@ def _announce(job: Job, ready: ReadyPlan, echo: Echo) -> None:
             "to use another one, add -C torch=/path/to/site-packages"
         )
     for item in _compiler_variables(job):
-        if item.name not in (PREPEND, APPEND):  # the compile says what reaches nvcc
+        if item.name not in (PREPEND, APPEND):  # the compile step reports what reaches nvcc
             echo(f"note: {item.name}={item.value} reaches the compilers; the wheel's record contains it")
     codes = " ".join(plan.gpu_code.value.codes)
     echo(
@@ -301,18 +301,18 @@ def _announce(job: Job, ready: ReadyPlan, echo: Echo) -> None:
 
 
 def _torches(ready: ReadyPlan) -> str:
-    """Which ones the wheel is for, as one says it."""
+    """The torches that the wheel is for, in words."""
     torch, plan = ready.torch, ready.plan
     return f"{plan.torch_least} and newer" if torch is None or plan.abi.value.is_stable else torch.version
 
 
 def _label(plan: BuildPlan) -> str:
-    """Something short that says which builds have compiled files in common."""
+    """A short name shared by builds that have object files in common."""
     return hashlib.sha256(f"{plan.title} {plan.target.version} {plan.target.cuda}".encode()).hexdigest()[:12]
 
 
 def _torch_symbols(done: Compiled[Path]) -> Provider | None:
-    """The torch that the wheel is held against; None where none is here."""
+    """The torch that the wheel is checked against; None if there is none here."""
     from .audit import check as audit
 
     torch = done.ready.torch
@@ -356,7 +356,7 @@ def _content(done: Compiled[Any], floor: Floor, effective: EffectiveFloor | None
 
 
 def _compiler_variables(job: Job) -> tuple[VariableRecord, ...]:
-    """The user's variables that reach a compiler, as the record has them."""
+    """The user's variables that reach a compiler, in the record's form."""
     from .compile.run_setup_py import build_environment
 
     return write_record.compiler_variables(build_environment(job.plan, None, job.environ))
@@ -381,7 +381,7 @@ def _pack(done: Compiled[Path], stage: Path) -> Path:
 
 
 def _audit(wheel: Path, content: Content, torch: Provider | None) -> Report:
-    """Read the finished wheel. Raises AuditError if it does not keep what its record promises."""
+    """Check the finished wheel. Raises AuditError if it does not keep its record's promises."""
     from .audit import check as audit
 
     report = audit.audit_wheel(wheel, promise=audit.recorded_promise(content.record), torches=[torch] if torch else [])

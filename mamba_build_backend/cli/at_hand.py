@@ -1,7 +1,7 @@
-"""Which project a command is about: the one that was named, the one that holds the backend, or the one that the user stands in.
+"""The project of a command: the one that was named, the one that contains the backend, or the one in the current folder.
 
-A backend that was installed as a package lies in no project. Where the current folder is none of its own either, it plans for a known
-project, and builds that in a folder which it makes.
+An installed backend belongs to no project. If the current folder does not use it either, it plans for a known project and builds
+that in a temporary folder.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from ..core.pyproject import REQUIRES
 from ..core.settings import TABLE
 
 NO_PROJECT = PACKAGE
-"""The folder that stands for none: it holds no pyproject.toml, and no source."""
+"""The folder that means "no project": it contains neither a pyproject.toml nor source."""
 
 
 def at_hand(named: Path | None, settings: Mapping[str, str] | None = None) -> Path:
-    """The project's folder; :data:`NO_PROJECT` where there is none.
+    """The project's folder; :data:`NO_PROJECT` if there is none.
 
-    A folder that builds itself does not package a known project, which ``settings`` may ask for. Raises SettingsError for a
-    pyproject.toml that cannot be read.
+    If ``settings`` ask for a known project, a folder that builds itself is not taken. Raises SettingsError for a pyproject.toml
+    that cannot be read.
     """
     if named is not None:
         return named.absolute()
@@ -43,7 +43,7 @@ def at_hand(named: Path | None, settings: Mapping[str, str] | None = None) -> Pa
 
 @contextmanager
 def buildable(project: Path) -> Iterator[Path]:
-    """The project as a frontend can build it; of :data:`NO_PROJECT`, a temporary one that holds a copy of this backend."""
+    """The project in a form that a frontend can build; for :data:`NO_PROJECT`, a temporary project with a copy of this backend."""
     if project != NO_PROJECT:
         yield project
         return
@@ -53,7 +53,7 @@ def buildable(project: Path) -> Iterator[Path]:
         requires = ", ".join(f'"{item}"' for item in REQUIRES)
         (made / "pyproject.toml").write_text(
             f'[build-system]\nrequires = [{requires}]\nbuild-backend = "{NAME}"\nbackend-path = ["."]\n\n'
-            # What a name that ends so stands for: NAME-portable, whichever project it is that is built.
+            # This name stands for NAME-portable, whichever project is built.
             '[project]\nname = "mamba-ssm-portable"\ndynamic = ["version", "dependencies"]\n',
             encoding="utf-8",
         )

@@ -1,4 +1,4 @@
-"""What the CLI does beyond planning: drive a PEP 517 frontend, and audit a wheel with this environment's torch."""
+"""Drive a PEP 517 frontend, and audit a wheel with this environment's torch."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SCHEMA = 2
 
 
 class _FrontendError(BuildFailedError):
-    """The frontend has already printed what went wrong; keep the backend's own exit code."""
+    """The frontend has already printed the error; keep the backend's own exit code."""
 
     def __init__(self, status: int) -> None:
         super().__init__("no wheel was built: see the lines above")
@@ -43,7 +43,7 @@ class _FrontendError(BuildFailedError):
 
 
 def with_targets(settings: Mapping[str, str], targets: Sequence[str]) -> list[dict[str, str]]:
-    """The settings for each project that was named, as ``NAME==1.6.1``; one that is another's partner after that one. Raises SettingsError."""
+    """The settings for each named project (``NAME==1.6.1``); a partner comes after the project that uses it. Raises SettingsError."""
     out: list[dict[str, str]] = []
     for text in targets:
         if is_path(text):
@@ -77,10 +77,10 @@ def with_targets(settings: Mapping[str, str], targets: Sequence[str]) -> list[di
 def build(
     project: Path, wanted: Sequence[dict[str, str]], out: Path, environ: Mapping[str, str], *, isolated: bool
 ) -> dict[str, Any]:
-    """Build a wheel for each of the settings, with pip, or uv where there is no pip.
+    """Build a wheel for each of the settings, with pip, or with uv if there is no pip.
 
-    All are planned from the same facts before the first compiler starts. Returns names, sizes, hashes and times; a wheel
-    that is done stays where it is, whatever becomes of the next.
+    All wheels are planned from the same facts before the first compiler starts. Returns names, sizes, hashes and times. A finished
+    wheel stays in place, even if the next build fails.
     """
     jobs = make_jobs(project, wanted, environ)
     raise_together(job.plan for job in jobs)
@@ -91,8 +91,8 @@ def build(
         for number, (job, settings) in enumerate(zip(jobs, wanted), 1):
             if len(jobs) > 1:
                 say(f"{PREFIX}wheel {number} of {len(jobs)}: {job.plan.title}")
-            # What was decided for all is said outright: the hook of the second one must not choose another partner, and
-            # uv's build environment does not know which environment it builds for.
+            # Pass the decisions explicitly: the hook of the second wheel must not choose another partner, and uv's build
+            # environment does not know which environment it builds for.
             decided = _decided(job.plan, alone=len(jobs) == 1)
             if job.plan.torch.value is not None:
                 decided["torch"] = job.plan.torch.value.site
@@ -102,11 +102,11 @@ def build(
 
 
 def _decided(plan: BuildPlan, *, alone: bool) -> dict[str, str]:
-    """What the hook of a wheel is told outright."""
+    """The decisions that a wheel's hook gets explicitly."""
     row = plan.upstream.value
     if row.fork is None:
         return {} if alone else {"upstream-version": row.version}
-    # It was named on this command line, which the hook does not see.
+    # This command line named the fork, and the hook does not see this command line.
     partner = (
         {companion_key(row.project.partner.name): str(plan.companion is not None).lower()}
         if row.project.partner
@@ -128,10 +128,10 @@ def _build_one(
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mamba-wheel-") as folder:
         command = _command(project, folder, isolated=isolated, environ=environ)
-        # Frontends exit with a code of their own; the backend leaves its one here.
+        # Frontends exit with their own code; the backend writes its code here.
         left = Path(folder) / "exit-code"
         env = {**environ, **as_environment(settings), EXIT_FILE: str(left)}
-        # The hook below ends its own compilers first: it is given more time than it takes for that.
+        # On an interrupt the hook first stops its own compilers: give it more time than that takes.
         with Relay() as relay:
             env.update({PULSE: "1"} if relay.draws else {})
             log = Path(folder) / "frontend.log"
@@ -139,7 +139,7 @@ def _build_one(
         wheels = matching(Path(folder), "*.whl")
         if status != 0 or len(wheels) != 1:
             raise _FrontendError(int(read_text(left)) if is_file(left) else BuildFailedError.exit_code)
-        # A hook's wheel has no label: pip refuses such a name.
+        # A hook's wheel has no variant label, because pip rejects such a name.
         final = hand_over(wheels[0], out, variants.variant_name(wheels[0].name, variant))
     return {
         "wheel": str(final),
@@ -150,9 +150,9 @@ def _build_one(
 
 
 def _command(project: Path, folder: str, *, isolated: bool, environ: Mapping[str, str]) -> list[str]:
-    # Settings go by the environment: `pip wheel` has known --config-settings only since 23.1.
+    # Pass settings as variables: `pip wheel` supports --config-settings only since 23.1.
     if find_spec("pip") is not None:
-        # -v, because pip is silent for the whole build otherwise.
+        # Without -v, pip prints nothing during the whole build.
         command = [sys.executable, "-m", "pip", "wheel", "-v", "--no-deps", "--wheel-dir", folder]
         return [*command, *([] if isolated else ["--no-build-isolation"]), str(project)]
     uv = find_program("uv", environ)
@@ -167,7 +167,7 @@ def _command(project: Path, folder: str, *, isolated: bool, environ: Mapping[str
 
 
 def audit(wheel: Path, sites: Sequence[Path], environ: Mapping[str, str], *, require: str = "") -> Report:
-    """Audit a wheel against the given torches, or this environment's; ``require`` is the option's text."""
+    """Audit a wheel against the given torches, or this environment's; ``require`` is the text of ``--require``."""
     from ..audit.check import audit_wheel, parse_required, provider
 
     required = parse_required(require) if require else None

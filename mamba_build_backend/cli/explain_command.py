@@ -1,4 +1,4 @@
-"""``explain``: what an error message or a build log means."""
+"""``explain``: the meaning of an error message or a build log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: arguments in, one call, output. Each group of commands is a module beside this one."""
+"""The command line: parse arguments, make one call, print. Each group of commands is a module next to this one."""
 
 from __future__ import annotations
 
@@ -28,30 +28,30 @@ _EVERYWHERE: tuple[Callable[[Commands], None], ...] = (
     add_audit,
     add_explain,
 )
-"""In the order of ``--help``."""
+"""All commands that every copy has, in the order of ``--help``."""
 _CHECKOUT_ONLY = {
     "vendor": "vendor_command",
     "stand-in": "stand_in_command",
     "matrix": "matrix_commands",
     "index": "matrix_commands",
 }
-"""Commands, each with its module, that a copy of the backend in another project does not carry."""
+"""Commands, each with its module, that a copy of the backend in another project does not contain."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; return its exit status. Raises SettingsError for a command that this copy does not carry."""
+    """Run a command; return its exit status. Raises SettingsError for a command that this copy does not contain."""
     words = sys.argv[1:] if argv is None else list(argv)
     if words and words[0] in _CHECKOUT_ONLY and not _is_carried(words[0]):
         raise not_in_a_copy(f"`{words[0]}`", words)
     options = make_parser().parse_args(words)
-    # What is printed may come from a log, a wheel or a machine's file of somebody else's.
+    # The output may contain text from another person's log, wheel or machine file.
     with redirect_stdout(cast("TextIO", Visible(sys.stdout, os.environ))):
         status: int = options.run(options)
     return status
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The parser of all commands that this copy of the backend carries."""
+    """The parser of all commands that this copy of the backend contains."""
     parser = argparse.ArgumentParser(
         prog=invocation.command(),
         description="Build portable wheels of CUDA extensions for torch. Exit codes: 0 success, 1 explain: unknown error, "

@@ -1,4 +1,4 @@
-"""``matrix`` and ``index``: many wheels. A copy of the backend in another project has neither."""
+"""``matrix`` and ``index``, for many wheels. A copy of the backend in another project has neither."""
 
 from __future__ import annotations
 

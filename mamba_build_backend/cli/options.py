@@ -1,4 +1,4 @@
-"""What the commands share: their common options, settings from ``-C``, the project's folder, JSON on stdout."""
+"""Shared by all commands: common options, settings from ``-C``, the project's folder, JSON on stdout."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from ..plan import BuildPlan
 
 Commands = Any
-"""What ``ArgumentParser.add_subparsers`` returns: argparse keeps that type to itself."""
+"""The result type of ``ArgumentParser.add_subparsers``, which is private in argparse."""
 
 
 def path(text: str) -> Path:
-    """An argument that names a file or a folder, for argparse. Raises ArgumentTypeError for what can be none."""
+    """An argparse type for a file or folder. Raises ArgumentTypeError for text that cannot be a path."""
     if why := why_no_path(text):
         raise argparse.ArgumentTypeError(f"{text[:80] + '…' if len(text) > 80 else text!r}: {why}")
     return expanded(text)
@@ -83,12 +83,12 @@ def _is_path(key: str, value: str) -> bool:
 
 
 def is_path(target: str) -> bool:
-    """Whether what was named to be built is a path, and not a project; ``./NAME`` is a path in any case."""
+    """Whether a build target is a path and not a project's name; ``./NAME`` is always a path."""
     return target in (".", "..") or os.sep in target or (is_dir(target) and target not in project_names())
 
 
 def tree_settings(target: str, settings: Mapping[str, str]) -> dict[str, str]:
-    """The settings that build a tree that was named on the command line, which is the consent to it. Raises SettingsError."""
+    """The settings that build a source tree. Naming it on the command line is the consent to build it. Raises SettingsError."""
     if why := why_no_path(target):
         raise SettingsError(f"{target[:80]!r} is not a path: {why}", "the folder of a source tree is needed")
     folder = Path(os.path.abspath(expanded(target)))
@@ -117,7 +117,7 @@ def tree_settings(target: str, settings: Mapping[str, str]) -> dict[str, str]:
 
 
 def project_folder(options: argparse.Namespace, settings: Mapping[str, str]) -> Path:
-    """The project to build, with these settings. Raises SettingsError for a folder without pyproject.toml."""
+    """The folder of the project to build. Raises SettingsError for a folder without pyproject.toml."""
     project = at_hand(options.project, settings)
     if project != NO_PROJECT and not is_file(project / "pyproject.toml"):
         raise SettingsError(f"{project} has no pyproject.toml", "a project's folder is needed", "--project DIR")
@@ -125,7 +125,7 @@ def project_folder(options: argparse.Namespace, settings: Mapping[str, str]) -> 
 
 
 def here(project: Path | None = None, settings: Mapping[str, str] | None = None, shell: Shell | None = None) -> Here:
-    """Where the user stands: for commands that work when they are pasted."""
+    """The user's situation, so that shown commands work when they are pasted."""
     from ..core.commands import Here, at_home
     from ..core.own_copy import CHECKOUT as ELSEWHERE
     from ..core.own_copy import PACKAGE, read_record
@@ -135,7 +135,7 @@ def here(project: Path | None = None, settings: Mapping[str, str] | None = None,
     try:
         place = at_hand(project)
     except SettingsError:
-        place = NO_PROJECT  # who asks what an error means need not hear of another one
+        place = NO_PROJECT  # a broken pyproject.toml must not keep a command from showing its answer
     folder = ELSEWHERE if copied else str(place)
     given = tuple(f"{key}={value}" for key, value in (settings or {}).items())
     known = shell or probe_shell(os.environ)

@@ -16,7 +16,7 @@ from ..tables import PatchRow, ProjectVersion, load_tables
 
 
 def check_patches(job: Job) -> list[dict[str, str]]:
-    """Try them all on fetched sources; ``problem`` is empty where a patch fits."""
+    """Try every patch on downloaded sources; ``problem`` is empty if a patch fits."""
     build_requires.check_patch_sources()
     tables = load_tables()
     found: dict[tuple[str, str], str] = {}
@@ -30,7 +30,7 @@ def check_patches(job: Job) -> list[dict[str, str]]:
 
 
 def _problems(job: Job, patches: list[PatchRow], row: ProjectVersion, context: BuildContext) -> dict[str, str]:
-    """By the patch's file; the source is made once for all of them."""
+    """The problem of each patch, by its file; the source is prepared once for all of them."""
     settings = replace(job.settings, upstream=row.name, upstream_version=row.version)
     plan = decide(settings, job.facts, load_tables())
     folder = context.folder / "patches" / f"{row.name}-{row.version}"

@@ -1,4 +1,4 @@
-"""``doctor``, ``patches`` and ``requires``: what would be built, and with what; they compile nothing."""
+"""``doctor``, ``patches`` and ``requires``: show what would be built and with which tools; they compile nothing."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _doctor(options: argparse.Namespace) -> int:
             recording.save(options.save, settings, facts, os.environ)
         say(f"{PREFIX}saved this machine's facts, without user and host name, to {options.save}")
     if options.json:
-        from ..plan import doctor_json  # 30 ms, which the text does without
+        from ..plan import doctor_json  # takes 30 ms, and the text does not need it
 
         print_json(doctor_json.plan_json(facts, plan))
     else:
@@ -136,7 +136,7 @@ def _requires(options: argparse.Namespace) -> int:
         print_json({"schema": 1, "requires": found, "files": files})
         return 0
     print("\n".join(found))
-    # A comment, so that the lines are a requirements file all the same.
+    # As comments, so that the output is still a valid requirements file.
     for item in files:
         print(f"# fetch {item['url']}  {item['bytes']} bytes, sha256 {item['sha256']}")
     return 0

@@ -1,4 +1,4 @@
-"""A live bar on a terminal, drawn by rich from the pulses of a build; lines pass by above it."""
+"""A live progress bar on a terminal, which rich draws from a build's heartbeats; output lines scroll above it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..core.process import say
 
 
 class Relay:
-    """Prints a frontend's lines to stderr; on a terminal that rich can draw on, pulses become a bar under them."""
+    """Prints a frontend's lines to stderr; on a terminal that rich can draw on, heartbeats become a bar below them."""
 
     def __init__(self) -> None:
         self._progress = _progress() if sys.stderr.isatty() else None
@@ -22,7 +22,7 @@ class Relay:
 
     @property
     def draws(self) -> bool:
-        """Whether pulses are wanted."""
+        """Whether the build should send heartbeats."""
         return self._progress is not None
 
     def __enter__(self) -> Relay:  # noqa: PYI034 - Self is Python 3.11's
@@ -32,16 +32,16 @@ class Relay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take the bar away, whatever happened."""
+        """Remove the bar in any case."""
         self._end()
 
     def __call__(self, line: str) -> None:
-        """Take one line of output."""
+        """Handle one line of output."""
         pulse = read_pulse(line.strip().removeprefix(PREFIX))
         if pulse is not None:
             self._draw(pulse)
         elif line.strip():
-            # With the bar on, rich's console puts the line above it; as it is, since a path may look like markup.
+            # While the bar is shown, rich's console prints the line above it; without markup, which a path may look like.
             if self._progress is not None and self._task is not None:
                 self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
             else:
@@ -72,9 +72,9 @@ class Relay:
 
 
 def _progress() -> Any | None:
-    """rich's, or that of pip's own copy; None where there is none, or where the terminal cannot be drawn on."""
+    """A progress bar of rich or of pip's own copy of rich; None without rich, or on a terminal that cannot draw it."""
     for package in ("rich", "pip._vendor.rich"):
-        # One that is too old for this has none of a column, or of an argument: then the next one.
+        # A rich that is too old lacks a column or an argument: try the next one.
         with suppress(ImportError, AttributeError, TypeError):
             parts = import_module(f"{package}.progress")
             console = import_module(f"{package}.console").Console(stderr=True)
@@ -85,6 +85,6 @@ def _progress() -> Any | None:
                 parts.MofNCompleteColumn(),
                 parts.TextColumn("{task.fields[about]}", markup=False),
             )
-            # auto_refresh would draw ten times a second; a pulse comes once.
+            # auto_refresh would draw ten times a second; a heartbeat comes once.
             return parts.Progress(*columns, console=console, transient=True, auto_refresh=False)
     return None

@@ -44,7 +44,7 @@ def _stand_in(options: argparse.Namespace) -> int:
 
 
 def _row(text: str) -> ProjectVersion:
-    """The version that was named, or the newest. Raises SettingsError."""
+    """The named version, or the newest. Raises SettingsError."""
     told = f"python -m mamba_build_backend stand-in {default_project()}"
     try:
         wanted = requirements.Requirement(text)

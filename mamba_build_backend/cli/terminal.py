@@ -1,4 +1,4 @@
-"""Lines on a terminal, coloured by what they are, with rich; where there is none, or where output is piped, plain text."""
+"""Print lines in colours by their kind, with rich; without rich, or if the output is piped, as plain text."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _STYLES = {
     "name": "bold",
     "dim": "dim",
 }
-"""The colours of all commands, by what a line is; red is for errors alone."""
+"""The colours of all commands, by a line's kind; only errors are red."""
 
 
 def columns() -> int:
-    """The width to write for."""
+    """The terminal's width, within limits."""
     if not sys.stdout.isatty() and "COLUMNS" not in os.environ:
         return 80
     return max(_NARROWEST, min(WIDEST, shutil.get_terminal_size((80, 24)).columns))
 
 
 def show(lines: Iterable[tuple[str, str]]) -> None:
-    """Print lines, each with what it is, to stdout. They are wrapped already; a command is never broken."""
+    """Print lines, each with its kind, to stdout. They are wrapped already; a command is never wrapped."""
     rich = _rich() if sys.stdout.isatty() else None
     if rich is None:
         sys.stdout.write("".join(f"{line}\n" for _, line in lines))
@@ -41,12 +41,12 @@ def show(lines: Iterable[tuple[str, str]]) -> None:
     console_module, text_module = rich
     console = console_module.Console(highlight=False)
     for kind, line in lines:
-        # What was found is data: it goes in as Text, never as markup, which paths with brackets would be taken for.
+        # Use Text, never markup: a path with brackets would be read as markup.
         console.print(text_module.Text(line, style=_STYLES.get(kind, "")), soft_wrap=True)
 
 
 def _rich() -> tuple[Any, Any] | None:
-    """rich, or pip's own copy of it: doctor runs where nothing was installed for it."""
+    """rich, or pip's own copy of it: doctor also runs where nothing was installed for it."""
     for package in ("rich", "pip._vendor.rich"):
         try:
             return import_module(f"{package}.console"), import_module(f"{package}.text")

@@ -1,4 +1,4 @@
-"""``build`` and ``audit``: make wheels, and read finished ones."""
+"""``build`` and ``audit``: make wheels, and check finished ones."""
 
 from __future__ import annotations
 

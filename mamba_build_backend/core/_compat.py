@@ -1,7 +1,7 @@
-"""The few third-party modules that planning needs, wherever this interpreter has them.
+"""The few third-party modules that planning needs, from wherever this interpreter has them.
 
-In an isolated build they are build requirements. `python -m mamba_build_backend doctor`, however, must run in a virtual
-environment that holds nothing but torch and pip, before anything was installed: there pip's own copies serve.
+An isolated build installs them as build requirements. `python -m mamba_build_backend doctor` must also run in a virtual
+environment with only torch and pip, before anything is installed: pip's own copies are used there.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ else:
         if module is None
     ]
     if _missing:
-        # As in an environment of uv, which has no pip, and with a pip before 21.2, or one that a distribution has cut up.
+        # An environment made by uv has no pip; a pip before 21.2, or a distribution's stripped pip, lacks these copies.
         by_uv = f"uv pip install --python {sys.executable} {' '.join(_missing)}"
         by_pip = f"{sys.executable} -m pip install {' '.join(_missing)}"
         own = find_spec("pip") is not None

@@ -1,8 +1,8 @@
-"""Ends a session of processes when the backend that started it is gone: standard library only.
+"""End a session of processes when the backend that started it is gone. Standard library only.
 
-Ctrl-C and SIGTERM the backend handles itself. Of SIGKILL (too little memory, a cluster's last word) it hears nothing, and its
-compilers would go on for an hour. So each session gets a warden: ``python _session_reaper.py SESSION`` waits for its stdin, which the
-backend alone holds open, to say that all is done, or to close.
+The backend handles Ctrl-C and SIGTERM itself. It cannot handle SIGKILL (OOM killer, batch scheduler), and its compilers would
+run on for an hour as orphans. So each session gets a reaper: ``python _session_reaper.py SESSION`` reads its stdin, which only
+the backend holds open. On ``done`` the reaper exits; if stdin closes without it, the reaper ends the session.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DONE = "done"
 def end_session(session: int, *, patience: float = 5.0) -> None:
     """End every process of a session: SIGTERM first (ninja then stops its own groups), SIGKILL after ``patience`` s.
 
-    SIGTERM comes once to each: a second one would break off what the first has begun.
+    Each process gets SIGTERM once: a second one would interrupt the cleanup that the first one started.
     """
     deadline = time.monotonic() + patience
     sent = signal.SIGTERM
@@ -41,8 +41,8 @@ def end_session(session: int, *, patience: float = 5.0) -> None:
 
 
 def session_members(session: int) -> list[int]:
-    """The processes of a session that are alive."""
-    # ninja gives each of its jobs a process group of its own, so a group is not enough; the session is.
+    """The live processes of a session."""
+    # ninja gives each job its own process group, so killing a group would miss some; the session covers all.
     members = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -51,7 +51,7 @@ def session_members(session: int) -> list[int]:
             stat = (entry / "stat").read_text(encoding="utf-8", errors="replace")
         except OSError:
             continue
-        # "pid (comm) state ppid pgrp session …", proc(5); comm may hold spaces and brackets.
+        # "pid (comm) state ppid pgrp session …", proc(5); comm may contain spaces and brackets.
         state, _, _, sid = stat.rpartition(")")[2].split()[:4]
         if int(sid) == session and state not in ("Z", "X"):
             members.append(int(entry.name))
@@ -59,7 +59,7 @@ def session_members(session: int) -> list[int]:
 
 
 def main() -> None:
-    """Wait; end the session unless it was said to be done."""
+    """Wait for stdin; end the session unless stdin says ``done``."""
     if sys.stdin.readline().strip() != DONE:
         end_session(int(sys.argv[1]))
 

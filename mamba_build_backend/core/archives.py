@@ -1,4 +1,4 @@
-"""Archives and trees of sources: unpacked safely, copied without what builds leave behind, and known by their content."""
+"""Source archives and trees: unpack safely, copy without build leftovers, identify by content."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .source_files import left_out, source_files, tree_sha256
 __all__ = ["copy_tree", "is_archive", "source_files", "tree_sha256", "unpack"]
 
 _MOST_BYTES = 2 << 30
-"""Of what a source archive unpacks to; mamba's are 10 MB."""
+"""The most that a source archive may unpack to; mamba's unpacks to 10 MB."""
 _MOST_ENTRIES = 100_000
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file begins as a tar or zip archive does; it may be damaged."""
+    """Whether a file starts like a tar or zip archive; it may be damaged."""
     if not is_file(path):
         return False
     try:
@@ -32,9 +32,9 @@ def is_archive(path: Path) -> bool:
 
 
 def unpack(archive: Path, into: Path) -> Path:
-    """Unpack a tar or zip archive into a new folder, refusing members that lead out of it; return its single top folder.
+    """Unpack a tar or zip archive into a new folder; return its single top folder. Members that lead outside are refused.
 
-    Raises SourceError, and leaves no folder then.
+    Raises SourceError, and then leaves no folder behind.
     """
     into.mkdir(parents=True)
     try:
@@ -63,7 +63,7 @@ def unpack(archive: Path, into: Path) -> Path:
 def _unpack_tar(archive: Path, into: Path) -> None:
     with open_plain(archive) as file, tarfile.open(fileobj=file) as tar:
         sizes = _Sizes(archive)
-        for member in tar:  # and not getmembers(), which would read the whole of one that is too large
+        for member in tar:  # not getmembers(), which would read a huge archive to its end
             sizes.add(member.size)
             if member.issparse():
                 raise SourceError(f"{archive.name} contains {member.name!r}, a sparse file", "regular files are needed")
@@ -79,20 +79,20 @@ def _unpack_zip(archive: Path, into: Path) -> None:
         sizes = _Sizes(archive)
         for member in packed.infolist():
             sizes.add(member.file_size)
-            # The upper half of the attributes is the mode, where the archive was made on Unix.
+            # In archives made on Unix, the upper half of the attributes is the mode.
             kind = stat.S_IFMT(member.external_attr >> 16)
             _check_member(member.filename, archive, plain=kind in (0, stat.S_IFREG, stat.S_IFDIR))
         packed.extractall(into)  # noqa: S202 - every member was checked above
 
 
 class _Sizes:
-    """How much is unpacked of an archive."""
+    """Counts the bytes and entries unpacked from an archive."""
 
     def __init__(self, archive: Path) -> None:
         self._archive, self._bytes, self._entries = archive, 0, 0
 
     def add(self, size: int) -> None:
-        """Raises SourceError where it is more than any source has."""
+        """Raises SourceError above the limits."""
         self._bytes, self._entries = self._bytes + size, self._entries + 1
         if self._bytes > _MOST_BYTES or self._entries > _MOST_ENTRIES:
             raise SourceError(
@@ -111,9 +111,9 @@ def _check_member(name: str, archive: Path, *, plain: bool) -> None:
 
 
 def copy_tree(tree: Path, into: Path, *, without: str = "") -> Path:
-    """Copy a source tree, but for what builds leave behind, what is no plain file, the top entry ``without``, and ``into`` itself.
+    """Copy a source tree without build leftovers, special files, the top entry ``without``, and ``into`` itself.
 
-    Raises SourceError for a file that cannot be read, or copied.
+    Raises SourceError for a file that cannot be read or copied.
     """
     inside = os.path.realpath(into)
 

@@ -1,4 +1,4 @@
-"""How a command is spelled where the user stands: pip or uv, conda or pixi, with sudo or as root. Pure: text in, text out."""
+"""Spell commands for the user's shell: pip or uv, conda or pixi, with sudo or as root. Text in, text out; no I/O."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _OF_CONDA = re.compile(r"/(?:\.?conda|mini(?:conda|forge)\d?|anaconda\d?|mambafo
 
 
 _OF_IMAGES = ("/opt/conda", "/opt/venv", "/usr", "/usr/local")
-"""Environments of containers' images, whose user is root and whose package lists are empty."""
+"""Environments of container images, where the user is root and apt's package lists are empty."""
 
 
 def guessed(shell: Shell, prefix: str) -> Shell:
-    """The shell with its manager told by the environment's path, where nobody recorded it."""
+    """The shell; an unrecorded manager is guessed from the environment's path."""
     if shell.manager is not Manager.UNKNOWN:
         return shell
     if shell.root is None and prefix in _OF_IMAGES:
@@ -31,7 +31,7 @@ def guessed(shell: Shell, prefix: str) -> Shell:
 
 
 def pip(shell: Shell, words: str) -> str:
-    """``pip WORDS`` for this environment: by pip itself, by uv where there is no pip, by pixi in its own."""
+    """``pip WORDS`` for this environment: with pip, with uv if there is no pip, or with pixi in a pixi environment."""
     if shell.manager is Manager.PIXI and words.startswith("install "):
         return f"pixi run {_by_pip(shell, words)}" if _is_local(words) else f"pixi add --pypi {words[8:]}"
     return _by_pip(shell, words)
@@ -48,7 +48,7 @@ def _by_pip(shell: Shell, words: str) -> str:
     words = re.sub(r"^uninstall -y ", "uninstall ", words)
     if words.startswith("cache purge"):
         return "uv cache clean"
-    waits = re.search(r" --timeout (\d+)", words)  # uv takes it from a variable, and tries three times by itself
+    waits = re.search(r" --timeout (\d+)", words)  # uv reads a variable for it, and retries three times by default
     words = re.sub(r" --(?:timeout|retries) \d+", "", words)
     system = " --system" if shell.system and words.startswith(("install", "uninstall")) else ""
     command, _, rest = words.partition(" ")
@@ -57,7 +57,7 @@ def _by_pip(shell: Shell, words: str) -> str:
 
 
 def uv_pip(shell: Shell, words: str) -> str:
-    """``uv pip WORDS``; uv is installed first where it is not there."""
+    """``uv pip WORDS``; installs uv first if it is missing."""
     system = " --system" if shell.system else ""
     command, _, rest = words.partition(" ")
     if shell.uv:
@@ -66,7 +66,7 @@ def uv_pip(shell: Shell, words: str) -> str:
 
 
 def as_root(shell: Shell, command: str) -> str:
-    """A command of the system's package manager, with what this user and a bare container need around it."""
+    """A command of the system's package manager, with sudo or ``apt-get update`` added where this user needs them."""
     command = re.sub(r"^sudo ", "", command)
     if command.startswith("apt-get install ") and (shell.container or shell.root):
         return f"apt-get update && {command.replace('apt-get install ', 'apt-get install -y ', 1)}"
@@ -74,34 +74,34 @@ def as_root(shell: Shell, command: str) -> str:
 
 
 def at_home(path: str, home: str = "") -> str:
-    """A path as a shell takes it, with ``~`` for the home folder."""
+    """A path quoted for a shell, with ``~`` for the home folder."""
     if home.strip("/") and path.startswith(f"{home.rstrip('/')}{os.sep}"):
         return f"~/{shlex.quote(path[len(home.rstrip('/')) + 1 :])}"
     return shlex.quote(path)
 
 
 def _variable(setting: str) -> str:
-    """A setting ``KEY=VALUE`` as a shell's variable in front of a command."""
+    """A setting ``KEY=VALUE`` as a shell variable in front of a command."""
     key, _, value = setting.partition("=")
     return f"MAMBA_BUILD_{key.replace('-', '_').upper()}={shlex.quote(value)}"
 
 
 @dataclass(frozen=True)
 class Here:
-    """Where the user stands: the shell, and the project that the backend lies in."""
+    """The user's situation: the shell, and the project that contains the backend."""
 
     shell: Shell = field(default_factory=Shell)
     checkout: str = "./mamba-ssm-portable"
-    """Its folder, as a shell takes it."""
+    """The project's folder, quoted for a shell."""
     settings: tuple[str, ...] = ()
-    """``KEY=VALUE`` as they were given, to be repeated."""
+    """The given ``KEY=VALUE`` settings, which commands repeat."""
     building: bool = False
-    """Whether it is a build that tells it: a setting is then added to the command that the user has typed."""
+    """Whether a running build shows the command: the user then adds a setting to the command already typed."""
     installed: bool = False
-    """Whether the backend is an installed tool, and no project is here: it builds a wheel, and pip installs that."""
+    """Whether the backend is an installed tool outside of a project: it builds a wheel, and pip installs that."""
 
     def install(self, *settings: str) -> str:
-        """The command that builds the project here and installs it, with these settings after those that were given."""
+        """The command that builds and installs the project, with the given settings and then these."""
         given = [*self.settings, *settings]
         if self.shell.settings_by_variable and self.shell.pip and given:
             variables = " ".join(_variable(item) for item in given)
@@ -114,16 +114,16 @@ class Here:
         return pip(self.shell, f"install {self.checkout} {words}".rstrip())
 
     def doctor(self) -> str:
-        """The command that tells all of a plan, with the settings that were given."""
+        """The command that shows the whole plan, with the given settings."""
         words = "".join(f" -C {shlex.quote(item)}" for item in self.settings)
         return f"{self.shell.python} -m mamba_build_backend doctor -v{words}"
 
     def inside(self, shell: Shell) -> Here:
-        """The same, where another shell is meant."""
+        """The same situation with another shell."""
         return replace(self, shell=shell)
 
     def way(self, text: str) -> str:
-        """A way out as it is typed here: a setting alone, ``-C KEY=VALUE``, becomes a whole command."""
+        """A fix as the user types it here: a bare setting, ``-C KEY=VALUE``, becomes a complete command."""
         command, comment = parts_of(text)
         if command.startswith("python -m pip "):
             return with_comment(pip(self.shell, command[14:]), comment)
@@ -133,7 +133,7 @@ class Here:
             return text
         try:
             added = [word for word in shlex.split(command) if word != "-C"]
-        except ValueError:  # it says what to set, and is none to paste
+        except ValueError:  # an instruction, not a command to paste
             return text
         keys = {item.partition("=")[0] for item in added}
         kept = tuple(item for item in self.settings if item.partition("=")[0] not in keys)

@@ -1,4 +1,4 @@
-"""What the readers of each format raise for bytes that are none of it: one list for each, for all who read it."""
+"""The exceptions that readers of each format raise for damaged input: one tuple per format, shared by all callers."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from .errors import FULL
 
 try:
     from lzma import LZMAError
-except ImportError:  # a Python that was built without it, where archives of its kind are refused by themselves
+except ImportError:  # a Python built without lzma, which refuses such archives anyway
     LZMAError = zlib.error  # type: ignore[misc,assignment]
 
 _PACKED = (zlib.error, LZMAError, EOFError, OSError, struct.error, MemoryError, OverflowError)
-"""Of what is compressed. OSError: bz2's, and of a name or a time that this system cannot have; MemoryError: a dictionary of some GB."""
+"""Of compressed data. OSError: from bz2, or a name or time that this system cannot have; MemoryError: a dictionary of GBs."""
 ZIP = (*_PACKED, zipfile.BadZipFile, RuntimeError, ValueError, LookupError)
-"""RuntimeError: encrypted, or packed in a way that zipfile does not know; ValueError: a name that is no text, or has a NUL."""
+"""RuntimeError: encrypted, or an unknown compression method; ValueError: a name that is not text, or contains a NUL."""
 TAR = (*_PACKED, tarfile.TarError, RuntimeError, ValueError, LookupError)
-"""ValueError: a number or a name that is none, a time that no file can have."""
+"""ValueError: an invalid number or name, or a time that no file can have."""
 ARCHIVE = (*_PACKED, zipfile.BadZipFile, tarfile.TarError, RuntimeError, ValueError, LookupError)
 JSON = (ValueError, RecursionError)
-"""ValueError: no JSON, no UTF-8, a number of too many digits; RecursionError: nested deeper than Python goes."""
+"""ValueError: not JSON, not UTF-8, or a number with too many digits; RecursionError: nested too deeply for Python."""
 TOML = (ValueError, RecursionError)
 
 
 def is_of_the_disk(error: BaseException) -> bool:
-    """Whether it is about the disk that something is unpacked to, and not about what is unpacked."""
+    """Whether the error comes from the disk that is unpacked to, not from the archive."""
     return isinstance(error, OSError) and error.errno in FULL
 
 
 def why(error: BaseException) -> str:
-    """Its first line, or what it is called."""
+    """The error's first line, or its type's name."""
     text = str(error).strip()
     return text.splitlines()[0][:300].rstrip(":") if text else type(error).__name__

@@ -19,21 +19,21 @@ from .outside_text import secrets, visible, without_secrets
 
 PREFIX = "mamba-build-backend: "
 EXIT_FILE = "_MAMBA_BACKEND_EXIT_FILE"
-"""Variable with the path of a file that takes the exit code, for a caller that has a frontend in between."""
+"""Variable with the path of a file for the exit code, for a caller that runs the hook through a frontend."""
 
 
 _OF_THE_MACHINE = (
     *(errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EIO),
     *(errno.ESTALE, errno.EMFILE, errno.ENFILE, errno.ETXTBSY, errno.ENOTEMPTY),
 )
-"""What an OSError says of a file that is not as it should be, whoever opened it. No ENOENT: a file that we miss is our bug."""
+"""Errors of a user's file or folder, wherever it was opened. Not ENOENT: a missing file that we expected is our bug."""
 
 
 @contextmanager
 def user_errors(spelled: Callable[[str], str] = str) -> Iterator[None]:
-    """Turn BackendError, a full disk and Ctrl-C into SystemExit; let everything else through as the bug that it is.
+    """Turn BackendError, a full disk and Ctrl-C into SystemExit; let every other exception through, since it is a bug.
 
-    ``spelled`` gives each way out the words that can be typed here.
+    ``spelled`` turns each fix into words that can be typed here.
     """
     try:
         with _terminable():
@@ -45,7 +45,7 @@ def user_errors(spelled: Callable[[str], str] = str) -> Iterator[None]:
         _print_error(error, spelled)
         raise _exit(error.exit_code) from None
     except BrokenPipeError:
-        # ``audit --json | head``: who read has gone, and Python must not complain of it once more when it ends.
+        # ``audit --json | head``: the reader closed the pipe. Redirect stdout, so the interpreter does not raise again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise _exit(128 + signal.SIGPIPE) from None
     except OSError as error:
@@ -66,7 +66,7 @@ def user_errors(spelled: Callable[[str], str] = str) -> Iterator[None]:
 
 @contextmanager
 def hook_errors(spelled: Callable[[str], str] = str) -> Iterator[None]:
-    """The same for a hook, which ends, too, when the frontend that called it is gone: nobody would take its wheel."""
+    """Like :func:`user_errors`, for a hook. The hook also ends when its frontend is gone, as nobody would take the wheel."""
     ended = threading.Event()
     threading.Thread(target=_watch, args=(os.getppid(), ended), daemon=True).start()
     try:
@@ -96,8 +96,8 @@ def _exit(status: int) -> SystemExit:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    # SIGTERM (a job's time limit, a cancelled CI run) and SIGHUP (a terminal that was closed) must end our children as Ctrl-C does.
-    # A second of any would break off the cleaning up, which takes seconds at most. nohup's SIG_IGN stays.
+    # SIGTERM (a job's time limit, a cancelled CI run) and SIGHUP (a closed terminal) must end our children as Ctrl-C does.
+    # A second signal would interrupt the cleanup, which takes seconds at most. nohup's SIG_IGN stays.
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,7 +1,7 @@
-"""The one hierarchy of errors that a user may see.
+"""The hierarchy of all errors that a user may see.
 
-Every error says three things: what was found, what is needed, and what to type. The hooks and the CLI catch
-:class:`BackendError` and nothing else, so a bug of ours keeps its traceback and a user's mistake never has one.
+Every error says three things: what was found, what is needed, and which command fixes it. The hooks and the CLI catch only
+:class:`BackendError`, so our own bugs keep their traceback and a user's mistake never shows one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-"""What an OSError says of a disk that takes no more."""
+"""OSError numbers of a disk that cannot be written any more."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ _COLUMNS = 80
 
 
 def parts_of(way: str) -> tuple[str, str]:
-    """A way out as plans write it, ``command   (comment)``: the command, and the comment or nothing."""
+    """Split a fix as plans write it, ``command   (comment)``, into the command and the comment (or an empty string)."""
     found = _COMMENT.search(way)
     return (way[: found.start()], found[1]) if found else (way, "")
 
@@ -56,12 +56,12 @@ def with_comment(command: str, comment: str) -> str:
 
 
 def with_command(note: str, command: str) -> str:
-    """A note and the command that belongs to it, on a line of its own: no line break may fall into a command."""
+    """A note, and its command on a line of its own, so that no line break falls into the command."""
     return f"{note}\n{command}" if command else note
 
 
 def ways(fix: tuple[str, ...], width: int = _COLUMNS) -> list[str]:
-    """What to type, the recommended one first. A command is never broken, and its comment is one to a shell, too."""
+    """The lines that show fixes, the recommended one first. Commands are never wrapped; comments are shell comments."""
     out: list[str] = []
     for i, way in enumerate(fix):
         command, comment = parts_of(way)
@@ -75,7 +75,7 @@ def ways(fix: tuple[str, ...], width: int = _COLUMNS) -> list[str]:
 
 
 def way_lines(label: str, command: str, comment: str, width: int = _COLUMNS) -> list[str]:
-    """One way out: the command whole, its comment beside it or below."""
+    """The lines of one fix: the unwrapped command, with its comment next to it or below."""
     line = f"  {label} {command}"
     if not comment:
         return [line]
@@ -86,15 +86,15 @@ def way_lines(label: str, command: str, comment: str, width: int = _COLUMNS) -> 
 
 
 _VARIABLES = re.compile(r"(?:MAMBA_BUILD_\w+=(?:'[^']*'|[^\s'])+ ?)+")
-"""Settings, where pip is too old to take them as options."""
+"""Settings as variables, for a pip that is too old for ``-C``."""
 _INSTRUCTION = re.compile(r"(?:add|use|install NVIDIA's) ")
-"""What no command does; it is only labelled otherwise."""
+"""An instruction, not a command: it gets another label."""
 UNBROKEN: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
 """For textwrap: a path or a command stays whole."""
 
 
 class BackendError(Exception):
-    """Base of all errors that are the user's to mend. ``exit_code`` is the process's exit status."""
+    """Base of all errors that the user can fix. ``exit_code`` is the process's exit status."""
 
     exit_code = 1
     code = "error"
@@ -130,28 +130,28 @@ class PlanError(BackendError):
 
 
 class SourceError(BackendError):
-    """The upstream source cannot be had, or is not what it should be."""
+    """The upstream source is not available, or has unexpected content."""
 
     exit_code = 4
     code = "source"
 
 
 class BuildFailedError(BackendError):
-    """Upstream's build failed, or left nothing that could be shipped."""
+    """Upstream's build failed, or produced nothing that can be shipped."""
 
     exit_code = 5
     code = "build"
 
 
 class AuditError(BackendError):
-    """A finished wheel does not keep its promises, or is no wheel."""
+    """A finished wheel does not keep its promises, or is not a wheel."""
 
     exit_code = 6
     code = "audit"
 
 
 class StorageError(BackendError):
-    """A folder cannot be written: it is full, read-only, or not a folder."""
+    """A folder cannot be written: full, read-only, or not a folder."""
 
     exit_code = 7
     code = "storage"
@@ -163,7 +163,7 @@ class ToolError(BackendError):
     exit_code = 8
     code = "tool"
     output: str = ""
-    """What the program itself printed, where it failed."""
+    """The output of the failed program."""
 
 
 INTERRUPTED = 130

@@ -1,7 +1,7 @@
-"""What was found on a machine: frozen records with a JSON round trip and no I/O of their own.
+"""What was found on a machine: frozen records with a JSON round trip and without I/O.
 
-A miss is a value: a candidate that is broken stays in the list with ``problem`` filled in, so that the plan can say why
-it was passed over. Any machine in the world can be written down as such a record and planned for.
+A miss is a value: a broken candidate stays in the list with ``problem`` filled in, so that the plan can say why it was
+rejected. Any machine can be written down as such a record and planned for.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ SCHEMA = 2
 
 
 class Origin(Word):
-    """Where a candidate was found, for decisions; ``found_in`` beside it says it to a person."""
+    """Where a candidate was found, for decisions; ``found_in`` says the same in words for people."""
 
     SETTING = "setting"
     VARIABLE = "variable"
-    """A variable of torch's, CUDA's or the compilers' that names it: ``CUDA_HOME``, ``CXX``, ``VIRTUAL_ENV``."""
+    """A variable of torch, CUDA or the compilers names it: ``CUDA_HOME``, ``CXX``, ``VIRTUAL_ENV``."""
     PYTHON = "python"
-    """The path of the Python that runs the hooks."""
+    """``sys.path`` of the Python that runs the hooks."""
     ENVIRONMENT = "environment"
     """The environment that is built for."""
     CALLER = "caller"
-    """The environment that the command line of the calling frontend names: a hint."""
+    """The environment that the calling frontend's command line names: a hint."""
     USER = "user"
     CONDA = "conda"
     PATH = "path"
     SYSTEM = "system"
-    """Where installers and packages of the system put it."""
+    """A folder of the system's installers and packages."""
     INDEX = "index"
-    """A wheel of the package index."""
+    """A wheel from PyPI."""
     ARCHIVE = "archive"
     """NVIDIA's archives, which the build unpacks into its cache."""
     CACHE = "cache"
-    """Made by an earlier build of this backend."""
+    """An earlier build of this backend made it."""
     UNKNOWN = "unknown"
 
 
 class ToolkitLayout(Word):
-    """How the parts of a CUDA toolkit lie."""
+    """The folder layout of a CUDA toolkit."""
 
     HOME = "home"
     """One folder."""
@@ -52,18 +52,18 @@ class ToolkitLayout(Word):
     DEBIAN = "debian"
     """nvcc in /usr/lib/nvidia-cuda-toolkit, headers in /usr/include."""
     HPC_SDK = "hpc-sdk"
-    """Mathematical libraries in a folder of their own."""
+    """The mathematical libraries are in a folder of their own."""
     PYPI = "pypi"
-    """The nvidia/cu13 folders of wheels."""
+    """The nvidia/cu13 folders of NVIDIA's wheels."""
 
 
 class CompilerKind(Word):
-    """The families of C++ compilers that are told apart."""
+    """The families of C++ compilers."""
 
     GCC = "gcc"
     CLANG = "clang"
     ZIG = "zig"
-    """The package index's: clang with a C++ library and a glibc of its own."""
+    """From PyPI: clang with its own C++ library and glibc."""
 
 
 class SysrootProvider(Word):
@@ -78,7 +78,7 @@ class SysrootProvider(Word):
 
 
 class CacheProgram(Word):
-    """The compiler caches that are known."""
+    """The known compiler caches."""
 
     CCACHE = "ccache"
     SCCACHE = "sccache"
@@ -88,12 +88,12 @@ class SourceKind(Word):
     """What the setting ``source`` points to."""
 
     NONE = ""
-    """The setting is no path."""
+    """The setting is not a path."""
     TREE = "tree"
     ARCHIVE = "archive"
     REPOSITORY = "repository"
     FOLDER = "folder"
-    """Of archives and repositories."""
+    """A folder with archives and repositories."""
     MISSING = "missing"
 
 
@@ -111,26 +111,26 @@ class Manager(Word):
 
 @dataclass(frozen=True)
 class Shell:
-    """What the user can type: for what is told, never for what is built."""
+    """What the user can type: used for shown commands, never for the build."""
 
     python: str = "python"
-    """The word that starts this Python."""
+    """The command that starts this Python."""
     manager: Manager = Manager.UNKNOWN
     pip: bool = True
     """Whether this Python has pip."""
     settings_by_variable: bool = False
-    """Whether that pip is older than 23.1, and does not know ``-C``: settings are variables then."""
+    """Whether that pip is older than 23.1 and lacks ``-C``: settings are then given as variables."""
     uv: bool = True
     """Whether uv is on PATH."""
     root: Optional[bool] = None
-    """Whether the user is root; None where that is not known."""
+    """Whether the user is root; None if unknown."""
     container: bool = False
     modules: bool = False
-    """Whether `module load` is there, as on clusters."""
+    """Whether `module load` exists, as on clusters."""
 
     @property
     def system(self) -> bool:
-        """Whether uv must be told that no virtual environment is meant."""
+        """Whether uv needs ``--system``, because there is no virtual environment."""
         return self.manager is Manager.SYSTEM
 
 
@@ -143,25 +143,25 @@ class Machine:
     libc: str
     libc_version: str
     cores: int
-    """Cores that this process may use: affinity and cgroup quota taken off."""
+    """Cores that this process may use, within its affinity and cgroup quota."""
     memory_available: int
     python_version: str
     python_tag: str
-    """The tag of its ABI: ``cp311``, ``cp313t`` where it is free-threaded."""
+    """The ABI tag: ``cp311``, or ``cp313t`` if free-threaded."""
     python_prefix: str
     distribution: str = ""
     """``ID VERSION_ID`` of os-release(5), such as ``ubuntu 20.04``."""
     cores_total: int = 0
     cores_limit: str = ""
-    """What keeps ``cores`` under ``cores_total``: ``affinity`` or ``cgroup quota``."""
+    """The reason why ``cores`` is below ``cores_total``: ``affinity`` or ``cgroup quota``."""
     disk_free: int = 0
-    """In the folder where builds work; 0 where it cannot be told."""
+    """Bytes free in the build folder; 0 if unknown."""
     host: str = ""
-    """Where the wheel is for another processor than this machine's, this machine's; empty where ``arch`` is both."""
+    """This machine's processor if the wheel is for another one; empty if ``arch`` is both."""
     python_library: Optional[str] = None
     """A file that exports the Python C API: libpython, or a statically linked interpreter."""
     python_header: Optional[bool] = None
-    """Whether Python.h is there; None where nobody looked."""
+    """Whether Python.h exists; None if not probed."""
 
     @property
     def runs_on(self) -> str:
@@ -171,7 +171,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Package:
-    """An installed distribution that matters beside torch."""
+    """An installed distribution that matters for torch."""
 
     name: str
     version: str
@@ -190,17 +190,17 @@ class Torch:
     cxx_standard: int = 17
     tag: Optional[str] = None
     glibc: str = ""
-    """With the next two: the newest symbol versions that its own libraries ask of the system; empty where unread."""
+    """With the next two: the newest symbol versions that torch's libraries need from the system; empty if not read."""
     glibcxx: str = ""
     cxxabi: str = ""
     cuda_headers: tuple[str, ...] = ()
-    """Of the headers that an extension needs (``probe.cuda.HEADERS``), those that NVIDIA's wheels beside torch hold."""
+    """The headers that an extension needs (``probe.cuda.PARTS``) and that NVIDIA's wheels next to torch contain."""
     packages: tuple[Package, ...] = ()
-    """Of the packages that matter (``probe.torch.NEIGHBOURS``), those installed beside it."""
+    """The packages that matter (``probe.torch.NEIGHBOURS``) and are installed next to torch."""
     archs: tuple[str, ...] = ()
-    """The GPUs that its own build has code for, such as ``80``, and ``PTX`` for later ones; empty where unread."""
+    """The GPUs that this torch has code for, such as ``80``, and ``PTX`` for later ones; empty if not read."""
     installer: str = ""
-    """Who installed it, by its metadata: ``pip``, ``uv``, ``conda``; empty where unread."""
+    """The installer named in torch's metadata: ``pip``, ``uv``, ``conda``; empty if not read."""
     problem: Optional[str] = None
     origin: Origin = Origin.UNKNOWN
 
@@ -214,11 +214,11 @@ class Toolkit:
     layout: ToolkitLayout = ToolkitLayout.HOME
     version: str = ""
     archs: tuple[str, ...] = ()
-    """What its nvcc compiles for, such as ``90``; empty where it could not be asked."""
+    """The architectures that its nvcc compiles for, such as ``90``; empty if nvcc did not answer."""
     includes: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
-    """Headers and libraries that an extension needs and that are in none of these folders."""
+    """Headers and libraries that an extension needs and that these folders lack."""
     problem: Optional[str] = None
     origin: Origin = Origin.UNKNOWN
 
@@ -243,7 +243,7 @@ class Compiler:
 
     @property
     def title(self) -> str:
-        """As one says it: ``g++ 12.2.0``."""
+        """Its display name: ``g++ 12.2.0``."""
         return f"{'g++' if self.kind is CompilerKind.GCC else self.kind} {self.version or '?'}"
 
 
@@ -261,7 +261,7 @@ class Sysroot:
 
 @dataclass(frozen=True)
 class CompilerCache:
-    """A program that remembers what a compiler made."""
+    """A program that caches compiler output."""
 
     name: CacheProgram
     path: str
@@ -279,17 +279,17 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Polluted:
-    """A variable that would lead the build's compilers to folders of the host or of conda."""
+    """A variable that would point the build's compilers to folders of the host or of conda."""
 
     variable: str
     value: str
     kept: Optional[str] = None
-    """What of it the build keeps; None drops the variable."""
+    """The part of the value that the build keeps; None drops the variable."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything that was looked at, in the order in which it was found."""
+    """Everything that was probed, in the order in which it was found."""
 
     machine: Machine
     torches: tuple[Torch, ...] = ()
@@ -299,23 +299,23 @@ class Facts:
     compiler_caches: tuple[CompilerCache, ...] = ()
     gpus: tuple[Gpu, ...] = ()
     driver: str = ""
-    """Version of NVIDIA's kernel driver; empty where there is none."""
+    """Version of NVIDIA's kernel driver; empty if there is none."""
     gpus_asked: bool = True
-    """Whether the driver could be asked for GPUs: through nvidia-ml-py or nvidia-smi."""
+    """Whether nvidia-ml-py or nvidia-smi could ask the driver for GPUs."""
     amd_driver: bool = False
-    """Whether the kernel's driver for AMD's GPUs is loaded."""
+    """Whether the kernel driver for AMD GPUs is loaded."""
     polluted: tuple[Polluted, ...] = ()
     embedded: tuple[str, ...] = ()
-    """The upstream archives that this source tree carries, as sdists do: their file names."""
+    """File names of the upstream archives that this source tree contains, as sdists do."""
     source_kind: SourceKind = SourceKind.NONE
     source_files: tuple[str, ...] = ()
-    """What it holds, where it is a folder of archives and repositories."""
+    """The content of a folder of archives and repositories."""
     trees: tuple[Tree, ...] = ()
-    """The tree that the setting ``source`` names, and those of known projects that lie beside it."""
+    """The tree that the setting ``source`` names, and trees of known projects next to it."""
     frontend: str = ""
-    """The command that calls the hooks, such as ``pip download``; empty where it is no frontend."""
+    """The command that calls the hooks, such as ``pip download``; empty if no frontend does."""
     fetched: tuple[str, ...] = ()
-    """Of the sources and archives that a build may fetch, the names of those that are here (``probe/fetched.py``)."""
+    """Names of the sources and archives that are already downloaded (``probe/fetched.py``)."""
     shell: Shell = Shell()
     schema: int = SCHEMA
 
@@ -326,14 +326,14 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(data: Mapping[str, Any]) -> Facts:
-    """The inverse of :func:`to_json` for Facts, of schema 1 too. Raises ValueError for a missing or unknown field."""
+    """The inverse of :func:`to_json` for Facts, also of schema 1. Raises ValueError for a missing or unknown field."""
     loaded = load(Facts, _upgraded(data) if data.get("schema", 1) == 1 else data, "facts")
     if not isinstance(loaded, Facts):
         raise TypeError(f"facts: {loaded!r}")
     return loaded
 
 
-# Facts of schema 1: there words alone said where a candidate was found.
+# Facts of schema 1 say only in words where a candidate was found.
 _SETTING = "setting "
 _VARIABLES = ("CUDA_HOME", "CUDA_PATH", "CXX", "VIRTUAL_ENV")
 _CONDA = ("CONDA_PREFIX", "CONDA_BUILD_SYSROOT", "BUILD_PREFIX", "PREFIX")
@@ -348,7 +348,7 @@ _OTHERS = {
 
 
 def _upgraded(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The same facts in schema 2: each candidate has an ``origin``. What is not as expected is left to the loader."""
+    """The same facts in schema 2: each candidate has an ``origin``. The loader reports anything unexpected."""
     out = dict(data, schema=2)
     for name in ("torches", "toolkits", "compilers", "sysroots"):
         if isinstance(out.get(name), list):

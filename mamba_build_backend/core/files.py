@@ -1,4 +1,4 @@
-"""Files that a reader never sees half of, and small helpers for folders and links."""
+"""Write files atomically, and small helpers for folders and links."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def sha256(path: Path) -> str:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write beside its place and rename, with the mode of the file that was there: a reader never sees half of it.
+    """Write a draft next to ``path`` and rename it, keeping the mode of an existing file: a reader never sees half a file.
 
-    A link stays, and what it leads to is written. Raises OSError, also for what is there and no plain file.
+    A symbolic link stays, and its target is written. Raises OSError, also if ``path`` exists and is not a regular file.
     """
     path = resolved(path)
     if exists(path) and not is_file(path):
@@ -40,7 +40,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def hand_over(file: Path, directory: Path, name: str = "") -> Path:
-    """Copy beside the final place, then rename (to ``name``, or as it is): a reader never sees half a file."""
+    """Copy next to the final place, then rename (to ``name``, or unchanged): a reader never sees half a file."""
     final = directory / (name or file.name)
     with disk_errors(directory, "choose another output folder"):
         directory.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def hand_over(file: Path, directory: Path, name: str = "") -> Path:
 
 
 def _lives(pid: str) -> bool:
-    """Whether the process may be there; one on another machine that shares the folder may, as far as we know."""
+    """Whether the process may be alive; one on another machine that shares the folder cannot be checked."""
     try:
         if pid.isdigit():
             os.kill(int(pid), 0)
@@ -69,7 +69,7 @@ def _lives(pid: str) -> bool:
 
 
 def link_to(target: Path, link: Path) -> Path:
-    """Make ``link`` a symbolic link to ``target``, whatever it was; return it."""
+    """Make ``link`` a symbolic link to ``target``, replacing what is there; return ``link``."""
     if not is_link(link) or os.readlink(link) != str(target):
         link.unlink(missing_ok=True)
         link.symlink_to(target)
@@ -77,8 +77,8 @@ def link_to(target: Path, link: Path) -> Path:
 
 
 def emptied(folder: Path) -> Path:
-    """The folder, there and empty: a build folder that stays may hold what an earlier build left."""
+    """Make the folder exist and be empty: a kept build folder may contain leftovers of an earlier build."""
     shutil.rmtree(folder, ignore_errors=True)
-    # It is there still where something would not go, such as a file that is open on NFS.
+    # The folder may still exist if a file in it cannot be removed, such as a file that is open on NFS.
     folder.mkdir(parents=True, exist_ok=True)
     return folder

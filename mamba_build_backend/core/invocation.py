@@ -1,4 +1,4 @@
-"""How this tool was started, so that the commands that it tells are those that the user can type."""
+"""How this tool was started, so that the commands it shows are ones that the user can type."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import re
 import sys
 
 PROGRAM = "mamba-build-backend"
-"""The console script that the tool's own distribution installs."""
+"""The console script of the tool's own distribution."""
 MODULE = "python -m mamba_build_backend"
-"""How every message of the backend spells the tool."""
+"""The spelling of the tool in every message of the backend."""
 
 _SPELLED = re.compile(
     r"""(?<!&& )(?:'[^'\n]{0,4096}/python[\d.]*'|(?:[^\s'"()`]{0,4096}/)?python[\d.]*) -m mamba_build_backend\b"""
 )
 _OF_UVX = re.compile(r"/(?:archive|environments|builds)-v\d+/")
-"""In uv's cache: the environments of ``uvx``."""
+"""Environments of ``uvx``, in uv's cache."""
 _OF_PIPX = re.compile(r"/pipx/(?:\.?cache/)?[0-9a-f]{12,}(?:/|$)|/\.cache/pipx/")
-"""Those of ``pipx run``."""
+"""Environments of ``pipx run``."""
 
 
 def command(argv: str | None = None, prefix: str = sys.prefix) -> str:
-    """The words that start this tool again: ``python -m mamba_build_backend`` unless the console script was started.
+    """The command that starts this tool again: ``python -m mamba_build_backend``, unless the console script was started.
 
-    ``argv`` is the program's own word, by default that of this process. An environment of ``uvx`` or ``pipx run`` is in no PATH and
-    may be gone tomorrow: the words then name the runner.
+    ``argv`` is the program's name, by default this process's. An environment of ``uvx`` or ``pipx run`` is on no PATH and may be
+    gone tomorrow, so the command then names the runner.
     """
     if os.path.basename(sys.argv[0] if argv is None else argv) != PROGRAM:
         return MODULE
@@ -34,7 +34,9 @@ def command(argv: str | None = None, prefix: str = sys.prefix) -> str:
 
 
 def as_typed(text: str) -> str:
-    """The text with each command of this tool as it can be typed again. After ``cd FOLDER &&`` that folder's own copy is meant, which stays.
+    """The text with each command of this tool spelled as it can be typed again.
+
+    A command after ``cd FOLDER &&`` means that folder's own copy and is left alone.
 
     >>> as_typed("python -m mamba_build_backend doctor")
     'python -m mamba_build_backend doctor'

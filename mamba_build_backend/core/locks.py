@@ -1,4 +1,4 @@
-"""Locks between processes: flock(2), the one mechanism for the cache, for work folders and for names in /tmp."""
+"""Locks between processes with flock(2), for the cache, work folders and names in /tmp."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def locked(path: Path, waits: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold the lock file at ``path``, waiting for whoever holds it; the file stays. Raises OSError if it cannot be made.
+    """Hold the lock file at ``path``, waiting for its current holder; the file stays. Raises OSError if it cannot be created.
 
     ``waits`` is called before a wait.
     """
@@ -35,11 +35,11 @@ def _try_first(number: int, waits: Callable[[], None]) -> None:
 
 
 def lock(number: int) -> None:
-    """Lock an open file until it is closed. A file system without locks (some NFS) is worked on without."""
+    """Lock an open file until it is closed. On a file system without locks (some NFS), work without one."""
     with suppress(OSError):
         fcntl.flock(number, fcntl.LOCK_EX)
 
 
 def try_lock(number: int) -> None:
-    """Lock an open file, at once. Raises OSError if another process holds it, or the file system has no locks."""
+    """Lock an open file without waiting. Raises OSError if another process holds it, or the file system has no locks."""
     fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)

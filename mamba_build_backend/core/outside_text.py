@@ -1,4 +1,4 @@
-"""Text from outside, made fit to be shown: no secret in it, and no character that a terminal would obey."""
+"""Make text from outside safe to show: without secrets, and without control characters for the terminal."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from .invocation import as_typed
 SECRET_NAME = re.compile(
     r"TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|_KEY$|^KEY_|APIKEY|AUTH|_PAT$|_PWD$|^PGPASS", re.IGNORECASE
 )
-"""Variables whose whole value is secret, unless it is a path, such as that of an agent's socket."""
+"""Variables whose whole value is secret, unless it is a path, such as an agent's socket."""
 _USERINFO = re.compile(
     r"((?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,31}:/{1,2})([^\s/@'\"]{1,512}|[^\s/@:'\"]{0,128}:[^\s@'\"]{1,512})@",
     re.IGNORECASE,
 )
-"""``user:password`` of an address; a path that was made of one has lost a slash, and a password may have some.
+"""``user:password`` of an address. An address that was turned into a path has lost a slash; a password may contain slashes.
 
-The lengths have bounds, so that the time does not grow with the square of a long word's.
+The lengths are bounded, so that the time does not grow quadratically with the length of a word.
 """
 _BARE = re.compile(r"[^\s/@:]+:([^\s/@][^\s@]*)@")
-"""The same at the start of a value that is an address without a scheme, or a mistyped one."""
+"""The same at the start of a value that is an address without a scheme, or with a mistyped one."""
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What moves the cursor, sets a title, fills the clipboard or turns the direction of writing; not tab and newline. Of a file name that
-is no UTF-8 the surrogates, which cannot be written."""
+"""Characters that move the cursor, set a title, fill the clipboard or change the writing direction; not tab and newline. Also the
+surrogates of a file name that is not UTF-8, which cannot be printed."""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def is_secret(name: str, value: str) -> bool:
-    """Whether a variable of the environment holds a secret, by its name."""
+    """Whether an environment variable contains a secret, by its name."""
     return bool(SECRET_NAME.search(name)) and not value.startswith("/")
 
 
 def secrets(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Values that must not be shown: of variables that are called secret, and passwords in addresses; the longest first."""
+    """Values that must not be shown, the longest first: values of secret variables, and passwords in addresses."""
     found = {value for name, value in environ.items() if is_secret(name, value)}
     for value in environ.values():
         for word in value.split():
@@ -45,20 +45,20 @@ def secrets(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 
 _SHORTEST = 6
-"""Letters. A shorter value may be a word that stands anywhere."""
+"""Letters. A shorter value may be a common word."""
 
 
 _PLAIN_WORD = re.compile(r"[A-Za-z]{1,12}")
-"""A secret that may be a word of every day: it is one only where a value stands, since ``python`` is part of what we say."""
+"""A secret that may be an everyday word, such as ``python``: it is hidden only in the position of a value."""
 _ASSIGNED = re.compile(
     r"((?<![A-Za-z0-9_])\w{0,40}?(?:TOKEN|SECRET|PASSW|CREDENTIAL|APIKEY|API_KEY|SIGNATURE)\w{0,40}=)[^\s\"',;&]{1,4096}",
     re.IGNORECASE,
 )
-"""``-DHF_TOKEN=…``, ``?token=…``: what is called a secret beside its value."""
+"""``-DHF_TOKEN=…``, ``?token=…``: a secret's name next to its value."""
 
 
 def without_secrets(text: str, known: tuple[str, ...] = ()) -> str:
-    """The text with ``***`` for these secrets, for what is called one beside its value, and for the passwords of addresses in it."""
+    """The text with ``***`` for these secrets, for values that are named as secrets, and for passwords in addresses."""
     for secret in known:
         if _PLAIN_WORD.fullmatch(secret):
             text = re.sub(rf"(?<=[=:@])(['\"]?){secret}(?![A-Za-z0-9_])", r"\1***", text)
@@ -68,7 +68,7 @@ def without_secrets(text: str, known: tuple[str, ...] = ()) -> str:
 
 
 def visible(text: str, *, colours: bool = False) -> str:
-    """The text with each character that a terminal would obey as JSON escapes it; ``colours`` stay if that is true."""
+    """The text with control characters escaped as in JSON; colour sequences stay if ``colours`` is true."""
     if not colours:
         return _CONTROLS.sub(_escaped, text)
     parts, at = [], 0
@@ -79,17 +79,17 @@ def visible(text: str, *, colours: bool = False) -> str:
 
 
 class Visible:
-    """A stream that shows such characters in whatever is written, but for colours, which are ours, and no secret."""
+    """A stream that escapes control characters and hides secrets in everything written; our own colours stay."""
 
     def __init__(self, stream: TextIO, environ: Mapping[str, str]) -> None:
         self._stream, self._secrets = stream, secrets(environ)
 
     def write(self, text: str) -> int:
-        """Write the text as it may be seen."""
+        """Write the text in its safe form."""
         return self._stream.write(as_typed(visible(without_secrets(text, self._secrets), colours=True)))
 
     def __getattr__(self, name: str) -> Any:
-        """All else is the stream's own."""
+        """Everything else is the wrapped stream's."""
         return getattr(self._stream, name)
 
 

@@ -1,4 +1,4 @@
-"""The copy of the backend that runs: what it was made for, and whether the project has another one."""
+"""The running copy of the backend: what it was made for, and whether the project contains another one."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ PACKAGE = resolved(__file__).parent.parent
 RECORD = "VENDORED.json"
 SCHEMA = 1
 CHECKOUT = "/a/checkout/of/mamba-ssm-portable"
-"""What a message says for the folder of one."""
+"""A placeholder in messages for a checkout's folder."""
 
 
 def is_installed() -> bool:
-    """Whether the backend runs as an installed package: it lies in no project, neither in its own nor as a copy."""
+    """Whether the backend runs as an installed package: neither in its own project nor as a copy in another one."""
     return not is_file(PACKAGE.parent / "pyproject.toml") and not is_file(PACKAGE / RECORD)
 
 
 def is_running(folder: Path) -> bool:
-    """Whether this is the backend that runs."""
+    """Whether this folder is the running backend."""
     return resolved(folder) == PACKAGE
 
 
 def version_of(folder: Path) -> str:
-    """The version that a copy's code states, read and not imported; empty where it states none."""
-    for name in ("_version.py", "__init__.py"):  # older copies state it in the latter
+    """The version in a copy's code, read without importing it; empty if there is none."""
+    for name in ("_version.py", "__init__.py"):  # older copies have it in the latter
         try:
             text = read_text(folder / name, errors="replace")
         except OSError:
@@ -46,12 +46,12 @@ def version_of(folder: Path) -> str:
 
 
 def command(project: Path) -> str:
-    """What to type for a copy in this project."""
+    """The command that makes or updates a copy in this project."""
     return quoted(["python", "-m", NAME, "vendor", project])
 
 
 def check_one_backend(project: Path) -> None:
-    """Raise SettingsError if the project holds a backend of another version than the one that runs."""
+    """Raise SettingsError if the project contains a backend of another version than the running one."""
     own = project / NAME
     if not is_file(own / "__init__.py") or is_running(own):
         return
@@ -68,7 +68,7 @@ def check_one_backend(project: Path) -> None:
 
 
 def check_carries(upstream: str) -> None:
-    """Raise SettingsError if the backend that runs is a copy for another upstream: it knows neither this one's versions nor its patches."""
+    """Raise SettingsError if the running backend is a copy for another upstream, without this one's versions and patches."""
     record = read_record(PACKAGE)
     if record is not None and upstream not in (SELF, record["upstream"]):
         raise SettingsError(
@@ -79,7 +79,7 @@ def check_carries(upstream: str) -> None:
 
 
 def not_in_a_copy(what: str, words: Sequence[str]) -> SettingsError:
-    """The error for a command, given by its words, that works in a checkout of this project alone."""
+    """The error for a command (its words) that works only in a checkout of this project."""
     return SettingsError(
         f"{what} is not in {PACKAGE}, which is a copy of the backend",
         "a copy contains only what builds need",
@@ -88,7 +88,7 @@ def not_in_a_copy(what: str, words: Sequence[str]) -> SettingsError:
 
 
 def read_record(folder: Path) -> Mapping[str, Any] | None:
-    """A copy's record; None where there is none that can be read."""
+    """A copy's record; None if there is none that can be read."""
     try:
         record = json.loads(read_bytes(folder / RECORD))
     except (OSError, *JSON):

@@ -1,7 +1,7 @@
-"""Paths that somebody named: questions about them that are answered and never raise, and files that are read only if they are plain.
+"""Paths from outside: checks that never raise, and reads that accept only regular files.
 
-``Path.is_file`` raises where a name is too long, has a NUL, or lies in a folder that this user may not enter; ``open`` waits for a FIFO,
-and reads a device for ever. tests/unit/test_architecture.py sees to it that the backend asks and opens here alone.
+``Path.is_file`` raises if a name is too long, contains a NUL, or is in a folder that this user may not enter; ``open`` waits for a
+FIFO and reads a device forever. tests/unit/test_architecture.py makes the backend check and open paths only here.
 """
 
 from __future__ import annotations
@@ -17,53 +17,53 @@ from typing import BinaryIO, Union
 AnyPath = Union[str, "os.PathLike[str]"]
 
 LONGEST_NAME = 255
-"""Bytes, on all file systems of Linux."""
+"""Bytes, on all Linux file systems."""
 LONGEST_PATH = 4095
 """Bytes (PATH_MAX without its NUL)."""
 
 
 def is_file(path: AnyPath) -> bool:
-    """Whether it is a plain file; no also where that cannot be asked: a name that is too long, a NUL, a folder of others."""
+    """Whether it is a regular file; False also where that cannot be checked: too long a name, a NUL, an unreadable folder."""
     return os.path.isfile(path)
 
 
 def is_dir(path: AnyPath) -> bool:
-    """The same of a folder."""
+    """Whether it is a folder; False if that cannot be checked."""
     return os.path.isdir(path)
 
 
 def exists(path: AnyPath) -> bool:
-    """The same of anything that may have this name."""
+    """Whether anything has this name; False if that cannot be checked."""
     return os.path.exists(path)
 
 
 def is_link(path: AnyPath) -> bool:
-    """The same of a symbolic link, wherever it leads."""
+    """Whether it is a symbolic link, also a broken one; False if that cannot be checked."""
     return os.path.islink(path)
 
 
 def expanded(path: AnyPath) -> Path:
-    """The path with ``~`` as somebody's home; as it is where there is no such user."""
+    """The path with ``~`` replaced by the user's home; unchanged if there is no such user."""
     return Path(os.path.expanduser(path))
 
 
 def resolved(path: AnyPath) -> Path:
-    """The path without links; those that lead in a circle stay."""
+    """The path with symbolic links resolved; links that form a loop stay."""
     return Path(os.path.realpath(path))
 
 
 def search_path(environ: Mapping[str, str]) -> str:
-    """PATH without entries that have no root: those lead to where a command happens to be typed, such as a project's own folder."""
+    """PATH without relative entries, which would point into the current folder, such as a project's own."""
     return os.pathsep.join(filter(os.path.isabs, environ.get("PATH", os.defpath).split(os.pathsep)))
 
 
 def find_program(name: str, environ: Mapping[str, str], *, beside: str = "") -> str | None:
-    """The program of this name on PATH (:func:`search_path`), or in the folder ``beside``; None where there is none."""
+    """The program of this name on PATH (:func:`search_path`) or in the folder ``beside``; None if there is none."""
     return shutil.which(name, path=os.pathsep.join(filter(None, (search_path(environ), beside))))
 
 
 def entries(folder: Path) -> list[Path]:
-    """What lies in a folder, in the order of names; nothing where it is none, or may not be read."""
+    """A folder's entries, sorted by name; empty if it is not a folder or cannot be read."""
     try:
         return sorted(folder.iterdir())
     except (OSError, ValueError):
@@ -71,7 +71,7 @@ def entries(folder: Path) -> list[Path]:
 
 
 def matching(folder: Path, pattern: str) -> list[Path]:
-    """What matches in a folder, in the order of names; nothing where it is none, or may not be read."""
+    """A folder's entries that match, sorted by name; empty if it is not a folder or cannot be read."""
     try:
         return sorted(folder.glob(pattern))
     except (OSError, ValueError):
@@ -79,7 +79,7 @@ def matching(folder: Path, pattern: str) -> list[Path]:
 
 
 def why_no_path(text: str) -> str:
-    """Why no file can have this path; empty for one that may be there."""
+    """Why no file can have this path; empty if one can."""
     if "\0" in text:
         return "it contains a NUL character"
     if len(os.fsencode(text)) > LONGEST_PATH:
@@ -90,12 +90,12 @@ def why_no_path(text: str) -> str:
 
 
 def open_plain(path: AnyPath) -> BinaryIO:
-    """Open a file to read. Raises OSError, at once, for what is no plain file: nobody waits for a FIFO or reads a device."""
+    """Open a regular file to read. Raises OSError immediately for anything else, such as a FIFO or a device."""
     return _opened(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
 
 
 def open_own(path: AnyPath) -> BinaryIO:
-    """The same of one in a folder that others write to: no link, and this user's. Raises OSError."""
+    """Open a file in a folder that others may write to; it must be this user's and not a link. Raises OSError."""
     file = _opened(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     if os.fstat(file.fileno()).st_uid != os.getuid():
         file.close()
@@ -118,11 +118,11 @@ def _opened(path: AnyPath, flags: int) -> BinaryIO:
 
 
 def read_bytes(path: AnyPath) -> bytes:
-    """The content of a plain file. Raises OSError."""
+    """The content of a regular file. Raises OSError."""
     with open_plain(path) as file:
         return file.read()
 
 
 def read_text(path: AnyPath, *, encoding: str = "utf-8", errors: str = "strict") -> str:
-    """The same as text, with a newline alone at the end of each line. Raises OSError, and UnicodeDecodeError."""
+    """The content as text, with ``\\n`` at the end of each line. Raises OSError and UnicodeDecodeError."""
     return read_bytes(path).decode(encoding, errors).replace("\r\n", "\n").replace("\r", "\n")

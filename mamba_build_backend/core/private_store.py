@@ -1,6 +1,6 @@
-"""Small files that only this user can have written: a folder of ours, opened without following links, with mode 0700.
+"""Small files that only this user can have written: in our own folder, opened without following links, with mode 0700.
 
-Whatever cannot be trusted or done is as if it were not there: a build never fails for it.
+A file that cannot be trusted or accessed counts as missing: a build never fails because of it.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _LARGEST = 1 << 20
-"""Bytes; a larger file is none of ours."""
+"""Bytes; a larger file is not ours."""
 
 
 class PrivateStore:
-    """Files by name in one folder. Names are plain: letters, digits and dots."""
+    """Files by name in one folder. Names have letters, digits and dots."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def read(self, name: str, newest: float) -> bytes | None:
-        """The file's content; None if it is not there, older than ``newest`` seconds, or may be somebody else's."""
+        """The file's content; None if it is missing, older than ``newest`` seconds, or possibly another user's."""
         with suppress(OSError), self._opened() as folder:
             number = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=folder)
             with os.fdopen(number, "rb") as file:
@@ -34,7 +34,7 @@ class PrivateStore:
         return None
 
     def write(self, name: str, data: bytes) -> None:
-        """Write the file, readable by this user alone; a reader sees the old content or the new."""
+        """Write the file, readable only by this user; a reader sees the old content or the new."""
         draft = f".{name}.{os.getpid()}"
         with suppress(OSError):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -50,12 +50,12 @@ class PrivateStore:
                     raise
 
     def remove(self, name: str) -> None:
-        """Remove the file, if it is there."""
+        """Remove the file, if it exists."""
         with suppress(OSError), self._opened() as folder:
             os.unlink(name, dir_fd=folder)
 
     def sweep(self, oldest: float) -> None:
-        """Remove what is older than ``oldest`` seconds."""
+        """Remove files older than ``oldest`` seconds."""
         with suppress(OSError), self._opened() as folder:
             for name in os.listdir(folder):
                 with suppress(OSError):

@@ -1,7 +1,7 @@
-"""The only place that starts a process.
+"""Start processes; no other module does.
 
-A command is a list, its environment is explicit, every line of its output goes to a log, and nothing that it started
-outlives it: each child leads a session of its own, and the whole session is ended when we stop early, or are killed.
+A command is a list, its environment is explicit, every line of its output goes to a log, and nothing that it starts
+outlives it: each child leads its own session, and the whole session is ended when we stop early or are killed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ WARDEN = Path(__file__).with_name("_session_reaper.py")
 
 
 def quoted(argv: Sequence[str | os.PathLike[str]]) -> str:
-    """The command as one line that can be pasted into a shell."""
+    """The command as one line to paste into a shell."""
     return shlex.join(os.fspath(arg) for arg in argv)
 
 
@@ -39,9 +39,9 @@ def capture(
     timeout: float = 20.0,
     merge: bool = False,
 ) -> str:
-    """Run a short command and return what it printed (with ``merge``, stderr too).
+    """Run a short command and return its output (with ``merge``, stderr too).
 
-    Raises :class:`ToolError` if it cannot be started, exits with anything but 0, or takes over ``timeout`` seconds.
+    Raises :class:`ToolError` if it cannot be started, exits with another code than 0, or takes over ``timeout`` seconds.
     """
     command = [os.fspath(arg) for arg in argv]
     with _temporary() as said, _temporary() as complained:
@@ -57,13 +57,13 @@ def capture(
 
 
 _MOST_OF_AN_ANSWER = 8 << 20
-"""Bytes. A list of a dozen thousand files in git has one; a program that prints without end is ended at the double."""
+"""Bytes. A git listing of 12,000 files has one MB; a program that prints endlessly is stopped at twice this limit."""
 
 
 def _run_briefly(
     command: list[str], env: Mapping[str, str], timeout: float, said: IO[bytes], complained: IO[bytes]
 ) -> int:
-    """Run it in a session of its own, which is ended with all that it started, and return its exit status. Raises ToolError."""
+    """Run it in its own session, end that session with everything in it, and return the exit status. Raises ToolError."""
     try:
         child = subprocess.Popen(
             command,
@@ -88,7 +88,7 @@ def _run_briefly(
             if time.monotonic() > deadline:
                 raise ToolError(f"`{quoted(command)}` did not answer within {timeout:g} s")
     finally:
-        # What it left in the background goes with it, too.
+        # End its background processes, too.
         if child.returncode is None or _has_members(child.pid):
             end_session(child.pid, patience=1.0)
             child.wait()
@@ -97,7 +97,7 @@ def _run_briefly(
 
 
 def _has_members(group: int) -> bool:
-    """Whether a process of the group lives; it is asked before all processes are looked at."""
+    """Whether a process of the group is alive; cheaper than reading all of /proc, so it is checked first."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
@@ -108,11 +108,11 @@ def _has_members(group: int) -> bool:
 
 
 _GLANCE = 0.5
-"""Seconds between looks at a program that takes longer than that."""
+"""Seconds between checks of a program that runs longer than that."""
 
 
 def _temporary() -> IO[bytes]:
-    """A file, and no pipe: it takes what a program prints without a thread, and what it leaves behind holds nothing open."""
+    """A file instead of a pipe: it needs no reader thread, and background processes cannot keep us waiting for its end."""
     return tempfile.TemporaryFile(prefix="mamba-answer-")
 
 
@@ -123,7 +123,7 @@ def _read_back(file: IO[bytes]) -> str:
 
 
 _STEP = "+ cd "
-"""What a command's part of a log begins with."""
+"""The start of each command's part of a log."""
 
 
 _MOST_OF_A_LOG = 32 << 20
@@ -131,7 +131,7 @@ _MOST_OF_A_LOG = 32 << 20
 
 
 def last_step(log: Path) -> str:
-    """What a log has of the last command that was run by :func:`stream`. Raises OSError."""
+    """The part of a log that belongs to the last command of :func:`stream`. Raises OSError."""
     with open_plain(log) as file:
         file.seek(max(0, os.fstat(file.fileno()).st_size - _MOST_OF_A_LOG))
         text = file.read().decode("utf-8", "replace")
@@ -149,12 +149,12 @@ def stream(
     beat: Callable[[int], None] | None = None,
     interval: float = 15.0,
 ) -> int:
-    """Run a long command, hand each line of its output to ``echo`` and append it to ``log``; return its exit status.
+    """Run a long command, pass each line of its output to ``echo`` and append it to ``log``; return its exit status.
 
-    Every ``interval`` seconds ``beat`` is called with the session of the command, in a thread of its own.
+    Every ``interval`` seconds, a separate thread calls ``beat`` with the command's session.
 
-    Whatever ends the wait early (Ctrl-C, SIGTERM turned into an exception, a full disk under the log) first ends every
-    process of the child's session, which gets ``patience`` seconds to do so itself.
+    If something ends the wait early (Ctrl-C, SIGTERM turned into an exception, a full disk under the log), every process of
+    the child's session is ended first, after ``patience`` seconds to exit by itself.
     """
     command = [os.fspath(arg) for arg in argv]
     with log.open("a", encoding="utf-8", errors="replace") as sink:
@@ -172,7 +172,7 @@ def stream(
                 echo(line.rstrip("\n"))
             return child.wait()
         finally:
-            # Where all went well there is nobody left, but of a compiler that was killed its own children may be.
+            # Normally the session is empty by now; a killed compiler may leave orphaned children.
             try:
                 end_session(child.pid, patience=patience)
                 child.wait()
@@ -182,16 +182,16 @@ def stream(
                     child.stdout.close()
                 ended.set()
                 if warden is not None:
-                    # Closed without a word, it goes on with it.
+                    # If stdin closes without DONE, the reaper kills the session.
                     warden.communicate(done)
 
 
 _UMASK = 0o022
-"""What a build writes lies in a folder of its own, and the modes of some of it travel in the wheel."""
+"""Fixed, because file modes end up in the wheel; the build's own folder protects its files."""
 
 
 def _started(command: list[str], env: Mapping[str, str], cwd: Path) -> subprocess.Popen[str]:
-    """The command in a session of its own, with one stream for all that it prints. Raises ToolError."""
+    """Start the command in its own session, with stdout and stderr in one stream. Raises ToolError."""
     try:
         return subprocess.Popen(
             command,
@@ -213,13 +213,13 @@ def _started(command: list[str], env: Mapping[str, str], cwd: Path) -> subproces
 
 
 def _beat(beat: Callable[[int], None], session: int, interval: float, ended: threading.Event) -> None:
-    with suppress(OSError):  # nobody reads any more
+    with suppress(OSError):  # the reader is gone
         while not ended.wait(interval):
             beat(session)
 
 
 def _warden(session: int) -> subprocess.Popen[str] | None:
-    """None where the system starts no more processes: the session is there, and has to be looked after without."""
+    """Start the session's reaper; None if the system cannot start more processes, and the session runs without one."""
     with suppress(OSError):
         return subprocess.Popen(
             [sys.executable, "-I", "-S", WARDEN, str(session)],
@@ -238,5 +238,5 @@ def _note(sink: IO[str], text: str) -> None:
 
 
 def say(text: str) -> None:
-    """Print one line of progress to stderr, so that stdout stays free for what a machine reads."""
+    """Print one line of progress to stderr, so that stdout stays free for machine-readable output."""
     print(visible(without_secrets(text, secrets(os.environ))), file=sys.stderr, flush=True)

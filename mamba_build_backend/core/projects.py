@@ -1,6 +1,6 @@
-"""The folders of ``projects/``: their names, and what their project.toml says, as it stands there.
+"""The folders of ``projects/``: their names, and the unchecked content of their project.toml.
 
-The settings need no more of them than this; :mod:`mamba_build_backend.tables` makes types of it and refuses what is wrong.
+The settings need only this; :mod:`mamba_build_backend.tables` loads it into types and rejects errors.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SELF = "self"
 
 @cache
 def read_projects(folder: Path = PROJECTS) -> Mapping[str, Mapping[str, Any]]:
-    """Each folder's project.toml by the folder's name: the default project first, then by name."""
+    """Each project.toml by its folder's name: the default project first, then sorted by name."""
     found = {}
     for path in matching(folder, "*/project.toml"):
         with open_plain(path) as file:
@@ -29,16 +29,16 @@ def read_projects(folder: Path = PROJECTS) -> Mapping[str, Mapping[str, Any]]:
 
 
 def project_names() -> tuple[str, ...]:
-    """The projects that this backend can build, beside the one that holds it."""
+    """The projects that this backend can build, besides the one that contains it."""
     return tuple(read_projects())
 
 
 def default_project() -> str:
-    """The one that is built where nothing is said; ``self`` where there is none."""
+    """The project that is built by default; ``self`` if this backend contains none."""
     return next(iter(read_projects()), SELF)
 
 
 def partners() -> Mapping[str, Mapping[str, Any]]:
-    """The ``[partner]`` tables, by the name of the partner: projects that may go into another one's wheel."""
+    """The ``[partner]`` tables by the partner's name: projects that may go into another project's wheel."""
     tables = [data["partner"] for data in read_projects().values() if "partner" in data]
     return {table["name"]: table for table in tables}

@@ -1,4 +1,4 @@
-"""A project's pyproject.toml, read."""
+"""Read a project's pyproject.toml."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from .paths import exists, read_bytes
 from .settings import TABLE
 
 REQUIRES = ("packaging>=23.2", "platformdirs>=3", "tomli>=2; python_version < '3.11'")
-"""What the backend needs before it can say what else it needs; the same as in this project's own pyproject.toml."""
+"""Requirements for running the hooks at all; the same as in this project's own pyproject.toml."""
 
 
 def load(project: Path) -> dict[str, Any]:
-    """The content of a project's pyproject.toml; empty where there is none. Raises SettingsError."""
+    """The content of a project's pyproject.toml; empty if there is none. Raises SettingsError."""
     return read(project / "pyproject.toml")[1]
 
 
 def read(path: Path) -> tuple[str, dict[str, Any]]:
-    """The text and the content; both empty where there is no such file. Raises SettingsError."""
+    """The text and the content; both empty if there is no such file. Raises SettingsError."""
     if not exists(path):
         return "", {}
     try:

@@ -1,4 +1,4 @@
-"""How a setting's value is read: one parser for each kind, each names the key in its error."""
+"""Parsers of setting values, one for each kind; each names the key in its error."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from .outside_text import without_secrets
 from .paths import why_no_path
 
 VARIANT_LABEL = r"[0-9a-z_.]+"
-"""What a label is made of (PEP 825)."""
+"""The characters of a label (PEP 825)."""
 
 Value = Any
-"""What a settings source may hold: a string, a list of strings, or a TOML scalar."""
+"""A value from any place of settings: a string, a list of strings, or a TOML scalar."""
 
 
 def as_text(key: str, raw: Value) -> str:
-    """A value as ``-C`` would give it; a list is its items with ``;`` between. Raises SettingsError for anything else."""
+    """A value as ``-C`` would give it; list items are joined with ``;``. Raises SettingsError for anything else."""
     if isinstance(raw, bool):
         return "true" if raw else "false"
     if isinstance(raw, float):
-        # TOML has read 2.20 as 2.2 and 1.10 as 1.1 already.
+        # TOML has already turned 2.20 into 2.2 and 1.10 into 1.1.
         raise SettingsError(
             f"{key}: {raw} is a number with a decimal point",
             "a string is needed, which keeps trailing zeros",
@@ -37,12 +37,12 @@ def as_text(key: str, raw: Value) -> str:
 
 
 def is_address(text: str) -> bool:
-    """Whether it is an address of the web, and no path."""
+    """Whether it is a web address and not a path."""
     return re.match(r"https?://", text, re.IGNORECASE) is not None
 
 
 def mirror(key: str, raw: Value) -> str | None:
-    """An address without a slash at its end, a folder, or ``off``; None for nothing or ``auto``. Raises SettingsError."""
+    """An address without a trailing slash, a folder, or ``off``; None for nothing or ``auto``. Raises SettingsError."""
     text = as_text(key, raw)
     if text.lower() in ("", "auto", "off"):
         return "off" if text.lower() == "off" else None
@@ -67,7 +67,7 @@ def flag(key: str, raw: Value) -> bool:
 
 
 def path_or_word(key: str, raw: Value) -> str:
-    """A path, or one of the words that stand in its place. Raises SettingsError for what no path can be."""
+    """A path, or one of the words that may replace it. Raises SettingsError for text that cannot be a path."""
     text = as_text(key, raw)
     if why := why_no_path(text):
         shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
@@ -86,11 +86,11 @@ def optional(key: str, raw: Value) -> str | None:
 
 
 _LONGEST = 80
-"""Letters of what goes into a file name: a name of 255 has to hold the version, the tags and more."""
+"""Characters of a value that goes into a file name: the 255 of a name must also hold the version, the tags and more."""
 
 
 def distribution_name(key: str, raw: Value, way: str = "") -> str | None:
-    """A distribution's name (PEP 508), or None. Raises SettingsError, with ``way`` as the way out where ``key`` is no setting."""
+    """A distribution's name (PEP 508), or None. Raises SettingsError; ``way`` is the fix if ``key`` is not a setting."""
     text = as_text(key, raw)
     if text and (not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", text) or len(text) > _LONGEST):
         raise SettingsError(
@@ -110,14 +110,14 @@ def local_version(key: str, raw: Value) -> str | None:
             "a label has letters and digits, separated by dots",
             f"-C {key}=auto",
         )
-    # Blanks of all kinds mean the same (PEP 440), and a file name takes the dot alone.
+    # All separators mean the same (PEP 440), and a file name may contain only the dot.
     return re.sub(r"[-_]", ".", text) or None
 
 
 def build_tag(key: str, raw: Value) -> int | None:
     """The build number of a wheel, from 1, or None for none. Raises SettingsError.
 
-    The file format also takes letters after the digits. A number alone has one order for people and for installers.
+    The file format also allows letters after the digits. A plain number sorts the same for people and installers.
     """
     text = as_text(key, raw)
     if text in ("", "none"):
@@ -146,7 +146,7 @@ def variant(key: str, raw: Value) -> str | None:
 
 
 def count(key: str, raw: Value) -> int | None:
-    """A number of processes from 1, or None for ``auto``. Raises SettingsError."""
+    """A number of processes, at least 1, or None for ``auto``. Raises SettingsError."""
     text = as_text(key, raw)
     if text == "auto":
         return None
@@ -158,7 +158,7 @@ def count(key: str, raw: Value) -> int | None:
 
 
 def memory(key: str, raw: Value) -> int | None:
-    """Bytes, from such as ``8G``, or None for ``auto``. Raises SettingsError."""
+    """Bytes, from text such as ``8G``, or None for ``auto``. Raises SettingsError."""
     text = as_text(key, raw)
     if text == "auto":
         return None
@@ -209,13 +209,13 @@ _GENERATIONS = {
     "hopper": "9.0+PTX",
     "blackwell": "10.0;10.3;12.0;12.1+PTX",
 }
-"""Names that torch takes in TORCH_CUDA_ARCH_LIST (torch/utils/cpp_extension.py of 2.11)."""
+"""Names that torch accepts in TORCH_CUDA_ARCH_LIST (torch/utils/cpp_extension.py of 2.11)."""
 
 
 def parse_archs(key: str, raw: Value) -> str:
     """Normalise an architecture list to ``all``, ``native`` or ``8.0;9.0+PTX``.
 
-    Accepts torch's notation, with ``;``, ``,`` or blanks between and its names of generations, and nvcc's ``sm_90``.
+    Accepts torch's notation, separated by ``;``, ``,`` or spaces, torch's generation names, and nvcc's ``sm_90``.
     Raises SettingsError.
     """
     text = as_text(key, raw)

@@ -1,8 +1,8 @@
-"""Settings: one frozen model that gives parsing, validation, help and the table of docs/settings.md.
+"""Settings: one frozen model for parsing, validation, help and the table of docs/settings.md.
 
-A setting has one kebab-case key and three places, in this order of strength: ``-C key=value`` (config_settings),
-``MAMBA_BUILD_KEY`` in the environment, ``[tool.mamba-build-backend]`` in pyproject.toml. Where none of them speaks, a
-few variables of torch and CUDA are honoured (``alias`` below).
+A setting has one kebab-case key and three places, the strongest first: ``-C key=value`` (config_settings),
+``MAMBA_BUILD_KEY`` in the environment, ``[tool.mamba-build-backend]`` in pyproject.toml. If none of them sets it, a few
+variables of torch and CUDA are used (``alias`` below).
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from .setting_values import Value
 TABLE = "mamba-build-backend"
 ENV_PREFIX = "MAMBA_BUILD_"
 PATHS = ("source", "cuda-home", "cuda-mirror", "host-compiler", "sysroot", "cache-dir", "build-dir", "torch")
-"""Settings whose value may be a path: hooks run in the project's folder, so whoever knows another one says it in full."""
+"""Settings whose value may be a path. Hooks run in the project's folder, so callers in another folder pass absolute paths."""
 
 
 ZIG = "zig"
-"""The value of ``host-compiler`` for the package index's."""
+"""The value of ``host-compiler`` for zig from PyPI."""
 INDEX_NVCC, ARCHIVED_NVCC = "pypi", "redist"
-"""Values of ``cuda-home`` beside ``auto`` and a folder: who is to provide nvcc."""
+"""Values of ``cuda-home`` besides ``auto`` and a folder: the provider of nvcc."""
 MIRROR_OFF = "off"
-"""The value of ``cuda-mirror`` with which nothing is fetched from NVIDIA."""
+"""The value of ``cuda-mirror`` that forbids downloads from NVIDIA."""
 _COMPILER_CACHES = ("ccache", "sccache")
 NVCC, COMPACT = GPU_CODE = ("nvcc", "compact")
 """Values of ``gpu-code``."""
@@ -38,23 +38,23 @@ NVCC, COMPACT = GPU_CODE = ("nvcc", "compact")
 
 @dataclass(frozen=True)
 class Key:
-    """A setting as users write it, and as the tables of settings show it."""
+    """A setting as users write it and as the tables of settings show it."""
 
     name: str
     attribute: str
-    """The field of :class:`Settings` that holds its value; ``companions`` holds those of all ``with-NAME``."""
+    """The field of :class:`Settings` with its value; ``companions`` has the values of all ``with-NAME`` settings."""
     default: Value
     parse: Callable[[str, Value], Value]
     doc: str
     alias: str = ""
-    """A variable of torch or CUDA that is honoured where nothing else is said."""
+    """A variable of torch or CUDA that is used if nothing else sets the value."""
     shown: str = ""
-    """The default in words, where its value says too little."""
+    """The default in words, if the value alone is not clear."""
     companion: str = ""
-    """The project that ``with-NAME`` is about."""
+    """The project of ``with-NAME``."""
 
     def value(self, settings: Settings) -> Value:
-        """What the settings say of it."""
+        """This setting's value in ``settings``."""
         held = getattr(settings, self.attribute)
         return self.companion in held if self.companion else held
 
@@ -85,7 +85,7 @@ class Place(str, Enum):
 
     DEFAULT = "default"
     ALIAS = "alias"
-    """A variable of torch's, CUDA's or the compilers', such as ``CUDA_HOME``: weaker than any setting."""
+    """A variable of torch, CUDA or the compilers, such as ``CUDA_HOME``: weaker than any setting."""
     PROJECT = "project"
     ENVIRONMENT = "environment"
     OPTION = "option"
@@ -93,7 +93,7 @@ class Place(str, Enum):
 
 @dataclass(frozen=True)
 class SettingOrigin:
-    """The same, and in words."""
+    """The place of a value, also in words."""
 
     place: Place
     words: str
@@ -104,7 +104,7 @@ _UNSET = SettingOrigin(Place.DEFAULT, "default")
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user asked for. Every field is one setting; ``origins`` says where a value that was set came from."""
+    """What the user asked for. Every field is one setting; ``origins`` says where each set value came from."""
 
     upstream: str = _setting(
         default_project,
@@ -130,7 +130,7 @@ class Settings:
         "fix what upstream's kernels compute wrongly; `false`: upstream's own results, bit for bit",
     )
     companions: tuple[str, ...] = ()
-    """The projects whose ``with-NAME`` is on: a key for each that some project's ``[partner]`` names."""
+    """The projects whose ``with-NAME`` is on: every project's ``[partner]`` has such a key."""
     torch: str = _setting(
         "auto",
         read.path_or_word,
@@ -243,7 +243,7 @@ class Settings:
     origins: tuple[tuple[str, SettingOrigin], ...] = ()
 
     def origin(self, key: str) -> str:
-        """Where the value of ``key`` came from, for a person: ``default``, or for instance ``-C (config settings)``."""
+        """Where the value of ``key`` came from, in words: ``default``, or for instance ``-C (config settings)``."""
         return dict(self.origins).get(key, _UNSET).words
 
     def place(self, key: str) -> Place:
@@ -251,12 +251,12 @@ class Settings:
         return dict(self.origins).get(key, _UNSET).place
 
     def is_set(self, key: str) -> bool:
-        """Whether somebody chose the value of ``key``, were it the default's."""
+        """Whether the user set ``key``, even to its default value."""
         return self.place(key) is not Place.DEFAULT
 
 
 def known_keys() -> dict[str, Key]:
-    """All settings by key, in the order in which they are documented."""
+    """All settings by key, in documentation order."""
     keys: list[Key] = []
     for item in fields(Settings):
         if item.name == "companions":
@@ -283,7 +283,7 @@ def load_settings(
     environ: Mapping[str, str],
     table: Mapping[str, Value] | None,
 ) -> Settings:
-    """Merge the three places. Raises SettingsError for an unknown key or a value that cannot be read, naming the place."""
+    """Merge the three places. Raises SettingsError, which names the place, for an unknown key or an invalid value."""
     keys = known_keys()
     places: list[tuple[SettingOrigin, dict[str, Value]]] = []
     project = {str(k): v for k, v in (table or {}).items()}
@@ -345,7 +345,7 @@ def _unknown(key: str, keys: list[str], place: str, spell: Callable[[str], str])
 
 
 def as_environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """Settings by key as the variables that carry them to a process below."""
+    """Settings by key, as the variables that pass them to a child process."""
     return {ENV_PREFIX + key.upper().replace("-", "_"): value for key, value in settings.items()}
 
 

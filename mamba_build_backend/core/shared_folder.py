@@ -1,4 +1,4 @@
-"""A folder with one name for all users of the machine, which one build has at a time."""
+"""A folder in /tmp whose name all users of the machine share; only one build may use it at a time."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .locks import try_lock
 
 @contextmanager
 def stand_in(name: str) -> Iterator[Path | None]:
-    """A folder of this name in /tmp, empty, for as long as nobody else has it; None where somebody has.
+    """An empty folder of this name in /tmp; None if another build is using it.
 
-    The lock stays, and all users of the machine share it.
+    The lock file stays, and all users of the machine share it.
     """
     folder, lock = Path("/tmp") / name, Path("/tmp") / f"{name}.lock"  # noqa: S108 - the same name is what is wanted
     with ExitStack() as stack:
@@ -34,11 +34,11 @@ def stand_in(name: str) -> Iterator[Path | None]:
 
 
 def _open_lock(path: Path) -> int:
-    # Anybody may put a link there, to a file of ours. Another user's file in /tmp may be read, and locked by that, but not opened
-    # by who would make it (fs.protected_regular).
+    # Another user may put a link to one of our files there. Another user's file in /tmp may be opened to read, which is enough to
+    # lock it, but not with O_CREAT (fs.protected_regular).
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
     with suppress(FileNotFoundError):
         return os.open(path, flags)
     number = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o644)
-    os.fchmod(number, 0o644)  # whatever the umask is
+    os.fchmod(number, 0o644)  # independent of the umask
     return number

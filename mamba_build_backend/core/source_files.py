@@ -1,4 +1,4 @@
-"""What of a folder is source: all but what builds leave behind, and what is no plain file; and what such a tree is known by."""
+"""Which files of a folder are source (not build leftovers, not special files), and the hash that identifies such a tree."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _left_by_builds = shutil.ignore_patterns(".git", "__pycache__", "*.egg-info", "b
 
 
 def left_out(folder: str, names: list[str]) -> set[str]:
-    """What is no source: left by builds, a build folder (it has a tag), a socket, a FIFO, a device."""
+    """Names that are not source: build leftovers, a build folder (it has a tag), a socket, a FIFO, a device."""
     left = set(_left_by_builds(folder, names))
     for name in names:
         path = os.path.join(folder, name)
@@ -35,9 +35,9 @@ def left_out(folder: str, names: list[str]) -> set[str]:
 
 
 def tree_sha256(tree: Path, *, without: str = "") -> str:
-    """What a tree is known by: a hash of the names and contents of all files that a copy of it has, but for the top folder ``without``.
+    """The hash that identifies a tree: of the names and contents of its source files, except the top folder ``without``.
 
-    The same for an archive's content, a checkout and a copy of either; modes and times do not count.
+    An archive's content, a checkout and copies of them have the same hash; modes and times do not count.
     """
     digest = hashlib.sha256()
     for path in source_files(tree):
@@ -49,7 +49,7 @@ def tree_sha256(tree: Path, *, without: str = "") -> str:
 
 
 def source_files(tree: Path) -> list[Path]:
-    """All that a copy of it has, in the order of their names."""
+    """All source files of a tree, sorted by name."""
     return sorted(_files(tree), key=lambda path: path.relative_to(tree).as_posix())
 
 

@@ -1,4 +1,4 @@
-"""The cache folder, and what a user reads when a folder cannot be written."""
+"""The cache folder, and the errors for folders that cannot be written."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ _DISK = {
 
 
 def cache_root(settings: Settings) -> Path:
-    """The cache folder; it need not exist yet."""
+    """The cache folder; it may not exist yet."""
     if settings.cache_dir:
         return expanded(settings.cache_dir).absolute()
     return Path(platformdirs.user_cache_dir("mamba-build-backend"))
 
 
 def is_disk_error(error: OSError) -> bool:
-    """Whether the error is about a folder that cannot be written, and not, say, about a network."""
+    """Whether the error means that a folder cannot be written, and not, for instance, a network error."""
     return error.errno in _DISK
 
 
 @contextmanager
 def disk_errors(folder: Path, fix: str) -> Iterator[None]:
-    """Turn the system's word on a full or read-only folder into a StorageError that says what to type."""
+    """Turn the OSError of a full or read-only folder into a StorageError with a fix."""
     try:
         yield
     except OSError as error:
@@ -58,10 +58,10 @@ def disk_errors(folder: Path, fix: str) -> Iterator[None]:
 
 
 def prepared(folder: Path, build: Callable[[Path], None], waits: Callable[[], None] | None = None) -> Path:
-    """Return ``folder``, building it first if it is not there; ``waits`` is called if another process is doing so.
+    """Return ``folder``, building it first if it does not exist; ``waits`` is called if another process is building it.
 
-    Built beside its place and renamed into it, under a lock: two builds that start together make it once, and one that
-    is interrupted leaves nothing behind that a later one could mistake for the whole.
+    The folder is built next to its place and renamed, under a lock: two builds that start together make it only once, and an
+    interrupted build leaves nothing that a later one could mistake for the complete folder.
     """
     if is_dir(folder):
         return folder
@@ -70,7 +70,7 @@ def prepared(folder: Path, build: Callable[[Path], None], waits: Callable[[], No
         with locked(folder.parent / f".{folder.name}.lock", waits):
             if is_dir(folder):
                 return folder
-            for left in matching(folder.parent, f".{folder.name}.*/"):  # by a process that was killed
+            for left in matching(folder.parent, f".{folder.name}.*/"):  # leftovers of a killed process
                 shutil.rmtree(left, ignore_errors=True)
             draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
             try:

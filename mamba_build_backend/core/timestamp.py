@@ -1,4 +1,4 @@
-"""The time that all files of a build's results bear."""
+"""The timestamp of all files in a build's results."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _LATEST = 4_294_967_295  # in 2106: gzip has four bytes for it
 
 
 def source_date_epoch(environ: Mapping[str, str]) -> int:
-    """The time of all files in what is built: SOURCE_DATE_EPOCH, or a fixed date; in seconds since 1970.
+    """The timestamp of all files in the results: SOURCE_DATE_EPOCH, or a fixed date; in seconds since 1970.
 
-    Raises SettingsError for a value that is no number.
+    Raises SettingsError for a value that is not a number.
     """
     text = environ.get("SOURCE_DATE_EPOCH", "")
     if text and (not re.fullmatch(r"[0-9]{1,12}", text) or int(text) > _LATEST):

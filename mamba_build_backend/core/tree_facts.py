@@ -1,4 +1,4 @@
-"""What was found of a tree of sources: a part of the facts."""
+"""The facts about a source tree."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from .typed import Word
 
 
 class Fit(Word):
-    """How a patch fits into a tree that may have been changed."""
+    """How a patch fits into a tree that somebody may have changed."""
 
     FITS = "fits"
     DONE = "done"
-    """The tree has what it makes, or nothing of the lines that it changes."""
+    """The tree already contains the patch's result, or none of the lines that the patch changes."""
     ABSENT = "absent"
-    """The tree has none of its files."""
+    """The tree has none of the patch's files."""
     MISFIT = "misfit"
 
 
 @dataclass(frozen=True)
 class PatchFit:
-    """How one patch of the series fits into a tree."""
+    """How one patch fits into a tree."""
 
     file: str
     fit: Fit
     place: str = ""
-    """Where it does not: hunk, line and file."""
+    """Where the patch does not fit: hunk, line and file."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A file of a tree that cannot be right."""
+    """A damaged or missing file of a tree."""
 
     file: str
     why: str
@@ -38,7 +38,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Owner:
-    """An installed distribution that holds a module of this name."""
+    """An installed distribution that contains a module of this name."""
 
     module: str
     name: str
@@ -47,35 +47,35 @@ class Owner:
 
 @dataclass(frozen=True)
 class Tree:
-    """A folder with a setup.py, read and not run."""
+    """A folder with a setup.py, which is read and not run."""
 
     path: str
     sha256: str = ""
-    """Of the names and contents of all its files; empty where one cannot be read."""
+    """Hash of the names and contents of all its files; empty if one cannot be read."""
     name: str = ""
-    """With ``version``: as its own files say; empty where they only compute it."""
+    """Name and ``version`` as the tree's files state them; empty if they are computed."""
     version: str = ""
     packages: tuple[str, ...] = ()
     extensions: tuple[str, ...] = ()
-    """The modules that its setup.py compiles, as far as it names them."""
+    """The modules that setup.py compiles, as far as it names them."""
     files: tuple[tuple[str, str], ...] = ()
-    """Its sources, each with the first digits of git's hash of its content (lines that end as on Unix)."""
+    """Its sources, each with the first digits of git's hash of its content (with Unix line ends)."""
     fits: tuple[PatchFit, ...] = ()
-    """For each patch of the series that is for the release that the tree is most like, and for some file of it."""
+    """For each patch that is for the most similar release and for a file of the tree."""
     faults: tuple[Fault, ...] = ()
     headers: tuple[str, ...] = ()
-    """What its C++ and CUDA files include of torch and pybind11."""
+    """The headers of torch and pybind11 that its C++ and CUDA files include."""
     names: tuple[str, ...] = ()
-    """The names of torch that they use, and in C++ files the methods that are called."""
+    """The torch names that they use, and the methods that C++ files call."""
     imports: tuple[str, ...] = ()
-    """What its packages import whenever they are imported, beside themselves."""
+    """The modules of known projects that its packages import unconditionally."""
     build_imports: tuple[str, ...] = ()
-    """The same of its setup.py."""
+    """The modules that its setup.py imports unconditionally."""
     owners: tuple[Owner, ...] = ()
-    """Beside the torches that were found."""
+    """Next to the torches that were found."""
     is_archive: bool = False
-    """Whether ``path`` is an archive that holds it."""
+    """Whether ``path`` is an archive that contains the tree."""
     below: tuple[str, ...] = ()
-    """Of an archive without a setup.py: its folders that have one."""
+    """Folders with a setup.py, of an archive that has none at its top."""
     has_setup: bool = True
     """Whether there is a setup.py."""

@@ -1,4 +1,4 @@
-"""Plain data (of JSON or TOML) into frozen dataclasses: one loader for all files that the backend reads."""
+"""Load plain data (JSON or TOML) into frozen dataclasses: one loader for all files that the backend reads."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 
 
 class Word(str, Enum):
-    """One of a few words: in JSON and in text it is the word itself."""
+    """One of a few words; in JSON and in text, the word itself."""
 
     __str__ = str.__str__
 
 
 def sourced(default: Any, key: str = "") -> Any:
-    """A field of a table's row whose value needs a source beside it, under ``key``: for ``numpy`` by default ``numpy-source``."""
+    """A field of a table row that needs a source next to it, under ``key``: for ``numpy``, by default ``numpy-source``."""
     return field(default=default, metadata={"sourced": key or True})
 
 
@@ -30,17 +30,17 @@ def load(kind: Any, data: Any, where: str) -> Any:
 
 
 def load_row(kind: Any, data: Any, where: str) -> Any:
-    """The same of a TOML table, whose keys have ``-`` where fields have ``_``.
+    """:func:`load` for a TOML table, whose keys have ``-`` where fields have ``_``.
 
-    A table of texts stands for pairs, a list for a dataclass's fields in their order. Keys that end in ``source`` tell a reader where a
-    value is from: they are not loaded, and a class names those that it demands in ``SOURCES``. Raises ValueError.
+    A table of strings is loaded as pairs, a list as a dataclass's fields in order. Keys that end in ``source`` tell a reader where a
+    value comes from: they are not loaded, and a class lists the required ones in ``SOURCES``. Raises ValueError.
     """
     return _Loader(toml=True).load(kind, data, where)
 
 
 @cache
 def _hints(kind: Any) -> dict[str, Any]:
-    """A class's types, worked out once: 200 rows of the tables are of 15 classes."""
+    """A class's types, computed once: the 200 table rows have 15 classes."""
     return typing.get_type_hints(kind)
 
 

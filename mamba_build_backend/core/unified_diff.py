@@ -1,8 +1,8 @@
-"""Unified diffs, applied strictly: each hunk at its own line and with all of its context, or not at all. Pure.
+"""Apply unified diffs strictly: each hunk at its own line and with all of its context, or not at all. No I/O.
 
-GNU patch and ``git apply`` look for a hunk's context in other places too (an offset), GNU patch also with part of the context
-alone (fuzz). A source that a patch was not written for is refused here instead. In a file that somebody changed, :func:`fit` finds a
-hunk at another line, where all of its text stands once.
+GNU patch and ``git apply`` also look for a hunk's context at other lines (an offset), and GNU patch accepts part of the context
+(fuzz). This module rejects a source that a patch was not written for. In a changed file, :func:`fit` finds a hunk at another line
+if all of its text occurs there exactly once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 
 @dataclass(frozen=True)
 class Hunk:
-    """Lines with their ends, and the numbers of the first ones; of no lines, the number of the line before."""
+    """Lines with their line ends, and the number of the first line; without lines, the number of the line before."""
 
     old_start: int
     old: tuple[bytes, ...]
@@ -36,16 +36,16 @@ class FileDiff:
 
 
 class DoesNotFitError(Exception):
-    """A hunk (from 1) is not what the file holds at a line (from 1)."""
+    """A hunk (from 1) differs from the file at a line (from 1)."""
 
     def __init__(self, hunk: int, line: int) -> None:
-        """Where the two differ first."""
+        """The first difference."""
         super().__init__(f"hunk {hunk}, line {line}")
         self.hunk, self.line = hunk, line
 
 
 def parse(diff: bytes) -> tuple[FileDiff, ...]:
-    """The files that a diff changes. Raises ValueError for one that is damaged, or that makes, removes or renames a file."""
+    """The files that a diff changes. Raises ValueError if it is damaged, or creates, removes or renames a file."""
     lines = _lines(diff)
     files: list[FileDiff] = []
     number = 0
@@ -82,7 +82,7 @@ def _name(old: bytes, new: bytes) -> str:
 
 
 def _hunk(match: re.Match[bytes], lines: list[bytes], number: int) -> tuple[Hunk, int]:
-    """The hunk whose body starts at the index ``number``, and the index after it."""
+    """The hunk whose body starts at index ``number``, and the index after it."""
     old_left, new_left = (int(match[group] or 1) if match[group] else 1 for group in (2, 4))
     old: list[bytes] = []
     new: list[bytes] = []
@@ -108,7 +108,7 @@ def _lines(content: bytes) -> list[bytes]:
 
 
 def applied(content: bytes, hunks: tuple[Hunk, ...]) -> bytes:
-    """The file with all its hunks changed. Raises DoesNotFitError, naming the first line that differs."""
+    """The file with all hunks applied. Raises DoesNotFitError, which names the first line that differs."""
     return b"".join(_applied(_lines(content), hunks))
 
 
@@ -124,14 +124,14 @@ def _applied(lines: list[bytes], hunks: tuple[Hunk, ...]) -> Iterator[bytes]:
         yield from lines[position:start]
         yield from hunk.new
         position = start + len(hunk.old)
-        # Only a file's last line may lack its end.
+        # Only a file's last line may lack a line end.
         if hunk.new and not hunk.new[-1].endswith(b"\n") and position < len(lines):
             raise DoesNotFitError(number, position + 1)
     yield from lines[position:]
 
 
 def is_applied(content: bytes, hunks: tuple[Hunk, ...]) -> bool:
-    """Whether the file is what the hunks make: they fit the other way round."""
+    """Whether the hunks are already applied: they fit in reverse."""
     try:
         applied(content, tuple(Hunk(item.new_start, item.new, item.old_start, item.old) for item in hunks))
     except DoesNotFitError:
@@ -141,19 +141,19 @@ def is_applied(content: bytes, hunks: tuple[Hunk, ...]) -> bool:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What becomes of a diff in a tree that is not the one that it was written for."""
+    """The result of fitting a diff into a tree that it was not written for."""
 
     fit: Fit
     place: str = ""
-    """Of the first hunk that does not fit: its number, its line, its file."""
+    """Number, line and file of the first hunk that does not fit."""
     files: Mapping[str, bytes] = field(default_factory=dict)
-    """The files that it changes, as they are afterwards; of a diff that fits."""
+    """The changed files, if the diff fits."""
 
 
 def fit(changes: tuple[FileDiff, ...], read: Callable[[str], bytes | None]) -> Fitted:
-    """How a diff fits into files that somebody may have changed; ``read`` gives a file of the tree, or None for one that is not there.
+    """How a diff fits into files that somebody may have changed; ``read`` returns a file of the tree, or None if it is missing.
 
-    Files that the tree has not, or that hold nothing of what the diff changes, need no change. Lines may end as on Windows.
+    Files that are missing, or that contain none of the lines that the diff changes, need no change. Windows line ends are accepted.
     """
     files: dict[str, bytes] = {}
     done = False
@@ -175,7 +175,7 @@ def fit(changes: tuple[FileDiff, ...], read: Callable[[str], bytes | None]) -> F
 
 
 def _located(content: bytes, hunks: tuple[Hunk, ...]) -> tuple[Hunk, ...]:
-    """The hunks, each at its own line, or where all of its lines stand once. Raises DoesNotFitError."""
+    """The hunks, each at its own line, or where all of its lines occur exactly once. Raises DoesNotFitError."""
     lines = _lines(content)
     found: list[Hunk] = []
     for number, hunk in enumerate(hunks, 1):
@@ -193,11 +193,11 @@ def _located(content: bytes, hunks: tuple[Hunk, ...]) -> tuple[Hunk, ...]:
 
 
 _SAYS_SOMETHING = 4
-"""Characters of a line that is not found in any file: a bracket alone is."""
+"""Characters of a significant line: a shorter one, such as a single bracket, occurs in any file."""
 
 
 def _is_done(content: bytes, hunks: tuple[Hunk, ...]) -> bool:
-    """Whether a file has what the hunks make already, or nothing of the lines that each of them takes away."""
+    """Whether a file already contains the hunks' result, or none of the lines that each hunk removes."""
     try:
         _located(content, tuple(Hunk(item.new_start, item.new, item.old_start, item.old) for item in hunks))
     except DoesNotFitError:

@@ -1,4 +1,4 @@
-"""Versions, each text parsed once: a plan compares the same few hundred thousands of times."""
+"""Parse each version string only once: a plan compares the same few strings hundreds of thousands of times."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ if TYPE_CHECKING:
 
 @lru_cache(maxsize=4096)
 def parsed(text: str) -> Version:
-    """The version that a text names. Raises InvalidVersion, a ValueError."""
+    """The text as a version. Raises InvalidVersion, a ValueError."""
     return version.Version(text)

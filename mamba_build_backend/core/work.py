@@ -1,4 +1,4 @@
-"""What is handed from stage to stage: where a build happens, how it speaks, and the tools that were prepared for it."""
+"""The context that the stages of a build share: its folder, its log, its environment, its output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .process import Echo
 
 @dataclass(frozen=True)
 class BuildContext:
-    """The folder of a build, its log, the user's environment, and where progress goes."""
+    """A build's folder, its log, the user's environment, and the function that prints progress."""
 
     folder: Path
     log: Path
@@ -19,9 +19,9 @@ class BuildContext:
     echo: Echo
     verbose: bool = False
     around: Path | None = None
-    """The folder of the build of which this is a part's."""
+    """The folder of the whole build, if this context is for one part of it."""
 
     @property
     def whole(self) -> Path:
-        """The folder in which all of the build lies."""
+        """The folder of the whole build."""
         return self.around or self.folder

@@ -1,4 +1,4 @@
-"""The folder in which a build happens: its name, its lock, and what killed builds left."""
+"""The folder in which a build works: its name, its lock, and the leftovers of killed builds."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from .settings import Settings
 from .storage import disk_errors
 
 CACHE_TAG = "CACHEDIR.TAG"
-"""A file that tells tools to leave a folder alone (the Cache Directory Tagging Specification)."""
+"""A file that tells tools to skip a folder (the Cache Directory Tagging Specification)."""
 _CACHE_TAG_TEXT = "Signature: 8a477f597d28d172789f06886806bc55\n# A build folder of mamba_build_backend.\n"
 _SAFE = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 
 
 @contextmanager
 def work_folder(settings: Settings) -> Iterator[Path]:
-    """Yield the folder in which a build happens, under a name that no compiler, ninja or linker script trips over.
+    """Yield the folder in which a build works, under a name that is safe for compilers, ninja and linker scripts.
 
-    A temporary one is removed at the end unless ``keep-build-dir``; one that the settings name stays.
+    A temporary folder is removed at the end unless ``keep-build-dir`` is set; a folder named by the settings stays.
     """
     temporary = settings.build_dir is None
     with disk_errors(Path(settings.build_dir or tempfile.gettempdir()), "-C build-dir=/another/folder"):
@@ -38,7 +38,7 @@ def work_folder(settings: Settings) -> Iterator[Path]:
         else:
             real = expanded(settings.build_dir).absolute()
             real.mkdir(parents=True, exist_ok=True)
-            # It may lie in a project, whose source is copied: the tag says that nothing here is source.
+            # The folder may be inside a project whose source is copied: the tag says that nothing here is source.
             if not is_file(real / CACHE_TAG):
                 (real / CACHE_TAG).write_text(_CACHE_TAG_TEXT, encoding="ascii")
         held = (real / _HELD).open("w") if temporary else None
@@ -55,7 +55,7 @@ def work_folder(settings: Settings) -> Iterator[Path]:
                 alias.unlink()
         if held is not None:
             if not settings.keep_build_dir:
-                # The lock last: whatever ends us before that, the next build sweeps up.
+                # Remove the lock file last, so that the next build finishes an interrupted cleanup.
                 with suppress(OSError):
                     for path in entries(real):
                         if path.name != _HELD:
@@ -76,25 +76,25 @@ def _remove(path: Path) -> None:
 
 _WORK = "mamba-build-"
 _HELD = ".held"
-"""Locked as long as the process that works in the folder lives. A folder that is kept has none."""
+"""Locked while the process that works in the folder lives. A kept folder has no such file."""
 _SETTLED = 60.0
 """Seconds."""
 
 
 def _sweep(parent: Path) -> None:
-    """Remove the work folders of processes that were killed: their lock is there, and nobody holds it."""
+    """Remove the work folders of killed processes: their lock file exists, and no process holds it."""
     for path in matching(parent, f"{_WORK}*/{_HELD}"):
-        # Anybody may put something of these names there: a FIFO, which would be waited for, or a link.
+        # Another user may create files of these names: a FIFO, on which we would wait, or a link.
         with suppress(OSError), open_own(path) as held:
-            # One that was made just now may not have been locked yet.
+            # A file created just now may not be locked yet.
             if time.time() - os.fstat(held.fileno()).st_mtime > _SETTLED:
                 try_lock(held.fileno())
                 shutil.rmtree(path.parent, ignore_errors=True)
 
 
 def _alias(real: Path) -> Path:
-    # torch's BuildExtension writes compiler paths into build.ninja unquoted, so a blank in one would end it there.
-    # The name depends on the folder alone: ninja then still knows its objects in the next build.
+    # torch's BuildExtension writes compiler paths into build.ninja unquoted, so a space would end the path.
+    # The name depends only on the folder, so that ninja still recognises its objects in the next build.
     digest = hashlib.sha256(os.fsencode(real)).hexdigest()[:12]
     for base in (Path("/tmp"), Path("/var/tmp")):  # noqa: S108 - a link, made with O_EXCL semantics below
         link = base / f"mamba-build-{os.getuid()}-{digest}"
@@ -104,7 +104,7 @@ def _alias(real: Path) -> Path:
             link.symlink_to(real, target_is_directory=True)
             return link
     raise StorageError(
-        f"the build folder {real} has blanks or letters in its name that build tools cannot take",
+        f"the name of the build folder {real} has spaces or characters that build tools cannot handle",
         "a link to it in /tmp could not be made either",
         "-C build-dir=/a/plain/folder",
     )

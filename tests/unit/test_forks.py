@@ -463,7 +463,8 @@ def test_packages_may_lie_in_a_folder_of_their_own(world, told):
     assert world.facts.trees[0].imports == ("causal_conv1d",)
     lost = world.plan(world.copy({"src/mamba_ssm/ops/selective_scan_interface.py": None}, files, "lost"))
     assert (
-        "src/mamba_ssm/ops/selective_scan_interface.py: missing, but src/mamba_ssm/__init__.py imports it" in lost.problems[0].found
+        "src/mamba_ssm/ops/selective_scan_interface.py: missing, but src/mamba_ssm/__init__.py imports it"
+        in lost.problems[0].found
     )
 
 
