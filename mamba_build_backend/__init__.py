@@ -1,7 +1,7 @@
-"""A PEP 517 and PEP 660 backend that turns the builds of CUDA extensions for torch (``projects/``) into portable wheels.
+"""A PEP 517 and PEP 660 backend that turns builds of CUDA extensions for torch (``projects/``) into portable wheels.
 
-A frontend (pip, build, uv) calls only the hooks below. Each hook calls :mod:`mamba_build_backend.pipeline` inside one error
-boundary: errors that the user can fix become lines on stderr and an exit code, and bugs keep their traceback.
+A frontend (pip, build, uv) calls only the hooks below. Each hook calls :mod:`mamba_build_backend.pipeline` inside one
+error boundary: errors that the user can fix become lines on stderr and an exit code, and bugs keep their traceback.
 """
 
 from __future__ import annotations

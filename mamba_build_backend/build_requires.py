@@ -78,7 +78,7 @@ def isolated_plan(settings: Settings, facts: Facts) -> BuildPlan:
 
 
 def isolated_requirements(project: Path, plan: BuildPlan) -> list[str]:
-    """Everything that an isolated wheel build installs: the requirements of pyproject.toml, and what this machine lacks."""
+    """All that an isolated wheel build installs: the requirements of pyproject.toml, and what this machine lacks."""
     static = pyproject.load(project).get("build-system", {}).get("requires", pyproject.REQUIRES)
     return list(dict.fromkeys([*static, *requires_for_wheel(plan, None)]))
 
@@ -91,8 +91,8 @@ def isolated_files(plan: BuildPlan) -> list[dict[str, Any]]:
 def check_ready(plan: BuildPlan, cache: Path) -> ReadyPlan:
     """The plan in a form that can be carried out now.
 
-    An isolated build has installed the requirements; without isolation, the environment must already have them. Raises PlanError
-    if the plan has problems or requirements are missing, and names all of them.
+    An isolated build has installed the requirements; without isolation, the environment must already have them. Raises
+    PlanError if the plan has problems or requirements are missing, and names all of them.
     """
     _check_installed(plan, cache, {**_compile_tools(plan), **(_REPAIR if plan.repair else {})})
     return plan.check()

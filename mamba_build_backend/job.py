@@ -129,7 +129,7 @@ def read_settings(
 
 
 def _from_project(settings: Settings, project: Path, content: Mapping[str, Any]) -> Settings:
-    """The settings, completed from the project; its relative paths are resolved from its folder, not the current one."""
+    """The settings, completed from the project; its relative paths are resolved from its own folder."""
     if content and settings.place("upstream") is Place.DEFAULT and own_copy.is_installed():
         settings = replace(settings, upstream=_own(project))
     path = expanded(settings.source)
@@ -138,7 +138,7 @@ def _from_project(settings: Settings, project: Path, content: Mapping[str, Any])
 
 
 def _own(project: Path) -> str:
-    """The upstream of a project that uses the installed backend and names none: itself. Raises SettingsError without setup.py."""
+    """The upstream of a project that names none: itself. Raises SettingsError without setup.py."""
     if is_file(project / "setup.py"):
         return SELF
     names = " or ".join(f'"{name}"' for name in project_names())

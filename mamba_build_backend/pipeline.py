@@ -1,4 +1,4 @@
-"""The stages of a build in order: plan → source → toolchain → compile → content → repair → audit. One function per hook."""
+"""The stages of a build in order: plan → source → toolchain → compile → content → repair → audit."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def build_sdist(job: Job, directory: str) -> str:
 
 
 def _carried(parts: list[Part], project: Path, echo: Echo) -> list[Part]:
-    """The parts whose sources an sdist contains, without the project's own tree. Raises SettingsError for a fork elsewhere."""
+    """The parts in an sdist, without the project's own tree. Raises SettingsError for a fork elsewhere."""
     forks = [part for part in parts if part.plan.upstream.value.fork]
     own = [part for part in forks if part.source.path == project.absolute()]
     for part in forks if own else ():
@@ -258,8 +258,8 @@ def _prepare_sources(job: Job, context: BuildContext, *, patched: bool = False, 
 
 
 def _pkg_info(part: Part) -> str:
-    # A git tree and the project's own tree have no metadata before setup.py has run. The metadata in the project's own sdist come
-    # from this backend, and leave the requirements open.
+    # A git tree and the project's own tree have no metadata before setup.py has run. The metadata in the project's own
+    # sdist come from this backend, and leave the requirements open.
     if not part.plan.upstream.value.is_own and (released := metadata.released_pkg_info(part.tree)):
         return released
     # Imported late: a step that only reads metadata has not installed the imports of the compile step.

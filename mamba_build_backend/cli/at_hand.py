@@ -1,7 +1,7 @@
-"""The project of a command: the one that was named, the one that contains the backend, or the one in the current folder.
+"""The project of a command: the named one, the one that contains the backend, or the one in the current folder.
 
-An installed backend belongs to no project. If the current folder does not use it either, it plans for a known project and builds
-that in a temporary folder.
+An installed backend belongs to no project. If the current folder does not use it either, it plans for a known project
+and builds that in a temporary folder.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ NO_PROJECT = PACKAGE
 def at_hand(named: Path | None, settings: Mapping[str, str] | None = None) -> Path:
     """The project's folder; :data:`NO_PROJECT` if there is none.
 
-    If ``settings`` ask for a known project, a folder that builds itself is not taken. Raises SettingsError for a pyproject.toml
-    that cannot be read.
+    If ``settings`` ask for a known project, a folder that builds itself is not taken. Raises SettingsError for a
+    pyproject.toml that cannot be read.
     """
     if named is not None:
         return named.absolute()
@@ -43,7 +43,7 @@ def at_hand(named: Path | None, settings: Mapping[str, str] | None = None) -> Pa
 
 @contextmanager
 def buildable(project: Path) -> Iterator[Path]:
-    """The project in a form that a frontend can build; for :data:`NO_PROJECT`, a temporary project with a copy of this backend."""
+    """The project for a frontend to build; for :data:`NO_PROJECT`, a temporary project with a copy of this backend."""
     if project != NO_PROJECT:
         yield project
         return

@@ -43,7 +43,7 @@ class _FrontendError(BuildFailedError):
 
 
 def with_targets(settings: Mapping[str, str], targets: Sequence[str]) -> list[dict[str, str]]:
-    """The settings for each named project (``NAME==1.6.1``); a partner comes after the project that uses it. Raises SettingsError."""
+    """The settings for each target (``NAME==1.6.1``); a partner comes after its user. Raises SettingsError."""
     out: list[dict[str, str]] = []
     for text in targets:
         if is_path(text):
@@ -79,8 +79,8 @@ def build(
 ) -> dict[str, Any]:
     """Build a wheel for each of the settings, with pip, or with uv if there is no pip.
 
-    All wheels are planned from the same facts before the first compiler starts. Returns names, sizes, hashes and times. A finished
-    wheel stays in place, even if the next build fails.
+    All wheels are planned from the same facts before the first compiler starts. Returns names, sizes, hashes and times.
+    A finished wheel stays in place, even if the next build fails.
     """
     jobs = make_jobs(project, wanted, environ)
     raise_together(job.plan for job in jobs)
@@ -91,8 +91,8 @@ def build(
         for number, (job, settings) in enumerate(zip(jobs, wanted), 1):
             if len(jobs) > 1:
                 say(f"{PREFIX}wheel {number} of {len(jobs)}: {job.plan.title}")
-            # Pass the decisions explicitly: the hook of the second wheel must not choose another partner, and uv's build
-            # environment does not know which environment it builds for.
+            # Pass the decisions explicitly: the hook of the second wheel must not choose another partner, and uv's
+            # build environment does not know which environment it builds for.
             decided = _decided(job.plan, alone=len(jobs) == 1)
             if job.plan.torch.value is not None:
                 decided["torch"] = job.plan.torch.value.site

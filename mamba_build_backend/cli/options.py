@@ -63,7 +63,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def read_settings(options: argparse.Namespace) -> dict[str, str]:
-    """The settings given by ``-C``, with paths made absolute: hooks run in the project's folder. Raises SettingsError."""
+    """The settings of ``-C``, with absolute paths, as hooks run in the project's folder. Raises SettingsError."""
     out: dict[str, str] = {}
     for item in options.config_setting:
         key, equals, value = item.partition("=")
@@ -88,7 +88,7 @@ def is_path(target: str) -> bool:
 
 
 def tree_settings(target: str, settings: Mapping[str, str]) -> dict[str, str]:
-    """The settings that build a source tree. Naming it on the command line is the consent to build it. Raises SettingsError."""
+    """The settings that build a source tree; naming it is the consent to build it. Raises SettingsError."""
     if why := why_no_path(target):
         raise SettingsError(f"{target[:80]!r} is not a path: {why}", "the folder of a source tree is needed")
     folder = Path(os.path.abspath(expanded(target)))

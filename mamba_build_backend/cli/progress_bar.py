@@ -41,7 +41,8 @@ class Relay:
         if pulse is not None:
             self._draw(pulse)
         elif line.strip():
-            # While the bar is shown, rich's console prints the line above it; without markup, which a path may look like.
+            # While the bar is shown, rich's console prints the line above it; without markup, which a path may look
+            # like.
             if self._progress is not None and self._task is not None:
                 self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
             else:

@@ -1,4 +1,4 @@
-"""``stand-in``: a wheel under upstream's name that requires the portable one. A copy of the backend has no such command."""
+"""``stand-in``: a wheel with upstream's name that requires the portable one. Copies of the backend lack it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """End a session of processes when the backend that started it is gone. Standard library only.
 
-The backend handles Ctrl-C and SIGTERM itself. It cannot handle SIGKILL (OOM killer, batch scheduler), and its compilers would
-run on for an hour as orphans. So each session gets a reaper: ``python _session_reaper.py SESSION`` reads its stdin, which only
-the backend holds open. On ``done`` the reaper exits; if stdin closes without it, the reaper ends the session.
+The backend handles Ctrl-C and SIGTERM itself. It cannot handle SIGKILL (OOM killer, batch scheduler), and its compilers
+would run on for an hour as orphans. So each session gets a reaper: ``python _session_reaper.py SESSION`` reads its
+stdin, which only the backend holds open. On ``done`` the reaper exits; if stdin closes without it, the reaper ends the
+session.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def is_archive(path: Path) -> bool:
 
 
 def unpack(archive: Path, into: Path) -> Path:
-    """Unpack a tar or zip archive into a new folder; return its single top folder. Members that lead outside are refused.
+    """Unpack a tar or zip archive into a new folder; return its single top folder. Rejects members that lead outside.
 
     Raises SourceError, and then leaves no folder behind.
     """

@@ -15,7 +15,8 @@ except ImportError:  # a Python built without lzma, which refuses such archives 
     LZMAError = zlib.error  # type: ignore[misc,assignment]
 
 _PACKED = (zlib.error, LZMAError, EOFError, OSError, struct.error, MemoryError, OverflowError)
-"""Of compressed data. OSError: from bz2, or a name or time that this system cannot have; MemoryError: a dictionary of GBs."""
+"""Of compressed data. OSError: from bz2, or a name or time that this system cannot have; MemoryError: a dictionary
+of GBs."""
 ZIP = (*_PACKED, zipfile.BadZipFile, RuntimeError, ValueError, LookupError)
 """RuntimeError: encrypted, or an unknown compression method; ValueError: a name that is not text, or contains a NUL."""
 TAR = (*_PACKED, tarfile.TarError, RuntimeError, ValueError, LookupError)

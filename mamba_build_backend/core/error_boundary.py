@@ -45,7 +45,8 @@ def user_errors(spelled: Callable[[str], str] = str) -> Iterator[None]:
         _print_error(error, spelled)
         raise _exit(error.exit_code) from None
     except BrokenPipeError:
-        # ``audit --json | head``: the reader closed the pipe. Redirect stdout, so the interpreter does not raise again at exit.
+        # ``audit --json | head``: the reader closed the pipe. Redirect stdout, so the interpreter does not raise again
+        # at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise _exit(128 + signal.SIGPIPE) from None
     except OSError as error:
@@ -66,7 +67,7 @@ def user_errors(spelled: Callable[[str], str] = str) -> Iterator[None]:
 
 @contextmanager
 def hook_errors(spelled: Callable[[str], str] = str) -> Iterator[None]:
-    """Like :func:`user_errors`, for a hook. The hook also ends when its frontend is gone, as nobody would take the wheel."""
+    """Like :func:`user_errors`, for a hook, which also ends when its frontend is gone: nobody would use the wheel."""
     ended = threading.Event()
     threading.Thread(target=_watch, args=(os.getppid(), ended), daemon=True).start()
     try:
@@ -96,8 +97,8 @@ def _exit(status: int) -> SystemExit:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    # SIGTERM (a job's time limit, a cancelled CI run) and SIGHUP (a closed terminal) must end our children as Ctrl-C does.
-    # A second signal would interrupt the cleanup, which takes seconds at most. nohup's SIG_IGN stays.
+    # SIGTERM (a job's time limit, a cancelled CI run) and SIGHUP (a closed terminal) must end our children as Ctrl-C
+    # does. A second signal would interrupt the cleanup, which takes seconds at most. nohup's SIG_IGN stays.
     if threading.current_thread() is not threading.main_thread():
         yield
         return

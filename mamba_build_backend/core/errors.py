@@ -1,7 +1,7 @@
 """The hierarchy of all errors that a user may see.
 
-Every error says three things: what was found, what is needed, and which command fixes it. The hooks and the CLI catch only
-:class:`BackendError`, so our own bugs keep their traceback and a user's mistake never shows one.
+Every error says three things: what was found, what is needed, and which command fixes it. The hooks and the CLI catch
+only :class:`BackendError`, so our own bugs keep their traceback and a user's mistake never shows one.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ def sha256(path: Path) -> str:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a draft next to ``path`` and rename it, keeping the mode of an existing file: a reader never sees half a file.
+    """Write a draft next to ``path`` and rename it, keeping an existing file's mode: readers never see half a file.
 
     A symbolic link stays, and its target is written. Raises OSError, also if ``path`` exists and is not a regular file.
     """

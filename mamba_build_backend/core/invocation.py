@@ -21,10 +21,10 @@ _OF_PIPX = re.compile(r"/pipx/(?:\.?cache/)?[0-9a-f]{12,}(?:/|$)|/\.cache/pipx/"
 
 
 def command(argv: str | None = None, prefix: str = sys.prefix) -> str:
-    """The command that starts this tool again: ``python -m mamba_build_backend``, unless the console script was started.
+    """The command that starts this tool again: ``python -m mamba_build_backend``, or the console script.
 
-    ``argv`` is the program's name, by default this process's. An environment of ``uvx`` or ``pipx run`` is on no PATH and may be
-    gone tomorrow, so the command then names the runner.
+    ``argv`` is the program's name, by default this process's. An environment of ``uvx`` or ``pipx run`` is on no PATH
+    and may be gone tomorrow, so the command then names the runner.
     """
     if os.path.basename(sys.argv[0] if argv is None else argv) != PROGRAM:
         return MODULE

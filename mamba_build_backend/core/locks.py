@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def locked(path: Path, waits: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold the lock file at ``path``, waiting for its current holder; the file stays. Raises OSError if it cannot be created.
+    """Hold the lock file at ``path``, waiting for its holder; the file stays. Raises OSError if it cannot be created.
 
     ``waits`` is called before a wait.
     """
@@ -41,5 +41,5 @@ def lock(number: int) -> None:
 
 
 def try_lock(number: int) -> None:
-    """Lock an open file without waiting. Raises OSError if another process holds it, or the file system has no locks."""
+    """Lock an open file without waiting. Raises OSError if it is locked already, or the file system has no locks."""
     fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)

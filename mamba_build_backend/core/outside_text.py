@@ -16,15 +16,16 @@ _USERINFO = re.compile(
     r"((?<![a-z0-9+.-])[a-z][a-z0-9+.-]{0,31}:/{1,2})([^\s/@'\"]{1,512}|[^\s/@:'\"]{0,128}:[^\s@'\"]{1,512})@",
     re.IGNORECASE,
 )
-"""``user:password`` of an address. An address that was turned into a path has lost a slash; a password may contain slashes.
+"""``user:password`` of an address. An address that was turned into a path has lost a slash; a password may contain
+slashes.
 
 The lengths are bounded, so that the time does not grow quadratically with the length of a word.
 """
 _BARE = re.compile(r"[^\s/@:]+:([^\s/@][^\s@]*)@")
 """The same at the start of a value that is an address without a scheme, or with a mistyped one."""
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Characters that move the cursor, set a title, fill the clipboard or change the writing direction; not tab and newline. Also the
-surrogates of a file name that is not UTF-8, which cannot be printed."""
+"""Characters that move the cursor, set a title, fill the clipboard or change the writing direction; not tab and
+newline. Also the surrogates of a file name that is not UTF-8, which cannot be printed."""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 

@@ -68,7 +68,7 @@ def check_one_backend(project: Path) -> None:
 
 
 def check_carries(upstream: str) -> None:
-    """Raise SettingsError if the running backend is a copy for another upstream, without this one's versions and patches."""
+    """Raise SettingsError if the running backend is a copy for another upstream, without this one's data."""
     record = read_record(PACKAGE)
     if record is not None and upstream not in (SELF, record["upstream"]):
         raise SettingsError(

@@ -1,7 +1,8 @@
 """Paths from outside: checks that never raise, and reads that accept only regular files.
 
-``Path.is_file`` raises if a name is too long, contains a NUL, or is in a folder that this user may not enter; ``open`` waits for a
-FIFO and reads a device forever. tests/unit/test_architecture.py makes the backend check and open paths only here.
+``Path.is_file`` raises if a name is too long, contains a NUL, or is in a folder that this user may not enter; ``open``
+waits for a FIFO and reads a device forever. tests/unit/test_architecture.py makes the backend check and open paths only
+here.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ LONGEST_PATH = 4095
 
 
 def is_file(path: AnyPath) -> bool:
-    """Whether it is a regular file; False also where that cannot be checked: too long a name, a NUL, an unreadable folder."""
+    """Whether it is a regular file; False if that cannot be checked: a long name, a NUL, an unreadable folder."""
     return os.path.isfile(path)
 
 
@@ -124,5 +125,5 @@ def read_bytes(path: AnyPath) -> bytes:
 
 
 def read_text(path: AnyPath, *, encoding: str = "utf-8", errors: str = "strict") -> str:
-    """The content as text, with ``\\n`` at the end of each line. Raises OSError and UnicodeDecodeError."""
+    """The content as text with Unix line ends. Raises OSError and UnicodeDecodeError."""
     return read_bytes(path).decode(encoding, errors).replace("\r\n", "\n").replace("\r", "\n")

@@ -41,7 +41,8 @@ def capture(
 ) -> str:
     """Run a short command and return its output (with ``merge``, stderr too).
 
-    Raises :class:`ToolError` if it cannot be started, exits with another code than 0, or takes over ``timeout`` seconds.
+    Raises :class:`ToolError` if it cannot be started, exits with another code than 0, or takes over ``timeout``
+    seconds.
     """
     command = [os.fspath(arg) for arg in argv]
     with _temporary() as said, _temporary() as complained:
@@ -63,7 +64,7 @@ _MOST_OF_AN_ANSWER = 8 << 20
 def _run_briefly(
     command: list[str], env: Mapping[str, str], timeout: float, said: IO[bytes], complained: IO[bytes]
 ) -> int:
-    """Run it in its own session, end that session with everything in it, and return the exit status. Raises ToolError."""
+    """Run it in its own session, end that whole session, and return the exit status. Raises ToolError."""
     try:
         child = subprocess.Popen(
             command,
@@ -112,7 +113,7 @@ _GLANCE = 0.5
 
 
 def _temporary() -> IO[bytes]:
-    """A file instead of a pipe: it needs no reader thread, and background processes cannot keep us waiting for its end."""
+    """A file, not a pipe: it needs no reader thread, and background processes cannot keep it open for us."""
     return tempfile.TemporaryFile(prefix="mamba-answer-")
 
 
@@ -153,8 +154,8 @@ def stream(
 
     Every ``interval`` seconds, a separate thread calls ``beat`` with the command's session.
 
-    If something ends the wait early (Ctrl-C, SIGTERM turned into an exception, a full disk under the log), every process of
-    the child's session is ended first, after ``patience`` seconds to exit by itself.
+    If something ends the wait early (Ctrl-C, SIGTERM turned into an exception, a full disk under the log), every
+    process of the child's session is ended first, after ``patience`` seconds to exit by itself.
     """
     command = [os.fspath(arg) for arg in argv]
     with log.open("a", encoding="utf-8", errors="replace") as sink:

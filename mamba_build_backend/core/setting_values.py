@@ -90,7 +90,7 @@ _LONGEST = 80
 
 
 def distribution_name(key: str, raw: Value, way: str = "") -> str | None:
-    """A distribution's name (PEP 508), or None. Raises SettingsError; ``way`` is the fix if ``key`` is not a setting."""
+    """A distribution's name (PEP 508), or None. Raises SettingsError, with the fix ``way`` if ``key`` is no setting."""
     text = as_text(key, raw)
     if text and (not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", text) or len(text) > _LONGEST):
         raise SettingsError(

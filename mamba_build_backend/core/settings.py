@@ -22,7 +22,8 @@ from .setting_values import Value
 TABLE = "mamba-build-backend"
 ENV_PREFIX = "MAMBA_BUILD_"
 PATHS = ("source", "cuda-home", "cuda-mirror", "host-compiler", "sysroot", "cache-dir", "build-dir", "torch")
-"""Settings whose value may be a path. Hooks run in the project's folder, so callers in another folder pass absolute paths."""
+"""Settings whose value may be a path. Hooks run in the project's folder, so callers in another folder pass absolute
+paths."""
 
 
 ZIG = "zig"
@@ -54,7 +55,7 @@ class Key:
     """The project of ``with-NAME``."""
 
     def value(self, settings: Settings) -> Value:
-        """This setting's value in ``settings``."""
+        """The value of this setting in ``settings``."""
         held = getattr(settings, self.attribute)
         return self.companion in held if self.companion else held
 

@@ -34,8 +34,8 @@ def stand_in(name: str) -> Iterator[Path | None]:
 
 
 def _open_lock(path: Path) -> int:
-    # Another user may put a link to one of our files there. Another user's file in /tmp may be opened to read, which is enough to
-    # lock it, but not with O_CREAT (fs.protected_regular).
+    # Another user may put a link to one of our files there. Another user's file in /tmp may be opened to read, which is
+    # enough to lock it, but not with O_CREAT (fs.protected_regular).
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
     with suppress(FileNotFoundError):
         return os.open(path, flags)

@@ -1,4 +1,4 @@
-"""Which files of a folder are source (not build leftovers, not special files), and the hash that identifies such a tree."""
+"""Which files of a folder are source (no build leftovers, no special files), and the hash that identifies a tree."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def left_out(folder: str, names: list[str]) -> set[str]:
 
 
 def tree_sha256(tree: Path, *, without: str = "") -> str:
-    """The hash that identifies a tree: of the names and contents of its source files, except the top folder ``without``.
+    """The hash that identifies a tree: of the names and contents of its source files, without the folder ``without``.
 
     An archive's content, a checkout and copies of them have the same hash; modes and times do not count.
     """

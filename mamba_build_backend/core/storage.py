@@ -58,10 +58,10 @@ def disk_errors(folder: Path, fix: str) -> Iterator[None]:
 
 
 def prepared(folder: Path, build: Callable[[Path], None], waits: Callable[[], None] | None = None) -> Path:
-    """Return ``folder``, building it first if it does not exist; ``waits`` is called if another process is building it.
+    """Return ``folder``, building it first if missing; calls ``waits`` if another process is building it.
 
-    The folder is built next to its place and renamed, under a lock: two builds that start together make it only once, and an
-    interrupted build leaves nothing that a later one could mistake for the complete folder.
+    The folder is built next to its place and renamed, under a lock: two builds that start together make it only once,
+    and an interrupted build leaves nothing that a later one could mistake for the complete folder.
     """
     if is_dir(folder):
         return folder

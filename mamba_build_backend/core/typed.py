@@ -17,14 +17,15 @@ class Word(str, Enum):
 
 
 def sourced(default: Any, key: str = "") -> Any:
-    """A field of a table row that needs a source next to it, under ``key``: for ``numpy``, by default ``numpy-source``."""
+    """A field of a table row that needs a source under ``key``: for ``numpy``, by default ``numpy-source``."""
     return field(default=default, metadata={"sourced": key or True})
 
 
 def load(kind: Any, data: Any, where: str) -> Any:
-    """``data`` as ``kind``: a dataclass, ``tuple[X, ...]``, ``tuple[X, Y]``, ``Optional[X]``, an enumeration of words, str, int or bool.
+    """``data`` as ``kind``: a dataclass, ``tuple[X, ...]``, ``tuple[X, Y]``, ``Optional[X]``, enum, str, int or bool.
 
-    ``where`` names the place in errors. Raises ValueError for a missing field, an unknown one or a value of another type.
+    ``where`` names the place in errors. Raises ValueError for a missing field, an unknown one or a value of another
+    type.
     """
     return _Loader(toml=False).load(kind, data, where)
 
@@ -32,8 +33,9 @@ def load(kind: Any, data: Any, where: str) -> Any:
 def load_row(kind: Any, data: Any, where: str) -> Any:
     """:func:`load` for a TOML table, whose keys have ``-`` where fields have ``_``.
 
-    A table of strings is loaded as pairs, a list as a dataclass's fields in order. Keys that end in ``source`` tell a reader where a
-    value comes from: they are not loaded, and a class lists the required ones in ``SOURCES``. Raises ValueError.
+    A table of strings is loaded as pairs, a list as a dataclass's fields in order. Keys that end in ``source`` tell a
+    reader where a value comes from: they are not loaded, and a class lists the required ones in ``SOURCES``. Raises
+    ValueError.
     """
     return _Loader(toml=True).load(kind, data, where)
 

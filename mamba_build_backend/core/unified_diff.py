@@ -1,8 +1,8 @@
 """Apply unified diffs strictly: each hunk at its own line and with all of its context, or not at all. No I/O.
 
-GNU patch and ``git apply`` also look for a hunk's context at other lines (an offset), and GNU patch accepts part of the context
-(fuzz). This module rejects a source that a patch was not written for. In a changed file, :func:`fit` finds a hunk at another line
-if all of its text occurs there exactly once.
+GNU patch and ``git apply`` also look for a hunk's context at other lines (an offset), and GNU patch accepts part of the
+context (fuzz). This module rejects a source that a patch was not written for. In a changed file, :func:`fit` finds a
+hunk at another line if all of its text occurs there exactly once.
 """
 
 from __future__ import annotations
@@ -151,9 +151,10 @@ class Fitted:
 
 
 def fit(changes: tuple[FileDiff, ...], read: Callable[[str], bytes | None]) -> Fitted:
-    """How a diff fits into files that somebody may have changed; ``read`` returns a file of the tree, or None if it is missing.
+    """How a diff fits into possibly changed files; ``read`` returns a file of the tree, or None if it is missing.
 
-    Files that are missing, or that contain none of the lines that the diff changes, need no change. Windows line ends are accepted.
+    Files that are missing, or that contain none of the lines that the diff changes, need no change. Windows line ends
+    are accepted.
     """
     files: dict[str, bytes] = {}
     done = False

@@ -1,7 +1,7 @@
-"""Deciding: settings, facts and tables in, one plan out. No I/O, no clock, no environment.
+"""Make the plan from settings, facts and tables. No I/O, no clock, no environment variables.
 
-A plan is complete even where it cannot be carried out: `doctor` prints it together with *all* its problems, and the build
-raises them. Every field that was chosen among candidates is a :class:`Choice` and can be explained.
+A plan is complete even if it cannot be carried out: `doctor` prints it with *all* its problems, and a build raises
+them. Every field that was chosen among candidates is a :class:`Choice`, which says why.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""To what the wheel is tied: one torch minor, its CUDA and one Python, or what torch, CUDA's driver and Python keep stable."""
+"""The wheel's ABI: one torch minor, its CUDA and one Python, or the stable parts of torch, the driver and Python."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .notebook import Notebook
 from .types import TORCH_ABI, Abi, Choice, TorchTarget
 
 STABLE_ABI = Abi("stable", torch_min="2.0", python_min="3.9")
-"""torch 2.0: the oldest that was tried, and Python 3.9: the oldest that it was tried with. From torch 2.10 on tensors are read by
-``torch.Tensor.__dlpack_c_exchange_api__``, before it by their methods."""
+"""torch 2.0 is the oldest that was tested, and Python 3.9 the oldest that it was tested with. From torch 2.10 on,
+tensors are read through ``torch.Tensor.__dlpack_c_exchange_api__``, before that through their methods."""
 
 _BACK = "-C abi=torch   (a wheel for the installed torch and Python)"
 
@@ -27,9 +27,9 @@ def decide_abi(
     target: TorchTarget,
     notebook: Notebook,
 ) -> Choice[Abi]:
-    """The setting's, where what stands in the way of a stable one is a problem; for ``auto``, the stable one where nothing does.
+    """The ABI of the setting, with obstacles to a stable one as problems; for ``auto``, stable if there are none.
 
-    Whether an nvcc can be had for it is decided with the nvcc: :func:`~mamba_build_backend.plan.toolkit.decide_nvcc`.
+    :func:`~mamba_build_backend.plan.toolkit.decide_nvcc` decides whether there is an nvcc for it.
     """
     if settings.abi == "torch":
         return Choice(TORCH_ABI, "setting abi")
@@ -58,7 +58,7 @@ def _uses(names: tuple[str, ...]) -> str:
 
 
 def _obstacles(row: ProjectVersion, facts: Facts, target: TorchTarget, tables: Tables) -> Iterator[Problem]:
-    """Why the wheel cannot be one for many torches and Pythons."""
+    """Why one wheel cannot serve many torch and Python versions."""
     if row.fork and not row.stable:
         yield Problem(
             "abi-upstream",
@@ -76,7 +76,7 @@ def _obstacles(row: ProjectVersion, facts: Facts, target: TorchTarget, tables: T
         )
     oldest = STABLE_ABI.torch_min
     if target.version and parsed(minor(target.version)) < parsed(oldest):
-        # pip puts nothing over conda's torch.
+        # Do not install over conda's torch with pip.
         newer = (
             ()
             if any(item.installer == "conda" for item in facts.torches)

@@ -1,4 +1,4 @@
-"""One plan out of settings, facts and tables."""
+"""Assemble one plan from settings, facts and tables."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ from .upstream import check_upstream, decide_upstream
 
 
 def decide(settings: Settings, facts: Facts, tables: Tables, *, apart: frozenset[str] = frozenset()) -> BuildPlan:
-    """Make the plan for this machine. Never raises for what was found: problems are part of the plan.
+    """Make the plan for a machine. Facts never raise an exception: problems are part of the plan.
 
-    ``apart`` has the names of projects that get a wheel of their own beside this one.
+    ``apart`` has the names of projects that get a separate wheel.
     """
     plan = _decide_one(settings, facts, tables)
     row = plan.upstream.value
     own = row.project.partner.name if row.project.partner else ""
     wanted = settings.companions
-    # Where a project cannot be imported without its partner, a wheel of it alone would be of use to nobody: the index has old
-    # versions of some partners without their CUDA sources.
+    # If a project cannot be imported without its partner, put both into one wheel: PyPI has some old partners only
+    # without their CUDA sources.
     there = plan.partner.value or any(utils.canonicalize_name(tree.name) == own for tree in facts.trees[1:])
     if own and own not in apart and row.partner_required and there and not settings.is_set(companion_key(own)):
         wanted = (*wanted, own)
@@ -54,9 +54,9 @@ def decide(settings: Settings, facts: Facts, tables: Tables, *, apart: frozenset
 
 
 def decide_together(wanted: Sequence[Settings], facts: Facts | Sequence[Facts], tables: Tables) -> list[BuildPlan]:
-    """A plan for each of the settings, in their order; a partner without a version is the one that goes with a project before it.
+    """A plan for each of the settings, in order; a partner without a version matches an earlier project.
 
-    ``facts`` are the same for all, or each one's: they may have sources of their own.
+    ``facts`` is one record for all, or one for each, since each may have its own source.
     """
     plans: list[BuildPlan] = []
     every = [facts] * len(wanted) if isinstance(facts, Facts) else facts
@@ -86,7 +86,7 @@ def decide_together(wanted: Sequence[Settings], facts: Facts | Sequence[Facts], 
 
 
 def overwriting(plans: Sequence[BuildPlan]) -> Iterator[str]:
-    """A sentence for each two of the wheels that hold modules of the same names."""
+    """A sentence for each pair of wheels that contain modules of the same names."""
     for number, plan in enumerate(plans):
         for other in plans[:number]:
             if both := sorted(_modules(plan) & _modules(other)):
@@ -112,7 +112,7 @@ def _calls(plan: BuildPlan, name: str) -> bool:
 
 
 def _with_companion(plan: BuildPlan, name: str, settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
-    """The plan with that of the project ``name`` beside it; what the two have in common was decided alike, from the same facts."""
+    """The plan with that of the project ``name`` as companion; both come from the same facts, so they agree."""
     given = facts
     row = plan.upstream.value
     beside = [tree for tree in facts.trees[1:] if row.fork and utils.canonicalize_name(tree.name) == name]
@@ -125,7 +125,7 @@ def _with_companion(plan: BuildPlan, name: str, settings: Settings, facts: Facts
         ways = [f"-C upstream-version={older}   (the newest version that works with a {name} here)"] if older else []
         problem = Problem("companion", found, why, (*ways, f"-C {key}=false"))
         return replace(plan, problems=plan.problems or (problem,))
-    # An archive, a tree or a repository is one project's source: the other's comes from where it always does.
+    # An archive, a tree or a repository is the source of one project: the other one's comes from its usual place.
     alone = facts.source_kind in (SourceKind.ARCHIVE, SourceKind.TREE, SourceKind.REPOSITORY)
     other = replace(
         settings,
@@ -135,13 +135,13 @@ def _with_companion(plan: BuildPlan, name: str, settings: Settings, facts: Facts
         source="auto" if alone else settings.source,
     )
     if beside:
-        # The two were changed together.
+        # Both trees were changed together.
         facts = replace(facts, trees=tuple(beside[:1]), source_kind=SourceKind.TREE)
         other = replace(other, upstream_version=None, source=beside[0].path, allow_unverified=True)
     companion = _decide_one(other, facts, tables)
     if companion.upstream.value.fork and plan.abi.value.is_stable and not companion.upstream.value.stable:
         plan = _decide_one(replace(settings, abi="torch"), given, tables)
-        own = _decide_one(replace(other, abi=settings.abi), facts, tables)  # above, the ABI was given
+        own = _decide_one(replace(other, abi=settings.abi), facts, tables)  # above, the ABI was fixed
         plan = replace(plan, abi=replace(plan.abi, because=own.abi.because))
         return _with_companion(plan, name, settings, given, tables)
     return replace(
@@ -214,13 +214,14 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         strip=settings.strip,
         warnings=tuple(notebook.warnings),
         notes=tuple(notebook.notes),
-        problems=no_place or tuple(notebook.problems),  # on a Mac, or with AMD's torch, no word of a missing nvcc too
+        problems=no_place
+        or tuple(notebook.problems),  # on a Mac, or with AMD's torch, do not also report a missing nvcc
     )
 
 
 @dataclass(frozen=True)
 class _Host:
-    """What compiles and links the wheel's host code, and what of it is to be installed."""
+    """The tools that compile and link the wheel's host code, and which of them must be installed."""
 
     runtime: CrossRuntime | None
     compiler: Choice[Compiler | None]
@@ -239,7 +240,7 @@ def _decide_host(
 
 @dataclass(frozen=True)
 class _Compilation:
-    """What is compiled for which GPUs, by how many compilers at once, and with which options."""
+    """The GPU code, the parallelism and the nvcc options."""
 
     passes: tuple[FrontEnd, ...]
     gpu_code: Choice[GpuCode]
@@ -259,7 +260,7 @@ def _decide_compilation(
 ) -> _Compilation:
     passes = decide_passes(settings, facts, tables, row, cuda, toolkit, notebook)
     compiler_cache = decide_compiler_cache(settings, facts, passes.value, notebook)
-    # It runs nvcc's steps itself.
+    # sccache runs nvcc's steps itself.
     sccache = compiler_cache.value is not None and compiler_cache.value.name is CacheProgram.SCCACHE
     if sccache:
         passes = replace(passes, value=apart(passes.value))
@@ -280,12 +281,13 @@ def _other_installs(offers: Offers, torch: Choice[Torch | None], notebook: Noteb
 
 
 def _regrouped(settings: Settings, groups: tuple[KernelGroup, ...], nvcc: NvccOptions) -> tuple[KernelGroup, ...]:
-    # Skip regrouping for local (unrepaired) builds, where incremental recompiles matter, and for compression that gains nothing by it.
+    # Skip regrouping for local (unrepaired) builds, where incremental recompiles matter, and for compression that gains
+    # nothing by it.
     return groups if settings.repair and nvcc.compress == SMALLEST else ()
 
 
 def _other_owners(plan: BuildPlan) -> Iterator[str]:
-    """What is installed under another name and owns the same files: the two overwrite each other, and pip does not say so."""
+    """Notes about installed distributions that contain the same files under another name, which pip overwrites."""
     forks = [part.upstream.value.fork for part in plan.parts if part.upstream.value.fork]
     made = plan.distribution or plan.upstream.value.name
     for owner in dict.fromkeys(owner for fork in forks for owner in fork.owners if owner.name != made):
@@ -313,18 +315,18 @@ def _other_owners(plan: BuildPlan) -> Iterator[str]:
 
 def _local_version(settings: Settings, fork: Fork | None, target: TorchTarget, cuda: str, abi: Abi) -> str:
     if fork and not settings.is_set("local-version"):
-        # Its author's version may be upstream's, or another fork's: an installer takes two of one version for the same.
+        # A fork's version may equal upstream's or another fork's, and installers treat equal versions as the same.
         return f"fork{fork.sha256[:8]}" if fork.sha256 else ""
     if settings.local_version != "auto":
         return settings.local_version or ""
     if abi.is_stable:
         return f"cu{cuda.partition('.')[0]}"
-    # As upstream's setup.py names its wheels, but in METADATA too: upstream renames the finished file alone.
+    # The same label as in upstream's wheel names, but also in METADATA: upstream only renames the finished file.
     release = minor(target.version) if target.version else ""
     cxx11 = "" if target.cxx11_abi is None else f"cxx11abi{str(target.cxx11_abi).upper()}"
     return f"cu{target.cuda.partition('.')[0]}torch{release}{cxx11}"
 
 
 def variant_label(setting: str | None, cuda: str) -> str:
-    """The label: the setting's, or for ``auto`` the CUDA that the driver must run, such as ``cu13``; empty for none."""
+    """The setting's label, or for ``auto`` the CUDA that the driver must support, such as ``cu13``; empty for none."""
     return f"cu{cuda.partition('.')[0]}" if setting == "auto" else setting or ""

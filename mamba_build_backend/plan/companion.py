@@ -1,4 +1,4 @@
-"""The project that goes with another one, beside it or in the same wheel."""
+"""The partner of a project: a project that it works with, in a separate wheel or in the same one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 def decide_partner(
     row: ProjectVersion, torch: Torch | None, target: TorchTarget, python: str, tables: Tables, notebook: Notebook
 ) -> Choice[str]:
-    """The partner that was the newest when this version was released, or the newest fitting one that goes with what is here."""
+    """The partner version that was newest at this version's release, or the newest that fits torch and Python here."""
     partner = row.project.partner
     if partner is None or not row.partner:
         return Choice("", "no other project goes with it")
@@ -40,7 +40,7 @@ def decide_partner(
 
 
 def newest_with_partner(row: ProjectVersion, target: TorchTarget, python: str, tables: Tables) -> str:
-    """The newest version of a project that its partner goes with here; empty where none does."""
+    """The newest version of a project that has a matching partner here; empty if none has."""
     partner = row.project.partner
     fitting = [
         item.version

@@ -1,4 +1,4 @@
-"""Which C++ compiler is nvcc's host compiler, out of those that were found."""
+"""Choose nvcc's host compiler from the C++ compilers that were found."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from .types import Abi, Choice, Install, Rejected, TorchTarget
 from .zig import take_zig, zig_obstacle
 
 CXX17_GCC, CXX20_GCC = 7, 10
-"""The first g++ with all of C++17, and with -std=c++20, which was -std=c++2a before (GCC 7 and 10 release notes)."""
+"""The first g++ with complete C++17, and the first with -std=c++20 instead of -std=c++2a (GCC 7 and 10 release
+notes)."""
 
 
 class Limits:
-    """The versions of g++ that nvcc and torch's headers, where they are included, admit together, each limit with who sets it."""
+    """The g++ versions that nvcc and (if included) torch's headers both support; each limit knows who sets it."""
 
     def __init__(self, tables: Tables, cuda: str, target: TorchTarget, abi: Abi) -> None:
         self.cuda = cuda
@@ -35,7 +36,7 @@ class Limits:
         if target.cxx_standard >= 20:
             lower.append((CXX20_GCC, f"torch's C++{target.cxx_standard}"))
         self.least, self.least_by = max(lower, key=lambda pair: pair[0])
-        # A release that the table does not know yet will take newer compilers than the newest known one does.
+        # A CUDA release that is newer than the table will support newer compilers than the newest known one.
         self.most = None if is_newer(tables.cuda, cuda) else row.gcc_max
         self.likely_most = row.gcc_max
         self.bad_pairs = [pair for pair in tables.bad_pairs if pair.holds_cuda(cuda)]
@@ -50,12 +51,12 @@ class Limits:
         return next((pair.why for pair in self.bad_pairs if pair.bans(release)), "")
 
     def banned(self) -> tuple[int, ...]:
-        """Major versions inside the limits that fail in every known release."""
+        """Major versions within the limits whose every known release fails."""
         inside = range(self.least, self.likely_most + 1)
         return tuple(n for n in inside if any(pair.bans(f"{n}.1") and pair.bans(f"{n}.9") for pair in self.bad_pairs))
 
     def __str__(self) -> str:
-        """The range in words."""
+        """The supported range in words."""
         banned, most = self.banned(), self.most
         while most is not None and most in banned:
             most -= 1
@@ -68,7 +69,7 @@ class Limits:
 def decide_compiler(
     settings: Settings, facts: Facts, tables: Tables, cuda: str, target: TorchTarget, abi: Abi, notebook: Notebook
 ) -> tuple[Choice[Compiler | None], list[Install]]:
-    """The first g++ that nvcc and torch both take, and whose libstdc++ can be linked in part; or else zig."""
+    """The first g++ that nvcc and torch both support and that has a static libstdc++; otherwise zig."""
     limits = Limits(tables, cuda, target, abi)
     asked_zig = settings.host_compiler == ZIG
     forced = settings.host_compiler not in ("auto", ZIG) and settings.place("host-compiler") is not Place.ALIAS
@@ -112,7 +113,7 @@ def decide_compiler(
 
 
 def has_gxx(facts: Facts, limits: Limits) -> bool:
-    """Whether a g++ of this machine fits."""
+    """Whether a g++ on this machine fits."""
     return any(item.kind is CompilerKind.GCC and not _misfit(item, facts, limits) for item in facts.compilers)
 
 
@@ -149,7 +150,7 @@ def _problem(facts: Facts, tables: Tables, limits: Limits, rejected: tuple[Rejec
     fixes = list(install_compiler(limits.least, _most(limits), limits.banned(), facts, tables))
     if row is not None and row.static and any(_lacks_static_alone(item, facts, limits) for item in facts.compilers):
         command, _, comment = row.static.partition("   (")
-        # Who works on a cluster with modules is hardly its root.
+        # A user of a cluster with modules is rarely root, so that command comes second.
         fixes.insert(int(shell.modules), with_comment(as_root(shell, command), comment.removesuffix(")")))
     found = f"no C++ compiler fits ({seen})" if seen else "no g++ was found"
     notebook.problem("no-compiler", found, str(limits), *fixes)

@@ -1,4 +1,4 @@
-"""Which compiler cache stands in front of the compilers, if any."""
+"""Choose the compiler cache, if any."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .notebook import Notebook
 from .types import Choice, Rejected
 
 OLDEST = {CacheProgram.CCACHE: "4.7", CacheProgram.SCCACHE: "0.10"}
-"""The oldest that were seen to find nvcc's objects from another folder; ccache 4.2 took each of them for new."""
+"""The oldest versions that were seen to hit for nvcc's objects from another folder; ccache 4.2 always missed."""
 _NONE_FITS = "no compiler cache on PATH is usable"
 _NONE = f"no compiler cache on PATH; ccache {OLDEST[CacheProgram.CCACHE]} or newer makes rebuilds faster"
 _INSTALL = {
@@ -22,7 +22,7 @@ _INSTALL = {
 def decide_compiler_cache(
     settings: Settings, facts: Facts, front_ends: tuple[FrontEnd, ...], notebook: Notebook
 ) -> Choice[CompilerCache | None]:
-    """The first that works. One that was asked for by name and does not is a problem, otherwise a note."""
+    """The first cache that works. A broken one is a problem if the setting names it, otherwise a note."""
     if settings.cache == "off":
         return Choice(None, "setting cache", forced=True)
     rejected: list[Rejected] = []
@@ -53,9 +53,9 @@ def decide_compiler_cache(
 
 
 def apart(front_ends: tuple[FrontEnd, ...]) -> tuple[FrontEnd, ...]:
-    """A front end for each architecture, as sccache needs it: 0.16 loses all cubins but the last of a front end's.
+    """One front-end pass per architecture, which sccache needs: 0.16 loses all cubins of a pass except the last.
 
-    mozilla/sccache#2862 says that 0.18 does not; it was not to be had where this was tried.
+    mozilla/sccache#2862 says that 0.18 does not lose them; 0.18 was not available for a test.
     """
     out = []
     for item in front_ends:

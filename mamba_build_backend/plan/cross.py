@@ -1,4 +1,4 @@
-"""A wheel for another processor than this machine's: what it needs beside a compiler that can write for it."""
+"""A wheel for another processor than this machine's: what it needs in addition to a cross-compiler."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .types import Abi
 def decide_runtime(
     settings: Settings, facts: Facts, tables: Tables, cuda: str, abi: Abi, notebook: Notebook
 ) -> CrossRuntime | None:
-    """CUDA's runtime for the other processor; None where there is no other, and for an ABI that is not compiled for one."""
+    """CUDA's runtime for the other processor; None if there is none, or the ABI cannot be cross-compiled."""
     machine = facts.machine
     if not (machine.host and abi.is_stable and cuda):
         return None
@@ -39,7 +39,7 @@ def decide_runtime(
 
 
 def check_cross(facts: Facts, abi: Abi, obstacle: str, notebook: Notebook) -> None:
-    """Why nothing compiles for the other processor, unless more is missing than the compiler."""
+    """Report why no compiler can cross-compile, unless another problem was already reported."""
     machine = facts.machine
     if any(item.code == "machine" for item in notebook.problems):
         return

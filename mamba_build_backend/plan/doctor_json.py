@@ -1,7 +1,8 @@
-"""The format of ``doctor --json``, schema 2: facts and plan under names of their own. Pure.
+"""The format of ``doctor --json``, schema 2: facts and plan with stable names. No I/O.
 
-Each field is a key of the JSON, described by ``schemas/doctor-2.json``; the plan's own fields may be renamed at any time. ``facts`` is
-what ``doctor --save`` writes too, with a schema number of its own. Sentences (``because``, ``why``, notes) are for people.
+Each field is a key of the JSON, described by ``schemas/doctor-2.json``; the plan's internal fields may be renamed at
+any time. ``facts`` is the same as in ``doctor --save`` and has its own schema number. Sentences (``because``, ``why``,
+notes) are for people.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class PassedOver:
-    """A candidate that was not taken."""
+    """A candidate that was not chosen."""
 
     what: str
     why: str
@@ -32,7 +33,7 @@ class PassedOver:
 
 @dataclass(frozen=True)
 class Decision(Generic[T]):
-    """What was taken, why, and what was not; ``chosen`` is null where nothing fits, or where it will be installed."""
+    """The choice, why, and the rejected candidates; ``chosen`` is null if nothing fits, or if it will be installed."""
 
     chosen: Optional[T]
     because: str
@@ -41,7 +42,7 @@ class Decision(Generic[T]):
 
 @dataclass(frozen=True)
 class ChosenTorch:
-    """A torch that is installed."""
+    """An installed torch."""
 
     site: str
     version: str
@@ -55,7 +56,7 @@ class ChosenToolkit:
     """A CUDA toolkit."""
 
     home: str
-    """Empty where NVIDIA's archives will make it."""
+    """Empty if the build will make the toolkit from NVIDIA's archives."""
     version: str
     layout: ToolkitLayout
     origin: Origin
@@ -74,7 +75,7 @@ class ChosenCompiler:
 
 @dataclass(frozen=True)
 class ChosenSysroot:
-    """What is linked against; ``glibc`` is empty for zig's, which serves any."""
+    """The glibc to link against; ``glibc`` is empty for zig's, which provides any version."""
 
     path: str
     provider: SysrootProvider
@@ -93,12 +94,12 @@ class ChosenCache:
 
 @dataclass(frozen=True)
 class Changed:
-    """How a tree differs from the release that it is most like: paths, those of ``missing`` in the release and others in the tree."""
+    """How a tree differs from the most similar release: paths in the tree, and for ``missing`` in the release."""
 
     project: str
     release: str
     sha256: str
-    """Of the names and contents of all its files."""
+    """Hash of the names and contents of all its files."""
     same: tuple[str, ...]
     changed: tuple[str, ...]
     new: tuple[str, ...]
@@ -107,27 +108,27 @@ class Changed:
 
 @dataclass(frozen=True)
 class Part:
-    """A project that goes into the wheel: its source (``self``, ``embedded``, ``index``, ``git`` or ``path``) and its patches."""
+    """A project in the wheel: its source (``self``, ``embedded``, ``index``, ``git`` or ``path``) and its patches."""
 
     name: str
     version: str
     because: str
     source: str
     path: str
-    """Of the source ``path``; empty for others."""
+    """The path of the source ``path``; empty for other sources."""
     patches: tuple[str, ...]
     fixes: tuple[str, ...]
-    """Those of the patches that change results."""
+    """The patches that change results."""
     fork: Optional[Changed]
-    """Of a tree that is no release: how it differs from one."""
+    """How a tree that is not a release differs from one."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """What the wheel will be tied to. ``abi`` is ``torch`` or ``stable``; the two minima are the latter's."""
+    """What the wheel is built for. ``abi`` is ``torch`` or ``stable``; the two minima belong to ``stable``."""
 
     torch: str
-    """A version, or a minor version where torch is still to be installed."""
+    """A version, or a minor version if torch must still be installed."""
     torch_requirement: str
     cuda: str
     cxx11_abi: Optional[bool]
@@ -150,7 +151,7 @@ class SymbolVersions:
 
 @dataclass(frozen=True)
 class FloorPromise:
-    """What the wheel promises, and the glibc that it needs together with its torch."""
+    """The wheel's promise, and the glibc that the wheel and its torch need together."""
 
     promised: SymbolVersions
     with_torch: str
@@ -159,7 +160,7 @@ class FloorPromise:
 
 @dataclass(frozen=True)
 class Pass:
-    """A pass of nvcc's front end: its virtual architecture, and the code that is made of it."""
+    """A pass of nvcc's front end: its virtual architecture, and the codes that are made from it."""
 
     compute: str
     codes: tuple[str, ...]
@@ -167,11 +168,11 @@ class Pass:
 
 @dataclass(frozen=True)
 class GpuCode:
-    """Which GPU code is compiled; ``shared_passes`` are those of files (patterns) for which several architectures share a pass."""
+    """The compiled GPU code; ``shared_passes`` are for files (patterns) whose architectures share a pass."""
 
     codes: tuple[str, ...]
     written_by: str
-    """``nvcc``: NVIDIA's tools alone; ``compact``: the backend rewrites their PTX."""
+    """``nvcc``: only NVIDIA's tools; ``compact``: the backend rewrites their PTX."""
     passes: tuple[Pass, ...]
     shared_files: tuple[str, ...]
     shared_passes: tuple[Pass, ...]
@@ -183,7 +184,7 @@ class GpuCode:
 
 @dataclass(frozen=True)
 class Jobs:
-    """How many compilers run at once, on how many architectures each works, and the optimiser's threads for one architecture."""
+    """The number of parallel compilers, the architectures of each, and the optimiser's threads per architecture."""
 
     compilers: int
     threads: int
@@ -201,7 +202,7 @@ class Requirements:
 
 @dataclass(frozen=True)
 class Partner:
-    """The version of the project's partner that goes with it; empty where there is none."""
+    """The version of the project's partner that works with it; empty if there is none."""
 
     version: str
     because: str
@@ -209,7 +210,7 @@ class Partner:
 
 @dataclass(frozen=True)
 class Installed:
-    """A tool that the build environment still has to install."""
+    """A tool that the build environment must still install."""
 
     tool: Tool
     requirements: tuple[str, ...]
@@ -217,7 +218,7 @@ class Installed:
 
 @dataclass(frozen=True)
 class Fetched:
-    """An archive of NVIDIA's that the build would fetch."""
+    """An NVIDIA archive that the build would download."""
 
     name: str
     url: str
@@ -228,10 +229,10 @@ class Fetched:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the build would do."""
+    """The plan: what the build would do."""
 
     distribution: str
-    """A name that was set; else it is the project's."""
+    """The name in the settings; otherwise the project's."""
     local_version: str
     build_tag: str
     variant: str
@@ -250,7 +251,7 @@ class Plan:
     partner: Partner
     installs: tuple[Installed, ...]
     fetches: tuple[Fetched, ...]
-    """Archives of which ``toolkit`` will be made, where they are not here yet."""
+    """Archives for ``toolkit`` that must still be downloaded."""
     cleaned: tuple[str, ...]
     """Variables that the build drops or shortens."""
     portable: bool
@@ -272,7 +273,7 @@ class DoctorReport:
 
 
 def plan_json(facts: Facts, plan: BuildPlan) -> dict[str, Any]:
-    """Facts and plan for a machine to read."""
+    """Facts and plan in machine-readable form."""
     report = DoctorReport(not plan.problems, facts, _plan(plan), (*plan.warnings, *plan.notes), plan.problems)
     found: dict[str, Any] = to_json(report)
     return found
@@ -324,7 +325,7 @@ def _plan(plan: BuildPlan) -> Plan:
 
 
 def fetches(plan: BuildPlan) -> tuple[Fetched, ...]:
-    """What of NVIDIA's archives a build would fetch."""
+    """The NVIDIA archives that a build would download."""
     archives = plan.archives
     if archives is None:
         return ()

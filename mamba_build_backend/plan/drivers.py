@@ -1,4 +1,4 @@
-"""Which CUDA the driver of this machine runs."""
+"""Which CUDA this machine's driver can run."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from ..tables import Tables
 
 
 def is_tegra(facts: Facts, tables: Tables) -> bool:
-    """Whether the GPU is a Jetson's: its driver comes with the system, and is numbered in another way."""
+    """Whether the GPU is a Jetson's, whose driver comes with the system and has other version numbers."""
     boards = {code for row in tables.cuda for code in row.jetson}
     return facts.machine.arch == "aarch64" and any(gpu.capability.replace(".", "") in boards for gpu in facts.gpus)
 
 
 def driver_runs(facts: Facts, tables: Tables, cuda: str) -> bool:
-    """Whether the driver runs programs of this CUDA; true where nobody knows the driver."""
+    """Whether the driver can run programs of this CUDA; true if the driver is unknown."""
     if not facts.driver:
         return True
     least, found = tables.cuda_row(cuda).driver, facts.driver

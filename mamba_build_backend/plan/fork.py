@@ -1,4 +1,4 @@
-"""A tree that the setting ``source`` names: which release it is, or is most like, and what of that one's knowledge holds for it."""
+"""A source tree: which release it is or is most similar to, and which rules of that release apply to it."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from .stable_names import beyond_stable
 from .types import Choice
 
 FORCE_CUDA = ("FORCE_CUDA", "1")
-"""torchvision's and torch-scatter's convention, and that of many after them: their setup.py would otherwise compile the
-kernels only on a machine with a GPU."""
+"""A convention of torchvision, torch-scatter and many others: without it, their setup.py compiles the kernels only
+on a machine with a GPU."""
 
 
 def named_tree(settings: Settings, facts: Facts) -> Tree | None:
-    """The tree that is to be built as what it is; None where a version was named, or no tree."""
+    """The tree that decides what is built; None if a setting names a version, or there is no tree."""
     return facts.trees[0] if facts.trees and settings.upstream_version is None else None
 
 
 def decide_tree(settings: Settings, tree: Tree, tables: Tables, notebook: Notebook) -> Choice[ProjectVersion]:
-    """The release that it is, or a row of its own, with a problem where it cannot be built."""
+    """The tree's release, or a row of its own; adds a problem if the tree cannot be built."""
     release = next((row for row in tables.versions if tree.sha256 and tree.sha256 in row.tree_sha256), None)
     if release is not None:
         return Choice(release, f"the content of {tree.path} matches this release")
@@ -66,7 +66,7 @@ def decide_tree(settings: Settings, tree: Tree, tables: Tables, notebook: Notebo
 
 
 def fork_of(tree: Tree, tables: Tables) -> Fork | None:
-    """How a tree differs from the release that it is most like; None where it is like none."""
+    """How a tree differs from the most similar release; None if no release is similar."""
     return likeness(dict(tree.files), utils.canonicalize_name(tree.name), tree.version, tables.released)
 
 
@@ -75,7 +75,7 @@ def _consent(settings: Settings) -> str:
 
 
 def _problems(settings: Settings, tree: Tree, fork: Fork | None) -> Iterator[Problem]:
-    """Why a tree that is no release cannot be built."""
+    """Why a tree that is not a release cannot be built."""
     shown = shlex.quote(tree.path)
     if tree.is_archive:
         yield from _archive_problems(tree)
@@ -112,7 +112,7 @@ def _problems(settings: Settings, tree: Tree, fork: Fork | None) -> Iterator[Pro
 
 
 def _archive_problems(tree: Tree) -> Iterator[Problem]:
-    """Why an archive is none of one project."""
+    """Why an archive does not contain exactly one project."""
     whole = next((item.why for item in tree.faults if not item.file), "")
     if whole:
         yield Problem("source", f"source: {tree.path} {whole}", "an archive of one folder is needed, or the folder itself", (
@@ -132,7 +132,7 @@ def _unpacked(tree: Tree) -> str:
 
 
 def _faults(tree: Tree, fork: Fork | None) -> str:
-    """What of a tree cannot be right, in words; empty where nothing is. A file that is a release's is right as it is."""
+    """The faults of a tree in words; empty if there are none. A file that equals a release's file has no fault."""
     untouched = fork.released if fork else ()
     there = [name for name, _ in tree.files]
     faults = [
@@ -145,7 +145,7 @@ def _faults(tree: Tree, fork: Fork | None) -> str:
 
 
 def _counts(file: str, fork: Fork | None) -> bool:
-    """Whether a fault of this file stops a build: what is compiled, setup.py, and what a release has, too."""
+    """Whether a fault of this file stops a build: compiled files, setup.py, and changed files of a release."""
     return file.endswith((*CUDA, *CXX)) or file == "setup.py" or (fork is not None and file in fork.changed)
 
 
@@ -155,7 +155,7 @@ def _called(tree: Tree) -> str:
 
 
 def _row(tree: Tree, base: ProjectVersion, fork: Fork, name: str, tables: Tables) -> ProjectVersion:
-    """The release's row, with what does not hold for this tree taken out."""
+    """The release's row without the values that do not apply to this tree."""
     partner = base.project.partner
     binds = [path for path in fork.changed if partner and partner.calls and path.endswith(partner.calls)]
     called = [item for item in tables.projects if partner and item.name == partner.name]
@@ -183,7 +183,7 @@ def _project(tree: Tree, base: Project, fork: Fork, name: str) -> Project:
         for path, _ in tree.files
         if path.endswith((*CUDA[:1], ".cpp")) and fork.is_released(path, *fork.with_folder_of(path))
     ]
-    # Both are told by a file's name alone: one that several folders have stands for none.
+    # Both tables use file names without folders: a name that occurs in several folders is ambiguous, so skip it.
     every = [path.rpartition("/")[2] for path, _ in tree.files]
     kernels = [file for path in whole if every.count(file := path.rpartition("/")[2]) == 1]
     groups = tuple(group for group in base.kernel_groups if all(file in kernels for file in group.files))
@@ -204,7 +204,7 @@ def _project(tree: Tree, base: Project, fork: Fork, name: str) -> Project:
 
 
 def beyond(tree: Tree, fork: Fork) -> tuple[str, ...]:
-    """What its sources use of torch that the stable headers do not stand in for. They compile what each release's binding uses."""
+    """The torch names in its sources that the stable headers lack. The headers cover every release's binding."""
     bindings = [path for path, _ in tree.files if path.endswith(".cpp") and not path.startswith("tests/")]
     names = () if fork.is_released(*bindings) else tree.names
     return beyond_stable(tree.headers, names) if bindings else ("a binding in CUDA",)

@@ -1,4 +1,4 @@
-"""Whether this machine's own GPU and driver will run what is compiled; ``nvcc.py`` decides for which GPUs that is."""
+"""Check whether this machine's GPU and driver can run the wheel; ``nvcc.py`` decides which GPUs it is compiled for."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from .types import TorchTarget
 def check_gpus(
     offers: Offers, cuda: str, toolkit: Toolkit | None, front_ends: tuple[FrontEnd, ...], notebook: Notebook
 ) -> None:
-    """Say before a long build, not after, that this machine's GPU or driver cannot run what it makes.
+    """Report before a long build, not after it, that this machine's GPU or driver cannot run the wheel.
 
-    Where the architectures were asked for by name, the wheel may be meant for other machines: then it is a note.
+    If the setting ``arch`` names architectures, the wheel may be for other machines, so this is only a note.
     """
     settings, facts = offers.settings, offers.facts
     elsewhere = settings.is_set("arch") and settings.arch != "native"
@@ -55,7 +55,7 @@ def check_gpus(
 
 
 def check_own_runtime(offers: Offers, cuda: str, notebook: Notebook) -> None:
-    """The same of a wheel with a CUDA runtime of its own, whose toolkit may be newer than this machine's driver and its torch."""
+    """The check for a wheel with its own CUDA runtime, which may be newer than this machine's driver and torch."""
     settings, facts, tables = offers.settings, offers.facts, offers.tables
     known = [item for item in notebook.problems if item.code in ("driver", "torch-gpu", "no-toolkit")]
     if not offers.abi.is_stable or not facts.driver or known:
@@ -68,7 +68,8 @@ def check_own_runtime(offers: Offers, cuda: str, notebook: Notebook) -> None:
     if settings.is_set("arch") and settings.arch != "native":
         notebook.note(f"{found}: {needed}; the build goes on for other machines, because arch is set")
         return
-    # The driver serves torch's own CUDA, if torch is here; its nvcc may be too old or too new for the GPU.
+    # The driver supports torch's own CUDA, if torch is here; the nvcc of that CUDA may be too old or too new for the
+    # GPU.
     ideal, own = offers.were_it_fetched(), offers.target.cuda
     meant = own if driver_runs(facts, tables, own) or ideal is None else ideal.cuda
     release = toolkit_release(meant, offers) if driver_runs(facts, tables, meant) else ""
@@ -86,7 +87,7 @@ def check_own_runtime(offers: Offers, cuda: str, notebook: Notebook) -> None:
 
 
 def _with_compiler(release: str, offers: Offers) -> Iterator[str]:
-    """Ways to a toolkit, with the g++ that it takes where the one that is here does not go with it."""
+    """Commands that install a toolkit, plus a g++ if the installed one does not work with it."""
     compiler = lacking_compiler(release, offers)
     for way in install_toolkit(release, offers.facts, offers.tables):
         command, comment = parts_of(way)
@@ -95,9 +96,9 @@ def _with_compiler(release: str, offers: Offers) -> Iterator[str]:
 
 
 def _served(gpu: Gpu, front_ends: tuple[FrontEnd, ...]) -> bool:
-    """Whether there is SASS for a GPU, or PTX that its driver can assemble."""
+    """Whether the passes give SASS for a GPU, or PTX that its driver can compile."""
     sass = {code.rstrip("f") for item in front_ends for code in item.codes if code != "PTX"}
-    exact = {code.rstrip("a") for code in sass if code.endswith("a")}  # sm_90a runs on 9.0 alone
+    exact = {code.rstrip("a") for code in sass if code.endswith("a")}  # sm_90a runs only on 9.0
     plain = {code for code in sass if code.isdigit()}
     ptx = [item.compute for item in front_ends if "PTX" in item.codes and item.compute.isdigit()]
     number = gpu.capability.replace(".", "")
@@ -110,13 +111,13 @@ Trouble = tuple[str, str, str, list[str]]
 
 _FOR_OTHERS = "-C arch=all   (builds anyway, for other machines or with NVIDIA's forward-compatibility package)"
 _TRITON = 70
-"""The oldest GPU that Triton makes code for."""
+"""The oldest GPU that Triton supports."""
 
 
 def _troubles(
     offers: Offers, cuda: str, toolkit: Toolkit | None, front_ends: tuple[FrontEnd, ...]
 ) -> Iterator[Trouble]:
-    """What keeps the finished wheel from running here: torch first, since another torch may take another toolkit."""
+    """Why the wheel would not run here: torch first, since another torch may need another toolkit."""
     facts = offers.facts
     gpu = facts.gpus[0] if facts.gpus else None
     if gpu is not None and not any(_is_new_enough(item) for item in facts.gpus):
@@ -130,7 +131,7 @@ def _troubles(
     torch = _other_torch(offers, cuda, torches, upgrade=nvcc is None)
     if torch is not None:
         yield torch
-    if nvcc is not None and (torch is None or not torches):  # what another torch takes of nvcc is in its command
+    if nvcc is not None and (torch is None or not torches):  # the command for another torch includes its nvcc
         yield nvcc
 
 
@@ -146,9 +147,9 @@ def _is_new_enough(gpu: Gpu) -> bool:
 
 
 def _torch_runs(offers: Offers) -> tuple[bool, bool]:
-    """Whether the driver runs the torch that is meant, and whether that has code for a GPU that is here."""
+    """Whether the driver can run the target torch, and whether that torch has code for a GPU here."""
     facts, tables, torch, target = offers.facts, offers.tables, offers.torch, offers.target
-    # A torch that is installed for the build of a wheel for everyone is not what the wheel will run with.
+    # A torch that is only installed to build a stable wheel is not the one that the wheel will run with.
     if not target.cuda or (torch is None and offers.abi.is_stable):
         return True, True
     covered = not facts.gpus or any(_covered(torch, target, gpu, facts, tables) for gpu in facts.gpus)
@@ -156,7 +157,7 @@ def _torch_runs(offers: Offers) -> tuple[bool, bool]:
 
 
 def _other_torch(offers: Offers, cuda: str, torches: list[str], *, upgrade: bool) -> Trouble | None:
-    """The torch that is meant does not run on this GPU, or with this driver: one answer for both."""
+    """The problem that the target torch does not run on this GPU or with this driver: one fix for both."""
     facts, tables, target = offers.facts, offers.tables, offers.target
     runs, covered = _torch_runs(offers)
     if runs and covered:
@@ -192,7 +193,7 @@ def _nvcc_trouble(offers: Offers, cuda: str, toolkit: Toolkit | None, gpu: Gpu) 
     if any(_runs(item, known) for item in facts.gpus):
         return None
     serving = [row.version for row in tables.cuda if _runs(gpu, above_oldest(row.archs))]
-    # A GPU that is too new needs a later release; one that was dropped needs an earlier.
+    # A GPU that is too new needs a later CUDA release; a GPU whose support was dropped needs an earlier one.
     newer = parsed(gpu.capability) > max(parsed(dotted(code)) for code in known)
     ends = sorted(known, key=int)
     reach = f"up to {dotted(ends[-1])}" if newer else f"from {dotted(ends[0])}"
@@ -216,7 +217,7 @@ def _runs(gpu: Gpu, codes: set[str]) -> bool:
 
 
 def _note_old(facts: Facts, row: ProjectVersion, notebook: Notebook) -> None:
-    """Cards that run what nvcc compiles, and nothing that Triton does."""
+    """A note for GPUs that nvcc supports and Triton does not."""
     old = [gpu for gpu in facts.gpus if OLDEST <= int(gpu.capability.replace(".", "")) < _TRITON]
     if row.project.triton and old and len(old) == len(facts.gpus):
         notebook.note(

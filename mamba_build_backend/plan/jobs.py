@@ -1,4 +1,4 @@
-"""How many compilers run at once, and with how many threads each."""
+"""The number of parallel compilers, and the threads of each."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from .notebook import Notebook, counted
 from .types import Choice, GpuCode
 
 BASE_MEMORY = 700_000_000
-"""Bytes of the build beside its compilers: setup.py with torch imported, the frontend, ninja."""
+"""Bytes of the build without its compilers: setup.py with torch imported, the frontend, ninja."""
 COMPILE_MEMORY = 1_200_000_000
-"""Bytes that one nvcc may take per architecture that it works on at once. Seen at the peak with the largest files of a project, and nvcc 13.0:
-0.98 GB for a file of its, 0.89 GB for the complex kernels of two block sizes; and g++ beside it."""
+"""Bytes that one nvcc may need per architecture that it compiles in parallel. Peaks seen with a project's largest
+files and nvcc 13.0: 0.98 GB for one of its files, 0.89 GB for the complex kernels of two block sizes; plus g++."""
 SPLIT_MEMORY = 1_000_000_000
-"""Bytes that it takes besides with --split-compile=4: that file, 1.74 GB in place of 0.89."""
+"""Additional bytes with --split-compile=4: 1.74 GB instead of 0.89 for that file."""
 _MANY_CORES = 8
-"""From so many on there may be fewer files left than cores: then a file's architectures are worked on side by side."""
+"""From this number on, cores may outnumber the remaining files, so nvcc compiles a file's architectures in parallel."""
 
 _SPLIT = 4
-"""Threads in which nvcc optimises a file, for one architecture. Half of the time and more can be shared; more of them take more
-memory."""
+"""Threads of nvcc's optimiser for one file and one architecture. They can share half of the time or more; more
+threads need more memory."""
 _SPLIT_FRONT_END = 2
-"""The same in the front end alone, which takes no more memory for it: several architectures give the cores enough to do afterwards.
-One kernel for two types, cicc of nvcc 13.0, with 1, 2 and 4 threads: 15.9, 11.6, 11.5 s; 15.3, 16.3, 16.3 s
-of CPU."""
+"""The same for the front end only, where threads need no more memory; afterwards, several architectures keep the
+cores busy. One kernel for two types, cicc of nvcc 13.0, with 1, 2 and 4 threads: 15.9, 11.6, 11.5 s; 15.3, 16.3,
+16.3 s of CPU."""
 _SPLITS_SINCE = "12.4"
-"""Its nvcc has --split-compile (--help, read); 11.8's has not, those between were not asked."""
+"""The nvcc of 12.4 has --split-compile (read in its --help); 11.8's has not, and those in between were not checked."""
 LITTLE_DISK = 2_000_000_000
-"""Bytes under which a build folder is short of room: unpacked sources, objects and nvcc's own temporaries."""
+"""Bytes below which a build folder is short of space: for unpacked sources, objects and nvcc's temporary files."""
 
 
 _HOST, _FRONT_END, _CODE = 83, 297, 148
-"""CPU seconds of all files of the default project (nvcc 13.0, process accounting): g++'s part, one pass of the front end, and for each
-architecture the assembler's and the compression."""
+"""CPU seconds of all files of the default project (nvcc 13.0, process accounting): g++, one pass of the front end,
+and for each architecture the assembler and the compression."""
 
 
 def native_share(gpu_code: GpuCode) -> float | None:
-    """The part of the time that a build for one architecture takes; None where this is one."""
+    """The share of the time that a build for one architecture takes; None if this is one."""
     codes = _sass(gpu_code.codes)
     if codes < 2:
         return None
@@ -54,10 +54,10 @@ def _sass(codes: Iterable[str]) -> int:
 def decide_jobs(
     settings: Settings, facts: Facts, codes: Sequence[str], files: int, notebook: Notebook
 ) -> tuple[Choice[int], int]:
-    """Parallel compiles, and nvcc's threads in each: as many as there are cores, and never more than the memory holds.
+    """The number of parallel compilers and nvcc's threads in each: limited by the cores and by the memory.
 
-    ``codes``: what nvcc compiles for (``GpuCode.codes``); with none, one thread is all that nvcc may have. ``files``: how many there
-    are to compile at most, 0 where nobody knows.
+    ``codes``: the architectures (``GpuCode.codes``); without any, nvcc gets one thread. ``files``: the most files to
+    compile, 0 if unknown.
     """
     machine = facts.machine
     cores = settings.jobs or machine.cores
@@ -65,7 +65,7 @@ def decide_jobs(
     threads = min(_sass(codes) or 1, cores // 3) if cores >= _MANY_CORES else 1
     budget = _budget(settings, facts)
     room = max(1, (budget - BASE_MEMORY) // COMPILE_MEMORY) if budget else wanted * threads
-    # Half of a file's time is its front end, which no thread of an architecture shares: files first.
+    # Half of a file's time is its front end, which threads for architectures do not speed up: parallel files first.
     threads = max(1, min(threads, room // min(cores // 2 or 1, files or cores)))
     fit = room // threads
     if fit < wanted:
@@ -91,10 +91,11 @@ def decide_jobs(
 def decide_split(
     settings: Settings, facts: Facts, jobs: Choice[int], threads: int, files: int, cuda: str
 ) -> tuple[Choice[int], int]:
-    """Threads of nvcc's optimiser on one file, where ``jobs`` compilers may run at once, each on ``threads`` architectures.
+    """Threads of nvcc's optimiser per file, if ``jobs`` compilers run in parallel, each on ``threads`` architectures.
 
-    For more than one architecture they are those of the front end alone. For one, which takes more memory then, it may be that fewer
-    compilers run, but not fewer than there are ``files``. The kernels are the same with any number, their order in the file is not.
+    With more than one architecture, only the front end uses these threads. With one architecture they need more memory,
+    so fewer compilers may run, but not fewer than ``files``. The kernels are the same with any number; only their order
+    in the file changes.
     """
     if version.Version(cuda) < version.Version(_SPLITS_SINCE) or jobs.value * threads < _MANY_CORES:
         return jobs, 1
@@ -110,6 +111,6 @@ def decide_split(
 
 
 def _budget(settings: Settings, facts: Facts) -> int:
-    """Bytes that all may take together; 0 where nobody knows."""
+    """Bytes that all compilers together may use; 0 if unknown."""
     available = facts.machine.memory_available
     return settings.memory or (max(1, int(available * 0.75)) if available else 0)

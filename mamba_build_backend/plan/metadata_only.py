@@ -1,4 +1,4 @@
-"""Plans of those who fetch or lock an sdist and build no wheel, such as a login node for its compute nodes."""
+"""Plans for downloading or locking an sdist without building a wheel, for instance on a cluster's login node."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from ..core.facts import Facts
 from .types import BuildPlan
 
 _FETCHING = ("pip download", "pip lock", "uv lock")
-"""Commands that want metadata and build no wheel. Who types one of them is told of the setting; nothing is decided by it."""
+"""Commands that need only metadata. Their users are told about the setting; the commands decide nothing."""
 
 _WAY = "export MAMBA_BUILD_METADATA_ONLY=true   (to download or lock an sdist without torch or a compiler; no wheel is built)"
-"""A variable: `pip download` of pip 23 and older has no -C, and `uv lock` spells it in another way."""
+"""A variable, because `pip download` of pip 23 and older has no -C, and `uv lock` has another option."""
 
 
 def metadata_alone(plan: BuildPlan) -> BuildPlan:
-    """The plan with the setting ``metadata-only``: nothing is compiled, so what the machine lacks is no problem."""
+    """The plan with the setting ``metadata-only``: nothing is compiled, so the machine's problems do not matter."""
     if plan.carries_metadata:
         return replace(plan.without_machine(), only_metadata=True, installs=(), archives=None)
     problem = Problem(
@@ -29,7 +29,7 @@ def metadata_alone(plan: BuildPlan) -> BuildPlan:
 
 
 def offering_metadata(plan: BuildPlan, facts: Facts) -> BuildPlan:
-    """The plan, with word of the setting for those who only fetch or lock, where it would serve them."""
+    """The plan, with a hint about the setting for users who only download or lock, if it would help them."""
     if facts.frontend not in _FETCHING or not plan.carries_metadata:
         return plan
     if not plan.problems:

@@ -1,4 +1,4 @@
-"""What a plan says beside its choices, collected while it is made."""
+"""Collect a plan's warnings, notes and problems while it is made."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class Notebook:
         self.problems: list[Problem] = []
 
     def warning(self, text: str) -> None:
-        """A question that stops nothing, and is asked before all else."""
+        """A question that does not stop the build, shown before everything else."""
         self.warnings.append(text)
 
     def note(self, text: str, command: str = "") -> None:
-        """Something worth knowing that stops nothing, and what to type about it, if there is something."""
+        """Information that does not stop the build, optionally with a command."""
         self.notes.append(with_command(text, command))
 
     def problem(self, code: str, found: str, needed: str, *fix: str) -> None:

@@ -1,23 +1,24 @@
-"""For which GPUs nvcc compiles, in how many passes of its front end, and with which options.
+"""Which GPUs nvcc compiles for, in which passes of its front end, and with which options.
 
-**Why is sm_75 compiled so?** nvcc makes GPU code in two steps: its front end (cicc) writes PTX for a virtual architecture,
-``compute_75``, and ptxas assembles SASS for real ones, ``sm_75``, from it; a wheel holds SASS, and PTX for GPUs to come. A ``FrontEnd``
-is one pass of the first step with all that is assembled from it. For any architecture:
+**Why is sm_75 compiled so?** nvcc makes GPU code in two steps: its front end (cicc) writes PTX for a virtual
+architecture, ``compute_75``, and ptxas assembles SASS for real ones, ``sm_75``, from it; a wheel contains SASS, and PTX
+for future GPUs. A ``FrontEnd`` is one pass of the first step with everything that is assembled from it. For any
+architecture:
 
-1. Which there are: the setting ``arch``. ``all`` is the row of the CUDA release in tables/cuda.toml, whose passes are the fewest that
-   serve its GPUs: CUDA 13 has compute_75 for sm_75, and compute_80 for sm_80, 90, 100, 120 and PTX. A list, or ``native``, is a pass
-   for each (:func:`decide_passes`).
-2. What a project's table says that nvcc compiles wrongly for one of them (``avoid``) is replaced by an older one's code.
-3. These are the passes of every file: ``GpuCode.passes``, whose flags the child puts in place of upstream's.
-4. A project's table may name files (``one-pass``) that have nothing of GPUs after Ampere. For these the oldest pass from compute_80 on
-   serves all later SASS: ``GpuCode.shared``, whose flags nvcc's stand-in puts in place of the former (:func:`share_passes`). Turing and
-   older keep a pass of their own: code from a later front end does not assemble for them, and code from compute_60 on a later GPU
-   selects Pascal's scheduling of threads (Volta tuning guide).
-5. Only with ``gpu-code=compact``, the pass for compute_75 does not run for these files: toolchain/shims/nvcc_steps.py rewrites the PTX
-   for compute_80 instead (``SharedPasses.derived``).
-6. sccache needs a pass for each SASS (compiler_cache.apart), and shares none.
+1. The setting ``arch`` selects the architectures. ``all`` is the row of the CUDA release in tables/cuda.toml, with the
+   fewest passes that cover its GPUs: CUDA 13 has compute_75 for sm_75, and compute_80 for sm_80, 90, 100, 120 and PTX.
+   A list, or ``native``, has one pass per architecture (:func:`decide_passes`).
+2. If a project's table says that nvcc miscompiles for an architecture (``avoid``), code for an older one replaces it.
+3. These are the passes of every file: ``GpuCode.passes``. The child process replaces upstream's flags with theirs.
+4. A project's table may name files (``one-pass``) that use nothing newer than Ampere. For these, the oldest pass from
+   compute_80 on serves all later SASS: ``GpuCode.shared``. The nvcc shim replaces the former flags with its flags
+   (:func:`share_passes`). Turing and older GPUs keep their own pass: code from a later front end does not assemble for
+   them, and code from compute_60 on a later GPU selects Pascal's scheduling of threads (Volta tuning guide).
+5. Only with ``gpu-code=compact``, the pass for compute_75 does not run for these files: toolchain/shims/nvcc_steps.py
+   rewrites the PTX for compute_80 instead (``SharedPasses.derived``).
+6. sccache needs one pass per SASS (compiler_cache.apart), and shares none.
 
-One representation: ``GpuCode`` holds passes; flags are derived from it where they are used.
+There is one representation: ``GpuCode`` has the passes, and flags are derived from it where they are used.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from .notebook import Notebook
 from .types import Choice, GpuCode, NvccOptions, SharedPasses
 
 OLDEST, TURING, AMPERE, HOPPER = 60, 75, 80, 90
-"""The oldest, Pascal, is the first with the float16 arithmetic and the atomics that the kernels use."""
+"""The oldest is Pascal, the first with the float16 arithmetic and the atomics that the kernels use."""
 SMALLEST = "size"
 """The mode of nvcc's fatbin compression that compresses best."""
 
@@ -49,7 +50,7 @@ def decide_passes(
     toolkit: Toolkit | None,
     notebook: Notebook,
 ) -> Choice[tuple[FrontEnd, ...]]:
-    """The passes of nvcc's front end, and what is assembled from each; what nvcc gets wrong of this upstream is left out."""
+    """The passes of nvcc's front end with the codes of each, without those that nvcc miscompiles for this upstream."""
     choice = _passes(settings, facts, tables, cuda, toolkit, notebook)
     kept: list[FrontEnd] = []
     for item in choice.value:
@@ -65,7 +66,7 @@ def decide_passes(
 
 
 def _merged(passes: list[FrontEnd]) -> tuple[FrontEnd, ...]:
-    """Each code once, and one pass for each front end."""
+    """The passes with each code only once, and one pass per virtual architecture."""
     computes: dict[str, dict[str, None]] = {}
     seen: set[str] = set()
     for item in passes:
@@ -104,12 +105,12 @@ def _passes(
 
 
 def _all(row: Cuda, known: set[str], machine: str, *, newer: bool) -> tuple[FrontEnd, ...]:
-    """The row's passes, less what this nvcc does not know; of a newer release also what the row cannot know."""
+    """The row's passes without codes unknown to this nvcc; for a newer release, plus codes that the row cannot know."""
     passes = [
         (item.compute, [code for code in item.codes if code == "PTX" or code in known]) for item in row.front_ends
     ]
     if newer:
-        # SASS runs on later minors of its major version: the first of each major that nothing covers yet.
+        # SASS also runs on later minor versions of its major: add the first code of each major that nothing covers yet.
         covered = {code[:-1] for _, codes in passes for code in codes} | {code[:-1] for code in row.archs}
         for code in sorted(known, key=int):
             if code[:-1] not in covered:
@@ -140,16 +141,17 @@ def _own(archs: Sequence[str], known: set[str], cuda: str, notebook: Notebook) -
 def decide_gpu_code(
     settings: Settings, upstream: ProjectVersion, passes: Choice[tuple[FrontEnd, ...]], *, share: bool
 ) -> Choice[GpuCode]:
-    """The passes of all files and those that files share; without ``share``, none do."""
+    """The passes of all files, and the shared passes of some; without ``share``, there are no shared passes."""
     compact = settings.gpu_code == COMPACT
     shared = share_passes(upstream.project.one_pass, passes.value, compact=compact) if share else SharedPasses()
     return Choice(GpuCode(passes.value, shared, compact), passes.because, passes.rejected)
 
 
 def share_passes(files: tuple[str, ...], passes: tuple[FrontEnd, ...], *, compact: bool) -> SharedPasses:
-    """For files that have nothing of GPUs after Ampere: the oldest pass from compute_80 on serves all later ones.
+    """For files that use nothing newer than Ampere: the oldest pass from compute_80 on serves all later architectures.
 
-    With ``compact``, its PTX is rewritten for Turing rather than a second pass run; from Hopper's on, PTX has more than Turing can do.
+    With ``compact``, its PTX is rewritten for Turing instead of running a second pass; PTX for Hopper and later has
+    instructions that Turing lacks.
     """
     numbers = {item: int(item.compute) for item in passes if item.compute.isdigit()}
     merged = sorted((item for item in numbers if numbers[item] >= AMPERE), key=lambda item: numbers[item])
@@ -161,7 +163,7 @@ def share_passes(files: tuple[str, ...], passes: tuple[FrontEnd, ...], *, compac
     codes = dict.fromkeys(code for item in merged for code in item.codes)
     # PTX last, as in the table.
     ordered = (*(code for code in codes if code != "PTX"), *(code for code in codes if code == "PTX"))
-    # nvcc runs the passes in the order of its options: what others are derived from comes first.
+    # nvcc runs the passes in the order of its options: the pass that others are derived from comes first.
     others = [item for item in passes if item not in merged]
     return SharedPasses(files, (FrontEnd(first.compute, ordered), *others), derived)
 
@@ -169,14 +171,14 @@ def share_passes(files: tuple[str, ...], passes: tuple[FrontEnd, ...], *, compac
 def decide_options(
     settings: Settings, tables: Tables, cuda: str, threads: int, split: int, notebook: Notebook
 ) -> NvccOptions:
-    """Nvcc's options beside the architectures; ``threads`` and ``split`` are those of jobs.py."""
+    """Nvcc's options besides the architectures; ``threads`` and ``split`` come from jobs.py."""
     support = tables.cuda_row(cuda).compress
     asked = settings.is_set("compress")
     if asked and settings.compress != "default" and support == "no":
         first = next(row.version for row in tables.cuda if row.compress != "no")
         notebook.note(
-            f"nvcc {cuda} has no option for compress={settings.compress} ({settings.origin('compress')}): the kernels are compressed "
-            f"in its only way; CUDA {first} and later have the option"
+            f"nvcc {cuda} has no option for compress={settings.compress} ({settings.origin('compress')}) and compresses "
+            f"the kernels in its only mode; CUDA {first} and later have the option"
         )
     used = settings.compress != "default" and (support == "yes" or (support == "asked" and asked))
     return NvccOptions(threads, split, settings.lineinfo, settings.compress if used else "")
@@ -192,12 +194,13 @@ def dotted(code: str) -> str:
 
 
 PREPEND, APPEND = "NVCC_PREPEND_FLAGS", "NVCC_APPEND_FLAGS"
-"""Variables whose words nvcc takes in front of and behind its arguments (nvcc's documentation, "NVCC Environment Variables")."""
+"""Variables whose words nvcc adds before and after its arguments (nvcc's documentation, "NVCC Environment
+Variables")."""
 
 
 @dataclass(frozen=True)
 class EnvironmentFlags:
-    """Words that reach nvcc from the environment."""
+    """Options that reach nvcc from the environment."""
 
     prepend: tuple[str, ...] = ()
     append: tuple[str, ...] = ()
@@ -209,9 +212,9 @@ class EnvironmentFlags:
 
 
 def environment_flags(environ: Mapping[str, str], changed: Iterable[tuple[str, str | None]] = ()) -> EnvironmentFlags:
-    """The words that reach nvcc from ``environ``, after the changes that a plan makes (``BuildPlan.environment``).
+    """The options that reach nvcc from ``environ``, after the plan's changes (``BuildPlan.environment``).
 
-    Raises SettingsError for a quote that is not closed.
+    Raises SettingsError for an unclosed quote.
     """
     variables = {**environ, **dict(changed)}
     return EnvironmentFlags(_words(PREPEND, variables.get(PREPEND)), _words(APPEND, variables.get(APPEND)))

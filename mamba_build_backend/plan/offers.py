@@ -1,4 +1,4 @@
-"""Every nvcc that a wheel could be compiled with, found here or to be had from elsewhere, and the order between them."""
+"""Every nvcc that could compile a wheel, found on this machine or available for download, and their order."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ MATHS = ("cublas_v2.h", "cusparse.h", "cusolverDn.h")
 """Headers that only some sources include."""
 
 STATIC_RUNTIME = "libcudart_static"
-"""What a wheel holds that is tied to no torch's CUDA; no other needs it."""
+"""The runtime inside a stable wheel, which is independent of torch's CUDA; other wheels do not need it."""
 
 OF_WHEELS = ("cuda_runtime.h", "cuda_fp16.h", "cuda_bf16.h", *MATHS, "libcudart")
-"""What a torch from the package index brings in NVIDIA's wheels, once it is installed for the build."""
+"""The parts in NVIDIA's wheels that a torch from PyPI requires, once the build has installed it."""
 
 
 class Provider(IntEnum):
-    """Who has an nvcc; of two that are as good, the first one's is taken."""
+    """Where an nvcc comes from; of two equally good ones, the first provider wins."""
 
     MACHINE = 0
     INDEX = 1
@@ -39,13 +39,13 @@ class Provider(IntEnum):
 
 
 class Grade(IntEnum):
-    """How well a CUDA release suits the driver and torch, the best first."""
+    """How well a CUDA release fits the driver and torch, the best first."""
 
     FITS = 0
     OLDER = 1
-    """Its major version is older than torch's: it knows fewer GPUs than torch runs on."""
+    """Its major version is older than torch's, so it supports fewer GPUs than torch."""
     UNSEEN = 2
-    """No driver here was seen to run it."""
+    """No driver that can run it was found here."""
 
 
 @dataclass(frozen=True)
@@ -53,21 +53,21 @@ class Offer:
     """One nvcc."""
 
     cuda: str
-    """Its minor version: ``12.4``."""
+    """Its version, such as ``12.4``."""
     provider: Provider
     order: tuple[Any, ...]
-    """Among those of one provider that are equally good."""
+    """The sort key among equally good offers of one provider."""
     toolkit: Toolkit | None = None
     release: RedistRelease | None = None
 
 
 @dataclass(frozen=True)
 class Offers:
-    """What there is for a wheel of one ABI.
+    """All offers for a wheel of one ABI.
 
-    A wheel for one torch is compiled by torch's own major version. One with a CUDA runtime of its own can be compiled by any: what
-    counts is that it compiles for the GPUs that are asked for or are here, and that the driver runs it. Where no driver was seen, the
-    one that torch's CUDA needs is assumed, as somebody chose that torch for it.
+    A wheel for one torch needs an nvcc of torch's own major version. A wheel with its own CUDA runtime can use any nvcc
+    that compiles for the requested GPUs, or those here, and whose programs the driver can run. If no driver was found,
+    the driver that torch's CUDA needs is assumed, as the user chose that torch for it.
     """
 
     settings: Settings
@@ -85,44 +85,44 @@ class Offers:
 
     @property
     def forced(self) -> bool:
-        """Whether a setting names the toolkit; ``CUDA_HOME`` names the first candidate alone."""
+        """Whether a setting names the toolkit; ``CUDA_HOME`` only names the first candidate."""
         return self.settings.cuda_home != "auto" and self.settings.place("cuda-home") is not Place.ALIAS
 
     @cached_property
     def runs(self) -> int:
-        """The newest CUDA major version that the driver here runs; torch's where no driver was seen."""
+        """The newest CUDA major version that the driver can run; torch's if no driver was found."""
         driver, need = self.facts.driver, self.need.major
         if not driver:
             return need
         oldest = parsed(self.tables.cuda[0].version).major
         known = [row for row in self.tables.cuda if driver_runs(self.facts, self.tables, row.version)]
         here = max((parsed(row.version).major for row in known), default=oldest)
-        # For other machines, what torch needs says more than the driver of this one.
+        # For other machines, torch's CUDA says more than this machine's driver.
         return max(here, need) if self.settings.is_set("arch") and self.settings.arch != "native" else here
 
     def grade(self, cuda: str) -> Grade:
-        """How good a release is for driver and torch."""
+        """How well a release fits the driver and torch."""
         major = parsed(cuda).major
         if not self.abi.is_stable:
-            return Grade.FITS  # of torch's major version, or it is no offer
+            return Grade.FITS  # offers of another major version than torch's were already excluded
         if major > self.runs:
             return Grade.UNSEEN
         return Grade.FITS if major >= min(self.need.major, self.runs) else Grade.OLDER
 
     def serves(self, offer: Offer) -> bool:
-        """Whether it compiles for the GPUs that the wheel is for."""
+        """Whether this nvcc compiles for the wheel's GPUs."""
         archs = offer.toolkit.archs if offer.toolkit and offer.toolkit.archs else self.tables.cuda_row(offer.cuda).archs
         return is_served(self.settings, self.facts, set(archs))
 
     def hosted(self, cuda: str) -> bool:
-        """Whether there is a C++ compiler for this CUDA; for a wheel for one torch that is not looked at, as it has no choice."""
+        """Whether there is a C++ compiler for this CUDA; always true for a wheel for one torch, which has no choice."""
         if not self.abi.is_stable:
             return True
         zig = not zig_obstacle(self.settings, self.facts, self.tables, cuda, self.abi)
         return zig or has_gxx(self.facts, Limits(self.tables, cuda, replace(self.target, cxx_standard=17), self.abi))
 
     def best_first(self) -> list[Offer]:
-        """All that would do."""
+        """All usable offers."""
         asked = self.settings.cuda_home if self.forced else ""
         found = [*self._of_machine()]
         found += self._of_index(asked == INDEX_NVCC) if asked in ("", INDEX_NVCC) else ()
@@ -140,21 +140,21 @@ class Offers:
         )
 
     def were_it_fetched(self) -> Offer | None:
-        """What would be the best, were all allowed to be fetched."""
+        """The best offer if all downloads were allowed."""
         allowed = replace(self, settings=replace(self.settings, offline=False, cuda_mirror=None))
         return next(iter(allowed.best_first()), None)
 
     def _of_machine(self) -> Iterator[Offer]:
         for item in self.facts.toolkits:
             if not self.misfit(item):
-                # Of two that are equally near, the older: what it compiles asks less of torch's CUDA runtime and of the driver.
-                # The sort is stable, so of two of the same version the one that was found first is taken.
+                # Of two equally near releases, prefer the older: its code needs less of torch's CUDA runtime and of the
+                # driver. The sort is stable, so of two toolkits of the same version the one that was found first wins.
                 other = parsed(item.version).major != self.need.major
                 order = (other, *distance(item.version, self.need), parsed(item.version))
                 yield Offer(item.version, Provider.MACHINE, order, toolkit=item)
 
     def _of_index(self, asked: bool) -> Iterator[Offer]:
-        """Torch's own release, or one that the table knows; what no driver was seen to run, only if it is asked for."""
+        """Torch's own release, or a known one; a release that no driver here can run only on request."""
         cuda = self.target.cuda
         if self.tables.cuda_row(cuda).index_nvcc and (asked or self.grade(cuda) is not Grade.UNSEEN):
             yield Offer(cuda, Provider.INDEX, (0, self.need))
@@ -169,7 +169,7 @@ class Offers:
                 yield Offer(release.cuda, Provider.ARCHIVES, self.order(release), release=release)
 
     def releases(self) -> Iterator[RedistRelease]:
-        """Those of NVIDIA's archives that could compile the wheel, if they were here."""
+        """The releases in NVIDIA's archives that could compile the wheel."""
         machine = self.facts.machine
         if self.settings.cuda_mirror == MIRROR_OFF or machine.system != "Linux" or machine.libc != "glibc":
             return
@@ -181,33 +181,36 @@ class Offers:
                 yield release
 
     def order(self, release: RedistRelease) -> tuple[Any, ...]:
-        """For everyone the newest, which takes each g++ and each GPU that the older ones of its major version take; else torch's."""
+        """The sort key: the newest release first for a stable wheel, otherwise the nearest to torch's.
+
+        The newest release supports every g++ and every GPU that older releases of its major version support.
+        """
         own = parsed(release.cuda)
         return (-own.major, -own.minor) if self.abi.is_stable else (*distance(release.cuda, self.need), own.minor)
 
     @property
     def fetches_nothing(self) -> bool:
-        """Whether all must be here: the setting ``offline``, or a mirror that is a folder."""
+        """Whether nothing may be downloaded: the setting ``offline``, or a mirror that is a folder."""
         return self.settings.offline or bool(self.mirror_folder)
 
     @property
     def mirror_folder(self) -> str:
-        """The folder of this machine that the archives are to come from; empty where it is an address, or off."""
+        """The local folder with the archives; empty if the mirror is an address or off."""
         mirror = self.settings.cuda_mirror
         return "" if mirror is None or mirror == MIRROR_OFF or is_address(mirror) else mirror
 
     def missing(self, release: RedistRelease) -> bool:
-        """Whether some of its archives are not here."""
+        """Whether some of the release's archives are not here."""
         return bool(self.archives(release).missing)
 
     def archives(self, release: RedistRelease) -> Archives:
-        """Its archives, and where they come from."""
+        """The release's archives, and their mirror."""
         missing = tuple(item for item in release.archives if item.name not in self.facts.fetched)
         mirror = self.settings.cuda_mirror
         return Archives(release, missing, mirror if mirror and mirror != MIRROR_OFF else self.tables.nvidia.address)
 
     def rejected(self, best: Offer | None) -> tuple[Rejected, ...]:
-        """The toolkits of this machine that are not taken, and why."""
+        """The toolkits of this machine that are not used, and why."""
         out = []
         for item in self.facts.toolkits:
             if best is None or item is not best.toolkit:
@@ -260,8 +263,8 @@ class Offers:
         return bool(self.row.cuda_min) and parsed(cuda) < parsed(self.row.cuda_min)
 
     def lacking(self, item: Toolkit) -> list[str]:
-        """What is missing of a toolkit that NVIDIA's wheels beside torch do not bring either."""
-        # A wheel for many torches is built without one, where none is here.
+        """The parts that neither the toolkit nor NVIDIA's wheels next to torch contain."""
+        # A stable wheel is built without torch if there is none here.
         beside = self.torch.cuda_headers if self.torch else () if self.abi.is_stable else OF_WHEELS
         if parsed(item.version).major != self.need.major:
             beside = ()
@@ -270,7 +273,7 @@ class Offers:
 
 
 def is_served(settings: Settings, facts: Facts, codes: set[str]) -> bool:
-    """Whether an nvcc for these GPUs (``90``) compiles for those that are asked for by name, or else for this machine's."""
+    """Whether an nvcc for these GPUs (``90``) compiles for the requested ones, or otherwise for this machine's."""
     if settings.arch not in ("all", "native"):
         asked = {item.partition("+")[0].replace(".", "").rstrip("af") for item in settings.arch.split(";")}
         return asked <= codes
@@ -280,16 +283,16 @@ def is_served(settings: Settings, facts: Facts, codes: set[str]) -> bool:
 
 
 def above_oldest(codes: Iterable[str]) -> set[str]:
-    """Those that the kernels are compiled for."""
+    """The codes that are new enough for the kernels."""
     return {code for code in codes if int(code) >= OLDEST}
 
 
 def distance(cuda: str, need: version.Version) -> tuple[int, int]:
-    """How far a release is from another one."""
+    """The distance between two releases, as major and minor."""
     found = parsed(cuda)
     return abs(found.major - need.major), abs(found.minor - need.minor)
 
 
 def name_of(item: Toolkit) -> str:
-    """A toolkit, as one says it."""
+    """A toolkit's display name."""
     return f"CUDA {item.version or '?'} in {item.home}"

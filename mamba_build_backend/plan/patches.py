@@ -1,4 +1,4 @@
-"""Which patches a source needs."""
+"""Choose the patches that a source needs."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def decide_patches(
     tables: Tables,
     notebook: Notebook,
 ) -> Choice[tuple[PatchRow, ...]]:
-    """The patches that this source needs for this CUDA and this torch, in the order of the series.
+    """The patches that this source needs for this CUDA and this torch, in series order.
 
-    A wheel for many torches needs those of the newest of them: what such a patch changes works with an older one, too.
+    A stable wheel needs the patches for the newest known torch; patched code also works with older ones.
     """
     release = minor(target.version) if target.version else ""
     if abi.is_stable:
@@ -52,7 +52,7 @@ def decide_patches(
 
 
 def _unfit(patch: PatchRow, fork: Fork) -> str:
-    """Why a patch is not applied to a tree that somebody changed; empty where it is."""
+    """Why a patch is not applied to a changed tree; empty if it is applied."""
     found = next((item for item in fork.fits if item.file == patch.file), None)
     if found is None:
         return f"only for {patch.meant}"
@@ -64,9 +64,9 @@ def _unfit(patch: PatchRow, fork: Fork) -> str:
 def _tell_misfits(
     fork: Fork, chosen: tuple[PatchRow, ...], needed: list[PatchRow], settings: Settings, notebook: Notebook
 ) -> None:
-    """Say which hunk does not fit into a changed file, and what to do: what a build needs is a problem, a fix that is left out a note.
+    """Report hunks that do not fit into a changed file: a problem if the build needs the patch, a note for a fix.
 
-    Patches about the same in other releases do not count where one of them fits.
+    Patches for the same fault in other releases do not count if one of them fits.
     """
     places = {item.file: item.place for item in fork.fits if item.fit is Fit.MISFIT}
     done = {patch.why for patch in chosen}

@@ -1,4 +1,4 @@
-"""Whether this machine can build at all, and what is worth knowing of it."""
+"""Check whether this machine can build at all, and note what users should know about it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ ARCHITECTURES = ("x86_64", "aarch64")
 OLDEST_PYTHON = 9
 """The minor version."""
 NO_PLACE = ("platform", "libc", "arch", "python", "torch-rocm")
-"""Codes of the problems that no toolkit or compiler would mend: nothing else is said beside them."""
+"""Codes of problems that no toolkit or compiler can fix: other problems are not shown with them."""
 
 
 def check_platform(facts: Facts, upstream: str, notebook: Notebook) -> None:
-    """What no toolkit and no compiler would mend; ``upstream`` is the setting."""
+    """Report what no toolkit and no compiler can fix; ``upstream`` is the setting."""
     machine = facts.machine
     if machine.system != "Linux":
         name = {"Darwin": "macOS"}.get(machine.system, machine.system)
@@ -61,7 +61,7 @@ def check_platform(facts: Facts, upstream: str, notebook: Notebook) -> None:
 
 
 def _check_python_header(facts: Facts, abi: Abi, notebook: Notebook) -> None:
-    """Torch's headers include Python's; a stable wheel has what it needs of them in the backend."""
+    """Torch's headers include Python's; for a stable wheel, the backend contains what it needs of them."""
     if abi.is_stable or facts.machine.python_header is not False:
         return
     notebook.problem(
@@ -74,7 +74,7 @@ def _check_python_header(facts: Facts, abi: Abi, notebook: Notebook) -> None:
 
 
 def check_machine(settings: Settings, facts: Facts, abi: Abi, installs: Sequence[Install], notebook: Notebook) -> None:
-    """What the wheel needs of this Python, and what is worth knowing of the environment, the GPUs, the disk and a missing network."""
+    """Check the Python headers, and note facts about the GPUs, variables, disk space and offline builds."""
     _check_python_header(facts, abi, notebook)
     nvidia = facts.gpus or facts.driver or any(item.cuda for item in facts.torches)
     if facts.amd_driver and not nvidia:

@@ -1,4 +1,4 @@
-"""What to type: commands that put right what a machine lacks, each fitted to it and to its user's shell."""
+"""Fixes: commands that install what a machine lacks, adapted to the machine and its user's shell."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _INSTALLERS = {
 
 
 def system_installer(machine: Machine) -> str:
-    """The system's package manager; empty where the system is not known."""
+    """The system's package manager; empty for an unknown system."""
     name, _, release = machine.distribution.partition(" ")
     if name == "centos" and release.startswith("7"):
         return "yum"
@@ -28,11 +28,11 @@ def system_installer(machine: Machine) -> str:
 
 
 def install_toolkit(cuda: str, facts: Facts, tables: Tables) -> Iterator[str]:
-    """Ways that exist to install a toolkit of this release, and of no other; those first that this user has at hand."""
+    """Commands that install exactly this toolkit release; the ones available to this user first."""
     row, machine, shell = tables.cuda_row(cuda), facts.machine, _shell(facts)
-    known = row.version == cuda  # a release that the table does not know, or does not know yet, is conda-forge's alone
+    known = row.version == cuda  # for a release that the table does not know, only conda-forge is an option
     conda = row.conda if known and row.conda else f"conda install -c conda-forge cuda-toolkit={cuda}"
-    # A rolling distribution has the newest release alone.
+    # A rolling distribution has only the newest release.
     in_conda = shell.manager in (Manager.CONDA, Manager.PIXI) or system_installer(machine) == "pacman"
     if shell.modules:
         yield f"module avail cuda   (then module load a CUDA {cuda.partition('.')[0]}, and run doctor again)"
@@ -43,7 +43,7 @@ def install_toolkit(cuda: str, facts: Facts, tables: Tables) -> Iterator[str]:
             yield f"{as_root(shell, 'apt-get install nvidia-cuda-toolkit')}   (the distribution's own package has this release)"
         installer = system_installer(machine) or "apt-get"
         if installer == "pacman" and row.version.partition(".")[0] != tables.cuda[-1].version.partition(".")[0]:
-            pass  # it has the newest release alone
+            pass  # pacman has only the newest release
         elif installer == "pacman":
             yield f"{as_root(shell, 'pacman -S cuda')}   (installs the newest release, which must be CUDA {cuda.partition('.')[0]})"
         else:
@@ -58,7 +58,7 @@ def install_toolkit(cuda: str, facts: Facts, tables: Tables) -> Iterator[str]:
 
 
 def fetch_archives(archives: Sequence[Archive], host: RedistHost, folder: str) -> Iterator[str]:
-    """How NVIDIA's archives come to where there is no internet; ``folder`` is where they are looked for already."""
+    """How to bring NVIDIA's archives to a machine without internet; ``folder`` is the mirror folder, or empty."""
     addresses = " ".join(f"{host.address}/{item.path}" for item in archives)
     into, there = (folder, "") if folder else ("cuda-archives", ", then -C cuda-mirror=/path/to/cuda-archives")
     size = f"{sum(item.bytes for item in archives) / 1e6:.0f} MB"
@@ -67,12 +67,12 @@ def fetch_archives(archives: Sequence[Archive], host: RedistHost, folder: str) -
 
 
 def installer_is_rpm(machine: Machine) -> bool:
-    """Whether the system is of Red Hat's family, as clusters' mostly are."""
+    """Whether the system belongs to the Red Hat family, as most clusters do."""
     return system_installer(machine) in ("dnf", "yum")
 
 
 def _by_pixi(conda: str) -> str:
-    """A conda command as pixi's, which takes a channel by its name."""
+    """A conda command translated to pixi, which names the channel with the package."""
     words = conda.split()
     channel = words[words.index("-c") + 1] if "-c" in words else ""
     named = [word for word in words[2:] if word not in ("-c", channel)]
@@ -84,7 +84,7 @@ def _shell(facts: Facts) -> Shell:
 
 
 def build_for_rocm(upstream: str) -> str:
-    """The way of a project's own build, which knows AMD's GPUs."""
+    """How to use the project's own build, which supports AMD GPUs."""
     if upstream == SELF:
         return 'build-backend = "setuptools.build_meta"   (under [build-system] in pyproject.toml: the project\'s own build)'
     command = f"python -m pip install --no-build-isolation --no-binary {upstream} {upstream}"
@@ -92,12 +92,12 @@ def build_for_rocm(upstream: str) -> str:
 
 
 def dotted_python(machine: Machine) -> str:
-    """``3.11`` of ``cp311``; of a free-threaded one, ``cp313t``, too."""
+    """``3.11`` for ``cp311``, and ``3.13`` for the free-threaded ``cp313t``."""
     return f"{machine.python_tag[2]}.{machine.python_tag[3:].rstrip('t')}"
 
 
 def install_compiler(least: int, most: int, banned: tuple[int, ...], facts: Facts, tables: Tables) -> Iterator[str]:
-    """Ways to a g++ from ``least`` to ``most`` that is not ``banned``: the distribution's, and conda's."""
+    """Commands that install a g++ from ``least`` to ``most`` that is not ``banned``: from the distribution or conda."""
     machine, shell = facts.machine, _shell(facts)
     wanted = [major for major in range(most, least - 1, -1) if major not in banned]
     row = tables.distribution_row(machine.distribution)
@@ -127,7 +127,7 @@ def install_compiler(least: int, most: int, banned: tuple[int, ...], facts: Fact
 
 
 def install_python_header(facts: Facts) -> Iterator[str]:
-    """The package that has Python.h, for the Python of a distribution."""
+    """The command that installs Python.h, for a distribution's Python."""
     machine = facts.machine
     number, installer = dotted_python(machine), system_installer(machine)
     if installer in ("", "apt-get"):

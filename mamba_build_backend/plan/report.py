@@ -1,4 +1,4 @@
-"""A plan as text, and its patches as JSON. Pure: the same plan gives the same bytes."""
+"""A plan as text, and its patches as JSON. The same plan gives the same bytes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from .platform import NO_PLACE
 from .types import BuildPlan, Choice, GivenPath, Rejected, SourceOrigin, Tool
 
 PATCHES_SCHEMA = 1
-"""Of what ``patches --json`` prints."""
+"""The schema of ``patches --json``."""
 
 WIDTH = 80
-"""Columns, where nobody says how many there are. A command to type is never broken, however long."""
+"""Default columns. A command is never wrapped, however long."""
 MOST = 12
-"""Lines where all is well; what is more is told with ``-v``."""
+"""Most lines of a report without problems; ``-v`` shows the rest."""
 TITLE, ERROR, WARNING, COMMAND, READY, NAME, DIM, PLAIN = (
     "title",
     "error",
@@ -35,11 +35,11 @@ TITLE, ERROR, WARNING, COMMAND, READY, NAME, DIM, PLAIN = (
     "dim",
     "",
 )
-"""What a line is, for its colour."""
+"""Kinds of lines, for their colours."""
 
 _INDENT = 11
 Shown = Iterator[tuple[str, str]]
-"""Lines, each with what it is."""
+"""Lines, each with its kind."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,12 @@ class Line:
 def plan_text(
     facts: Facts, plan: BuildPlan, *, verbose: bool = False, here: Here | None = None, width: int = WIDTH
 ) -> str:
-    """What :func:`shown_lines` gives, as plain text."""
+    """The lines of :func:`shown_lines` as plain text."""
     return "".join(f"{line}\n" for _, line in shown_lines(facts, plan, here or Here(), verbose=verbose, width=width))
 
 
 def shown_lines(facts: Facts, plan: BuildPlan, here: Here, *, verbose: bool = False, width: int = WIDTH) -> Shown:
-    """The report: problems first, each with what to type; then what was found and chosen, whole with ``verbose``."""
+    """The report: first the problems with their fixes, then the facts and choices, in full with ``verbose``."""
     here = here.inside(guessed(here.shell, facts.machine.python_prefix))
     head = [(TITLE, line) for line in textwrap.wrap(_title(facts, plan), width, subsequent_indent="  ", **UNBROKEN)]
     for text in plan.warnings:
@@ -104,12 +104,12 @@ def _title(facts: Facts, plan: BuildPlan) -> str:
 
 
 def _environment(site: str) -> str:
-    """The environment's folder, of its site-packages."""
+    """The environment's folder, from its site-packages."""
     return re.sub(r"/lib/python[\d.]+/(?:site|dist)-packages$", "", site)
 
 
 def _briefly(facts: Facts, plan: BuildPlan, here: Here, width: int, most: int) -> Shown:
-    """What matters when all is well, and as many notes as there is room for."""
+    """The main facts and choices, and as many notes as fit."""
     lines = list(_rows(_brief_lines(facts, plan), width, verbose=False))
     left = 0
     for note in plan.notes:
@@ -134,7 +134,7 @@ def _brief_lines(facts: Facts, plan: BuildPlan) -> Iterator[Line]:
     if plan.archives:
         absent = plan.archives.missing
         comes = "from NVIDIA's archives" + (f" ({plan.archives.bytes / 1e6:.0f} MB, once)" if absent else "")
-    here = toolkit is not None and toolkit.home  # what the archives will make has no folder yet
+    here = toolkit is not None and toolkit.home  # a toolkit from the archives has no folder yet
     tools = [f"nvcc {toolkit.version} ({toolkit.home})" if toolkit and here else f"nvcc {plan.cuda}, {comes}"]
     tools += [f"g++ {compiler.version} ({compiler.path})"] if compiler else []
     yield Line("builds with", f"{', '.join(tools)}, {plan.jobs.value} at once")
@@ -186,11 +186,11 @@ def _wrapped(head: str, value: str, because: str, width: int) -> list[str]:
 
 
 def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Iterator[Line]:
-    """The rows, for any way of showing them."""
+    """The rows of the report, independent of their layout."""
     yield from _machine_lines(facts)
     row = plan.upstream.value
     if any(problem.code in NO_PLACE for problem in plan.problems):
-        return  # what would be built where nothing can be is of no use
+        return  # nothing can be built here, so the choices do not matter
     yield _line("upstream", row.described, plan.upstream)
     for part in plan.parts:
         if part is not plan:
@@ -244,13 +244,13 @@ def plan_lines(facts: Facts, plan: BuildPlan, *, verbose: bool = False) -> Itera
 
 
 def _torch_to_come(plan: BuildPlan) -> str:
-    """The torch that the build installs, or that would be one that fits; empty where none is needed."""
+    """The torch that the build installs, or that would fit; empty if none is needed."""
     refused = any(item.code.startswith("torch-") for item in plan.problems)
     return "" if plan.needs_no_torch and not refused else plan.target.requirement
 
 
 def _toolkit(plan: BuildPlan) -> str:
-    """The toolkit that is here, or that will be."""
+    """The toolkit that is here, or that the build will make."""
     if plan.archives:
         return f"{plan.archives.release.release} from NVIDIA's archives"
     toolkit = plan.toolkit.value
@@ -263,7 +263,7 @@ def _to_fetch(archives: Archives) -> Line:
 
 
 def _ties(plan: BuildPlan) -> str:
-    """To what the wheel will be tied."""
+    """What the wheel is built for, in words."""
     if not plan.abi.value.is_stable:
         return "only this torch minor version and this Python"
     python, driver = plan.abi.value.python_min, plan.driver
@@ -271,7 +271,7 @@ def _ties(plan: BuildPlan) -> str:
 
 
 def _patch_lines(plan: BuildPlan, *, verbose: bool) -> Iterator[Line]:
-    """Those that are applied; those for other versions are the ``patches`` command's to list."""
+    """The applied patches; the ``patches`` command also lists the others."""
     drift = [item.file for item in plan.patches.value if not item.is_fix]
     if drift or verbose:
         yield Line("patches", ", ".join(drift) or "not needed", plan.patches.because)
@@ -296,7 +296,7 @@ def _machine_lines(facts: Facts) -> Iterator[Line]:
 
 
 def source_text(origin: SourceOrigin) -> str:
-    """Where a source comes from, in a word, or its path."""
+    """The kind of a source, or its path."""
     return origin.path if isinstance(origin, GivenPath) else origin.kind
 
 
@@ -305,7 +305,7 @@ def _program(cache: CompilerCache | None) -> str:
 
 
 def patches_json(plan: BuildPlan) -> dict[str, Any]:
-    """The plan's patches for a machine to read."""
+    """The plan's patches in machine-readable form."""
     applied = {item.file: item for part in plan.parts for item in part.patches.value}
     rejected = {item.what: item.why for item in plan.patches.rejected if item.what not in applied}
     return {
@@ -317,7 +317,7 @@ def patches_json(plan: BuildPlan) -> dict[str, Any]:
 
 
 def patches_text(plan: BuildPlan) -> str:
-    """The plan's patches for a person."""
+    """The plan's patches as text."""
     out = []
     for part in plan.parts:
         out.append(f"{part.title}, torch {plan.target.version}, CUDA {plan.target.cuda}")

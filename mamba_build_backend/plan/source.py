@@ -1,4 +1,4 @@
-"""Where upstream's source comes from."""
+"""Choose where upstream's source comes from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def decide_source(settings: Settings, facts: Facts, row: ProjectVersion, noteboo
 
 
 def _check_here(origin: SourceOrigin, facts: Facts, row: ProjectVersion, notebook: Notebook) -> None:
-    """With the setting ``offline``, what would be fetched has to be in the cache."""
+    """With the setting ``offline``, downloads must already be in the cache."""
     if isinstance(origin, IndexArchive) and origin.file not in facts.fetched:
         missing, way = origin.file, f"-C source=/path/to/{origin.file}   (copied from another machine)"
     elif isinstance(origin, GitTag) and row.commit_name not in facts.fetched:
@@ -68,7 +68,7 @@ def _source(settings: Settings, facts: Facts, row: ProjectVersion, notebook: Not
 
 
 def _path(settings: Settings, facts: Facts, row: ProjectVersion, notebook: Notebook) -> Choice[SourceOrigin]:
-    """The path that the setting names; of a folder of archives the one that is this row's."""
+    """The path that the setting names; in a folder of archives, this row's archive."""
     auto = "-C source=auto   (PyPI, or upstream's repository)"
     if facts.source_kind is SourceKind.FOLDER:
         for name in (row.archive_name, row.mirror_name):

@@ -1,4 +1,4 @@
-"""What of torch the headers in ``mamba_build_backend/stable/include`` stand in for, by which a fork's sources are judged."""
+"""The torch headers and names in ``mamba_build_backend/stable/include``; a fork's sources may use only these."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STABLE_NAMES = (
     *(f"torch::{name}" for name in ("BFloat16", "Half", "IntArrayRef", "ScalarType", "Tensor", "kFloat32", "kInt32")),
     *(f"torch::{name}" for name in ("empty", "empty_like", "zeros", "zeros_like")),
 )
-"""Types, functions and values; those of an enumeration are ``SCALAR_TYPES``."""
+"""Types, functions and values; enumeration values are in ``SCALAR_TYPES``."""
 SCALAR_TYPES = tuple(
     f"{space}::ScalarType::{name}"
     for space in ("at", "c10", "torch")
@@ -41,7 +41,7 @@ STABLE_MACROS = (
     "TORCH_EXTENSION_NAME",
 )
 _ASKED = ("TORCH_VERSION_MAJOR", "TORCH_VERSION_MINOR")
-"""Macros that bindings ask about, and that need not be there."""
+"""Macros that bindings test, and that may be undefined."""
 STABLE_METHODS = (
     *(
         "add_",
@@ -71,16 +71,16 @@ STABLE_METHODS = (
     ),
     *("defined", "deterministicAlgorithms", "def", "stream"),
 )
-"""Of a tensor, its options, a stream, torch's context and the module."""
+"""Methods of a tensor, its options, a stream, torch's context and the module."""
 _OF_CXX = (
     *("back", "begin", "c_str", "data", "emplace_back", "empty", "end", "front", "has_value", "push_back", "reserve"),
     *("resize", "value", "value_or"),
 )
-"""Of C++'s own vectors, texts and options."""
+"""Methods of C++'s own vectors, strings and optionals."""
 
 
 def beyond_stable(headers: Iterable[str], names: Iterable[str]) -> tuple[str, ...]:
-    """What of these headers and names has no stand-in, as :mod:`~mamba_build_backend.probe.torch_use` says them."""
+    """The headers and names (of :mod:`~mamba_build_backend.probe.torch_use`) that the stable headers lack."""
     known = {*STABLE_HEADERS, *STABLE_NAMES, *SCALAR_TYPES, *STABLE_MACROS, *_ASKED}
     known |= {f".{name}" for name in (*STABLE_METHODS, *_OF_CXX)}
     return tuple(item for item in (*headers, *names) if item not in known)

@@ -1,4 +1,4 @@
-"""Which glibc is linked against, and what the wheel may need of a system in the end."""
+"""Choose the glibc to link against, and the symbol versions that the wheel may need from a system."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def decide_sysroot(
     installs: Sequence[Install],
     notebook: Notebook,
 ) -> tuple[Choice[Sysroot | None], list[Install]]:
-    """A sysroot whose glibc is at or under the promise, and what else is to be installed.
+    """A sysroot whose glibc is not newer than the setting ``glibc``, and what must be installed for it.
 
-    ``installs`` are those of the compiler.
+    ``installs`` are the compiler's.
     """
     here = compiler is not None and compiler.kind is CompilerKind.ZIG
     if here or any(item.tool is Tool.COMPILER for item in installs):
@@ -44,8 +44,8 @@ def decide_sysroot(
             )
         why = "setting sysroot" if settings.sysroot == "host" else "repair=false: for this machine only"
         return Choice(host, why), []
-    # conda's compilers come with a sysroot of their own, which is what their libraries were built against.
-    # Whether they were found in the environment, or named by its activation in CXX.
+    # conda's compilers come with their own sysroot, against which their libraries were built. That holds for compilers
+    # found in the environment and for those that its activation names in CXX.
     conda = compiler is not None and "-conda" in compiler.target and _has_condas(facts, target)
     if settings.sysroot == "auto" and version.Version(host.glibc) <= target and not conda:
         return Choice(host, f"this machine's glibc is {host.glibc}, which is old enough"), []
@@ -91,7 +91,7 @@ def _of_zig(settings: Settings, compiler: Compiler) -> Sysroot:
 
 
 def _clash(row: Cuda, glibc: str) -> str:
-    """Why CUDA's headers do not go with a glibc; empty if they do."""
+    """Why CUDA's headers do not work with a glibc; empty if they do."""
     if not row.glibc_max or not glibc or version.Version(glibc) <= version.Version(row.glibc_max):
         return ""
     return (
@@ -100,20 +100,21 @@ def _clash(row: Cuda, glibc: str) -> str:
 
 
 def is_portable(settings: Settings, sysroot: Sysroot | None) -> bool:
-    """Whether the compilers are wrapped: not where this machine's own system is linked against on purpose."""
+    """Whether the compilers are wrapped: not if the build links against this machine's own system on purpose."""
     on_purpose = settings.sysroot == "host" or not settings.repair
     return not (on_purpose and sysroot is not None and sysroot.provider is SysrootProvider.HOST)
 
 
 def decide_floor(settings: Settings, tables: Tables, torch: Torch | None, target: TorchTarget, abi: Abi) -> Floor:
-    """The promise: the glibc of the settings, and for libstdc++ no more than the torch that the wheel is tied to needs.
+    """The promise: at most the setting's glibc, and of libstdc++ at most what the wheel's torch needs itself.
 
-    A binding that hands no C++ to torch brings what it uses of libstdc++ itself, and asks for no more than that glibc's.
+    A binding that passes no C++ objects to torch contains the parts of libstdc++ that it uses, so it needs only the
+    libstdc++ of that glibc's systems.
     """
     least = tables.floor_row(settings.glibc)
     if target.cxx11_abi is False or abi.is_stable:
         return Floor(settings.glibc, least.glibcxx, least.cxxabi, least.gcc)
-    # std::__cxx11 is newer than that glibc, and torch has it; more than torch itself asks for would be ours alone.
+    # std::__cxx11 is newer than that glibc's libstdc++, and torch needs it; allow no more than torch itself needs.
     row = tables.floor_row(max(settings.glibc, tables.cxx11_glibc, key=version.Version))
     glibcxx, cxxabi = row.glibcxx, row.cxxabi
     if torch is not None and torch.glibcxx:
@@ -124,7 +125,7 @@ def decide_floor(settings: Settings, tables: Tables, torch: Torch | None, target
 
 
 def decide_effective_floor(settings: Settings, tables: Tables, torch: Torch | None, target: TorchTarget) -> Choice[str]:
-    """The glibc that a system must have in the end: the larger of the wheel's and its torch's."""
+    """The glibc that a system must have: the larger of the wheel's and its torch's."""
     ours = settings.glibc
     if torch is not None and torch.glibc:
         theirs, how = torch.glibc, "read from its libraries"

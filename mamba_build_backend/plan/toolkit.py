@@ -1,4 +1,4 @@
-"""Which nvcc compiles: one that was found, the package index's, or that of NVIDIA's archives."""
+"""Choose the nvcc: one that was found, the one from PyPI, or the one in NVIDIA's archives."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ PYPI_NVCC = (
     "nvidia-nvvm",
     "nvidia-cuda-crt",
     "nvidia-cuda-cccl",
-    "nvidia-cuda-runtime",  # nvcc asks for any release of it, and its headers must be nvcc's own (CCCL refuses others)
+    "nvidia-cuda-runtime",  # nvcc accepts any release of it, but the headers must match nvcc (CCCL rejects others)
 )
-"""The packages that make a whole nvcc, of the releases that the table says so of."""
+"""The packages that together make a complete nvcc, for the releases marked in the table."""
 
 
 @dataclass(frozen=True)
 class Nvcc:
-    """What was decided: the toolkit, if it is here or NVIDIA's archives make it, and what else is to be installed or fetched."""
+    """The decision: the toolkit, if it is here or in NVIDIA's archives, and what must be installed or downloaded."""
 
     toolkit: Choice[Toolkit | None]
     installs: tuple[Install, ...] = ()
@@ -38,13 +38,13 @@ class Nvcc:
     problems: tuple[Problem, ...] = ()
 
     def tell(self, notebook: Notebook) -> None:
-        """Write down what a person has to know of it."""
+        """Add the notes and problems of this decision."""
         notebook.notes += self.notes
         notebook.problems += self.problems
 
 
 def decide_nvcc(offers: Offers, abi: Choice[Abi], *, other: bool) -> tuple[Choice[Abi], Nvcc]:
-    """The nvcc, and the ABI: with ``other``, one for torch alone where a toolkit that is here serves that and no stable one."""
+    """The nvcc and the ABI: with ``other``, the torch ABI if a toolkit here works only for that one."""
     nvcc = choose(offers)
     if other and nvcc.problems and abi.value.is_stable:
         for_torch = choose(replace(offers, abi=TORCH_ABI))
@@ -55,7 +55,7 @@ def decide_nvcc(offers: Offers, abi: Choice[Abi], *, other: bool) -> tuple[Choic
 
 
 def choose(offers: Offers) -> Nvcc:
-    """The best of what there is; a problem that says how to come to one, where there is nothing."""
+    """The best offer; without any, a problem that says how to get an nvcc."""
     best = next(iter(offers.best_first()), None)
     notebook = Notebook()
     rejected = offers.rejected(best)
@@ -91,7 +91,7 @@ def _of_index(best: Offer, offers: Offers, rejected: tuple[Rejected, ...], noteb
 
 
 def _of_archives(release: RedistRelease, offers: Offers, rejected: tuple[Rejected, ...], notebook: Notebook) -> Nvcc:
-    """A toolkit that will be, whose folder nobody needs to know before it is there."""
+    """A toolkit that the build will make; its folder is unknown until then."""
     archives, host = offers.archives(release), offers.tables.nvidia
     row = offers.tables.cuda_row(release.cuda)
     toolkit = Toolkit(
@@ -125,7 +125,7 @@ def _driver_words(offers: Offers, release: RedistRelease) -> str:
 
 
 def _note_found(best: Toolkit, offers: Offers, notebook: Notebook) -> None:
-    """What a toolkit has that somebody may stumble over."""
+    """Notes about a toolkit's surprises: another minor version, an unknown release, missing headers."""
     abi, cuda, tables = offers.abi, offers.target.cuda, offers.tables
     name = best.home or best.found_in
     if minor(best.version) != minor(cuda) and not abi.is_stable:
@@ -146,7 +146,7 @@ def _note_found(best: Toolkit, offers: Offers, notebook: Notebook) -> None:
 
 
 def _note_driver(cuda: str, offers: Offers, notebook: Notebook) -> None:
-    """What the wheel will ask of drivers that torch does not, where none is here to be asked."""
+    """A note if the wheel needs a newer driver than torch does, and no driver was found here."""
     if offers.grade(cuda) is Grade.UNSEEN and not offers.facts.driver:
         notebook.note(
             f"torch is for CUDA {offers.need.major}, but the wheel will need a driver for CUDA {parsed(cuda).major}, "
@@ -155,14 +155,14 @@ def _note_driver(cuda: str, offers: Offers, notebook: Notebook) -> None:
 
 
 def _problem(offers: Offers, notebook: Notebook) -> None:
-    """The ways out: NVIDIA's archives, a toolkit, and for a wheel for one torch another torch."""
+    """The fixes: NVIDIA's archives, a toolkit, and for a wheel for one torch also another torch."""
     tables, facts, target, stable = offers.tables, offers.facts, offers.target, offers.abi.is_stable
     seen, ideal, absent, fixes = _seen(offers), offers.were_it_fetched(), _absent(offers), list[str]()
     too_old = offers.row.cuda_min and offers.need < parsed(offers.row.cuda_min)
     least = offers.row.cuda_min if stable or too_old else ""
     cuda = (too_old and least) or toolkit_release(target.cuda, offers) or target.cuda
     if ideal is not None and stable:
-        cuda = ideal.cuda  # what torch is for may be more than the driver runs
+        cuda = ideal.cuda  # the driver may not be able to run torch's own CUDA
     if absent is not None:
         fixes += fetch_archives(absent.missing, tables.nvidia, offers.mirror_folder)
     elif ideal is not None and offers.settings.cuda_mirror == MIRROR_OFF:
@@ -187,7 +187,7 @@ def _problem(offers: Offers, notebook: Notebook) -> None:
 
 
 def _seen(offers: Offers) -> str:
-    """What was found and does not fit, or was asked for in its place; empty where nothing was."""
+    """The toolkits that were found and do not fit, or the requested provider; empty if there is none."""
     if offers.settings.cuda_home == INDEX_NVCC:
         return "setting cuda-home: PyPI has a complete nvcc only from CUDA 13 on"
     if offers.settings.cuda_home == ARCHIVED_NVCC:
@@ -196,14 +196,14 @@ def _seen(offers: Offers) -> str:
 
 
 def _by_the_index(offers: Offers) -> Iterator[str]:
-    """The package index's nvcc, where a driver that runs it may be elsewhere."""
+    """PyPI's nvcc, if another machine may have a driver that can run its code."""
     row = next((row for row in offers.tables.cuda if row.index_nvcc), None)
     if row is not None and not offers.facts.driver:
         yield f"-C cuda-home=pypi   (nvcc {row.version} from PyPI; the wheel then needs driver {row.driver})"
 
 
 def _by_another_torch(offers: Offers) -> list[str]:
-    """Another build of torch, whose nvcc is here or downloaded."""
+    """Commands for another build of torch whose nvcc is here or can be downloaded."""
     torch, target = offers.torch, offers.target
     if torch is not None and not is_release(torch.version):
         return []
@@ -218,7 +218,7 @@ def _by_another_torch(offers: Offers) -> list[str]:
 
 
 def _absent(offers: Offers) -> Archives | None:
-    """The archives that would then be the best; None where something else would be, or it is allowed."""
+    """The archives that would be the best offer but may not be downloaded; None if there are none."""
     ideal = offers.were_it_fetched() if offers.fetches_nothing else None
     if ideal is None or ideal.release is None or not offers.missing(ideal.release):
         return None
@@ -232,7 +232,7 @@ def _not_here(absent: Archives, offers: Offers) -> str:
 
 
 def _note_absent(best: Offer, offers: Offers, notebook: Notebook) -> None:
-    """That what is taken is second to what is not here."""
+    """A note if the chosen nvcc is only second to archives that are not here."""
     absent = _absent(offers) if best.release is None else None
     if absent is not None:
         where = (

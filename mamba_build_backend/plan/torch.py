@@ -1,4 +1,4 @@
-"""Which torch the wheel is for, and what else of the user's environment has to fit it."""
+"""Choose the torch that the wheel is for, and check which other packages must match it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .types import Abi, Choice, Rejected, TorchTarget
 from .upstream import decide_upstream
 
 DOWNLOAD = "2 to 3 GB with its CUDA libraries"
-"""torch 2.15 and what it requires: 2.3 GB, seen; those of CUDA 12 are larger."""
+"""torch 2.15 and its requirements: 2.3 GB, measured; builds for CUDA 12 are larger."""
 
 
 def decide_torch(
@@ -47,7 +47,7 @@ def decide_torch(
             version=item.version,
             cuda=item.cuda or "",
             cxx11_abi=item.cxx11_abi,
-            # Upstream's sources are C++17, which older headers take too.
+            # Upstream's sources are C++17, which older torch headers also accept.
             cxx_standard=max(17, item.cxx_standard),
             setuptools=tables.torch_row(minor(item.version)).setuptools,
         )
@@ -85,8 +85,8 @@ def decide_torch(
 def for_many(
     torch: Choice[Torch | None], target: TorchTarget, notebook: Notebook
 ) -> tuple[Choice[Torch | None], TorchTarget]:
-    """What was decided, for a wheel that is compiled without torch's headers; a torch that a setting names is installed all the same."""
-    target = replace(target, cxx_standard=17)  # upstream's sources are that
+    """The decision for a stable wheel, which needs no torch headers; a torch named by a setting is still installed."""
+    target = replace(target, cxx_standard=17)  # upstream's sources are C++17
     if torch.value is not None or torch.forced or any(item.code.startswith("torch-") for item in notebook.problems):
         return torch, target
     because = f"no torch was found, and abi=stable needs none to build; the plan assumes torch {target.version}"
@@ -94,7 +94,7 @@ def for_many(
 
 
 def _wanted(settings: Settings, facts: Facts, notebook: Notebook) -> requirements.Requirement | None:
-    """The setting as a requirement; None where it says nothing, or names a folder."""
+    """The setting as a requirement; None if it is not set or names a folder."""
     if settings.torch == "auto" or any(item.origin is Origin.SETTING for item in facts.torches):
         return None
     wanted: requirements.Requirement | None = None
@@ -126,7 +126,7 @@ def _misfit(item: Torch, python_tag: str) -> str:
 
 
 def _rocm(settings: Settings, item: Torch, why: str, _: Facts, tables: Tables, notebook: Notebook) -> TorchTarget:
-    """A torch for AMD's GPUs. Whoever has one wants it: no command replaces it."""
+    """A torch for AMD GPUs. Its user wants it, so no command replaces it."""
     notebook.problem(
         "torch-rocm",
         f"torch {item.version} in {item.site}: {why}",
@@ -141,9 +141,9 @@ def _rocm(settings: Settings, item: Torch, why: str, _: Facts, tables: Tables, n
 def _problem(
     settings: Settings, item: Torch, why: str, facts: Facts, tables: Tables, notebook: Notebook
 ) -> TorchTarget:
-    """The torch that is here cannot be built for: what would be one of the same version, and what else.
+    """Report that the torch here is unusable, with commands for the same version in another build, and for others.
 
-    The rest of the plan is for the first way out, so that what it needs is said in the same breath.
+    The rest of the plan assumes the first fix, so that its own problems are shown at the same time.
     """
     code = "torch-cpu" if not item.cuda and not item.problem else "torch-broken"
     known = list(fitting(facts, tables))
@@ -165,7 +165,7 @@ def _problem(
 
 
 def _offers(settings: Settings, facts: Facts, tables: Tables, row: TorchRow) -> Offers:
-    """Every nvcc that there is, for when it is asked which torch could be compiled for."""
+    """All offers of nvcc, to find the torch builds that could be compiled for."""
     target, unsaid = _target("", row.version, row.cuda, row), Notebook()
     upstream = decide_upstream(settings, facts, tables, target, dotted_python(facts.machine), unsaid).value
     abi = decide_abi(settings, facts, tables, upstream, target, unsaid).value
@@ -186,7 +186,7 @@ def _note_newer(release: str, tables: Tables, notebook: Notebook) -> None:
 
 
 def _newest(tables: Tables, facts: Facts) -> TorchRow:
-    """The newest torch whose build on the package index runs here; where none does, the newest with wheels for this Python, or of all."""
+    """The newest torch whose PyPI build runs here; otherwise the newest with wheels for this Python, or of all."""
     python = dotted_python(facts.machine)
     runs = {build.row.version for build in fitting(facts, tables) if build.cuda == build.row.cuda}
     rows = [row for row in reversed(tables.torch) if python in row.python]
@@ -207,12 +207,12 @@ def _row_of(wanted: requirements.Requirement, tables: Tables) -> TorchRow:
 
 
 def _pinned(wanted: requirements.Requirement) -> str:
-    """The version that a requirement pins, such as ``2.11`` or ``2.11.0+cu128``; empty where it pins none."""
+    """The version that a requirement pins, such as ``2.11`` or ``2.11.0+cu128``; empty if it pins none."""
     return next((item.version.removesuffix(".*") for item in wanted.specifier if item.operator == "=="), "")
 
 
 def _cuda_of(wanted: requirements.Requirement | None) -> str:
-    """``12.8`` of ``torch==2.11.0+cu128``: the builds beside the index's own are told by their local version."""
+    """``12.8`` for ``torch==2.11.0+cu128``: the local version distinguishes builds that are not on PyPI."""
     match = re.search(r"\+cu(\d+)(\d)$", _pinned(wanted)) if wanted is not None else None
     return f"{match[1]}.{match[2]}" if match else ""
 
@@ -224,9 +224,9 @@ def _admits(specifier: specifiers.SpecifierSet, release: str) -> bool:
 def decide_pins(
     row: ProjectVersion, torch: Torch | None, target: TorchTarget, abi: Abi, tables: Tables, notebook: Notebook
 ) -> Choice[tuple[str, ...]]:
-    """The narrower requirements that keep an import from failing, and what of them is installed and does not fit.
+    """The narrower requirements without which an import fails; notes installed packages that do not match them.
 
-    A wheel for many torches makes those of upstream's version alone: which torch it will meet is not known.
+    A stable wheel gets only the requirements of upstream's version, since its later torch is unknown.
     """
     if not target.version or row.is_own:
         return Choice((), "upstream's own requirements")
@@ -236,7 +236,7 @@ def decide_pins(
     upstreams = [f"transformers{row.transformers}"] if row.transformers else []
     partner = row.project.partner.name if row.project.partner else ""
     if partner and row.partner_fits:
-        # Upstream's own range admits versions whose binding takes other arguments: they fail at the first call.
+        # Upstream's own range allows versions whose binding has other parameters: they fail at the first call.
         upstreams.append(f"{partner}{specifiers.SpecifierSet(row.partner_fits)}")
     installed = {package.name: package.version for package in torch.packages} if torch else {}
     for pin in map(requirements.Requirement, _joined([*torchs, *upstreams])):
@@ -256,7 +256,7 @@ def decide_pins(
 
 
 def _joined(texts: list[str]) -> list[str]:
-    """Requirements, one for each name."""
+    """Requirements merged to one per name."""
     ranges: dict[str, specifiers.SpecifierSet] = {}
     for item in map(requirements.Requirement, texts):
         ranges[item.name] = ranges.get(item.name, specifiers.SpecifierSet()) & item.specifier

@@ -1,6 +1,6 @@
-"""Which builds of torch fit this machine: driver, GPU, Python, glibc and processor together, and how one is installed.
+"""Find the torch builds that fit this machine's driver, GPU, Python, glibc and processor, and how to install them.
 
-What is told to be installed is one answer that satisfies everything, with the nvcc that it then takes.
+Each shown command satisfies all of these, including the nvcc that the new torch then needs.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from .types import TORCH_ABI, TorchTarget
 
 @dataclass(frozen=True)
 class Build:
-    """A build of torch that was published."""
+    """A published build of torch."""
 
     row: TorchRow
     cuda: str
 
 
 def shell_of(facts: Facts) -> Shell:
-    """The shell of the user, told by the environment's path where nobody recorded it."""
+    """The user's shell; if it was not recorded, guessed from the environment's path."""
     return guessed(facts.shell, facts.machine.python_prefix)
 
 
 def torch_covers(torch: Torch, gpu: Gpu, facts: Facts, tables: Tables) -> bool:
-    """Whether a torch has code for a GPU; true where that is not known, as of a vendor's own build, or conda's."""
+    """Whether a torch has code for a GPU; true if unknown, as for a vendor's build or conda's."""
     if torch.archs:
         return covers(torch.archs, gpu.capability)
     if not torch.cuda or is_condas(torch) or not is_release(torch.version):
@@ -47,7 +47,7 @@ def torch_covers(torch: Torch, gpu: Gpu, facts: Facts, tables: Tables) -> bool:
 
 
 def is_release(text: str) -> bool:
-    """Whether a version is one that PyTorch publishes: no vendor's, no nightly, none of conda's own numbers."""
+    """Whether a version is a PyTorch release: not a vendor's build, a nightly, or one of conda's own versions."""
     if not text:
         return False
     found = parsed(text)
@@ -56,7 +56,7 @@ def is_release(text: str) -> bool:
 
 
 def fitting(facts: Facts, tables: Tables, *, driver: bool = True, python: bool = True) -> Iterator[Build]:
-    """All builds that run here, the newest first; without ``driver`` or ``python``, those that would with another one."""
+    """All builds that run here, the newest first; ``driver`` and ``python`` say whether these must fit."""
     machine = facts.machine
     for row in reversed(tables.torch):
         if python and dotted_python(machine) not in row.python:
@@ -72,7 +72,7 @@ def fitting(facts: Facts, tables: Tables, *, driver: bool = True, python: bool =
 
 
 def _for(build: Build, offers: Offers) -> Offers:
-    """The same machine with this torch in place of its own."""
+    """The same machine with this torch instead of its own."""
     row = build.row
     target = TorchTarget("", row.version, build.cuda, row.has_cxx11_abi(build.cuda), max(17, row.cxx_standard), "")
     abi = decide_abi(offers.settings, offers.facts, offers.tables, offers.row, target, Notebook())
@@ -80,7 +80,7 @@ def _for(build: Build, offers: Offers) -> Offers:
 
 
 def nvcc_for(build: Build, offers: Offers) -> Offer | None:
-    """The nvcc that the build would take for such a torch, here or downloaded; None where none compiles for this GPU and driver."""
+    """The nvcc for such a torch, installed or downloaded; None if none compiles for this GPU and driver."""
     then = _for(build, offers)
     found = then.best_first()
     if not found and offers.settings.abi == "auto":
@@ -97,10 +97,10 @@ def torch_ways(
     wanted: Callable[[Build], bool] = lambda _: True,
     note: str,
 ) -> list[str]:
-    """Commands that install a torch which fits: the version that is here in another build, and the newest one.
+    """Commands that install a torch that fits: the installed version in another build, and the newest version.
 
-    Each is complete: with the toolkit that the build then takes, where there is none and none would be downloaded. Empty where no
-    build fits.
+    Each command is complete: it also installs the needed toolkit, unless that is here or would be downloaded. Empty if
+    no build fits.
     """
     known = [build for build in fitting(offers.facts, offers.tables) if wanted(build)]
     same = minor(keep.version) if keep and is_release(keep.version) else ""
@@ -133,7 +133,7 @@ def _way(build: Build, same: Torch | None, here: Torch | None, offers: Offers, n
 
 
 def lacking_compiler(nvcc: str, offers: Offers) -> str:
-    """The command that installs a g++ for another nvcc, where the one that is here does not go with it; empty where one does."""
+    """The command that installs a g++ for another nvcc; empty if an installed g++ works with it."""
     facts, tables, target = offers.facts, offers.tables, offers.target
     if offers.abi.is_stable:
         target = replace(target, cxx_standard=17)
@@ -150,14 +150,14 @@ def lacking_compiler(nvcc: str, offers: Offers) -> str:
 
 
 def toolkit_release(cuda: str, offers: Offers) -> str:
-    """Torch's own release, or the first one of its major version that compiles for the GPU; empty where none does."""
+    """Torch's own CUDA release, or the first of its major version that compiles for the GPU; empty if none does."""
     rows = [row for row in offers.tables.cuda if row.version.partition(".")[0] == cuda.partition(".")[0]]
     fits = [row.version for row in rows if offers.serves(Offer(row.version, Provider.MACHINE, ()))]
     return cuda if cuda in fits else next(iter(fits), "")
 
 
 def is_condas(torch: Torch | None) -> bool:
-    """Whether conda installed it: pip must not put another one over it."""
+    """Whether conda installed this torch: pip must not install over it."""
     if torch is None or not torch.version:
         return False
     return torch.installer == "conda" or parsed(torch.version).post is not None
@@ -171,7 +171,8 @@ def install_torch(pin: str, build: Build, here: Torch | None, facts: Facts) -> s
         major = build.cuda.partition(".")[0]
         program = "pixi add" if shell.manager is Manager.PIXI else "conda install -c conda-forge"
         return f"{program} 'pytorch={release}=cuda*' 'cuda-version={major}.*'"
-    # The package index has one build of each version, and of aarch64 that has no CUDA for most; uv knows where PyTorch publishes the others.
+    # PyPI has one build of each version, mostly without CUDA for aarch64; uv knows where PyTorch publishes the other
+    # builds.
     if build.row.cuda == build.cuda and machine.arch == "x86_64" and not (shell.uv and not shell.pip):
         return pip(shell, f"install --force-reinstall 'torch=={pin}'")
     backend = "cu" + build.cuda.replace(".", "")
@@ -179,7 +180,7 @@ def install_torch(pin: str, build: Build, here: Torch | None, facts: Facts) -> s
 
 
 def no_torch_fits(facts: Facts, tables: Tables) -> str:
-    """What else would have to change, where no torch fits driver, GPU, Python and glibc together."""
+    """What must change if no torch fits the driver, GPU, Python and glibc together."""
     if facts.driver and any(True for _ in fitting(facts, tables, driver=False)):
         build = next(fitting(facts, tables, driver=False))
         return f"install NVIDIA's driver {tables.cuda_row(build.cuda).driver} or newer   (no torch fits the current driver, GPU and Python together; after that, doctor names a torch that does)"

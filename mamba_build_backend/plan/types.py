@@ -1,4 +1,4 @@
-"""What a plan is made of."""
+"""The types of a plan."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Rejected:
-    """A candidate that was passed over."""
+    """A candidate that was not chosen."""
 
     what: str
     why: str
@@ -25,25 +25,25 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Choice(Generic[T]):
-    """A decision: what was taken, why, and what was not."""
+    """A decision: the chosen value, why, and the rejected candidates."""
 
     value: T
     because: str
-    """For a person: nothing is decided by these words."""
+    """For people: no code decides by these words."""
     rejected: tuple[Rejected, ...] = ()
     forced: bool = False
-    """Whether the user asked for just this one."""
+    """Whether the user asked for exactly this value."""
 
 
 class Tool(Word):
-    """What a build environment may have to install beside the usual tools."""
+    """Tools that a build environment may have to install in addition to the usual ones."""
 
     TORCH = "torch"
     NVCC = "nvcc"
     COMPILER = "compiler"
     SYSROOT = "sysroot"
     GPU_QUERY = "gpu-query"
-    """What asks the driver for its GPUs."""
+    """The package that asks the driver for its GPUs."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Install:
     tool: Tool
     requirements: tuple[str, ...]
     release: str = ""
-    """Its minor version, such as ``13.0``, where something is decided by it."""
+    """Its minor version, such as ``13.0``, if decisions depend on it."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class OwnTree:
 
 @dataclass(frozen=True)
 class EmbeddedArchive:
-    """The archive that this sdist carries."""
+    """The archive inside this sdist."""
 
     file: str
     kind: ClassVar[str] = "embedded"
@@ -73,7 +73,7 @@ class EmbeddedArchive:
 
 @dataclass(frozen=True)
 class IndexArchive:
-    """The archive of the package index, or of the cache, if it was fetched before."""
+    """The archive from PyPI, or from the cache if already downloaded."""
 
     file: str
     kind: ClassVar[str] = "index"
@@ -81,7 +81,7 @@ class IndexArchive:
 
 @dataclass(frozen=True)
 class GitTag:
-    """A tag of upstream's repository, known by its commit."""
+    """A tag of upstream's repository, identified by its commit."""
 
     repository: str
     tag: str
@@ -91,7 +91,7 @@ class GitTag:
 
 @dataclass(frozen=True)
 class GivenPath:
-    """What a setting names: an archive, a tree, or a repository."""
+    """An archive, a tree or a repository that a setting names."""
 
     path: str
     kind: ClassVar[str] = "path"
@@ -102,22 +102,22 @@ SourceOrigin = Union[OwnTree, EmbeddedArchive, IndexArchive, GitTag, GivenPath]
 
 @dataclass(frozen=True)
 class TorchTarget:
-    """The torch that the wheel will be tied to: one that is here, or one that the build installs."""
+    """The torch that the wheel is built for: one that is here, or one that the build installs."""
 
     requirement: str
-    """A requirement string that pins its minor version; empty where nothing can be said."""
+    """A requirement string that pins its minor version; empty if unknown."""
     version: str
-    """Its version, or the minor version where it is still to be installed."""
+    """Its version, or the minor version if it must still be installed."""
     cuda: str
     cxx11_abi: bool | None
     cxx_standard: int
     setuptools: str
-    """Specifiers of the setuptools that its build code works with."""
+    """Specifiers of the setuptools versions that its build code works with."""
 
 
 @dataclass(frozen=True)
 class Abi:
-    """What a wheel's binary is tied to: ``torch``, the very minor version and Python, or ``stable``, from the oldest ones on."""
+    """The ABI of a wheel's binary: ``torch``, for one torch minor and Python, or ``stable``, from the minima on."""
 
     name: str
     torch_min: str = ""
@@ -130,7 +130,7 @@ class Abi:
 
     @property
     def python_tag(self) -> str:
-        """Interpreter and ABI tag of a wheel: ``cp39-abi3``; empty where they are those of the Python that builds."""
+        """Interpreter and ABI tag of a wheel: ``cp39-abi3``; empty for the tags of the Python that builds."""
         return f"cp{self.python_min.replace('.', '')}-abi3" if self.is_stable else ""
 
 
@@ -139,12 +139,12 @@ TORCH_ABI = Abi("torch")
 
 @dataclass(frozen=True)
 class SharedPasses:
-    """Files (patterns of their names) for which several architectures share a pass of nvcc's front end, and the passes of these."""
+    """Files (name patterns) for which several architectures share a pass of nvcc's front end, and the shared passes."""
 
     files: tuple[str, ...] = ()
     passes: tuple[FrontEnd, ...] = ()
     derived: tuple[str, ...] = ()
-    """Passes, by their virtual architecture (``75``), that do not run: the backend rewrites the first pass's PTX for them."""
+    """Virtual architectures (``75``) whose pass does not run: the backend rewrites the first pass's PTX for them."""
 
     def flags(self) -> tuple[str, ...]:
         """Nvcc's options that select the architectures of these files."""
@@ -153,22 +153,22 @@ class SharedPasses:
 
 @dataclass(frozen=True)
 class GpuCode:
-    """The GPU code of a wheel, and how nvcc comes to it; ``plan/nvcc.py`` explains it and decides it."""
+    """The GPU code of a wheel, and how nvcc makes it; ``plan/nvcc.py`` explains and decides it."""
 
     passes: tuple[FrontEnd, ...] = ()
-    """Of nvcc's front end, for each file that ``shared`` does not name."""
+    """Passes of nvcc's front end, for each file that ``shared`` does not name."""
     shared: SharedPasses = SharedPasses()
     compact: bool = False
-    """Whether the backend rewrites the PTX that nvcc's front ends write; if not, all GPU code is as NVIDIA's tools write it."""
+    """Whether the backend rewrites the PTX of nvcc's front end; if not, NVIDIA's tools write all GPU code."""
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """What the wheel holds: ``80``, ``90a``, and so on, and ``PTX``, once for each pass that keeps it."""
+        """The wheel's codes: ``80``, ``90a``, and so on, and ``PTX`` once for each pass that keeps it."""
         return tuple(code for item in self.passes for code in item.codes)
 
     @property
     def runs(self) -> int:
-        """How often nvcc's front end runs for a file; for one of ``shared`` if there are any."""
+        """How often nvcc's front end runs per file; for a file of ``shared``, if there are any."""
         return len(self.shared.passes) - len(self.shared.derived) if self.shared.files else len(self.passes)
 
     def flags(self) -> tuple[str, ...]:
@@ -182,24 +182,24 @@ def _architecture_flags(passes: tuple[FrontEnd, ...]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class NvccOptions:
-    """Options that every call of nvcc gets, beside those of the architectures."""
+    """Options of every nvcc call, besides those of the architectures."""
 
     threads: int = 1
-    """How many architectures of a file nvcc works on at once."""
+    """How many architectures of a file nvcc compiles in parallel."""
     split: int = 1
-    """Threads of nvcc's optimiser for one architecture. With several architectures at once they are those of a front end alone, and
-    only of one from which others are derived."""
+    """Threads of nvcc's optimiser for one architecture. With several architectures in parallel, only a front end
+    from which others are derived uses them."""
     lineinfo: bool = False
     compress: str = ""
     """The mode of fatbin compression; empty for nvcc's own choice."""
 
     @property
     def front_end_threads(self) -> int:
-        """Threads of the front end from which others are derived: while it runs, all architectures wait."""
+        """Threads of the front end from which others are derived; all architectures wait for it."""
         return self.split if self.threads > 1 else 1
 
     def flags(self) -> tuple[str, ...]:
-        """The words for nvcc."""
+        """Nvcc's options."""
         threads = ("--threads", str(self.threads)) if self.threads > 1 else ()
         split = ("--split-compile", str(self.split)) if self.split > 1 and self.threads == 1 else ()
         lineinfo = ("-lineinfo",) if self.lineinfo else ()
@@ -220,7 +220,7 @@ class BuildPlan:
     upstream: Choice[ProjectVersion]
     source: Choice[SourceOrigin]
     allow_unverified: bool
-    """Whether a source may be something else than what upstream released."""
+    """Whether the source may differ from upstream's releases."""
     patches: Choice[tuple[PatchRow, ...]]
     torch: Choice[Torch | None]
     target: TorchTarget
@@ -230,88 +230,88 @@ class BuildPlan:
     sysroot: Choice[Sysroot | None]
     floor: Floor
     effective_floor: Choice[str]
-    """The glibc that the wheel needs together with its torch, and which of the two sets it."""
+    """The glibc that the wheel and its torch need together, and which of the two sets it."""
     gpu_code: Choice[GpuCode]
     jobs: Choice[int]
     nvcc: NvccOptions
     regrouped: tuple[KernelGroup, ...]
-    """Files whose kernels are compiled in other files than upstream's."""
+    """Files whose kernels are regrouped into other files than upstream's."""
     compiler_cache: Choice[CompilerCache | None]
     pins: Choice[tuple[str, ...]]
-    """Requirements that the wheel's metadata make narrower than upstream's."""
+    """Requirements in the wheel's metadata that are narrower than upstream's."""
     partner: Choice[str]
-    """The version of the project's partner that goes with it and with this torch; empty where there is none."""
+    """The version of the project's partner that works with it and with this torch; empty if there is none."""
     environment: tuple[tuple[str, str | None], ...]
-    """Variables that the build changes, or (None) drops."""
+    """Variables that the build changes, or drops (None)."""
     installs: tuple[Install, ...]
-    """What the build environment still has to install."""
+    """What the build environment must still install."""
     portable: bool
-    """Whether compilers see the sysroot and the libstdc++ recipe; if not, this machine as it is."""
+    """Whether compilers use the sysroot and the libstdc++ recipe; if not, they use this machine's system directly."""
     repair: bool
     strip: bool
     companion: Optional[BuildPlan] = None
     """The plan of the partner that goes into the same wheel."""
     archives: Optional[Archives] = None
-    """NVIDIA's archives, where the toolkit is made of them."""
+    """NVIDIA's archives, if the toolkit is made from them."""
     runtime: Optional[CrossRuntime] = None
-    """CUDA's runtime for another processor than this machine's, where the wheel is for one."""
+    """CUDA's runtime for another processor, if the wheel is for one."""
     only_metadata: bool = False
-    """Whether nothing will be compiled: the setting ``metadata-only``."""
+    """Whether nothing will be compiled (the setting ``metadata-only``)."""
     warnings: tuple[str, ...] = ()
-    """Questions that stop nothing, and are asked before all else."""
+    """Questions that do not stop the build, shown before everything else."""
     notes: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
 
     @property
     def parts(self) -> tuple[BuildPlan, ...]:
-        """The plans of all that goes into the wheel, this one first."""
+        """The plans of all parts of the wheel, this one first."""
         return (self, self.companion) if self.companion else (self,)
 
     @property
     def nvcc_flags(self) -> tuple[str, ...]:
-        """The options that the build hands to nvcc in place of upstream's, for each file without passes of its own."""
+        """The options that replace upstream's options of nvcc, for each file that is not in ``shared``."""
         return (*self.gpu_code.value.flags(), *self.nvcc.flags())
 
     @property
     def title(self) -> str:
-        """What is built, as one says it."""
+        """The projects and versions that are built, in words."""
         return " with ".join(part.upstream.value.title for part in self.parts)
 
     @property
     def fixes(self) -> tuple[PatchRow, ...]:
-        """Those of the patches that change results."""
+        """The patches that change results."""
         return tuple(item for item in self.patches.value if item.is_fix)
 
     @property
     def cuda(self) -> str:
-        """The CUDA that the wheel's kernels are compiled with: the toolkit's, or that of the nvcc that will be installed, or torch's."""
+        """The CUDA that compiles the wheel's kernels: the toolkit's, that of the nvcc to install, or torch's."""
         return cuda_of(self.toolkit.value, self.installs) or self.target.cuda
 
     @property
     def driver(self) -> str:
-        """The CUDA version that a driver must run for the wheel's kernels, such as ``12.0``; see ``compress`` in cuda.toml."""
+        """The CUDA that a driver must support for the kernels, such as ``12.0``; see ``compress`` in cuda.toml."""
         major = self.cuda.partition(".")[0]
         return "12.4" if major == "12" and self.nvcc.compress in ("size", "balance") else f"{major}.0"
 
     @property
     def torch_requirement(self) -> str:
-        """What the wheel's metadata ask of torch; empty where nothing can be said."""
+        """The torch requirement in the wheel's metadata; empty if unknown."""
         return f"torch>={self.torch_least}" if self.abi.value.is_stable else self.target.requirement
 
     @property
     def torch_least(self) -> str:
-        """The oldest torch that a stable wheel runs with: its binary's, or that of upstream's Python."""
+        """The oldest torch that a stable wheel runs with, because of its binary or of upstream's Python code."""
         least = [self.abi.value.torch_min, *(part.upstream.value.torch_min for part in self.parts)]
         return max(filter(None, least), key=version.Version)
 
     @property
     def requirements(self) -> tuple[str, ...]:
-        """What the build environment still has to install, as requirements."""
+        """What the build environment must still install, as requirements."""
         return tuple(text for item in self.installs for text in item.requirements)
 
     @property
     def carries_metadata(self) -> bool:
-        """Whether all sources are archives of the index, whose metadata are there; others need their setup.py run."""
+        """Whether all sources are PyPI archives with metadata; for other sources, setup.py must run."""
         return all(
             isinstance(part.source.value, (EmbeddedArchive, IndexArchive)) and bool(part.upstream.value.index_sha256)
             for part in self.parts
@@ -319,20 +319,20 @@ class BuildPlan:
 
     @property
     def needs_no_torch(self) -> bool:
-        """Whether the wheel is for many, and none is here or asked for."""
+        """Whether the wheel is stable, and no torch is here or requested."""
         return self.abi.value.is_stable and self.torch.value is None and not self.torch.forced
 
     def installs_tool(self, tool: Tool) -> Install | None:
-        """How the build environment gets this tool; None where it has it, or needs none."""
+        """How the build environment gets this tool; None if it has the tool or does not need it."""
         return next((item for item in self.installs if item.tool is tool), None)
 
     def raise_problems(self) -> None:
-        """Raise PlanError with all problems, if there are any; what is still to be installed is none."""
+        """Raise PlanError with all problems, if there are any; missing requirements are not problems."""
         if self.problems:
             raise PlanError(self.problems)
 
     def check(self) -> ReadyPlan:
-        """The plan as one that can be carried out now. Raises PlanError with all that stands in its way."""
+        """The plan in a form that can be carried out now. Raises PlanError with all obstacles."""
         self.raise_problems()
         toolkit, compiler, sysroot = self.toolkit.value, self.compiler.value, self.sysroot.value
         if self.installs or toolkit is None or compiler is None or sysroot is None:
@@ -340,19 +340,19 @@ class BuildPlan:
         return ReadyPlan(self, self.torch.value, toolkit, compiler, sysroot)
 
     def with_toolkit(self, toolkit: Toolkit) -> BuildPlan:
-        """The plan with a toolkit that NVIDIA's archives made, in place of the one that they were to make."""
+        """The plan with the toolkit that was made from NVIDIA's archives."""
         companion = self.companion.with_toolkit(toolkit) if self.companion else None
         return replace(self, toolkit=replace(self.toolkit, value=toolkit), companion=companion)
 
     def without_machine(self) -> BuildPlan:
-        """The plan with the problems of its sources alone: for what needs no compiler, no GPU and no torch."""
+        """The plan with only the problems of its sources: for steps that need no compiler, no GPU and no torch."""
         kept = tuple(item for item in self.problems if item.code.startswith(("upstream", "source", "companion")))
         return replace(self, problems=kept)
 
 
 @dataclass(frozen=True)
 class ReadyPlan:
-    """A plan that can be carried out: what it needs of the machine is there."""
+    """A plan that can be carried out: this machine has everything that it needs."""
 
     plan: BuildPlan
     torch: Optional[Torch]
@@ -362,12 +362,12 @@ class ReadyPlan:
 
     @property
     def parts(self) -> tuple[ReadyPlan, ...]:
-        """The plans of all that goes into the wheel, this one first; they share the tools."""
+        """The plans of all parts of the wheel, this one first; they share the tools."""
         return tuple(replace(self, plan=part) for part in self.plan.parts)
 
 
 def not_installed(requirements: Sequence[str]) -> Problem:
-    """The problem of an environment that lacks these."""
+    """The problem that an environment lacks these requirements."""
     quoted = " ".join(f"'{item}'" for item in requirements)
     return Problem(
         "not-installed",
@@ -378,7 +378,7 @@ def not_installed(requirements: Sequence[str]) -> Problem:
 
 
 def cuda_of(toolkit: Toolkit | None, installs: Sequence[Install]) -> str:
-    """The CUDA of a toolkit, or of the nvcc that a build environment will have; empty without either."""
+    """The CUDA of a toolkit, or of the nvcc that the build environment will install; empty without either."""
     if toolkit is not None:
         return toolkit.version
     return next((item.release for item in installs if item.tool is Tool.NVCC), "")

@@ -1,4 +1,4 @@
-"""Which upstream, which version, and where its source comes from."""
+"""Choose the upstream project and its version."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .types import Choice, Rejected, TorchTarget
 def decide_upstream(
     settings: Settings, facts: Facts, tables: Tables, target: TorchTarget, python: str, notebook: Notebook
 ) -> Choice[ProjectVersion]:
-    """The row to build: the setting's, that of the archive that this tree carries, or the newest known good."""
+    """The row to build: the setting's, the one of the archive in this sdist, or the newest known good one."""
     if settings.upstream == SELF:
         row = ProjectVersion(Project(SELF, environment=(FORCE_CUDA,)), "")
         return Choice(row, "setting upstream: the project that holds the backend")
@@ -56,7 +56,7 @@ def decide_upstream(
 
 
 def _default(rows: list[ProjectVersion], target: TorchTarget, python: str) -> Choice[ProjectVersion]:
-    """The newest version that is known to work and that goes with this torch and this Python."""
+    """The newest version known to work that supports this torch and this Python."""
     good = [row for wanted in rows[0].project.good for row in rows if row.version == wanted]
     rejected: list[Rejected] = []
     for row in good:
@@ -70,7 +70,7 @@ def _default(rows: list[ProjectVersion], target: TorchTarget, python: str) -> Ch
 
 
 def unmet(row: ProjectVersion, target: TorchTarget, python: str) -> list[tuple[str, str, str]]:
-    """What of torch and Python is too old: its kind, the oldest that will do, and what is here."""
+    """Whether torch or Python is too old: the kind, the oldest supported version, and the version here."""
     pairs = (("torch", row.torch_min, target.version), ("Python", row.python_min, python))
     return [
         (kind, least, found)
@@ -80,7 +80,7 @@ def unmet(row: ProjectVersion, target: TorchTarget, python: str) -> list[tuple[s
 
 
 def _nearest(rows: list[ProjectVersion], wanted: str) -> list[ProjectVersion]:
-    """The known version before the wanted one and the one after; of what is no version, the two that look most like it."""
+    """The known versions before and after the wanted one; if it is not a version, the two most similar texts."""
     try:
         older = [row for row in rows if version.Version(row.version) <= version.Version(wanted)]
     except version.InvalidVersion:
@@ -91,7 +91,7 @@ def _nearest(rows: list[ProjectVersion], wanted: str) -> list[ProjectVersion]:
 
 
 def check_upstream(row: ProjectVersion, target: TorchTarget, python: str, tables: Tables, notebook: Notebook) -> None:
-    """Say so where upstream's code does not fit this torch or Python."""
+    """Add a problem if upstream's code does not work with this torch or Python."""
     for kind, least, found in unmet(row, target, python):
         older = [item for item in tables.versions_of(row.name) if not unmet(item, target, python)]
         fix = (

@@ -1,4 +1,4 @@
-"""zig as nvcc's host compiler: where it can be, and what of it has to be installed."""
+"""Zig as nvcc's host compiler: when it can be used, and what must be installed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def zig_obstacle(settings: Settings, facts: Facts, tables: Tables, cuda: str, ab
 
 
 def take_zig(facts: Facts, row: ZigCompiler) -> tuple[Compiler | None, list[Install]]:
-    """The one that is here, or what has to be installed."""
+    """The installed zig, or the requirement that installs it."""
     for item in facts.compilers:
         if item.kind is CompilerKind.ZIG and item.version == row.version and not item.problem:
             return item, []

@@ -1,4 +1,4 @@
-"""Looking at the machine: read-only, one file for each kind of thing, a time limit on every call, never a decision."""
+"""Probe the machine: read-only, one file per kind of fact, a time limit on every call, and no decisions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = ["Family", "Look", "for_machine", "look", "probe_all", "with_source"]
 
 
 def probe_all(settings: Settings, environ: Mapping[str, str], cache: Path, *, embedded: tuple[str, ...] = ()) -> Facts:
-    """Look at everything that the plan may want to choose from."""
+    """Probe everything that the plan may choose from."""
     return look(settings, environ, cache, embedded=embedded).facts
 
 
@@ -49,10 +49,10 @@ def look(
     embedded: tuple[str, ...] = (),
     earlier: Earlier | None = None,
 ) -> Look:
-    """Look at what an ``earlier`` hook of this install has not seen, or has seen otherwise; without one, at everything.
+    """Probe everything, or only what is new or changed since an ``earlier`` hook of this install.
 
-    Most of the time goes into waiting for programs, and a slow driver or a compiler on a network disk would hold up all the
-    others, so they are asked side by side.
+    The probes run in parallel: most of the time is spent waiting for programs, and a slow driver or a compiler on a
+    network disk would delay all the others.
     """
     caller = frontend.probe_frontend()
     stale = ALL if earlier is None else earlier.stale(read_marks(settings, environ, caller, earlier.facts))
@@ -94,7 +94,7 @@ def look(
 
 
 def with_source(facts: Facts, settings: Settings) -> Facts:
-    """The facts of a machine with what the setting ``source`` points to."""
+    """The facts of a machine, completed with what the setting ``source`` points to."""
     kind, files = source.probe_source(settings)
     path = source.path_of(settings)
     trees: tuple[Tree, ...] = ()

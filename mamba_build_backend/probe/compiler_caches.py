@@ -1,4 +1,4 @@
-"""Programs that remember what a compiler made: ccache and sccache, where they are on PATH."""
+"""Compiler caches on PATH: ccache and sccache."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..core.settings import Settings
 
 
 def probe_compiler_caches(settings: Settings, environ: Mapping[str, str]) -> tuple[CompilerCache, ...]:
-    """Ask each of them for its version; none where the setting says that none is wanted."""
+    """Ask each wanted cache program for its version."""
     found = []
     for name in CacheProgram:
         wanted = settings.cache in ("auto", name.value)

@@ -1,4 +1,4 @@
-"""Every C++ compiler that could be nvcc's host compiler: what it is, and which libstdc++ it brings."""
+"""Every C++ compiler that could be nvcc's host compiler: its kind, its version and its libstdc++."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from ..tables import is_version
 from .paths import conda_prefixes, on_path
 
 _DISGUISED = ("ccache", "sccache", "distcc", "icecc", "colorgcc")
-"""Programs that lie on PATH under compilers' names, and look for the compiler further down: they would find our own scripts."""
+"""Launchers on PATH with a compiler's name. They search the rest of PATH for the compiler, and would find our own
+scripts."""
 _NAMES = re.compile(r"(g|clang)\+\+(-\d+(\.\d+)?)?$|(x86_64|aarch64|powerpc64le)-conda[\w.]*-linux-gnu-(g|clang)\+\+$")
 
 
 def probe_compilers(settings: Settings, environ: Mapping[str, str], *, root: Path = Path("/")) -> tuple[Compiler, ...]:
-    """Look for the setting's compiler, those of the active conda environment and PATH, and Red Hat's toolsets.
+    """Find the setting's compiler, those of the active conda environment and PATH, and Red Hat's toolsets.
 
-    Environment modules and Spack work by PATH. ``root`` stands in for / in tests.
+    Environment modules and Spack change PATH. ``root`` replaces / in tests.
     """
     seen: set[str] = set()
     candidates = []
@@ -44,7 +45,8 @@ def _is_disguised(path: str | Path) -> bool:
 
 def _candidates(settings: Settings, environ: Mapping[str, str], root: Path) -> Iterable[tuple[Path, Origin, str]]:
     if settings.host_compiler not in ("auto", ZIG):
-        # CXX may carry a launcher or flags ("ccache g++", "g++ -pthread"): its last word that is no flag is the compiler.
+        # CXX may contain a launcher or flags ("ccache g++", "g++ -pthread"): its last word that is not a flag is the
+        # compiler.
         words = [word for word in settings.host_compiler.split() if not word.startswith("-")]
         name = settings.host_compiler if os.path.exists(settings.host_compiler) else (words or [""])[-1]
         path = find_program(name, environ)
@@ -60,7 +62,7 @@ def _candidates(settings: Settings, environ: Mapping[str, str], root: Path) -> I
         )
     folders = [(folder, Origin.PATH, "PATH") for folder in on_path(environ)]
     folders[:0] = [(prefix / "bin", Origin.CONDA, where) for prefix, where in conda_prefixes(environ)]
-    # devtoolset-11 of CentOS 7, gcc-toolset-13 of RHEL 8 and 9: installed, but on PATH only after `scl enable`.
+    # devtoolset-11 on CentOS 7, gcc-toolset-13 on RHEL 8 and 9: installed, but on PATH only after `scl enable`.
     toolsets = sorted(matching(root / "opt/rh", "*toolset-[0-9]*/root/usr/bin"), key=_toolset_number, reverse=True)
     folders += [(folder, Origin.SYSTEM, "/opt/rh") for folder in toolsets]
     for folder, origin, where in folders:
@@ -97,7 +99,7 @@ def read_compiler(path: Path, where: str, environ: Mapping[str, str], origin: Or
     kind = CompilerKind.CLANG if "clang" in banner else CompilerKind.GCC
     problem = None
     if kind is CompilerKind.CLANG:
-        # Its libstdc++ is some g++'s, which is there too and does the same work by the recipe that is tested.
+        # clang uses the libstdc++ of a g++, so that g++ is installed, too, and the tested link recipe uses it.
         problem = "clang: the portable link needs g++"
     elif not cxx:
         problem = "it has no C++ headers"
@@ -120,7 +122,7 @@ def read_compiler(path: Path, where: str, environ: Mapping[str, str], origin: Or
 
 
 def _symbol_version(library: str) -> str:
-    """libstdc++.so.6.0.30 provides GLIBCXX_3.4.30: the numbers run together (GCC manual, ABI Policy and Guidelines)."""
+    """``3.4.30`` for libstdc++.so.6.0.30: the last numbers are equal (GCC manual, ABI Policy and Guidelines)."""
     match = re.search(r"libstdc\+\+\.so\.6\.0\.(\d+)$", library)
     return f"3.4.{match[1]}" if match else ""
 
@@ -131,7 +133,7 @@ def _file(path: Path, name: str, env: Mapping[str, str]) -> str | None:
 
 
 def _includes(search: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Split gcc's search list into libstdc++'s folders and gcc's own; all others belong to the system."""
+    """Split gcc's search list into libstdc++'s folders and gcc's own; the other folders belong to the system."""
     inside = search.partition("#include <...> search starts here:")[2].partition("End of search list")[0]
     cxx, gcc = [], []
     for line in inside.splitlines():

@@ -1,4 +1,4 @@
-"""Every CUDA toolkit: a setting's, the environment's, PATH's, and those in the places where installers put them."""
+"""Every CUDA toolkit: named by a setting, in the environment, on PATH, and in the usual install folders."""
 
 from __future__ import annotations
 
@@ -28,19 +28,20 @@ PARTS = {
     "cusparse.h": ("cusparse.h",),
     "cusolverDn.h": ("cusolverDn.h",),
 }
-"""The headers that an extension of torch needs, and where they may lie under an include folder."""
+"""The headers that a torch extension needs, and their possible paths below an include folder."""
 
 RUNTIME, STATIC_RUNTIME = "libcudart", "libcudart_static"
-"""The library that it links with, and the one for a wheel that is tied to no torch; named among the missing parts beside the headers."""
+"""The library that an extension links with, and the one for a stable wheel; listed among the missing parts, like
+headers."""
 
 TARGETS = {"x86_64": "x86_64-linux", "aarch64": "sbsa-linux"}
-"""Names of the folders under targets/, of conda's packages and of toolkits for several platforms."""
+"""Names of the folders below targets/, in conda's packages and in toolkits for several platforms."""
 
 
 def probe_toolkits(
     settings: Settings, environ: Mapping[str, str], sites: Sequence[Path], *, root: Path = Path("/")
 ) -> tuple[Toolkit, ...]:
-    """Look for nvcc; ``sites`` are site-packages that may hold PyPI's ``nvidia/cu13``. ``root`` stands in for /."""
+    """Find nvcc; ``sites`` are site-packages that may contain PyPI's ``nvidia/cu13``. ``root`` replaces / in tests."""
     seen: set[str] = set()
     found: list[Toolkit] = []
     for home, origin, where in _homes(settings, environ, sites, root):
@@ -95,7 +96,7 @@ def _newest_first(folders: Iterable[Path]) -> list[Path]:
 
 
 def home_of(nvcc: Path, environ: Mapping[str, str]) -> Path:
-    """The toolkit behind an nvcc on PATH, which may be a link, or a script that starts the real one elsewhere."""
+    """The toolkit of an nvcc on PATH, which may be a link, or a script that starts the real nvcc elsewhere."""
     with suppress(ToolError):
         output = capture(
             [nvcc, "--dryrun", "-c", "-x", "cu", os.devnull, "-o", os.devnull], env=_plain(environ), merge=True
@@ -106,7 +107,7 @@ def home_of(nvcc: Path, environ: Mapping[str, str]) -> Path:
 
 
 def nvcc_of(home: Path) -> Path | None:
-    """A toolkit's own nvcc. Debian's /usr/bin/nvcc is a script that starts it; its parts lie beside the real one."""
+    """A toolkit's own nvcc. Debian's /usr/bin/nvcc is a script that starts it; other parts are next to the real one."""
     for path in (home / "lib" / "nvidia-cuda-toolkit" / "bin" / "nvcc", home / "bin" / "nvcc"):
         if is_file(path):
             return path
@@ -114,7 +115,7 @@ def nvcc_of(home: Path) -> Path | None:
 
 
 def read_toolkit(home: Path, where: str, environ: Mapping[str, str], origin: Origin = Origin.UNKNOWN) -> Toolkit:
-    """Ask the toolkit's nvcc for its version and its architectures, and see what of it is really there."""
+    """Ask the toolkit's nvcc for its version and architectures, and check which parts of the toolkit exist."""
     nvcc = nvcc_of(home)
     assert nvcc is not None
     layout = _layout(home)
@@ -147,7 +148,7 @@ def read_toolkit(home: Path, where: str, environ: Mapping[str, str], origin: Ori
 
 
 def _plain(environ: Mapping[str, str]) -> dict[str, str]:
-    """What nvcc is given where it is only asked: no options of the user's (NVCC_APPEND_FLAGS and the like), and the C locale."""
+    """The environment for questions to nvcc: without the user's options (NVCC_APPEND_FLAGS etc.), in the C locale."""
     return {**{name: value for name, value in environ.items() if not name.startswith("NVCC_")}, "LC_ALL": "C"}
 
 
@@ -164,7 +165,7 @@ def _layout(home: Path) -> ToolkitLayout:
 
 
 def _folders(home: Path, layout: ToolkitLayout) -> tuple[list[Path], list[Path]]:
-    """The include and library folders that are there, in the order in which they are to be searched."""
+    """The existing include and library folders, in search order."""
     machine = platform.machine()
     target = TARGETS.get(machine, f"{machine}-linux")
     tops = [home / "targets" / target, home] if layout is ToolkitLayout.CONDA else [home, home / "targets" / target]
@@ -179,7 +180,7 @@ def _folders(home: Path, layout: ToolkitLayout) -> tuple[list[Path], list[Path]]
 
 
 def _existing(folders: Iterable[Path]) -> list[Path]:
-    """Those that exist, each once: a toolkit's include is often a link into targets/."""
+    """The folders that exist, each once: a toolkit's include is often a link into targets/."""
     seen: dict[str, Path] = {}
     for folder in folders:
         if is_dir(folder):
@@ -188,7 +189,7 @@ def _existing(folders: Iterable[Path]) -> list[Path]:
 
 
 def _parts(includes: Sequence[Path], libraries: Sequence[Path]) -> tuple[str, ...]:
-    """Of what an extension needs, what lies in these folders."""
+    """The parts that an extension needs and that these folders contain."""
     headers = [
         name
         for name, places in PARTS.items()
@@ -200,5 +201,5 @@ def _parts(includes: Sequence[Path], libraries: Sequence[Path]) -> tuple[str, ..
 
 
 def parts_beside(site: Path) -> tuple[str, ...]:
-    """Of what a toolkit may lack, what NVIDIA's wheels in a site-packages hold: torch for CUDA requires most of them."""
+    """The parts in NVIDIA's wheels, which a toolkit may lack: CUDA builds of torch require most of these wheels."""
     return _parts(matching(site, "nvidia/*/include"), matching(site, "nvidia/*/lib"))

@@ -1,4 +1,4 @@
-"""Variables that would lead compilers and linkers to folders of the host, or of conda, in front of ours."""
+"""Variables that would make compilers and linkers search folders of the host or of conda before ours."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from ..core.paths import is_dir
 _PATHS = ("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH", "LD_RUN_PATH")
 _FLAGS = ("LDFLAGS", "CFLAGS", "CXXFLAGS", "CPPFLAGS")
 _LINKERS = ("LDSHARED", "LDCXXSHARED")
-"""setuptools links with what they name, in place of the build's own compiler."""
+"""setuptools links with the command in these variables instead of the build's own compiler."""
 _OF_NVCC = ("INCLUDES", "LIBRARIES", "NVCC_CCBIN")
-"""nvcc puts them in front of its own folders (nvcc.profile), or takes a host compiler from them: seen with 13.0's --dryrun."""
+"""nvcc searches these before its own folders (nvcc.profile), or reads its host compiler from them: seen with 13.0's
+--dryrun."""
 _NVCC = ("NVCC_PREPEND_FLAGS", "NVCC_APPEND_FLAGS")
 
 
 def probe_environment(environ: Mapping[str, str]) -> tuple[Polluted, ...]:
-    """The variables that the build runs without, or with less in them.
+    """The variables that the build drops or shortens.
 
-    LD_LIBRARY_PATH stays in general: a cluster's Python and compilers need their modules' folders to start. conda's
-    programs find their libraries without it, so conda's folders are taken out of it: the linker would look there, and
-    the system's programs would load conda's libraries.
+    LD_LIBRARY_PATH generally stays: a cluster's Python and compilers need their modules' folders to start. conda's
+    programs find their libraries without it, so conda's folders are removed: otherwise the linker would search them,
+    and the system's programs would load conda's libraries.
     """
     found = [Polluted(name, environ[name]) for name in (*_PATHS, *_FLAGS, *_LINKERS, *_OF_NVCC) if environ.get(name)]
     for name in _NVCC:
-        # conda's activation of cuda-nvcc names its own host compiler there, and nvcc takes one -ccbin only.
+        # Activating conda's cuda-nvcc sets its own host compiler there, and nvcc accepts only one -ccbin.
         words = environ.get(name, "").split()
         left = [
             word
@@ -45,5 +46,5 @@ def probe_environment(environ: Mapping[str, str]) -> tuple[Polluted, ...]:
 
 
 def _of_conda(entry: str) -> bool:
-    """Whether a folder is the lib of a conda environment: those hold conda-meta."""
+    """Whether a folder is the lib folder of a conda environment, which contains conda-meta."""
     return bool(entry) and is_dir(Path(entry).parent / "conda-meta")

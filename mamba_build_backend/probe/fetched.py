@@ -1,4 +1,4 @@
-"""What a build may fetch, and where of it lies what is here: in the cache, and in the folder that ``cuda-mirror`` names."""
+"""Which of a build's downloads are already here: in the cache, or in the folder that ``cuda-mirror`` names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..tables import Archive, CrossRuntime, ProjectVersion, RedistRelease, Table
 
 
 def probe_fetched(settings: Settings, cache: Path, machine: str, tables: Tables) -> tuple[str, ...]:
-    """The names of files that a build need not fetch any more; ``machine`` is that of platform.machine()."""
+    """The names of files that a build need not download any more; ``machine`` is the value of platform.machine()."""
     return tuple(dict.fromkeys((*_sources(cache, tables), *_archives(settings, cache, machine, tables))))
 
 
@@ -39,26 +39,26 @@ def _archives(settings: Settings, cache: Path, machine: str, tables: Tables) -> 
 
 
 def cached_archive(row: ProjectVersion | CrossRuntime, cache: Path) -> Path:
-    """Where an archive of the index is kept. The hash is in the path, so another content has another place."""
+    """The cache path of an archive from PyPI. The path contains the hash, so different content has a different path."""
     return cache / "sources" / row.index_sha256[:16] / row.index_file
 
 
 def kept_repository(row: ProjectVersion, cache: Path) -> Path:
-    """Where a commit of upstream's repository is kept."""
+    """The cache path of a commit of upstream's repository."""
     return cache / "git" / row.commit_name
 
 
 def toolkit_folder(release: RedistRelease, cache: Path) -> Path:
-    """Where a toolkit of NVIDIA's archives is kept, known by what they hold."""
+    """The cache path of a toolkit from NVIDIA's archives, identified by their content."""
     content = hashlib.sha256("".join(item.sha256 for item in release.archives).encode()).hexdigest()
     return cache / "cuda" / f"{release.release}-{release.archives[0].arch}-{content[:16]}"
 
 
 def mirror_folder(mirror: str | None) -> Path | None:
-    """The folder that the setting ``cuda-mirror`` names; None if it is an address, or none."""
+    """The folder that the setting ``cuda-mirror`` names; None if it is an address or not set."""
     return None if mirror in (None, MIRROR_OFF) or is_address(mirror) else Path(os.path.expanduser(mirror)).absolute()
 
 
 def archive_in(folder: Path, item: Archive) -> Path | None:
-    """An archive in a folder: at its top, or as NVIDIA's host has it."""
+    """An archive in a folder: at its top, or in the subfolders of NVIDIA's host."""
     return next((path for path in (folder / item.name, folder / item.path) if is_file(path)), None)

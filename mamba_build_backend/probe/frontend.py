@@ -1,8 +1,8 @@
-"""The frontend that runs the hooks, and the environment that it works for.
+"""The frontend that runs the hooks, and the target environment of its install.
 
-Under pip's isolation a hook still runs with the prefix of the environment that is installed into. uv and build give it that
-of a temporary one, and uv overwrites ``VIRTUAL_ENV`` too: what the user meant is then known to the frontend alone, and read
-here from the command line, folder and variables of the process above this one, proc(5).
+Under pip's isolation, a hook still runs with the prefix of the target environment. uv and build run it with the prefix
+of a temporary environment, and uv also overwrites ``VIRTUAL_ENV``. Then only the frontend knows the target environment,
+so this module reads it from the command line, folder and variables of the parent process, proc(5).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..core.paths import find_program, is_dir, is_file, read_bytes
 
 PROC = Path("/proc")
 
-# Of uv's commands, those that work in a project's environment; the others take the active one.
+# These uv commands work in a project's environment; the others use the active one.
 _PROJECT = ("sync", "run", "add", "remove", "lock", "export", "tree")
 _COMMANDS = (*_PROJECT, "pip", "build", "tool", "install", "wheel", "download", "lock")
 _WITH_VALUE = {
@@ -45,16 +45,16 @@ _WITH_VALUE = {
         "--use-feature",
     ),
 }
-"""Options before a command whose value is the next word (uv 0.9, pip 25)."""
+"""Options before the command that take the next word as their value (uv 0.9, pip 25)."""
 
 
 @dataclass(frozen=True)
 class Frontend:
-    """``command`` is what was typed without its options, such as ``uv pip install``; empty where it cannot be told."""
+    """``command`` is the typed command without options, such as ``uv pip install``; empty if unknown."""
 
     command: str = ""
     environments: tuple[str, ...] = ()
-    """Prefixes that it may be working for, the likeliest first; they need not exist."""
+    """Prefixes of possible target environments, the likeliest first; they need not exist."""
 
     @property
     def name(self) -> str:
@@ -71,7 +71,7 @@ class _Process:
 
 
 def probe_frontend(parent: int | None = None, proc: Path = PROC) -> Frontend:
-    """What the process above this one is doing; an empty record where that is no frontend, or may not be read."""
+    """The frontend in the parent process; an empty record if that is not a frontend or cannot be read."""
     process = _read(proc / str(os.getppid() if parent is None else parent))
     if process is None:
         return Frontend()
@@ -101,7 +101,7 @@ def _read(folder: Path) -> _Process | None:
 
 
 def _module(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
-    """Which module a Python runs, by ``-m`` or by the script of that name, and its arguments."""
+    """The module that a Python process runs, by ``-m`` or by a script of that name, and its arguments."""
     for index, word in enumerate(arguments[1:], 1):
         if word == "-m" and index + 1 < len(arguments):
             return arguments[index + 1], arguments[index + 2 :]
@@ -115,7 +115,7 @@ def _module(arguments: Sequence[str]) -> tuple[str, Sequence[str]]:
 def _words(name: str, arguments: Sequence[str]) -> list[str]:
     """The command without options: ``uv pip install``, ``pip download``; build has no commands.
 
-    An option that is not known to take a value is taken for one without: a wrong guess costs a hint and no more.
+    An unknown option counts as one without a value: a wrong guess only costs a hint.
     """
     words, value = [name], False
     for word in arguments if name != "build" else ():
@@ -133,7 +133,7 @@ def _words(name: str, arguments: Sequence[str]) -> list[str]:
 
 
 def _of_uv(words: Sequence[str], process: _Process) -> Iterator[str]:
-    """Uv's own order: --python, the project's environment or the active one, a ``.venv`` here or above."""
+    """Targets in uv's own order: --python, the project's environment or the active one, a ``.venv`` here or above."""
     home = process.folder / (_option(process.arguments, "--directory") or "")
     python = _option(process.arguments, "--python", "-p") or process.environ.get("UV_PYTHON", "")
     if os.sep in python:
@@ -152,7 +152,7 @@ def _of_uv(words: Sequence[str], process: _Process) -> Iterator[str]:
 
 
 def _of_pixi(process: _Process) -> Iterator[str]:
-    """It has uv inside, and installs into an environment of the workspace's folder."""
+    """Pixi contains uv, and installs into an environment in the workspace's folder."""
     manifest = process.folder / (_option(process.arguments, "--manifest-path") or "")
     name = _option(process.arguments, "--environment", "-e") or "default"
     for folder in (manifest, *manifest.parents):
@@ -162,7 +162,7 @@ def _of_pixi(process: _Process) -> Iterator[str]:
 
 
 def _of_python(process: _Process) -> Iterator[str]:
-    """The environment whose Python runs the frontend; it need not be active."""
+    """The environment whose Python runs the frontend; it may be inactive."""
     word = process.arguments[0]
     python = str(process.folder / word) if os.sep in word else find_program(word, process.environ)
     if python:

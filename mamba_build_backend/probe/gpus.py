@@ -1,4 +1,4 @@
-"""The GPUs of this machine and their driver; a machine without one is the usual case, not an error."""
+"""The GPUs of this machine and their driver; a machine without a GPU is common and not an error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..core.process import capture
 
 @dataclass(frozen=True)
 class Answer:
-    """What the driver said. ``asked`` is False where nobody could be asked, which is not the same as no GPU."""
+    """The driver's answer. ``asked`` is False if no tool could ask the driver, which differs from "no GPU"."""
 
     gpus: tuple[Gpu, ...] = ()
     driver: str = ""
@@ -24,17 +24,17 @@ class Answer:
 
 
 def probe_gpus(environ: Mapping[str, str], *, root: Path = Path("/")) -> Answer:
-    """Ask NVML, through nvidia-ml-py or else through nvidia-smi, which every driver brings.
+    """Ask NVML, through nvidia-ml-py or otherwise through nvidia-smi, which every driver contains.
 
-    An isolated build has no nvidia-ml-py at first, and a user's environment seldom has; the kernel module's own file says
-    at least the driver's version. ``root`` stands in for / in tests.
+    An isolated build has no nvidia-ml-py at first, and a user's environment rarely has it; the kernel module's file
+    contains at least the driver's version. ``root`` replaces / in tests.
     """
     driver = _kernel_driver(root)
     return _by_nvml() or _by_nvidia_smi(environ) or Answer((), driver, asked=not driver)
 
 
 def has_amd_driver(*, root: Path = Path("/")) -> bool:
-    """Whether the kernel's driver for AMD's GPUs (amdkfd) is loaded: for one sentence to whoever has such a machine."""
+    """Whether the kernel driver for AMD GPUs (amdkfd) is loaded; used only for a note to users of such a machine."""
     return exists(root / "dev/kfd")
 
 
@@ -71,7 +71,7 @@ def _by_nvidia_smi(environ: Mapping[str, str]) -> Answer | None:
     if program is None:
         return None
     try:
-        # compute_cap is known to nvidia-smi since driver 495; an older one answers with an error.
+        # nvidia-smi knows compute_cap since driver 495; an older one prints an error.
         output = capture(
             [program, "--query-gpu=name,compute_cap,driver_version", "--format=csv,noheader"], env=environ, timeout=10
         )
@@ -88,7 +88,8 @@ def _by_nvidia_smi(environ: Mapping[str, str]) -> Answer | None:
 def _kernel_driver(root: Path) -> str:
     with suppress(OSError):
         text = read_text(root / "proc/driver/nvidia/version", errors="replace")
-        # "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.161.08 …", or "… Open Kernel Module for x86_64  580.65.06 …"
+        # "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.161.08 …", or "… Open Kernel Module for x86_64  580.65.06
+        # …"
         if match := re.search(r"NVRM version:.*?\s(\d{3}\.\d+(?:\.\d+)?)\s", text):
             return match[1]
     return ""

@@ -1,13 +1,13 @@
-"""Facts that one hook hands over to the next, so that an install looks at the machine once.
+"""Facts that one hook hands over to the next, so that an install probes the machine once.
 
-pip, uv and build call each hook in a process of its own. The first one (``get_requires_…``) always looks, and leaves its
-facts in a file of the user's cache folder; the next ones take them, and the hook that builds takes the file away. The file
-belongs to one install: its name is a digest of the kind of build, the project, the settings, all variables, this backend's
-files, this Python, and the process that calls the hooks. Between hooks the frontend installs what the first one asked for.
-That shows as entries of site-packages, conda environments and programs, which a few calls of stat(2) read: a family of
-facts whose mark differs is looked at again, and nothing else.
+pip, uv and build run each hook in its own process. The first hook (``get_requires_…``) always probes, and writes its
+facts to a file in the user's cache folder. The next hooks read it, and the hook that builds removes it. The file
+belongs to one install: its name is a digest of the kind of build, the project, the settings, all variables, this
+backend's files, this Python, and the process that calls the hooks. Between hooks the frontend installs the first hook's
+requirements. That changes entries of site-packages, conda environments and programs, which a few calls of stat(2)
+detect: only a family of facts whose mark differs is probed again.
 
-The plan is a pure function of settings, facts and tables; so the same facts give the same plan, and no plan is stored.
+The plan is a pure function of settings, facts and tables: the same facts give the same plan, so no plan is stored.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from .torch import NEIGHBOURS, site_folders
 
 _SCHEMA = 1
 _VALID = 3600.0
-"""Seconds for which facts are handed over: long enough for a frontend to install torch, short enough to forget."""
+"""Seconds for which facts stay valid: long enough for a frontend to install torch, and short enough to expire soon."""
 
 
 class Family(Enum):
-    """Facts that are looked at together."""
+    """Facts that are probed together."""
 
     MACHINE = "machine"
     TORCHES = "torches"
@@ -64,13 +64,13 @@ class Earlier:
     marks: Marks
 
     def stale(self, marks: Marks) -> frozenset[Family]:
-        """The families that have to be looked at again."""
+        """The families that must be probed again."""
         return frozenset(family for family in Family if marks.get(family) != self.marks.get(family))
 
 
 @dataclass(frozen=True)
 class Look:
-    """Facts, and which of them were looked at now; the others are an earlier hook's."""
+    """Facts, and which families were probed now; the others come from an earlier hook."""
 
     facts: Facts
     marks: Marks
@@ -78,7 +78,7 @@ class Look:
 
     @property
     def text(self) -> str:
-        """In one line."""
+        """The same in one line."""
         if self.fresh == ALL:
             return "looked at this machine"
         again = ", ".join(family.value for family in Family if family in self.fresh)
@@ -93,7 +93,7 @@ class Handover:
     name: str
 
     def take(self) -> Earlier | None:
-        """What an earlier hook left; None if it left nothing that can be read and trusted."""
+        """The facts of an earlier hook; None if there are none that can be read and trusted."""
         data = self.store.read(self.name, _VALID)
         try:
             content = json.loads(data) if data is not None else None
@@ -104,25 +104,25 @@ class Handover:
             return None
 
     def leave(self, facts: Facts, marks: Marks) -> None:
-        """Write facts down for the next hook, and remove what builds that were given up have left."""
+        """Write facts for the next hook, and remove the files of abandoned builds."""
         self.store.sweep(_VALID)
         content = {
             "schema": _SCHEMA,
             "marks": {item.name: mark for item, mark in marks.items()},
-            # Variables may hold secrets, and each hook reads them itself.
+            # Variables may contain secrets, and each hook reads them itself.
             "facts": {**to_json(facts), "polluted": ()},
         }
         self.store.write(self.name, json.dumps(content).encode())
 
     def remove(self) -> None:
-        """Take the file away: the install needs it no more."""
+        """Remove the file, which the install no longer needs."""
         self.store.remove(self.name)
 
 
 def handover(
     kind: str, project: Path, settings: Settings, environ: Mapping[str, str], cache: Path, *, proc: Path = PROC
 ) -> Handover | None:
-    """The file of this install; None where the process that calls the hooks cannot be told from others."""
+    """The file of this install; None if the process that calls the hooks cannot be identified."""
     caller = _caller(os.getppid(), proc)
     if caller is None:
         return None
@@ -140,9 +140,9 @@ def handover(
 
 
 def _caller(pid: int, proc: Path) -> list[str] | None:
-    """What no other process has: pid and start time (in clock ticks, proc(5)), in this boot and this PID namespace."""
+    """A process's unique identity: pid, start time (in clock ticks, proc(5)), boot and PID namespace."""
     try:
-        # The name of the program, in brackets, may hold blanks and brackets itself.
+        # The program's name, in brackets, may itself contain spaces and brackets.
         fields = read_text(proc / str(pid) / "stat", errors="replace").rpartition(")")[2].split()
         boot = read_text(proc / "sys/kernel/random/boot_id", encoding="ascii").strip()
         return [str(pid), fields[19], boot, os.readlink(proc / "self/ns/pid")]
@@ -159,7 +159,7 @@ def _backend() -> str:
 
 
 def read_marks(settings: Settings, environ: Mapping[str, str], frontend: Frontend, facts: Facts) -> Marks:
-    """The marks of what can change while a frontend runs: packages, conda environments, and the files of ``facts``."""
+    """The marks of what can change while a frontend runs: packages, conda environments, the files of ``facts``."""
     sites = [*sys.path, *(sysconfig.get_path(key) for key in ("purelib", "platlib"))]
     sites += [folder for folder, *_ in site_folders(settings, environ, frontend)]
     packages = _packages(dict.fromkeys(os.path.realpath(site) for site in sites if site))
@@ -168,7 +168,7 @@ def read_marks(settings: Settings, environ: Mapping[str, str], frontend: Fronten
     marks = {
         Family.MACHINE: "",
         Family.TORCHES: torches,
-        # Toolkits are also looked for beside torch.
+        # Toolkits are also searched next to torch.
         Family.TOOLKITS: [torches, [_status(Path(item.home, "bin", "nvcc")) for item in facts.toolkits]],
         Family.COMPILERS: [conda, packages["zig"], [_status(Path(item.path)) for item in facts.compilers]],
         Family.SYSROOTS: [conda, packages["zig"], [_status(Path(item.path)) for item in facts.sysroots]],
@@ -182,7 +182,7 @@ _BESIDE_TORCH = ("torch", *NEIGHBOURS)
 
 
 def _packages(sites: Iterable[str]) -> dict[str, list[object]]:
-    """The entries of site-packages that torch, zig and NVML are found by: those of metadata with their status."""
+    """The entries of site-packages that show torch, zig and NVML; metadata folders with their status."""
     found: dict[str, list[object]] = {"torch": [], "zig": [], "nvml": []}
     for site in sites:
         try:
@@ -191,7 +191,7 @@ def _packages(sites: Iterable[str]) -> dict[str, list[object]]:
             continue
         for name in names:
             package = re.sub(r"[_.]+", "-", re.split(r"-\d|\.py$", name)[0]).lower()
-            # A package's own folder changes when somebody imports it: Python writes __pycache__ there.
+            # A package's own folder changes when it is imported, because Python writes __pycache__ there.
             entry = [site, name, _status(Path(site, name)) if name.endswith("-info") else None]
             if package in ("pynvml", "nvidia-ml-py"):
                 found["nvml"].append(entry)

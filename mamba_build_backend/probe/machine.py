@@ -1,4 +1,4 @@
-"""The machine: system, C library, cores that we may use, memory and disk that are free, and the Python that we build for."""
+"""The machine: system, C library, usable cores, free memory and disk, and the Python that we build for."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..core.paths import is_file, read_text
 
 
 def probe_machine(*, root: Path = Path("/"), work: Path | None = None) -> Machine:
-    """Look at this machine. ``root`` stands in for / in tests of /proc and /sys; builds work in ``work``."""
+    """Probe this machine. ``root`` replaces / in tests of /proc and /sys; builds work in ``work``."""
     libc, version = _libc()
     cores, total, limit = read_cores(root)
     return Machine(
@@ -42,7 +42,7 @@ def probe_machine(*, root: Path = Path("/"), work: Path | None = None) -> Machin
 
 
 def for_machine(facts: Facts, machine: str) -> Facts:
-    """The facts as they are for a wheel for ``machine``, a value of the setting: another processor has none of these GPUs."""
+    """The facts for a wheel for ``machine``, a value of the setting: without these GPUs if it is another processor."""
     if machine in ("auto", facts.machine.runs_on):
         return facts
     there = replace(facts.machine, arch=machine, host=facts.machine.runs_on)
@@ -54,7 +54,7 @@ def for_machine(facts: Facts, machine: str) -> Facts:
 
 
 _INTERPRETERS = {"cpython": "cp", "pypy": "pp"}
-"""As platform tags name them (PEP 425)."""
+"""Names in platform tags (PEP 425)."""
 
 
 def _libc() -> tuple[str, str]:
@@ -82,7 +82,7 @@ def _distribution(root: Path) -> str:
 
 
 def read_cores(root: Path) -> tuple[int, int, str]:
-    """Cores that may be used, cores in all, and what limits them."""
+    """The usable cores, all cores, and the reason for a limit."""
     total = os.cpu_count() or 1
     cores, limit = total, ""
     if hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) < cores:
@@ -101,7 +101,7 @@ def read_cores(root: Path) -> tuple[int, int, str]:
 
 
 def read_memory(root: Path) -> int:
-    """Bytes that are free: of the machine, and of every control group that we are in; 0 where nothing is told, 1 where none is free."""
+    """Free bytes: the minimum of the machine and every control group of ours; 0 if unknown, 1 if none is free."""
     free = []
     with suppress(OSError):
         if match := re.search(r"^MemAvailable:\s+(\d+) kB", read_text(root / "proc/meminfo"), re.MULTILINE):
@@ -118,8 +118,9 @@ _MEMORY_FILES = (
     ("memory.max", "memory.current", "inactive_file"),
     ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
-"""Of a control group, versions 2 and 1: its limit, what it uses, and the part of that which is files' content, not used of late (a name
-in memory.stat): the kernel takes it back before it kills anybody. A torch that was installed just now is gigabytes of it."""
+"""Files of a control group, versions 2 and 1: its limit, its usage, and the name in memory.stat of the inactive file
+cache within that usage. The kernel reclaims this cache before its OOM killer acts; a torch installed just now fills
+gigabytes of it."""
 
 
 def _idle_cache(folder: Path, name: str) -> int:
@@ -130,10 +131,10 @@ def _idle_cache(folder: Path, name: str) -> int:
 
 
 def _cgroups(root: Path, controller: str) -> Iterator[Path]:
-    """The control groups of this process, from its own up to the root: a batch system limits one in the middle.
+    """The control groups of this process, from its own up to the root: a batch system may limit one in between.
 
-    /proc/self/cgroup has lines ``0::/path`` (version 2) and ``4:memory:/path`` (version 1), cgroups(7). A container
-    may show a path of its host that is not there; its own limits are then at the root.
+    /proc/self/cgroup has lines ``0::/path`` (version 2) and ``4:memory:/path`` (version 1), cgroups(7). A container may
+    show a path of its host that does not exist inside; its own limits are then at the root.
     """
     mount = root / "sys/fs/cgroup"
     tops = [(mount, "/"), (mount / controller, "/")]
@@ -161,9 +162,10 @@ def _disk_free(folder: Path) -> int:
 
 
 def find_python_library(root: Path = Path("/")) -> str:
-    """The file that has Python's own functions in this process: the shared library, or the program itself.
+    """The file that contains Python's own functions in this process: the shared library, or the program itself.
 
-    Debian's Python is configured with a shared library, and its program holds all of it: the library is in a package of its own.
+    Debian configures Python with a shared library, but its program contains all functions: the library is a separate
+    package.
     """
     program = os.path.realpath(sys.executable)
     name, folder = sysconfig.get_config_var("INSTSONAME"), sysconfig.get_config_var("LIBDIR")

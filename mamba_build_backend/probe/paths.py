@@ -1,4 +1,4 @@
-"""Folders to look in."""
+"""Folders to search."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..core.paths import search_path
 
 
 def on_path(environ: Mapping[str, str]) -> list[Path]:
-    """The folders of PATH that exist, in order, each once (by real path); none without a root (:func:`search_path`)."""
+    """The existing folders of PATH, in order, each once (by real path); no relative ones (:func:`search_path`)."""
     seen: set[str] = set()
     out: list[Path] = []
     for entry in search_path(environ).split(os.pathsep):
@@ -22,9 +22,9 @@ def on_path(environ: Mapping[str, str]) -> list[Path]:
 
 
 def conda_prefixes(environ: Mapping[str, str]) -> list[tuple[Path, str]]:
-    """The folders of conda's environments in use, and the variable that names each.
+    """The active conda environments, each with the variable that names it.
 
-    conda-build and rattler-build have two: compilers lie in BUILD_PREFIX, what the package is linked against in PREFIX.
+    conda-build and rattler-build use two: compilers are in BUILD_PREFIX, and libraries to link against in PREFIX.
     """
     names = ["CONDA_PREFIX", *(["BUILD_PREFIX", "PREFIX"] if environ.get("CONDA_BUILD") == "1" else [])]
     found = {environ[name]: name for name in reversed(names) if environ.get(name)}

@@ -1,7 +1,7 @@
-"""A machine as a file: what ``doctor --save`` writes and ``doctor --facts`` plans for, on any other machine.
+"""A machine file: ``doctor --save`` writes it, and ``doctor --facts`` makes a plan from it on any other machine.
 
-The file holds settings and facts, and nothing that names a person: home folder, user name, host name, and the values of
-variables that look like secrets are replaced before anything is written.
+The file contains settings and facts, but nothing that identifies a person: the home folder, user name, host name and
+the values of variables that look like secrets are replaced before anything is written.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ _NOBODY = ("root", "user", "localhost", "host", "home")
 
 @dataclass(frozen=True)
 class Private:
-    """What must not leave a machine."""
+    """Words that must not leave a machine."""
 
     home: str
     user: str
     hosts: tuple[str, ...]
     secrets: tuple[str, ...]
     others: tuple[str, ...] = ()
-    """Further names of the user: of who called sudo, of a shell that was switched to."""
+    """More names of the user: the caller of sudo, or the user of a switched shell."""
 
     @property
     def users(self) -> tuple[str, ...]:
-        """All names of the user, the longest first; none that every machine has."""
+        """All names of the user, the longest first, without names that every machine has."""
         names = {name for name in (self.user, *self.others) if name and name.lower() not in _NOBODY}
         return tuple(sorted(names, key=len, reverse=True))
 
 
 def private_words(environ: Mapping[str, str]) -> Private:
-    """What names this machine, its user and their secrets."""
+    """The words that identify this machine, its user and their secrets."""
     users = [environ[name] for name in ("LOGNAME", "USER", "SUDO_USER", "USERNAME") if environ.get(name)]
     with suppress(Exception):  # no password database entry for this number, as in containers
         users = users or [getpass.getuser()]
@@ -65,7 +65,7 @@ def private_words(environ: Mapping[str, str]) -> Private:
 
 
 def without_names(value: Any, private: Private) -> Any:
-    """``value`` (of JSON) with everything private replaced, in every string that may hold it."""
+    """``value`` (of JSON) with everything private replaced in every string."""
     if isinstance(value, dict):
         return {key: without_names(item, private) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -78,7 +78,7 @@ def _clean(text: str, private: Private) -> str:
     if private.home.strip("/"):
         text = re.sub(re.escape(private.home.rstrip("/")) + r"(?![\w.-])", "/home/user", text)
     if not re.search(r"[/@\\]", text):
-        return text  # "linux" or "debian" may be somebody's host name and is a system's name here
+        return text  # "linux" or "debian" may be a host name, but is a system's name here
     for name in private.hosts:
         if name not in _NOBODY:
             around = _around(name, r"[A-Za-z0-9]", r"[^/@:\\]")
@@ -87,14 +87,14 @@ def _clean(text: str, private: Private) -> str:
 
 
 def without_users(text: str, private: Private) -> str:
-    """The text with no name of the user's in it, in any case, with a number or a word behind it or not."""
+    """The text without the user's names, in upper or lower case, also if a number or word follows."""
     for name in private.users:
         text = re.sub(_around(name, r"[A-Za-z]", r"[^/@:\\_]"), "user", text, flags=re.IGNORECASE)
     return text
 
 
 def _around(name: str, letter: str, other: str) -> str:
-    """A pattern of a name that is no part of a word. A short one is taken for one only where it is a whole component of a path."""
+    """A pattern for a name that is not part of a word. A short name must be a whole component of a path."""
     within = other if len(name) < _SHORT else letter
     return f"(?<!{within}){re.escape(name)}(?!{within})"
 
@@ -115,7 +115,7 @@ def recording(settings: Settings, facts: Facts, private: Private) -> dict[str, A
         if place is Place.DEFAULT or value is None:
             continue
         text = str(value).lower() if isinstance(value, bool) else str(value)
-        # A variable of torch or CUDA is weaker than a setting, so it is kept as what it was.
+        # A variable of torch or CUDA is weaker than a setting, so the file keeps it as a variable.
         (environ if place is Place.ALIAS else given)[alias if place is Place.ALIAS else key] = text
     for key in _FREE_TEXTS:
         if key in given:
@@ -125,13 +125,13 @@ def recording(settings: Settings, facts: Facts, private: Private) -> dict[str, A
 
 
 def save(path: Path, settings: Settings, facts: Facts, environ: Mapping[str, str]) -> None:
-    """Write the machine's file. Raises OSError."""
+    """Write the machine file. Raises OSError."""
     data = recording(settings, facts, private_words(environ))
     write_whole(path, (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
 
 
 def load(path: Path, settings: Mapping[str, str]) -> tuple[Settings, Facts]:
-    """Read a machine's file; ``settings`` are stronger than those in it. Raises SettingsError, naming what is wrong."""
+    """Read a machine file; ``settings`` override those in it. Raises SettingsError, which names the mistake."""
     try:
         data = json.loads(read_text(path))
         if not isinstance(data, dict) or "facts" not in data or set(data) - _KEYS:
@@ -155,7 +155,7 @@ _VERSIONS = ("version", "libc_version", "glibc", "glibcxx", "cxxabi", "driver", 
 
 
 def _check_versions(value: Any, where: str) -> None:
-    """A probe records only what it could read; a file may hold anything. Raises ValueError."""
+    """Check every version: a probe records only valid ones, but a file may contain anything. Raises ValueError."""
     if isinstance(value, list):
         for index, item in enumerate(value):
             _check_versions(item, f"{where}[{index}]")
@@ -171,7 +171,7 @@ def _check_versions(value: Any, where: str) -> None:
 
 
 def _check_candidates(facts: Facts) -> None:
-    """What a build could take has a version; only what has a problem may have none. Raises ValueError."""
+    """Check that each usable candidate has a version; only one with a problem may lack it. Raises ValueError."""
     if facts.machine.libc == "glibc" and not facts.machine.libc_version:
         raise ValueError("facts.machine: glibc has no version")
     candidates: tuple[Any, ...] = (*facts.torches, *facts.toolkits, *facts.compilers, *facts.compiler_caches)

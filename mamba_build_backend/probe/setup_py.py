@@ -1,6 +1,6 @@
-"""A project's setup.py, read and not run: its name, its version, its packages, the modules that it compiles, and what it imports.
+"""Read a project's setup.py without running it: name, version, packages, compiled modules and imports.
 
-Only what stands there as text counts. What is computed stays empty: the build runs the file and learns it.
+Only literal values count. Computed values stay empty, and the build learns them when it runs the file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..core.paths import entries, is_dir, is_file, read_bytes
 from ..core.tree_facts import Fault
 
 _PARSED_BYTES = 4 << 20
-"""Of a Python file that is parsed; setup.py has some kB."""
+"""The largest Python file to parse; a setup.py has a few kB."""
 _NO_PACKAGES = (
     "tests",
     "test",
@@ -38,32 +38,32 @@ _EXTENSIONS = ("CUDAExtension", "CppExtension", "Extension")
 _MAYBE_MODULE = re.compile(r"[a-z]\w*_cuda\w*|\w+_cuda")
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
-"""Of a distribution (PEP 508)."""
+"""A distribution's name (PEP 508)."""
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.!+_-]{0,98}")
 _DEEPEST = 8
-"""Names of names: setup.py's are one or two deep."""
+"""Levels of names that refer to names; setup.py files use one or two."""
 
 
 @dataclass(frozen=True)
 class SetupPy:
-    """What it says; empty where it says it by code alone."""
+    """The literal content of a setup.py; computed values are empty."""
 
     name: str = ""
     version: str = ""
     packages: tuple[str, ...] = ()
     root: str = ""
-    """The folder that the packages lie in, such as ``src/``."""
+    """The folder that contains the packages, such as ``src/``."""
     extensions: tuple[str, ...] = ()
     perhaps: tuple[str, ...] = ()
-    """Texts in it that may be names of further ones: some setup.py take them from a table."""
+    """Strings that may name more extensions: some setup.py files read them from a table."""
     sources: tuple[str, ...] = ()
-    """What it compiles, as far as it stands in its calls."""
+    """The source files that its calls name literally."""
     imports: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
 
 
 def read_setup_py(tree: Path) -> SetupPy:
-    """Read the setup.py of ``tree``, and beside it what setup.cfg and pyproject.toml say of name and version."""
+    """Read the setup.py of ``tree``, and the name and version in setup.cfg and pyproject.toml."""
     try:
         module = parsed(read_bytes(tree / "setup.py"))
     except OSError as error:
@@ -100,11 +100,11 @@ def read_setup_py(tree: Path) -> SetupPy:
 
 
 def parsed(data: bytes) -> ast.Module | str:
-    """Python as its syntax tree, or why it is none."""
+    """The syntax tree of Python code, or the reason why there is none."""
     if len(data) > _PARSED_BYTES:
         return f"larger than {_PARSED_BYTES >> 20} MB"
     try:
-        with warnings.catch_warnings():  # of escapes in strings: that is their author's
+        with warnings.catch_warnings():  # about escapes in strings, which concern only the file's author
             warnings.simplefilter("ignore")
             return ast.parse(data)
     except SyntaxError as error:
@@ -114,7 +114,7 @@ def parsed(data: bytes) -> ast.Module | str:
 
 
 def imported(module: ast.Module) -> Iterator[str]:
-    """The top names of what a module imports whenever it is imported: nothing in a function, nothing that a ``try`` or an ``if`` guards."""
+    """The top-level names of unconditional imports: not in a function, and not guarded by ``try`` or ``if``."""
     for node in module.body:
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
@@ -123,7 +123,7 @@ def imported(module: ast.Module) -> Iterator[str]:
 
 
 def own_imports(module: ast.Module, packages: Sequence[str]) -> Iterator[str]:
-    """The modules of the project's own packages that a module of one imports whenever it is imported."""
+    """The modules of the project's own ``packages`` that a module imports unconditionally."""
     for node in module.body:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.partition(".")[0] in packages)
@@ -145,7 +145,7 @@ def _keywords(call: ast.Call, *positional: str) -> dict[str, ast.expr]:
 
 
 def _constants(module: ast.Module) -> dict[str, ast.expr]:
-    """What stands at the names of the module; of one that is set twice, the first."""
+    """The values of the module's names; the first one for a name that is assigned twice."""
     values: dict[str, ast.expr] = {}
     for node in module.body:
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
@@ -170,7 +170,7 @@ def _texts(node: Optional[ast.expr], values: Mapping[str, ast.expr], depth: int 
 
 
 def _root(arguments: Mapping[str, ast.expr], values: Mapping[str, ast.expr]) -> str:
-    """Where the packages lie, with a slash; empty for the tree itself."""
+    """The folder of the packages, with a slash; empty for the tree itself."""
     found, folders = arguments.get("packages"), arguments.get("package_dir")
     root = _text(_keywords(found, "where").get("where"), values) if isinstance(found, ast.Call) else ""
     if isinstance(folders, ast.Dict) and not root:
@@ -183,7 +183,7 @@ def _root(arguments: Mapping[str, ast.expr], values: Mapping[str, ast.expr]) -> 
 
 
 def _packages(tree: Path, given: Optional[ast.expr], values: Mapping[str, ast.expr]) -> tuple[str, ...]:
-    """The top packages: those that are listed, or what ``find_packages`` would find."""
+    """The top packages: the listed ones, or those that ``find_packages`` would find."""
     if isinstance(given, (ast.List, ast.Tuple)):
         tops = (item.partition(".")[0] for item in _texts(given, values))
         return tuple(dict.fromkeys(filter(str.isidentifier, tops)))

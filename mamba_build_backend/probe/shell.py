@@ -1,4 +1,4 @@
-"""What the user can type here: which word starts this Python, pip or uv, root or not. For what is told, never for what is built."""
+"""What the user can type here: this Python's command, pip or uv, root or not. For shown commands, not for builds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .frontend import probe_frontend
 
 
 def probe_shell(environ: Mapping[str, str], prefix: str = sys.prefix, *, root: Path = Path("/")) -> Shell:
-    """Look at this environment; ``root`` stands in for / in tests."""
+    """Probe this environment; ``root`` replaces / in tests."""
     path = environ.get("PATH", "")
     return Shell(
         python=_python(path),
@@ -34,7 +34,7 @@ def probe_shell(environ: Mapping[str, str], prefix: str = sys.prefix, *, root: P
 
 
 def spelled_for_frontend(way: str) -> str:
-    """A setting that is told in a build, as whoever runs the hook takes it: a variable for a pip that has no option for it."""
+    """A setting in a build's message, in the form that the frontend supports: a variable for a pip without ``-C``."""
     if not way.startswith("-C ") or probe_frontend().name not in ("", "pip"):
         return way
     shell = Shell(settings_by_variable=is_old(find_pip_version()))
@@ -42,7 +42,7 @@ def spelled_for_frontend(way: str) -> str:
 
 
 def find_pip_version() -> str:
-    """The version of this environment's pip, as it says itself, also where an isolated build hides it; empty without one."""
+    """The version of this environment's pip, even if an isolated build hides it; empty without pip."""
     spec = find_spec("pip")
     folders = [Path(spec.origin).parent] if spec and spec.origin else []
     for folder in (*folders, Path(sysconfig.get_path("purelib")) / "pip"):
@@ -59,10 +59,10 @@ def is_old(version: str) -> bool:
 
 
 def _python(path: str) -> str:
-    """``python`` or ``python3`` where that is this one, else its path."""
+    """``python`` or ``python3`` if that starts this Python, otherwise its path."""
     for word in ("python", "python3"):
         found = shutil.which(word, path=path)
-        # Not resolved: a virtual environment's is a link to that of another environment.
+        # Do not resolve links: a virtual environment's python is a link to another environment's.
         if found and os.path.dirname(found) == os.path.dirname(sys.executable):
             return word
     return sys.executable

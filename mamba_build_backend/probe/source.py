@@ -1,4 +1,4 @@
-"""What the setting ``source`` points to, where it is a path."""
+"""What the setting ``source`` points to, if it is a path."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MOST_TREES = 20
 
 
 def probe_source(settings: Settings) -> tuple[SourceKind, tuple[str, ...]]:
-    """Its kind, and of a folder the names of archives and repositories in it, and the setup.py of trees, such as ``mamba/setup.py``."""
+    """The kind of source; for a folder also the names of its archives, repositories and trees (``mamba/setup.py``)."""
     if settings.source in ("auto", "index", "git"):
         return SourceKind.NONE, ()
     path = path_of(settings)
@@ -36,5 +36,5 @@ def path_of(settings: Settings) -> Path:
 
 
 def is_repository(path: Path) -> bool:
-    """Whether a folder is a git repository, bare or not: a mirror for machines without internet."""
+    """Whether a folder is a git repository, bare or not, such as a mirror for machines without internet."""
     return exists(path / ".git") or (is_dir(path / "objects") and is_file(path / "HEAD"))

@@ -16,7 +16,7 @@ from .zig import installed_zig
 
 
 def probe_sysroots(settings: Settings, environ: Mapping[str, str], cache: Path) -> tuple[Sysroot, ...]:
-    """Look for a path in the settings, conda's sysroot package, one that was made before, and zig."""
+    """Find the setting's path, conda's sysroot package, a sysroot in the cache, and zig."""
     found: list[Sysroot] = []
     if settings.sysroot not in ("auto", "conda", "zig", "host"):
         found.append(read_sysroot(expanded(settings.sysroot), SysrootProvider.PATH, "setting sysroot", Origin.SETTING))
@@ -31,7 +31,7 @@ def probe_sysroots(settings: Settings, environ: Mapping[str, str], cache: Path) 
 
 
 def zig_folder(cache: Path, glibc: str, arch: str) -> Path:
-    """Where the sysroot that zig makes is kept."""
+    """The cache path of the sysroot that zig makes."""
     return cache / "sysroots" / f"zig-{load_tables().zig.version}-{arch}-glibc-{glibc}"
 
 

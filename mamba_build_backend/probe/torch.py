@@ -1,4 +1,4 @@
-"""Every torch that this build could be for, read from its files: importing it takes seconds and may fail."""
+"""Every torch that this build could be for, read from its files, because importing torch takes seconds and may fail."""
 
 from __future__ import annotations
 
@@ -22,20 +22,21 @@ from ..tables import is_version
 from .cuda import parts_beside
 from .frontend import Frontend
 
-# c10::detail::torchCheckFail(char const*, char const*, unsigned, std::string const&): its mangled name says which
-# std::string libc10 was compiled with. Present in every libc10 since torch 1.8.
+# c10::detail::torchCheckFail(char const*, char const*, unsigned, std::string const&): its mangled name shows which
+# std::string libc10 was compiled with. Every libc10 since torch 1.8 contains it.
 _NEW_ABI = b"_ZN3c106detail14torchCheckFailEPKcS2_jRKNSt7__cxx1112basic_string"
 _OLD_ABI = b"_ZN3c106detail14torchCheckFailEPKcS2_jRKSs"
 
 NEIGHBOURS = ("numpy", "transformers", "mkl")
-"""Packages whose installed version, beside torch, decides whether a finished build will import; the known projects are others."""
+"""Packages next to torch whose version decides whether a finished build can be imported, in addition to the known
+projects."""
 
 _NOBODY = Frontend()
 _LIBRARIES = ("libc10.so", "libc10_cuda.so", "libtorch_cpu.so", "libtorch_cuda.so", "libtorch_python.so")
 
 
 def probe_torches(settings: Settings, environ: Mapping[str, str], frontend: Frontend = _NOBODY) -> tuple[Torch, ...]:
-    """Look for torch where the settings say, on this process's path, and in the environment that is built for."""
+    """Find torch in the setting's folder, on this process's path, and in the target environment."""
     seen: set[str] = set()
     found: list[Torch] = []
     for folder, origin, where in site_folders(settings, environ, frontend):
@@ -51,7 +52,7 @@ def probe_torches(settings: Settings, environ: Mapping[str, str], frontend: Fron
 
 
 def torch_path(settings: Settings) -> Path | None:
-    """The ``torch`` setting as a path, if it is one and not a requirement."""
+    """The ``torch`` setting as a path; None if it is a requirement or ``auto``."""
     value = settings.torch
     if value == "auto" or not (os.sep in value or os.path.isdir(value)):
         return None
@@ -62,29 +63,29 @@ def torch_path(settings: Settings) -> Path | None:
 def site_folders(
     settings: Settings, environ: Mapping[str, str], frontend: Frontend
 ) -> Iterable[tuple[str, Origin, str]]:
-    """The folders that may hold torch, in order, and where each is found.
+    """The folders that may contain torch, in order, each with its origin.
 
-    What the calling frontend was asked for is a hint: it comes after all that this process can tell of its own
-    environment. It comes before conda's active environment and the user's site-packages, since those are there whatever
-    the frontend works for.
+    The frontend's target environment is only a hint, so it comes after everything that this process knows about its own
+    environment. It comes before conda's active environment and the user's site-packages, which exist whatever the
+    target is.
     """
     path = torch_path(settings)
     if path is not None:
-        # An environment's root is a natural thing to give: look for its site-packages.
+        # Users may give an environment's root: use its site-packages.
         inner = path / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
         yield str(inner if is_dir(inner) else path), Origin.SETTING, "setting torch"
         return
     for entry in sys.path:
         if entry and os.path.isdir(entry):
             yield entry, Origin.PYTHON, "this Python's path"
-    # Under pip's isolation the path is the build environment's, but the prefix is still the target environment's.
+    # Under pip's isolation, sys.path is the build environment's, but the prefix is still the target environment's.
     for key in ("purelib", "platlib"):
         yield sysconfig.get_path(key), Origin.ENVIRONMENT, f"the environment {sys.prefix}"
     python = f"python{sys.version_info.major}.{sys.version_info.minor}"
     if active := environ.get("VIRTUAL_ENV", ""):
         yield os.path.join(active, "lib", python, "site-packages"), Origin.VARIABLE, f"VIRTUAL_ENV ({active})"
     for prefix in frontend.environments:
-        for name in ("site-packages", "dist-packages"):  # the latter in images of Debian's and Ubuntu's Python
+        for name in ("site-packages", "dist-packages"):  # the latter in images with Debian's or Ubuntu's Python
             where = f"the environment that {frontend.name} works for ({prefix})"
             yield os.path.join(prefix, "lib", python, name), Origin.CALLER, where
     if conda := environ.get("CONDA_PREFIX", ""):
@@ -94,7 +95,7 @@ def site_folders(
 
 
 def read_torch(folder: Path, where: str, origin: Origin = Origin.UNKNOWN) -> Torch:
-    """Read one installation; what cannot be read becomes its ``problem``."""
+    """Read one installation; a read error becomes its ``problem``."""
     try:
         values = _version_file(read_text(folder / "torch" / "version.py"))
     except (OSError, SyntaxError, ValueError) as error:
@@ -139,7 +140,7 @@ _ARCHS = re.compile(rb"(?:sm_\d{2,3}[af]? )*sm_\d{2,3}[af]?(?: compute_\d{2,3}[a
 
 
 def _archs(library: Path) -> tuple[str, ...]:
-    """What ``torch.cuda.get_arch_list()`` answers, from the text of it in torch's library: asking torch takes a GPU, and seconds."""
+    """The result of ``torch.cuda.get_arch_list()``, read from torch's library: a call needs a GPU, and seconds."""
     with suppress(OSError, ValueError), open_plain(library) as file:
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
             for wanted in (b" sm_8", b" sm_9", b" sm_7", b" sm_1"):
@@ -154,7 +155,7 @@ def _archs(library: Path) -> tuple[str, ...]:
 
 
 def _installer(folder: Path) -> str:
-    """Who installed torch, by its metadata; conda's torch has a record in conda-meta, too."""
+    """The installer of torch, by its metadata; conda's torch may have only a record in conda-meta."""
     for info in matching(folder, "torch-*.*-info"):
         with suppress(OSError):
             return read_text(info / "INSTALLER", errors="replace").strip()[:20]
@@ -163,7 +164,7 @@ def _installer(folder: Path) -> str:
 
 
 def installed_beside(folder: Path) -> tuple[Package, ...]:
-    """The versions of NEIGHBOURS and of the known projects in a site-packages, by the names of their metadata folders."""
+    """The versions of NEIGHBOURS and of the known projects in a site-packages, from their metadata folders."""
     found = {}
     with suppress(OSError):
         for entry in sorted(os.listdir(folder)):

@@ -1,4 +1,4 @@
-"""What C++ and CUDA sources use of torch: the headers that they include, and the names. Read, and not compiled."""
+"""Which headers and names of torch C++ and CUDA sources use. The sources are read, not compiled."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from ..tables.forks import CUDA, CXX
 
 NO_CODE = re.compile(rb"""//[^\n]*|/\*.*?\*/|R"\((?:.*?)\)"|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])'""", re.DOTALL)
-"""Comments and texts."""
+"""Comments and string literals."""
 _HEADER = re.compile(rb'^[ \t]*#[ \t]*include[ \t]*[<"]((?:ATen|c10|torch|pybind11)/[^>"\n]+)[>"]', re.MULTILINE)
 _DEFINED = re.compile(rb"^[ \t]*#[ \t]*define[ \t]+(\w+)", re.MULTILINE)
 _EVERYWHERE = (
@@ -20,20 +20,20 @@ _METHOD = re.compile(rb"(?:\.|->)\s*(?:template\s+)?([A-Za-z_]\w*)\s*(?:<[^<>;()
 _CONVERTED = re.compile(
     rb"\bstd::(?:array|complex|function|map|pair|set|string|string_view|tuple|unordered_map|variant)\b"
 )
-"""What pybind11 makes of Python's objects, and back."""
+"""Types that pybind11 converts from and to Python objects."""
 _OTHER_VECTOR = re.compile(rb"\bstd::vector<\s*(?!(?:at|torch)::Tensor\s*>)[^<>]*>\s*&?\s*\w+\s*[,)]")
-"""A parameter: lists of anything but tensors."""
+"""A parameter that is a list of anything but tensors."""
 _LAMBDA = re.compile(rb"\bdef\s*\(\s*,\s*\[")
 
 
 def torch_headers(read: Mapping[str, bytes]) -> tuple[str, ...]:
-    """What the C++ and CUDA files among ``read``, contents by path, include of torch and pybind11."""
+    """The headers of torch and pybind11 that the C++ and CUDA files in ``read`` (contents by path) include."""
     found = {match for _, data in _compiled(read) for match in _HEADER.findall(data)}
     return tuple(sorted(match.decode("utf-8", "replace") for match in found))
 
 
 def torch_names(read: Mapping[str, bytes]) -> tuple[str, ...]:
-    """The names of torch in them; of C++ files also every method that is called (``.view``), and types that pybind11 converts."""
+    """The torch names in them; for C++ files also every called method (``.view``), and types that pybind11 converts."""
     code = {name: NO_CODE.sub(b" ", data) for name, data in _compiled(read)}
     own = {match for data in code.values() for match in _DEFINED.findall(data)}
     found = {match for data in code.values() for pattern in _EVERYWHERE for match in pattern.findall(data)}

@@ -1,4 +1,4 @@
-"""A tree of sources as it lies there: what it calls itself, its files by their content, and how each patch fits. Nothing of it is run."""
+"""Probe a source tree without running it: its name and version, its files by content, and how each patch fits."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from .setup_py import SetupPy, imported, own_imports, parsed, read_setup_py
 from .torch_use import NO_CODE, torch_headers, torch_names
 
 _MOST_BYTES = 2 << 30
-"""Of all files of a tree, as of what an archive unpacks to."""
+"""The largest total size of a tree; archives have the same limit."""
 _MOST_FILES = 20_000
 _READ_BYTES = 16 << 20
-"""Of one source file; upstream's largest has 100 kB."""
+"""The largest source file to read; upstream's largest has 100 kB."""
 _BESIDE = 200
-"""Folders beside a tree that are looked at."""
+"""The most folders next to a tree that are checked."""
 _OWN_HEADER = re.compile(rb'^[ \t]*#[ \t]*include[ \t]*"([^"\n]+)"', re.MULTILINE)
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _STAND_INS = (b"<!DOCTYPE", b"<!doctype", b"<html", b"version https://git-lfs")
@@ -40,7 +40,7 @@ _CONFLICT = re.compile(rb"^(?:<{7} |>{7} )", re.MULTILINE)
 
 
 def probe_trees(path: Path, torches: Sequence[Torch] = ()) -> tuple[Tree, ...]:
-    """The tree at ``path``, and of those beside it the ones that call themselves another project's partner."""
+    """The tree at ``path``, and trees next to it that have the name of a project's partner."""
     tree = probe_tree(path, torches)
     beside = []
     for other in entries(path.parent)[:_BESIDE]:
@@ -52,7 +52,7 @@ def probe_trees(path: Path, torches: Sequence[Torch] = ()) -> tuple[Tree, ...]:
 
 
 def probe_archive(archive: Path, torches: Sequence[Torch] = ()) -> tuple[Tree, ...]:
-    """The tree in an archive, which is unpacked for as long as that takes. One that cannot be unpacked has a fault that says so."""
+    """The tree in an archive, which is unpacked temporarily; a damaged archive becomes a tree with a fault."""
     with tempfile.TemporaryDirectory(prefix="mamba-build-source-") as folder:
         try:
             top = archives.unpack(archive, Path(folder) / "unpacked")
@@ -111,7 +111,7 @@ def _sha256(path: Path) -> str:
 
 
 def _content(path: Path) -> bytes | None:
-    # A link could lead to a file of somebody else's: it is no source, and copied as a link.
+    # A link could lead to another user's file: it does not count as source, and is copied as a link.
     try:
         return None if is_link(path) else read_bytes(path)
     except OSError:
@@ -119,7 +119,7 @@ def _content(path: Path) -> bytes | None:
 
 
 def _missing(path: Path, said: SetupPy, read: Mapping[str, bytes]) -> Iterator[Fault]:
-    """What is not there, and is compiled, included or imported: half of a tree."""
+    """Files that are compiled, included or imported, but missing: the tree is incomplete."""
     for name in said.sources:
         if not os.path.isabs(name) and not exists(path / name):
             yield Fault(name, "missing, but setup.py compiles it")
@@ -138,13 +138,13 @@ def _missing(path: Path, said: SetupPy, read: Mapping[str, bytes]) -> Iterator[F
 
 
 def _own(said: SetupPy, read: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The files of the project's packages, by their path from where the packages lie."""
+    """The files of the project's packages, by their path below the packages' folder."""
     inside = {name[len(said.root) :]: data for name, data in read.items() if name.startswith(said.root)}
     return {name: data for name, data in inside.items() if name.partition("/")[0] in said.packages}
 
 
 def _lost_imports(said: SetupPy, read: Mapping[str, bytes]) -> Iterator[tuple[str, str]]:
-    """Modules of its own that cannot be found when a package is imported, each with the file that asks for it."""
+    """The project's own modules that are missing when a package is imported, each with the file that imports it."""
     waiting = [f"{package}/__init__.py" for package in said.packages]
     seen = set(waiting)
     while waiting:
@@ -162,7 +162,7 @@ def _lost_imports(said: SetupPy, read: Mapping[str, bytes]) -> Iterator[tuple[st
 
 
 def _faults(read: Mapping[str, bytes], said: SetupPy) -> Iterator[Fault]:
-    """Files that no compiler and no Python could take."""
+    """Files that no compiler and no Python can read."""
     own = {f"{said.root}{name}" for name in _own(said, read)}
     for name, data in read.items():
         compiled = name.endswith((*CUDA, *CXX))
@@ -185,16 +185,16 @@ def _faults(read: Mapping[str, bytes], said: SetupPy) -> Iterator[Fault]:
 
 
 _CODE = re.compile(rb"^[ \t]*[^\s#]", re.MULTILINE)
-"""A line that is none of the preprocessor's."""
+"""A line that is not a preprocessor directive."""
 _IF, _ELSE, _END = (
     re.compile(rb"^[ \t]*#[ \t]*" + word + rb"\b") for word in (rb"if(?:n?def)?", rb"el(?:se|if)", rb"endif")
 )
 
 
 def _ends_amidst(data: bytes) -> bool:
-    """Whether C++ ends in a block, in brackets, in a comment or in a word; of what ``#if`` has several ways for, the first counts."""
+    """Whether C++ ends inside a block, brackets, a comment or a word; only the first branch of an ``#if`` counts."""
     code = NO_CODE.sub(b"", data)
-    blocks, brackets, ifs, left = 0, 0, 0, 0  # left: the depth of the #if whose other ways are read; 0 for none
+    blocks, brackets, ifs, left = 0, 0, 0, 0  # left: the depth of the #if whose other branches are skipped; 0 for none
     for line in code.splitlines():
         if _IF.match(line):
             ifs += 1
@@ -212,7 +212,7 @@ def _ends_amidst(data: bytes) -> bool:
 
 
 def _fits(name: str, version: str, read: Mapping[str, bytes]) -> Iterator[PatchFit]:
-    """Each patch of the series, after those before it that fit."""
+    """How each patch fits, after the fitting patches before it."""
     tables = load_tables()
     files = {path: digest(data) for path, data in read.items()}
     fork = likeness(files, utils.canonicalize_name(name), version, tables.released)
@@ -237,11 +237,11 @@ def _changes(patch: PatchRow) -> tuple[FileDiff, ...] | None:
     try:
         return parse(read_bytes(PATCHES / patch.file))
     except (OSError, ValueError):
-        return None  # the build that needs it says so
+        return None  # a build that needs this patch reports it
 
 
 def _imports(read: Mapping[str, bytes], packages: Sequence[str]) -> tuple[str, ...]:
-    """What the packages' modules import unguarded, of the names that decide something: those of known projects."""
+    """The packages of known projects that the modules import unconditionally; other imports decide nothing."""
     known = {name for data in read_projects().values() for name in data.get("packages", ())} - set(packages)
     found = set()
     for name, data in read.items():
@@ -252,7 +252,7 @@ def _imports(read: Mapping[str, bytes], packages: Sequence[str]) -> tuple[str, .
 
 
 def _owners(modules: Sequence[str], torches: Sequence[Torch]) -> Iterator[Owner]:
-    """Which installed distributions hold modules of these names."""
+    """The installed distributions that contain modules of these names."""
     tops = {name.partition(".")[0] for name in modules}
     for site in dict.fromkeys(resolved(torch.site) for torch in torches):
         there = {

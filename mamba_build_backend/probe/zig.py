@@ -1,4 +1,4 @@
-"""The ziglang package of this Python: a C++ compiler, and the glibc headers and stubs that it brings."""
+"""The ziglang package of this Python: a C++ compiler, and its glibc headers and stubs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..core.paths import matching
 
 
 def installed_zig() -> Iterator[tuple[Path, str]]:
-    """The package's folder, and its version such as ``0.13.0.post1``; empty where its metadata cannot be found."""
+    """The package's folder, and its version such as ``0.13.0.post1``; empty if its metadata is not found."""
     with suppress(ImportError, ValueError):
         spec = find_spec("ziglang")
         if spec is not None and spec.origin:
@@ -24,7 +24,7 @@ def installed_zig() -> Iterator[tuple[Path, str]]:
 
 
 def zig_compilers() -> Iterator[Compiler]:
-    """It as a C++ compiler, with the version of zig; which CUDA it goes with is in the tables."""
+    """Ziglang as a C++ compiler, with zig's version; the tables say which CUDA versions it works with."""
     for package, release in installed_zig():
         number = release.partition(".post")[0]
         target = f"{platform.machine()}-linux-gnu"
