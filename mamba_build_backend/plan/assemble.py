@@ -214,8 +214,7 @@ def _decide_one(settings: Settings, facts: Facts, tables: Tables) -> BuildPlan:
         strip=settings.strip,
         warnings=tuple(notebook.warnings),
         notes=tuple(notebook.notes),
-        problems=no_place
-        or tuple(notebook.problems),  # on a Mac, or with AMD's torch, do not also report a missing nvcc
+        problems=no_place or tuple(notebook.problems),  # a Mac, or AMD's torch: do not also report a missing nvcc
     )
 
 
