@@ -100,7 +100,7 @@ def open_own(path: AnyPath) -> BinaryIO:
     file = _opened(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     if os.fstat(file.fileno()).st_uid != os.getuid():
         file.close()
-        raise PermissionError(errno.EPERM, "somebody else's", os.fspath(path))
+        raise PermissionError(errno.EPERM, "owned by another user", os.fspath(path))
     return file
 
 

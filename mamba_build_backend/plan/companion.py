@@ -20,7 +20,7 @@ def decide_partner(
     """The partner version that was newest at this version's release, or the newest that fits torch and Python here."""
     partner = row.project.partner
     if partner is None or not row.partner:
-        return Choice("", "no other project goes with it")
+        return Choice("", "this project has no partner project")
     choice = _partner(row, partner, target, python, tables)
     for package in torch.packages if torch else ():
         if package.name == partner.name and not admits(row.partner_fits, package.version):

@@ -88,7 +88,7 @@ def _homes(
                 yield home, Origin.SYSTEM, "the HPC SDK"
     for site in [*(Path(entry) for entry in sys.path if entry), *sites]:
         for home in matching(site, "nvidia/cu[0-9]*"):
-            yield home, Origin.INDEX, "the package index's nvcc"
+            yield home, Origin.INDEX, "PyPI's nvcc"
 
 
 def _newest_first(folders: Iterable[Path]) -> list[Path]:

@@ -136,7 +136,7 @@ def test_pins_are_of_what_is_known(settings, pins, because):
         assert (made.pins.because, made.partner.value, made.partner.because) == (
             because,
             "",
-            "no other project goes with it",
+            "this project has no partner project",
         )
 
 
