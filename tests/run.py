@@ -68,6 +68,7 @@ def checks(python: Path) -> int:
             [python, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", site],
             [python, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", *WORKFLOWS],
             [python.parent / "zizmor", "--offline", "--quiet", ".github"],
+            *([[python, "tests/prose.py"]] if sys.version_info >= (3, 10) else []),  # proselint needs 3.10
             # What a test imports while it is collected, torch for one, would end every run that has none.
             [python, "-m", "pytest", "--collect-only", "-qq", "tests/integration", "tests/e2e"],
         ]
