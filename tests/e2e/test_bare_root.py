@@ -30,7 +30,7 @@ def debian_12(tmp_path_factory, env, torch_site):
     return root
 
 
-def test_mamba_is_built_installed_and_imported_with_what_pip_brings(debian_12):
+def test_mamba_builds_installs_and_imports_with_pip_only(debian_12):
     cut = released_tree("mamba-ssm==2.3.2.post1", debian_12.out / "source")
     cut_kernels(cut)
     few = {
@@ -68,7 +68,7 @@ def built_from_archives(root, release, number):
     return done.stdout + done.stderr, record_of(wheel)
 
 
-def test_a_torch_of_cuda_12_gets_its_nvcc_past_wrong_tools(debian_12):
+def test_torch_for_cuda_12_gets_its_nvcc_despite_unsuitable_tools(debian_12):
     debian_12.rename_torch("2.8.0+cu128", "12.8")
     said, record = built_from_archives(debian_12, "12.4", "12.4.1")
     assert "CUDA 12.4, zig 0.12.1, GPUs 90" in said

@@ -56,13 +56,13 @@ def wheel(python, tmp_path_factory, env):
     return only_wheel(out)
 
 
-def test_the_wheel_has_the_name_and_the_size_that_were_promised(wheel):
+def test_wheel_has_the_promised_name_and_size(wheel):
     assert wheel.name == "mamba_ssm_portable-2.3.2.post1-cp39-abi3-manylinux2014_x86_64.manylinux_2_17_x86_64.whl"
     # Hurried kernels are small ones; benchmarks/README.md has the size of those that are shipped.
     assert wheel.stat().st_size <= 5_000_000
 
 
-def test_the_audit_finds_the_promised_floors_every_symbol_and_none_of_torch(wheel, python, env):
+def test_audit_finds_the_promised_floors_and_no_torch_symbol(wheel, python, env):
     run(python, "-m", "pip", "install", "-q", "packaging", env=env, cwd=ROOT)
     data = json.loads(run(python, "-m", "mamba_build_backend", "audit", "--json", wheel, env=env, cwd=ROOT).stdout)
     assert data["ok"] is True
@@ -82,7 +82,7 @@ def test_the_audit_finds_the_promised_floors_every_symbol_and_none_of_torch(whee
         assert not [name for name in extension["needed"] if "cudart" in name]
 
 
-def test_the_wheel_holds_the_packages_of_both_ours_the_licences_and_the_record(wheel):
+def test_wheel_holds_both_packages_licences_and_record(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         metadata = archive.read(f"{INFO}/METADATA").decode()
@@ -108,7 +108,7 @@ def test_the_wheel_holds_the_packages_of_both_ours_the_licences_and_the_record(w
     assert str(Path.home()) not in json.dumps(record)
 
 
-def test_the_metadata_hook_equals_the_wheels_metadata(wheel, python, env, tmp_path):
+def test_metadata_hook_gives_the_metadata_of_the_wheel(wheel, python, env, tmp_path):
     code = f"import mamba_build_backend as b; print(b.prepare_metadata_for_build_wheel({str(tmp_path)!r}))"
     given = {**env, "MAMBA_BUILD_ARCH": "9.0", "MAMBA_BUILD_WITH_CAUSAL_CONV1D": "true"}
     run(python, "-c", code, env=given, cwd=ROOT)
@@ -129,7 +129,7 @@ def answers(python, env, folder):
     assert said.splitlines()[-1] == "2631 compared, 0 differ"
 
 
-def test_in_a_clean_environment_pip_brings_the_newest_torch_and_it_answers_as_upstreams_own(wheel, env, tmp_path):
+def test_wheel_answers_as_upstream_with_the_newest_torch(wheel, env, tmp_path):
     with empty_environment(tmp_path / "venv", env) as clean:
         # pip brings torch itself, and all else that the wheel asks for: nothing is there, and nothing is linked.
         run(clean, "-m", "pip", "install", "-q", wheel, env=env, cwd=ROOT)
@@ -139,13 +139,13 @@ def test_in_a_clean_environment_pip_brings_the_newest_torch_and_it_answers_as_up
         run(clean, "-m", "pip", "check", env=env, cwd=ROOT)
 
 
-def test_beside_the_torch_of_its_build_it_answers_as_upstreams_own(wheel, env, tmp_path, torch_site):
+def test_wheel_answers_as_upstream_with_the_torch_of_its_build(wheel, env, tmp_path, torch_site):
     python = environment_with_torch(tmp_path / "venv", torch_site)
     run(uv_program(), "pip", "install", "-q", "--python", python, wheel, env=env, cwd=tmp_path)
     answers(python, env, tmp_path)
 
 
-def test_on_an_old_linux_its_extensions_are_imported_under_the_oldest_torch_and_python(wheel, env):
+def test_extensions_import_on_an_old_linux_with_the_oldest_torch_and_python(wheel, env):
     """Debian 11, Python 3.9, torch 2.0.0 for CUDA 11.7: the same file that pip installed under the newest torch."""
     if os.geteuid() != 0 or not shutil.which("debootstrap", path=f"{env['PATH']}:/usr/sbin"):
         lacking("root, and debootstrap")
@@ -155,7 +155,7 @@ def test_on_an_old_linux_its_extensions_are_imported_under_the_oldest_torch_and_
     assert "glibc 2.31: 2 extension modules imported" in said
 
 
-def test_under_the_oldest_torch_it_answers_as_upstreams_own(wheel, env, tmp_path):
+def test_wheel_answers_as_upstream_with_the_oldest_torch(wheel, env, tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path)
     said = run(old_torch(env), ROOT / "tests" / "stable" / "calls.py", "check", tmp_path, env=env, cwd=tmp_path).stdout
@@ -163,7 +163,7 @@ def test_under_the_oldest_torch_it_answers_as_upstreams_own(wheel, env, tmp_path
     assert said.splitlines()[-1] == "2630 compared, 0 differ"
 
 
-def test_an_sdist_carries_the_source_and_is_the_same_twice(python, env, tmp_path):
+def test_sdist_carries_the_source_and_is_reproducible(python, env, tmp_path):
     """build makes it with no torch in the build environment; what it holds is what a wheel is made of, offline."""
     import tarfile
 

@@ -30,7 +30,7 @@ def test_a_row_of_the_matrix_is_built_audited_and_imported(env, tmp_path):
     assert "failed: nothing" in done.stdout
 
 
-def test_a_source_that_cuda_13_does_not_compile_is_patched_and_does(tmp_path, torch_site, gxx):
+def test_a_patch_makes_an_old_source_compile_with_cuda_13(tmp_path, torch_site, gxx):
     """2.2.5 is the one version that the index has whole and that needs the patch; one file of it shows both."""
     home = nvcc_home()
     if not (home / "include" / "cccl").is_dir():

@@ -132,7 +132,7 @@ def test_the_recipe_holds_for_every_gxx(libraries, env, number, abi):
 
 
 @pytest.mark.parametrize("number", [12, 13, 14])
-def test_what_the_same_compiler_makes_without_the_recipe_does_not_load(libraries, env, number):
+def test_program_linked_without_the_recipe_does_not_load(libraries, env, number):
     """The test of the test."""
     folder = libraries / f"g++-{number}"
     said = on_old_linux("--bind", folder, "--", "python3", "-c", LOAD, folder / "plain.so", env=env, check=False)
@@ -183,7 +183,7 @@ def built(tmp_path_factory, env, python):
     return wheels
 
 
-def test_the_wheel_is_named_and_audited_as_what_it_is(built, site, env):
+def test_wheel_name_and_audit_agree(built, site, env):
     assert built["portable"].name == (
         "mamba_ssm_portable-2.3.0-cp39-cp39-manylinux2014_x86_64.manylinux_2_17_x86_64.whl"
     )
@@ -210,7 +210,7 @@ def test_the_wheel_is_named_and_audited_as_what_it_is(built, site, env):
     assert "GLIBCXX_3.4" in refused.stdout
 
 
-def test_it_is_imported_there_and_an_error_of_torch_crosses_its_binding(built, site, env):
+def test_import_works_and_a_torch_error_crosses_the_binding(built, site, env):
     said = on_old_linux("--torch", site, "--wheel", built["portable"], env=env).stdout
     assert "selective_scan_cuda: imported from /wheel/" in said
     assert "glibc 2.31: 1 extension modules imported" in said
@@ -224,7 +224,7 @@ def test_it_is_imported_there_and_an_error_of_torch_crosses_its_binding(built, s
     assert on_old_linux(*command, env=env).stdout.startswith("caught: Expected u.is_cuda() to be true")
 
 
-def test_the_same_source_without_the_recipe_does_not_load_there(built, site, env):
+def test_source_built_without_the_recipe_does_not_load(built, site, env):
     """The test of the test."""
     said = on_old_linux("--torch", site, "--wheel", built["plain"], env=env, check=False)
     assert said.returncode != 0

@@ -47,7 +47,7 @@ def test_the_commands_of_the_page_give_the_hashes_of_its_row(done):
     assert [printed_by(done[1], "tree_sha256").strip()] == ROW["tree-sha256"]
 
 
-def test_the_wheel_is_the_projects_with_the_plans_architectures_and_its_own_check(done, torch_site):
+def test_wheel_has_the_planned_architectures_and_its_own_check(done, torch_site):
     wheel = only_wheel(done[0] / "dist")
     assert wheel.name.startswith("torch_linear_assignment_portable-0.0.6-")
     report = api.audit(wheel, torch_site)
@@ -62,13 +62,13 @@ def test_the_wheel_is_the_projects_with_the_plans_architectures_and_its_own_chec
     assert "License-Expression: Apache-2.0 AND BSD-3-Clause\n" in metadata
 
 
-def test_it_is_imported_and_computes(done):
+def test_project_imports_and_computes(done):
     assert printed_by(done[1], "batch_linear_assignment").strip() == "[[1, 0]]"
     table = printed_by(done[1], "-m torch_linear_assignment_portable")
     assert "torch_linear_assignment._backend  ok" in table
 
 
-def test_nothing_but_its_folder_was_added(done):
+def test_only_its_folder_was_added(done):
     folder, _ = done
     new = {
         path.relative_to(folder).as_posix()

@@ -73,7 +73,7 @@ def test_causal_conv1d_from_its_own_tree(tmp_path, env, torch_site, gxx):
     assert imported(wheel, tmp_path / "site", "import causal_conv1d as c; print(c.__version__, end='')", env) == "1.7.0"
 
 
-def test_somebody_elses_extension_from_the_package_index(tmp_path, env, torch_site, gxx):
+def test_extension_of_another_project_from_pypi(tmp_path, env, torch_site, gxx):
     """spatial-correlation-sampler 0.5.0: a pyproject.toml of its own, package_dir, OpenMP, pybind11, no static metadata."""
     command = ["-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:", "--no-build-isolation"]
     run(sys.executable, *command, "spatial-correlation-sampler==0.5.0", env=env, cwd=tmp_path)

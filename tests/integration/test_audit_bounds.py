@@ -180,7 +180,7 @@ def test_the_worst_wheel_of_a_megabyte_is_audited_in_time(tmp_path, make):
 
 
 @pytest.mark.parametrize("make", [many_names, many_symbols, many_codes, zeros], ids=lambda make: make.__name__)
-def test_the_audit_of_a_megabyte_needs_no_more_memory_than_is_promised(tmp_path, make):
+def test_audit_of_a_megabyte_keeps_within_the_memory_bound(tmp_path, make):
     path = zeros(tmp_path) if make is zeros else library_alone(tmp_path, make)
 
     def limited():
@@ -230,12 +230,12 @@ def test_real_libraries_are_read_as_pyelftools_reads_them():
 
 
 @pytest.mark.parametrize(("kind", "says"), [(1, "is no shared library"), (2, "is no shared library"), (4, "is no shared library")])  # fmt: skip
-def test_what_no_process_can_load_is_told(tmp_path, kind, says):
+def test_audit_names_files_that_no_process_can_load(tmp_path, kind, says):
     path = packed_wheel(tmp_path, {"sample_ext/_C.so": elf([(".text", PROGBITS, 6, 0, 0, 0, b"x")], kind=kind)}, NAME)
     assert says in audit_wheel(path).problems[0].found
 
 
-def test_a_machine_that_no_tag_names_is_told(tmp_path):
+def test_audit_names_a_machine_without_a_platform_tag(tmp_path):
     path = packed_wheel(
         tmp_path, {"sample_ext/_C.so": elf([(".text", PROGBITS, 6, 0, 0, 0, b"x")], machine=9999)}, NAME
     )
@@ -243,14 +243,14 @@ def test_a_machine_that_no_tag_names_is_told(tmp_path):
 
 
 @pytest.mark.parametrize("names", [("x/a.so", "x//a.so"), ("x/a.so", "x/./a.so"), ("x//a.so",), ("./a",)])
-def test_a_path_in_another_spelling_is_refused(tmp_path, names):
+def test_two_spellings_of_one_path_are_refused(tmp_path, names):
     path = packed_wheel(tmp_path, dict.fromkeys(names, b""), NAME)
     done = typed("audit", path)
     assert done.returncode == 6
     assert "twice" in done.stderr or "in another spelling" in done.stderr
 
 
-def test_a_file_and_a_folder_of_one_name_are_told(tmp_path):
+def test_audit_names_a_file_and_a_folder_of_one_name(tmp_path):
     path = tmp_path / NAME
     with zipfile.ZipFile(packed_wheel(tmp_path, {"a.so": elf([])}, NAME), "a") as archive:
         archive.writestr("a.so/b.so", elf([]))

@@ -9,7 +9,7 @@ from support import PACKAGES, ROOT, nvcc_home, run
 pytestmark = pytest.mark.cold  # What a build takes is measured.
 
 
-def test_a_build_is_measured_beside_the_projects_own(env, tmp_path, torch_site, gxx):
+def test_build_is_measured_next_to_the_build_of_upstream(env, tmp_path, torch_site, gxx):
     program = ROOT / "benchmarks" / "build_vs_upstream.py"
     command = [sys.executable, program, PACKAGES / "tiny_cuda", "--out", tmp_path / "bench", "--arch", "9.0"]
     done = run(*command, "--cases", "upstream", "one", env={**env, "CUDA_HOME": str(nvcc_home())}, cwd=tmp_path)
@@ -26,7 +26,7 @@ def test_a_build_is_measured_beside_the_projects_own(env, tmp_path, torch_site, 
     assert done.stdout.splitlines()[3] == "|---|---|---|---|---|---|"
 
 
-def test_a_build_that_fails_is_said_with_its_log(env, tmp_path, torch_site):
+def test_failed_build_is_reported_with_its_log(env, tmp_path, torch_site):
     program = ROOT / "benchmarks" / "build_vs_upstream.py"
     command = [sys.executable, program, PACKAGES / "tiny_cuda", "--out", tmp_path / "bench", "--cases", "one"]
     done = run(*command, "--arch", "1.0", env=env, cwd=tmp_path, check=False)

@@ -137,7 +137,7 @@ def sentence(done, status=2):
 # --- a container ---
 
 
-def test_without_an_engine_a_sentence_says_what_is_missing_and_what_to_type(contained, wheel):
+def test_missing_engine_is_one_sentence_with_a_fix(contained, wheel):
     said = sentence(contained("--image", "ubuntu:20.04", "--wheel", wheel(), engines=())[0], 8)
     assert said.startswith("there is no docker and no podman here, which runs the image ubuntu:20.04\n")
     assert "fix:  apt-get install podman" in said
@@ -147,7 +147,7 @@ def test_without_an_engine_a_sentence_says_what_is_missing_and_what_to_type(cont
     assert asked is None
 
 
-def test_the_engine_that_is_there_is_taken_and_a_named_one_first(contained, wheel):
+def test_named_engine_comes_before_the_one_on_path(contained, wheel):
     arguments = ("--image", "ubuntu:20.04", "--wheel", wheel())
     assert contained(*arguments, engines=("podman",))[1].engine == "podman"
     assert contained(*arguments, engines=("docker", "podman"))[1].engine == "docker"
@@ -169,7 +169,7 @@ def test_the_engine_that_is_there_is_taken_and_a_named_one_first(contained, whee
         ("somebody/linux:1", "somebody/linux:1", "cp311", "true", "python3.11"),
     ],
 )  # fmt: skip
-def test_an_images_name_says_how_it_comes_to_the_wheels_python(contained, wheel, image, address, tag, setup, program):
+def test_image_name_decides_how_the_wheel_gets_its_python(contained, wheel, image, address, tag, setup, program):
     done, asked = contained("--image", image, "--wheel", wheel(f"{tag}-{tag}"))
     assert done.returncode == 0, done.stderr
     assert asked.image == address
@@ -180,9 +180,7 @@ def test_an_images_name_says_how_it_comes_to_the_wheels_python(contained, wheel,
     assert subprocess.run(["sh", "-n", "-c", asked.script], check=False).returncode == 0
 
 
-def test_what_is_bound_is_read_only_but_for_out_and_a_host_with_selinux_lets_it_be_read(
-    contained, wheel, torch, tmp_path
-):
+def test_bound_folders_are_read_only_except_out(contained, wheel, torch, tmp_path):
     more = tmp_path / "more"
     more.mkdir()
     arguments = ("--wheel", wheel(), "--torch", torch, "--bind", more, "--out", "made/out")
@@ -203,14 +201,14 @@ def test_the_command_and_its_status_are_passed_on(contained, wheel):
     assert done.returncode == 3
 
 
-def test_without_a_wheel_the_image_is_taken_as_it_is(contained):
+def test_image_is_used_unchanged_without_a_wheel(contained):
     asked = contained("--image", "ubuntu:20.04", "--", "ldd", "--version")[1]
     assert asked.setup == "true"
     assert "command -v" not in asked.script
     assert contained("--image", "ubuntu:20.04", "--python", "3.8", "--", "true")[1].program == "python3.8"
 
 
-def test_a_wheel_for_many_pythons_runs_with_the_oldest_or_with_one_that_is_named(contained, wheel):
+def test_wheel_for_many_pythons_runs_with_the_oldest_or_the_named_one(contained, wheel):
     arguments = ("--image", "manylinux2014", "--wheel", wheel("cp310-abi3"))
     assert contained(*arguments)[1].program == "/opt/python/cp310-cp310/bin/python"
     assert contained(*arguments, "--python", "3.12")[1].program == "/opt/python/cp312-cp312/bin/python"
@@ -223,7 +221,7 @@ def test_a_wheel_for_many_pythons_runs_with_the_oldest_or_with_one_that_is_named
     assert contained(*both)[1].command[3:] == ["causal_conv1d_cuda", "selective_scan_cuda"]
 
 
-def test_a_python_that_the_wheel_cannot_run_with_is_refused_before_the_engine_is_asked(contained, wheel):
+def test_unsuitable_python_is_refused_before_the_engine_starts(contained, wheel):
     done, asked = contained("--image", "a:1", "--wheel", wheel(), "--python", "3.12")
     assert sentence(done) == (
         "the wheel is for Python 3.9, and --python is 3.12\ncheck-root: error:   fix:  --python 3.9"
@@ -234,7 +232,7 @@ def test_a_python_that_the_wheel_cannot_run_with_is_refused_before_the_engine_is
     assert asked is None
 
 
-def test_the_command_finds_the_python_that_was_chosen_as_python3(contained, tmp_path):
+def test_chosen_python_is_python3_in_the_container(contained, tmp_path):
     """The image's shell, run here."""
     there = tmp_path / "image"
     there.mkdir()
@@ -296,7 +294,7 @@ def test_a_wheel_that_is_missing_or_damaged_is_named(check, wheel, tmp_path):
     assert "is damaged, or no wheel" in sentence(check("--wheel", tmp_path))
 
 
-def test_a_wheel_that_would_prove_nothing_is_refused_unless_a_command_is_given(contained, tmp_path):
+def test_wheel_without_extensions_needs_a_command(contained, tmp_path):
     pure = packed_wheel(tmp_path, {"pure/__init__.py": b"", "pure/_C.so": b""}, "pure-1.0-py3-none-any.whl")
     said = sentence(contained("--image", "a:1", "--wheel", pure)[0])
     assert said.startswith("pure-1.0-py3-none-any.whl: no extension module lies at its top\n")
@@ -305,7 +303,7 @@ def test_a_wheel_that_would_prove_nothing_is_refused_unless_a_command_is_given(c
     assert asked.command == ["python3", "-c", "import pure"]
 
 
-def test_a_folder_without_torch_or_that_is_none_is_named(check, wheel, torch, tmp_path):
+def test_folder_without_torch_and_missing_folder_are_named(check, wheel, torch, tmp_path):
     given = ("--root", "/", "--wheel", wheel())
     (tmp_path / "empty").mkdir()
     said = sentence(check(*given, "--torch", tmp_path / "empty"))
@@ -321,7 +319,7 @@ def test_a_folder_without_torch_or_that_is_none_is_named(check, wheel, torch, tm
 # --- a root ---
 
 
-def test_a_root_that_cannot_import_the_wheel_is_refused_with_what_it_lacks(check, wheel, tmp_path):
+def test_unsuitable_root_is_refused_with_the_missing_parts(check, wheel, tmp_path):
     root = tmp_path / "root"
     given = ("--root", root, "--wheel", wheel())
     assert sentence(check(*given)) == f"{root} is no root of a Linux: it has no usr"
@@ -336,7 +334,7 @@ def test_a_root_that_cannot_import_the_wheel_is_refused_with_what_it_lacks(check
 
 
 @pytest.mark.parametrize("python", ["python3.11", "/etc/alternatives/python3", None])
-def test_a_python_that_fits_or_does_not_say_its_version_is_tried(check, wheel, python, tmp_path):
+def test_python_that_fits_or_hides_its_version_is_tried(check, wheel, python, tmp_path):
     program = tmp_path / "usr" / "bin" / "python3"
     program.parent.mkdir(parents=True)
     program.symlink_to(python) if python else program.touch()
@@ -346,7 +344,7 @@ def test_a_python_that_fits_or_does_not_say_its_version_is_tried(check, wheel, p
 
 
 @pytest.mark.parametrize("arguments", [("--root", "/", "--", "true"), ("--make",)])
-def test_who_is_not_root_is_told_the_command_with_sudo(check, arguments, tmp_path):
+def test_user_who_is_not_root_gets_the_command_with_sudo(check, arguments, tmp_path):
     done = check(*arguments, before=("-c", NOBODY), TMPDIR="/tmp")
     first, sudo, engine = sentence(done, 8).splitlines()
     assert first == "only root can make another root and enter it"
@@ -355,7 +353,7 @@ def test_who_is_not_root_is_told_the_command_with_sudo(check, arguments, tmp_pat
     assert not (tmp_path / "cache").exists()
 
 
-def test_without_debootstrap_a_sentence_says_what_to_install(check):
+def test_missing_debootstrap_is_one_sentence_with_a_fix(check):
     said = sentence(check("--make", before=("-c", WITHOUT_DEBOOTSTRAP)), 8)
     assert said.startswith("there is no debootstrap here, which makes the old Linux\n")
     assert "fix:  apt-get install debootstrap" in said
@@ -402,7 +400,7 @@ echo >"$4/var/cache/apt/archives/python3.deb"
     return make
 
 
-def test_a_root_is_made_once_and_kept_and_other_packages_are_another_root(debootstrap, tmp_path):
+def test_root_is_cached_by_its_packages(debootstrap, tmp_path):
     roots = tmp_path / "cache" / "mamba-build-backend" / "roots"
     left = roots / ".bullseye.draft-killed"
     left.mkdir(parents=True)
@@ -420,7 +418,7 @@ def test_a_root_is_made_once_and_kept_and_other_packages_are_another_root(deboot
     assert other.endswith(" http://mirror/debian")
 
 
-def test_a_debootstrap_that_fails_is_told_in_a_sentence_and_leaves_nothing(debootstrap, tmp_path):
+def test_failed_debootstrap_is_one_sentence_and_leaves_nothing(debootstrap, tmp_path):
     end = 'echo "E: Failed getting release file"; echo "gpgv: bad signature" >"$4/debootstrap/debootstrap.log"; exit 1'
     done, _ = debootstrap(end=end)
     first, *others = done.stderr.splitlines()
@@ -445,7 +443,7 @@ def test_the_status_of_a_command_in_a_root_is_passed_on(check, spaces):
     assert check("--root", "/", "--", "no-such-program").returncode == 127
 
 
-def test_what_a_command_writes_is_gone_and_what_is_bound_cannot_be_written_but_for_out(check, spaces, wheel, tmp_path):
+def test_command_writes_are_discarded_except_in_out(check, spaces, wheel, tmp_path):
     mark = Path(f"/var/check-root-test-{os.getpid()}")
     bound = tmp_path / "bound"
     bound.mkdir()
@@ -466,7 +464,7 @@ def test_what_a_command_writes_is_gone_and_what_is_bound_cannot_be_written_but_f
     assert str(tmp_path) not in Path("/proc/self/mounts").read_text()
 
 
-def test_a_command_in_a_root_has_no_network_no_other_processes_and_nothing_of_the_callers_environment(check, spaces):
+def test_command_in_a_root_sees_no_network_processes_or_environment_of_the_host(check, spaces):
     script = "tail -n +3 /proc/net/dev | cut -d: -f1; ls /proc | grep -c '^[0-9]'; echo $CALLERS; pwd; echo $PYTHONPATH"
     done = check("--root", "/", "--", "sh", "-c", script, CALLERS="own")
     interfaces, processes, own, folder, path = done.stdout.splitlines()
@@ -475,7 +473,7 @@ def test_a_command_in_a_root_has_no_network_no_other_processes_and_nothing_of_th
     assert (own, folder, path) == ("", "/tmp", "/wheel")
 
 
-def test_with_network_it_has_this_machines_and_the_files_that_names_are_looked_up_in(check, spaces):
+def test_network_option_shares_the_network_and_resolver_files(check, spaces):
     script = "tail -n +3 /proc/net/dev | cut -d: -f1; echo =; cat /etc/resolv.conf /etc/hosts"
     here = Path("/etc/resolv.conf").read_text() + Path("/etc/hosts").read_text()
     interfaces, _, files = check("--root", "/", "--network", "--", "sh", "-c", script).stdout.partition("=\n")
@@ -490,12 +488,12 @@ def system_python(spaces):
         lacking("a Python of the system, /usr/bin/python3")
 
 
-def test_a_command_that_crashes_in_a_root_has_the_status_that_a_shell_gives_it(check, system_python):
+def test_crash_in_a_root_gives_the_status_that_a_shell_gives(check, system_python):
     code = "import ctypes; ctypes.string_at(0)"
     assert check("--root", "/", "--", "/usr/bin/python3", "-c", code).returncode == 128 + signal.SIGSEGV
 
 
-def test_who_ends_it_ends_the_command(spaces, tmp_path):
+def test_ending_check_root_ends_the_command(spaces, tmp_path):
     mark = f"check-root-{os.getpid()}"
     command = [sys.executable, SCRIPT, "--root", "/", "--", "sh", "-c", f"echo here; sleep 600; : {mark}"]
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
@@ -515,9 +513,7 @@ def _read(path):
         return ""
 
 
-def test_the_extension_modules_are_imported_in_a_root_and_one_that_is_damaged_is_no_success(
-    check, system_python, wheel
-):
+def test_damaged_extension_module_fails_the_import_in_a_root(check, system_python, wheel):
     done = check("--root", "/", "--wheel", wheel("cp30-abi3"))
     assert done.returncode == 1
     assert "ImportError: /wheel/selective_scan_cuda.so: file too short" in done.stderr

@@ -55,7 +55,7 @@ def test_doctor_needs_nothing_but_pip(tmp_path):
     assert done.stdout.startswith("mamba-ssm ")
 
 
-def test_a_build_without_isolation_and_without_tools_is_one_sentence(tmp_path, clean_env):
+def test_missing_tools_without_isolation_are_one_sentence(tmp_path, clean_env):
     if sys.version_info < (3, 11):
         lacking("a Python for which the newest torch has wheels: an older torch may want another CUDA than is here")
     """pip --no-build-isolation in an environment with pip alone: what is missing is named, whichever hook comes first."""
@@ -80,7 +80,7 @@ def test_a_build_without_isolation_and_without_tools_is_one_sentence(tmp_path, c
         assert "pyproject-metadata" in done.stderr
 
 
-def test_an_environment_without_pip_is_told_all_that_it_lacks_at_once(tmp_path):
+def test_environment_without_pip_gets_the_whole_list_of_missing_packages(tmp_path):
     """As uv makes them."""
     import venv
 

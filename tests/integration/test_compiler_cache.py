@@ -62,7 +62,7 @@ def built(folder, env, *options, arch="7.5;8.0", isolated=False):
     )
 
 
-def test_ccache_knows_the_same_files_in_another_folder(project, env, ccache, torch_site, gxx):
+def test_ccache_hits_for_the_same_files_in_another_folder(project, env, ccache, torch_site, gxx):
     one, other = project
     plain = built(one, env, "-C", "cache=off")
     assert plain[0] == []
@@ -73,7 +73,7 @@ def test_ccache_knows_the_same_files_in_another_folder(project, env, ccache, tor
     assert plain[1] == first[1] == again[1]
 
 
-def test_ccache_sees_what_changed_for_one_architecture_alone(project, env, ccache, torch_site, gxx):
+def test_ccache_sees_a_change_for_only_one_architecture(project, env, ccache, torch_site, gxx):
     one, other = project
     before = built(one, env)
     source = other / "csrc" / "times.cu"
@@ -98,7 +98,7 @@ def test_ccache_sees_what_changed_for_one_architecture_alone(project, env, ccach
     assert built(other, env, arch="9.0")[0] == ["ccache: 1 of 3 found in the cache"]
 
 
-def test_ccache_sees_what_changed_in_a_sysroot(env, ccache, tmp_path, gxx):
+def test_ccache_sees_a_change_in_a_sysroot(env, ccache, tmp_path, gxx):
     """torch asks g++ for -MMD, a list without the system's headers."""
     header = tmp_path / "root" / "limits_of_it.h"
     header.parent.mkdir()
@@ -181,14 +181,14 @@ def refused(project, env, tmp_path):
         ("echo hello", "its --version prints: hello"),
     ],
 )
-def test_a_cache_that_is_broken_or_too_old_is_said(script, said, project, env, tmp_path, torch_site, gxx):
+def test_broken_or_old_cache_is_reported(script, said, project, env, tmp_path, torch_site, gxx):
     own = {**env, "PATH": f"{program(tmp_path / 'bin', 'ccache', script)}{os.pathsep}{env['PATH']}"}
     assert said in refused(project[0], own, tmp_path)
     report = run(sys.executable, "-m", "mamba_build_backend", "doctor", "-v", env=own, cwd=project[0]).stdout
     assert said in " ".join(report.split())
 
 
-def test_a_cache_that_breaks_at_its_first_compile_is_said_and_not_used(project, env, tmp_path, torch_site, gxx):
+def test_cache_that_fails_at_its_first_compile_is_reported_and_skipped(project, env, tmp_path, torch_site, gxx):
     script = '[ "$1" != --version ] || exec echo "ccache version 4.7.5"; echo "ccache: error: no room" >&2; exit 1'
     own = {**env, "PATH": f"{program(tmp_path / 'bin', 'ccache', script)}{os.pathsep}{env['PATH']}"}
     (line,) = set(built(project[0], own)[0])
@@ -197,14 +197,14 @@ def test_a_cache_that_breaks_at_its_first_compile_is_said_and_not_used(project, 
     assert "ccache: error: no room" in refused(project[0], own, tmp_path)
 
 
-def test_a_cache_that_is_not_there_is_an_error_where_it_was_asked_for(project, env, tmp_path, torch_site, gxx):
+def test_missing_cache_is_an_error_if_requested(project, env, tmp_path, torch_site, gxx):
     own = {**env, "PATH": os.pathsep.join([os.path.dirname(sys.executable), "/nowhere"])}
     options = ["-C", "cache=ccache", "-C", f"host-compiler={gxx}"]
     done = pip_wheel(project[0], tmp_path / "no", own, *options, check=False, isolated=False)
     assert "cache=ccache: there is no ccache on PATH; ccache 4.7 or newer is needed" in done.stderr
 
 
-def test_a_folder_that_cannot_be_written_is_no_reason_to_fail(project, env, ccache, torch_site, gxx):
+def test_read_only_cache_folder_does_not_fail_the_build(project, env, ccache, torch_site, gxx):
     lines, _ = built(project[0], {**env, "CCACHE_DIR": "/proc/nowhere"})
     (line,) = lines
     assert line.startswith("note: without a compiler cache: ")

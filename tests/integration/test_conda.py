@@ -69,7 +69,7 @@ def test_an_active_environment_with_condas_compilers_builds_with_them_and_their_
     assert set(record["cleaned"]) >= {"CFLAGS", "CXXFLAGS", "LDFLAGS", "NVCC_PREPEND_FLAGS"}
 
 
-def test_without_its_variables_the_environment_is_found_all_the_same(tiny, env, conda):
+def test_conda_environment_is_found_without_its_variables(tiny, env, conda):
     said = run(sys.executable, "-m", "mamba_build_backend", "doctor", cwd=tiny, env={**env, "CONDA_PREFIX": str(conda)})
     assert f"{TRIPLE}-" in said.stdout
     assert "conda's compiler uses its own sysroot" in run(
@@ -77,7 +77,7 @@ def test_without_its_variables_the_environment_is_found_all_the_same(tiny, env, 
     ).stdout.replace("\n", " ")
 
 
-def test_in_a_recipe_the_compilers_lie_in_the_prefix_of_the_build(tiny, env, conda, tmp_path):
+def test_conda_recipe_uses_the_compilers_of_the_build_prefix(tiny, env, conda, tmp_path):
     """conda-build and rattler-build: BUILD_PREFIX has the compilers, and the environment in use is another one."""
     other = tmp_path / "host-prefix"
     (other / "conda-meta").mkdir(parents=True)
@@ -91,7 +91,7 @@ def test_in_a_recipe_the_compilers_lie_in_the_prefix_of_the_build(tiny, env, con
 
 
 @pytest.mark.parametrize(("abi", "glibcxx"), [("old", "3.4.18"), ("new", "3.4.21")])
-def test_the_recipe_holds_for_condas_gxx(conda, env, tmp_path, abi, glibcxx):
+def test_libstdcxx_recipe_works_with_gxx_of_conda(conda, env, tmp_path, abi, glibcxx):
     """It has its own name, target and archiver, and beside it no libstdc++ of the system's layout."""
     build = PACKAGES / "link_sample" / "build.py"
     python_path = {**env, "PYTHONPATH": str(ROOT)}

@@ -65,7 +65,7 @@ def python_there(tmp_path_factory):
     return [emulator, "-L", str(root), str(root / "usr" / "bin" / "python3")]
 
 
-def test_the_wheel_is_for_the_other_processor_and_keeps_the_promise(wheel, tmp_path):
+def test_cross_wheel_is_for_the_target_and_keeps_its_floor(wheel, tmp_path):
     assert wheel.name.endswith("-cp39-abi3-manylinux2014_aarch64.manylinux_2_17_aarch64.whl")
     report = audit.audit_wheel(wheel)
     assert report.problems == ()
@@ -77,7 +77,7 @@ def test_the_wheel_is_for_the_other_processor_and_keeps_the_promise(wheel, tmp_p
     assert record_of(wheel)["compiler"]["target"] == "aarch64-linux-gnu"
 
 
-def test_that_processors_python_loads_it_and_is_told_what_is_missing(wheel, python_there, tmp_path):
+def test_python_of_the_target_loads_the_wheel_and_reports_missing_torch(wheel, python_there, tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path)
     done = run(*python_there, "-S", "-c", "import tiny_stable_ext", env=dict(os.environ), cwd=tmp_path, check=False)

@@ -121,14 +121,14 @@ def text_of(wheel: Path, name: str) -> str:
         return file.read(name).decode()
 
 
-def test_the_tools_files_are_exactly_these(wheel, sdist):
+def test_tool_distribution_has_exactly_these_files(wheel, sdist):
     told = "python tests/update_reports.py writes the list anew: does the tool need it?"
     info = [f"{INFO}/{name}" for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")]
     assert names_of(wheel) == sorted([*LISTED, *info]), told
     assert names_of(sdist) == sorted([*LISTED, "LICENSE", "PKG-INFO", "README.md", "pyproject.toml"]), told
 
 
-def test_the_tools_metadata_are_these(wheel):
+def test_tool_distribution_has_this_metadata(wheel):
     fields, _, description = text_of(wheel, f"{INFO}/METADATA").partition("\n\n")
     assert (
         fields.splitlines() == METADATA.splitlines()
@@ -141,7 +141,7 @@ def test_the_tools_metadata_are_these(wheel):
     ]
 
 
-def test_the_projects_addresses_stand_in_one_file(tmp_path, monkeypatch):
+def test_project_addresses_are_in_one_file(tmp_path, monkeypatch):
     """They are empty while nothing is published. What is set there gets into the tool's metadata and the site."""
     program = (
         "import sys; sys.path.insert(0, sys.argv[1]); import from_checkout as made; "
@@ -190,12 +190,12 @@ def test_the_sdist_builds_alone_and_gives_the_bytes_of_the_checkout(wheel, tmp_p
     assert only_wheel(tmp_path / "direct").read_bytes() == wheel.read_bytes()
 
 
-def test_nothing_of_the_checkout_is_left_changed_by_a_build_of_the_tool(made, env):
+def test_building_the_tool_leaves_the_checkout_unchanged(made, env):
     said = run("git", "status", "--porcelain", "distributions", env=env, cwd=ROOT).stdout
     assert "mamba_build_backend" not in said
 
 
-def test_the_sdist_of_causal_conv1d_holds_the_project_that_vendor_makes(env, tmp_path):
+def test_sdist_of_causal_conv1d_equals_a_vendored_project(env, tmp_path):
     options = ["--sdist", "-C=upstream-version=1.7.0"]
     build(ROOT / "distributions" / "causal-conv1d-portable", tmp_path / "out", *options)
     (path,) = (tmp_path / "out").iterdir()
@@ -216,7 +216,7 @@ def test_the_sdist_of_causal_conv1d_holds_the_project_that_vendor_makes(env, tmp
     assert (message["Name"], message["Version"]) == ("causal-conv1d-portable", "1.7.0")
 
 
-def test_the_installed_tool_plans_where_no_project_is_and_tells_commands_that_work_there(tool):
+def test_installed_tool_plans_outside_a_project_with_commands_that_work_there(tool):
     facts = ROOT / "tests" / "facts" / "debian12-torch2.11-cuda13.0.json"
     said = tool("doctor", "--facts", facts).stdout
     assert "The build can start:  python -m pip install $(mamba-build-backend build)" in said
@@ -234,14 +234,14 @@ def test_the_installed_tool_plans_where_no_project_is_and_tells_commands_that_wo
     assert "fix:  mamba-build-backend matrix FILE" in done.stderr
 
 
-def test_the_api_of_the_installed_tool_plans_where_no_project_is(installed, env, tmp_path):
+def test_api_of_the_installed_tool_plans_outside_a_project(installed, env, tmp_path):
     program = "from mamba_build_backend.api import doctor; seen = doctor(); print(seen.plan.title); print(seen.text)"
     said = run(installed, "-c", program, env=env, cwd=tmp_path).stdout
     assert said.startswith("mamba-ssm ")
     assert "$(python -m mamba_build_backend build)" in said or "problem" in said
 
 
-def test_settings_that_a_fix_adds_stand_within_the_build_that_pip_installs(tool):
+def test_settings_of_a_fix_apply_to_the_build_that_pip_installs(tool):
     said = tool("explain", "fatal error: error writing to /tmp/ccX1.s: No space left on device").stdout
     commands = re.findall(r"(?:fix:|or:) +(.*)", said)
     assert any(
@@ -268,7 +268,7 @@ def test_the_installed_tool_vendors_the_same_copy_as_the_checkout(tool, env, tmp
     assert "mamba_build_backend/LICENSE" in files["by-tool"]
 
 
-def test_where_the_project_that_the_user_stands_in_does_not_say_what_it_packages_the_tool_says_so(tool, tmp_path):
+def test_installed_tool_reports_a_project_without_packages(tool, tmp_path):
     folder = tmp_path / "mine"
     folder.mkdir()
     system = '[build-system]\nrequires = ["mamba-build-backend"]\nbuild-backend = "mamba_build_backend"\n'
@@ -288,7 +288,7 @@ def test_where_the_project_that_the_user_stands_in_does_not_say_what_it_packages
     assert "GLIBC_2.32" in tool("explain", "version 'GLIBC_2.32' not found", cwd=folder, check=False).stdout
 
 
-def test_uvx_and_pipx_are_named_in_what_is_told(wheel, env, tmp_path):
+def test_advice_names_uvx_and_pipx(wheel, env, tmp_path):
     facts = ROOT / "tests" / "facts" / "debian12-torch2.11-cuda13.0.json"
     uvx = [uv_program(), "tool", "run", "--python", sys.executable, "--from", wheel]
     said = run(*uvx, "mamba-build-backend", "doctor", "--facts", facts, env=env, cwd=tmp_path).stdout
@@ -332,7 +332,7 @@ def test_another_project_is_built_by_the_tool_from_an_index(frontend, made, env,
     assert not (project / "mamba_build_backend").exists()
 
 
-def test_the_installed_tool_builds_in_a_folder_that_it_makes_and_removes(installed, tool, tmp_path):
+def test_installed_tool_builds_in_a_temporary_folder(installed, tool, tmp_path):
     """Up to the hook that would compile: it is asked for metadata alone. The environment has no pip, so that uv is the frontend."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
@@ -351,7 +351,7 @@ def test_the_installed_tool_builds_in_a_folder_that_it_makes_and_removes(install
 
 
 @pytest.mark.parametrize("repair", ["true", "false"])
-def test_a_build_tag_stands_in_the_name_and_in_the_wheel(repair, tiny, env, tmp_path):
+def test_build_tag_is_in_the_file_name_and_in_the_wheel(repair, tiny, env, tmp_path):
     pip_wheel(tiny, tmp_path / "dist", env, "-C", "build-tag=12", "-C", f"repair={repair}", isolated=False)
     built = only_wheel(tmp_path / "dist")
     assert built.name.startswith(
@@ -364,7 +364,7 @@ def test_a_build_tag_stands_in_the_name_and_in_the_wheel(repair, tiny, env, tmp_
     run(sys.executable, "-m", "mamba_build_backend", "audit", built, env=env, cwd=ROOT)
 
 
-def test_a_python_without_packaging_and_without_pip_says_what_to_type(wheel, env, tmp_path):
+def test_python_without_packaging_and_pip_prints_a_fix(wheel, env, tmp_path):
     venv = tmp_path / "bare"
     run(uv_program(), "venv", "-q", "--python", sys.executable, venv, env=env, cwd=tmp_path)
     python = venv / "bin" / "python"
@@ -382,7 +382,7 @@ def test_a_python_without_packaging_and_without_pip_says_what_to_type(wheel, env
     assert "Traceback" not in done.stderr
 
 
-def test_no_distribution_asks_for_more_than_pip_carries(wheel):
+def test_distributions_require_only_packages_that_pip_carries(wheel):
     asked = re.findall(r"^Requires-Dist: ([\w-]+)(?!.*extra ==)", text_of(wheel, f"{INFO}/METADATA"), re.MULTILINE)
     vendored = Path(__import__("pip").__file__).parent / "_vendor"
     if not vendored.is_dir():

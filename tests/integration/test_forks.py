@@ -54,7 +54,7 @@ def plan_of(report):
     ]
 
 
-def test_a_release_is_itself_and_a_copy_is_what_it_differs_by(copy):
+def test_release_is_recognised_and_a_copy_by_its_differences(copy):
     tree = copy()
     (part,) = doctor(tree)["plan"]["parts"]
     assert (part["name"], part["version"], part["fork"]) == ("mamba-ssm", "2.2.5", None)
@@ -70,7 +70,7 @@ def test_a_release_is_itself_and_a_copy_is_what_it_differs_by(copy):
     assert report["plan"]["target"]["abi"] == "stable"
 
 
-def test_a_path_and_the_setting_source_do_the_same(copy):
+def test_path_and_source_setting_give_the_same_plan(copy):
     tree = copy()
     edit(tree / "csrc/selective_scan/selective_scan_fwd_fp16.cu", b"// ours\n")
     assert plan_of(doctor(tree)) == plan_of(doctor("-C", f"source={tree}"))
@@ -93,7 +93,7 @@ def test_an_archive_of_any_name_has_the_plan_of_its_folder(copy, tmp_path, kind,
     assert parts[1][0]["fork"]["changed"] == ["causal_conv1d/__init__.py"]
 
 
-def test_a_package_of_another_name_gets_the_release_s_patches(copy):
+def test_renamed_package_gets_the_patches_of_its_release(copy):
     tree = copy()
     (tree / "mamba_ssm").rename(tree / "vision_mamba")
     for path in [*tree.rglob("*.py")]:
@@ -127,7 +127,7 @@ def test_a_vendored_fork_has_the_plan_of_the_path(copy, tmp_path):
     assert after == before
 
 
-def test_half_a_copy_and_a_damaged_one_stop_before_anything_is_compiled(copy):
+def test_incomplete_and_damaged_copies_stop_before_the_compile(copy):
     tree = copy()
     shutil.rmtree(tree / "csrc")
     assert "missing, but setup.py compiles it" in doctor(tree, check=False)["problems"][0]["found"]
@@ -170,7 +170,7 @@ def test_an_old_setup_py_sees_a_gpu_and_empty_texts(tmp_path, torch_site, clean_
     assert "setup.py reads README.md, which is not there: taken as empty" in done.stderr
 
 
-def test_without_a_fork_nothing_is_pretended(tmp_path, torch_site, clean_env):
+def test_gpu_and_readme_are_pretended_only_for_a_fork(tmp_path, torch_site, clean_env):
     (tmp_path / "setup.py").write_text(SETUP_PY)
     step = protocol.SetupPy(str(tmp_path / "setup.py"), ("--name",), (), (str(torch_site),), (), (), None, None, ())
     protocol.write(protocol.BuildStep(step, None), str(tmp_path / "step.json"))
@@ -179,7 +179,7 @@ def test_without_a_fork_nothing_is_pretended(tmp_path, torch_site, clean_env):
     assert done.returncode != 0
 
 
-def test_a_hook_takes_a_fork_that_its_command_line_names(copy, clean_env):
+def test_hook_builds_the_fork_that_its_command_line_names(copy, clean_env):
     """``pip wheel . -C source=TREE``: the consent is in the config settings; a variable alone is none."""
     tree = copy(CONV, "conv")
     edit(tree / "causal_conv1d/__init__.py")
@@ -195,7 +195,7 @@ def test_a_hook_takes_a_fork_that_its_command_line_names(copy, clean_env):
     assert os.fspath(tree) in done.stderr
 
 
-def test_an_sdist_is_of_the_fork_that_holds_the_backend_and_of_no_other(copy, clean_env, tmp_path):
+def test_sdist_holds_only_the_fork_that_vendors_the_backend(copy, clean_env, tmp_path):
     tree = copy(CONV, "conv")
     edit(tree / "causal_conv1d/__init__.py")
     code = "import mamba_build_backend as b, sys; print(b.build_sdist(sys.argv[1], {'source': sys.argv[2]} if sys.argv[2:] else {}))"

@@ -134,7 +134,7 @@ def test_a_newer_version_goes_before_a_higher_build(installer, index):
     assert installer.build == "7"
 
 
-def test_a_hash_admits_one_build_alone(installer, index, tmp_path):
+def test_hash_admits_only_one_build(installer, index, tmp_path):
     """A mirror that lags has only an older build: with the hashes of the newer one nothing is installed."""
     folder, address = index
     old, new = wheel(folder, "1"), wheel(tmp_path / "newer", "2")
@@ -149,7 +149,7 @@ def test_a_hash_admits_one_build_alone(installer, index, tmp_path):
     wanted.write_text(f"mamba-ssm-portable=={VERSION} --hash=sha256:{sha256(old)} --hash=sha256:{sha256(new)}\n")
 
 
-def test_a_wheel_that_was_damaged_on_its_way_is_refused_by_its_hash(installer, index, tmp_path):
+def test_hash_refuses_a_wheel_damaged_in_transfer(installer, index, tmp_path):
     folder, address = index
     made = wheel(folder, "1")
     wanted = tmp_path / "requirements.txt"
@@ -163,7 +163,7 @@ def test_a_wheel_that_was_damaged_on_its_way_is_refused_by_its_hash(installer, i
     assert installer.has_nothing
 
 
-def test_of_two_indexes_with_different_builds_pip_takes_the_higher_and_uv_the_first_ones(installer, index, tmp_path):
+def test_pip_takes_the_highest_build_of_two_indexes_and_uv_the_first_index(installer, index, tmp_path):
     folder, address = index
     wheel(folder, "1")
     wheel(tmp_path / "second", "2")
@@ -179,7 +179,7 @@ def test_of_two_indexes_with_different_builds_pip_takes_the_higher_and_uv_the_fi
             assert installer.build == "1"
 
 
-def test_an_index_with_wheels_for_other_machines_alone_says_so(installer, index):
+def test_index_with_wheels_only_for_other_machines_is_reported(installer, index):
     folder, address = index
     wheel(folder, "1", OTHER)
     done = installer.install("mamba-ssm-portable", index=address, check=False)
@@ -205,7 +205,7 @@ def pages(env, tmp_path):
         yield write, address
 
 
-def test_of_an_index_of_files_the_highest_build_is_taken(installer, pages):
+def test_highest_build_of_a_file_index_is_installed(installer, pages):
     write, address = pages
     write("", "2", "10")
     installer.install("mamba-ssm-portable", index=address)
@@ -213,7 +213,7 @@ def test_of_an_index_of_files_the_highest_build_is_taken(installer, pages):
 
 
 @pytest.mark.parametrize("fault", ["damaged", "cut off", "gone"])
-def test_a_wheel_that_is_not_as_the_index_says_is_installed_by_nobody(fault, installer, pages):
+def test_pip_and_uv_refuse_a_wheel_that_differs_from_its_index_entry(fault, installer, pages):
     """A mirror that lags lists what it does not have yet; a download may end early, or bring other bytes."""
     write, address = pages
     _, made = write("1", "2")
@@ -259,9 +259,7 @@ def bare(env: dict[str, str], tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("frontend", ["pip", "old pip", "uv"])
-def test_where_no_wheel_fits_the_sdist_says_in_a_sentence_what_is_missing(
-    frontend, index, sdist, request, env, tmp_path
-):
+def test_sdist_names_the_missing_parts_if_no_wheel_fits(frontend, index, sdist, request, env, tmp_path):
     folder, address = index
     wheel(folder, "1", OTHER)
     shutil.copy(sdist, folder)
@@ -286,7 +284,7 @@ def test_where_no_wheel_fits_the_sdist_says_in_a_sentence_what_is_missing(
     assert not (tmp_path / "target" / NAME).exists()
 
 
-def test_pip_downloads_a_wheel_by_itself_and_metadata_of_the_sdist_without_torch(index, sdist, env, tmp_path):
+def test_pip_downloads_the_wheel_and_sdist_metadata_without_torch(index, sdist, env, tmp_path):
     folder, address = index
     wheel(folder, "3")
     variables = {**env, "PIP_EXTRA_INDEX_URL": " ".join(filter(None, [env.get("PIP_EXTRA_INDEX_URL", ""), address]))}
@@ -357,7 +355,7 @@ def test_the_tool_is_installed_from_a_git_address(frontend, repository, env, tmp
         env=env, cwd=tmp_path)  # fmt: skip
 
 
-def test_the_metadata_of_the_project_come_from_a_git_address(repository, env, tmp_path):
+def test_metadata_come_from_a_git_address(repository, env, tmp_path):
     variables = {**env, "MAMBA_BUILD_METADATA_ONLY": "true"}
     address = f"mamba-ssm-portable @ git+file://{repository}"
     done = run(sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "--ignore-installed", "--target", tmp_path / "t",
@@ -365,7 +363,7 @@ def test_the_metadata_of_the_project_come_from_a_git_address(repository, env, tm
     assert f"Would install mamba-ssm-portable-{VERSION}" in done.stdout
 
 
-def test_an_environment_without_pip_takes_the_wheel_by_uv(index, env, tmp_path):
+def test_uv_installs_the_wheel_into_an_environment_without_pip(index, env, tmp_path):
     folder, address = index
     wheel(folder, "2")
     venv = tmp_path / "venv"
@@ -408,7 +406,7 @@ print(wanted, "/", metadata.version(name), "/", wanted.specifier.contains(metada
 
 @pytest.mark.parametrize("frontend", ["pip", "uv"])
 @pytest.mark.parametrize(("package", "name", "version"), REQUIRING)
-def test_a_stand_in_meets_what_other_packages_require(frontend, package, name, version, index, env, tmp_path):
+def test_stand_in_satisfies_requirements_of_other_packages(frontend, package, name, version, index, env, tmp_path):
     folder, address = index
     portable = f"{name}-portable"
     wheel(folder, "1", version=version, name=portable.replace("-", "_"))
@@ -455,7 +453,7 @@ def test_a_stand_in_meets_what_other_packages_require(frontend, package, name, v
     assert name not in checked.stdout + checked.stderr
 
 
-def test_a_stand_in_is_the_same_bytes_whenever_it_is_written(env, tmp_path):
+def test_stand_in_is_reproducible(env, tmp_path):
     made = []
     for place in ("one", "other"):
         command = [sys.executable, "-m", "mamba_build_backend", "stand-in", "causal-conv1d", "-w", tmp_path / place]

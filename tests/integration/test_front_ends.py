@@ -100,7 +100,7 @@ def ptx_texts(fat: bytes) -> list[str]:
     return [match[0].decode() for match in re.finditer(rb"\.version [^\0]*", fat)]
 
 
-def test_by_default_nvidias_tools_write_every_byte_of_gpu_code(tmp_path, gxx):
+def test_nvidias_tools_write_all_gpu_code_by_default(tmp_path, gxx):
     """What nvcc makes in the build's view of the toolkit is what the toolkit itself makes; with gpu-code=compact it is not."""
     home = nvcc_home()
     (tmp_path / "kernels.cuh").write_text(HEADER)
@@ -123,7 +123,7 @@ def test_by_default_nvidias_tools_write_every_byte_of_gpu_code(tmp_path, gxx):
     assert ptx_texts(fat["compact"]) != ptx_texts(fat["plain"])
 
 
-def test_a_build_folder_that_stays_is_compiled_again_with_the_other_gpu_code(clean_env, tmp_path, torch_site, gxx):
+def test_changed_gpu_code_recompiles_a_kept_build_folder(clean_env, tmp_path, torch_site, gxx):
     project = copy_tiny(tmp_path / "tiny")
     given = ("-C", "arch=8.0+PTX", "-C", "compress=none", "-C", "cache=off", "-C", f"build-dir={tmp_path / 'build'}")
     texts = {}
@@ -157,7 +157,7 @@ def contents(path: Path):
 
 
 @pytest.mark.parametrize("options", [(), ("--threads", "4"), ("--split-compile", "2")])
-def test_one_front_end_serves_turing_too(compiled, options):
+def test_one_front_end_also_serves_turing(compiled, options):
     plain = compiled(options=options)
     spared = compiled(order=DERIVED, options=options)
     assert [len(image) for image in plain[0]] == [5, 5, 5], "four kernels and a variable, for three GPUs"
@@ -172,7 +172,7 @@ def test_one_front_end_serves_turing_too(compiled, options):
     assert spared[2] == plain[2], "what the host registers and launches"
 
 
-def test_what_turing_does_not_have_is_compiled_for_it_by_its_own_front_end(compiled):
+def test_turing_has_its_own_front_end_for_missing_instructions(compiled):
     source = SOURCE.replace(
         "template void all",
         """\
@@ -190,7 +190,7 @@ template void all""",
     assert compiled(source, DERIVED) == compiled(source)
 
 
-def test_an_error_is_told_once_and_by_nvcc(compiled):
+def test_nvcc_prints_an_error_once(compiled):
     with pytest.raises(AssertionError, match="undeclared_name"):
         compiled(
             SOURCE.replace("int seen", "int undeclared") + "template void all<undeclared_name>(undeclared_name *);",
@@ -198,11 +198,11 @@ def test_an_error_is_told_once_and_by_nvcc(compiled):
         )
 
 
-def test_the_cudafe_of_this_nvcc_takes_the_name_of_a_source():
+def test_cudafe_accepts_a_source_name():
     assert takes_source_path(nvcc_home() / "bin/nvcc", dict(os.environ))
 
 
-def test_the_table_of_options_has_all_that_take_a_value():
+def test_option_table_lists_every_option_with_a_value():
     """nvcc's help names an option, its value if it takes one, and its short spelling: ``--threads <number>   (-t)``."""
     said = subprocess.run([nvcc_home() / "bin/nvcc", "--help"], check=True, capture_output=True, text=True).stdout
     rows = re.findall(r"^(--[\w-]+)( +[^\s(-][^(]*?)? +\(?(--?[\w-]+)\)? *$", said, re.MULTILINE)

@@ -80,7 +80,7 @@ def test_pip_isolated_makes_one_portable_wheel_that_works(tiny, env, tmp_path, t
     assert (tiny / "meta" / info / "METADATA").read_bytes() == metadata
 
 
-def test_a_machine_with_only_gxx_and_pip_builds_with_the_nvcc_of_the_index(tiny, env, tmp_path):
+def test_machine_with_only_gxx_and_pip_builds_with_nvcc_from_pypi(tiny, env, tmp_path):
     """Every local nvcc is hidden: off PATH, and /usr/local/cuda* covered by an empty file system."""
     hidden = without_local_nvcc(env)
     toolkits = [str(path) for path in Path("/usr/local").glob("cuda-*") if path.is_dir() and not path.is_symlink()]
@@ -145,7 +145,7 @@ def test_the_command_line_builds_with_paths_of_blanks_and_any_letters(tmp_path, 
 
 
 @pytest.mark.cold
-def test_an_editable_install_compiles_in_place_and_again_only_what_changed(tiny, env, tmp_path, torch_site):
+def test_editable_install_recompiles_only_changed_files(tiny, env, tmp_path, torch_site):
     python = tmp_path / "venv" / "bin" / "python"
     run(sys.executable, "-m", "venv", "--system-site-packages", tmp_path / "venv", env=env, cwd=tmp_path)
     (next((tmp_path / "venv/lib").glob("python*/site-packages")) / "torch-of-the-tests.pth").write_text(
@@ -186,7 +186,7 @@ def cli_build(tiny, env, tmp_path, *options):
     return run(*command, env=env, cwd=tiny, check=False)
 
 
-def test_a_promise_that_is_not_kept_is_an_error_that_names_the_symbol_and_leaves_no_wheel(tiny, env, tmp_path):
+def test_broken_promise_names_the_symbol_and_leaves_no_wheel(tiny, env, tmp_path):
     from mamba_build_backend.probe.machine import probe_machine
 
     if tuple(map(int, probe_machine().libc_version.split("."))) < (2, 32):
@@ -214,7 +214,7 @@ def test_repair_false_gives_a_plain_linux_wheel(tiny, env, tmp_path):
     assert message["Version"] == wheel.name.split("-")[1]
 
 
-def test_a_machine_whose_glibc_is_old_enough_needs_no_sysroot_and_still_gets_the_libstdcxx_recipe(tiny, env, tmp_path):
+def test_old_glibc_needs_no_sysroot_but_the_libstdcxx_recipe(tiny, env, tmp_path):
     from mamba_build_backend.probe.machine import probe_machine
 
     done = cli_build(tiny, env, tmp_path, "-C", f"glibc={probe_machine().libc_version}")
@@ -248,7 +248,7 @@ def test_a_compile_error_is_shown_with_its_first_line_and_the_log_is_kept(tiny, 
 
 
 @pytest.mark.cold
-def test_ctrl_c_in_the_middle_leaves_no_process_no_wheel_and_a_good_cache(tiny, env, tmp_path, torch_site):
+def test_ctrl_c_leaves_no_process_no_wheel_and_an_intact_cache(tiny, env, tmp_path, torch_site):
     source = tiny / "csrc" / "tiny_kernel.cu"
     # Enough to unroll that the compiler is still at it when the signal comes.
     slow = "\n__global__ void slow(float* x) {\n    float a = x[0];\n#pragma unroll\n    for (int i = 0; i < 20000; i++) a = sinf(a) * cosf(a + i);\n    x[0] = a;\n}\n"
@@ -308,7 +308,7 @@ def working(folder):
     return names
 
 
-def test_without_network_and_without_cache_the_real_project_says_what_to_do(env, tmp_path, torch_site, gxx):
+def test_real_project_prints_a_fix_without_network_and_cache(env, tmp_path, torch_site, gxx):
     refused = {
         **env,
         "PIP_CONFIG_FILE": os.devnull,
@@ -373,7 +373,7 @@ def test_audit_finds_what_is_wrong_with_a_wheel(tiny, env, tmp_path, torch_site)
     assert "lacks" in done.stdout
 
 
-def test_audit_says_with_which_of_several_torches_a_wheel_works(tiny, env, tmp_path, torch_site):
+def test_audit_names_the_torches_that_a_wheel_works_with(tiny, env, tmp_path, torch_site):
     done = cli_build(tiny, env, tmp_path)
     assert done.returncode == 0, done.stderr
     other = tmp_path / "other"
@@ -396,9 +396,7 @@ def test_audit_says_with_which_of_several_torches_a_wheel_works(tiny, env, tmp_p
     assert "torch 2.11.1+cu130, with its CUDA and this Python, lacks" in done.stdout
 
 
-def test_variables_that_reach_a_compiler_are_said_and_recorded_and_those_of_the_host_do_not_reach_one(
-    tiny, env, tmp_path
-):
+def test_compiler_variables_are_printed_and_recorded_and_host_variables_dropped(tiny, env, tmp_path):
     """Each of the host's would end the build: setuptools would link with /bin/false, nvcc include what is not there."""
     host = {
         "LDSHARED": "/bin/false",

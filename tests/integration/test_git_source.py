@@ -57,7 +57,7 @@ def export(row, tmp_path, repository=None, env=ENV):
     return path, said
 
 
-def test_a_tag_becomes_an_archive_like_those_of_the_index(upstream, tmp_path):
+def test_tag_becomes_an_archive_like_an_sdist_of_pypi(upstream, tmp_path):
     _, row = upstream
     path, said = export(row, tmp_path)
     with tarfile.open(path) as tar:
@@ -70,7 +70,7 @@ def test_a_tag_becomes_an_archive_like_those_of_the_index(upstream, tmp_path):
     assert (tree / "csrc/a.cu").is_file()
 
 
-def test_it_is_fetched_once(upstream, tmp_path):
+def test_git_source_is_fetched_once(upstream, tmp_path):
     work, row = upstream
     export(row, tmp_path)
     shutil.rmtree(work)
@@ -78,14 +78,14 @@ def test_it_is_fetched_once(upstream, tmp_path):
     assert said == []
 
 
-def test_a_bare_mirror_will_do(upstream, tmp_path):
+def test_bare_mirror_serves_as_a_repository(upstream, tmp_path):
     work, row = upstream
     run_git(tmp_path, "clone", "-q", "--mirror", str(work), "mirror.git")
     assert is_repository(tmp_path / "mirror.git")
     export(row, tmp_path, str(tmp_path / "mirror.git"))
 
 
-def test_a_tag_that_was_moved_is_refused_and_nothing_is_kept(upstream, tmp_path):
+def test_moved_tag_is_refused_and_leaves_nothing(upstream, tmp_path):
     work, row = upstream
     (work / "setup.py").write_text("import os; os.system('bad')\n")
     run_git(work, "commit", "-qam", "two")
@@ -95,7 +95,7 @@ def test_a_tag_that_was_moved_is_refused_and_nothing_is_kept(upstream, tmp_path)
     assert [path.name for path in (tmp_path / "cache/git").iterdir() if not path.name.endswith(".lock")] == []
 
 
-def test_a_repository_that_does_not_answer_is_told_with_ways_out(upstream, tmp_path):
+def test_unreachable_repository_is_reported_with_fixes(upstream, tmp_path):
     _, row = upstream
     with pytest.raises(SourceError) as caught:
         export(row, tmp_path, str(tmp_path / "nowhere"))
@@ -105,7 +105,7 @@ def test_a_repository_that_does_not_answer_is_told_with_ways_out(upstream, tmp_p
     assert "-C source=/path/to/the/mirror" in text
 
 
-def test_without_git_it_says_how_to_get_it(upstream, tmp_path):
+def test_missing_git_is_reported_with_a_fix(upstream, tmp_path):
     _, row = upstream
     with pytest.raises(SourceError, match="there is no git here"):
         export(row, tmp_path, env={**ENV, "PATH": str(tmp_path)})
@@ -120,7 +120,7 @@ def find(row, source, tmp_path, **more):
     return locate.find(made, tmp_path, tmp_path / "cache", ENV, print, tmp_path / "scratch")
 
 
-def test_a_checkout_gives_the_commit_of_the_tag_and_not_what_lies_in_it(upstream, tmp_path, capsys):
+def test_checkout_gives_the_commit_of_the_tag_not_its_working_files(upstream, tmp_path, capsys):
     work, row = upstream
     (work / "csrc/a.cu").write_text("// changed since\n")
     source = find(row, work, tmp_path)
@@ -130,7 +130,7 @@ def test_a_checkout_gives_the_commit_of_the_tag_and_not_what_lies_in_it(upstream
     assert f"taking v1.0 of {work}, and not what lies there" in capsys.readouterr().out
 
 
-def test_a_checkout_without_the_tag_counts_by_its_files(upstream, tmp_path):
+def test_checkout_without_the_tag_is_recognised_by_its_files(upstream, tmp_path):
     work, row = upstream
     run_git(work, "tag", "-d", "v1.0")
     row = replace(row, tree_sha256=(archives.tree_sha256(work),))
@@ -138,7 +138,7 @@ def test_a_checkout_without_the_tag_counts_by_its_files(upstream, tmp_path):
     assert (source.path, source.verified) == (work, True)
 
 
-def test_a_fork_s_checkout_is_taken_as_it_lies_there_where_that_was_allowed(upstream, tmp_path):
+def test_permitted_fork_checkout_is_used_unchanged(upstream, tmp_path):
     work, row = upstream
     (work / "csrc/a.cu").write_text("// ours\n")
     source = find(row, work, tmp_path, allow_unverified=True)
@@ -153,7 +153,7 @@ def test_a_bare_mirror_whose_tag_was_moved_is_refused(upstream, tmp_path):
         find(replace(row, git_commit="0" * 40), tmp_path / "mirror.git", tmp_path)
 
 
-def test_a_folder_that_is_no_source_is_told(upstream, tmp_path):
+def test_folder_without_a_source_is_named(upstream, tmp_path):
     _, row = upstream
     (tmp_path / "empty").mkdir()
     with pytest.raises(SourceError, match=r"holds no setup\.py; the source of mamba-ssm 1\.0 has one"):

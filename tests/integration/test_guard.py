@@ -43,7 +43,7 @@ def give_torch(site, version="2.11.0+cu130", cuda="13.0", *, abi=True):
 
 
 @pytest.mark.parametrize("version", ["2.11.0+cu130", "2.11.1+cu132", "2.11.0a0+git123"])
-def test_a_torch_that_fits_is_let_through(site, version):
+def test_guard_accepts_a_torch_that_fits(site, version):
     give_torch(site, version, "13.2" if "132" in version else "13.0")
     assert python(site, "-c", "import mamba_ssm").returncode == 0
 
@@ -58,7 +58,7 @@ def test_a_torch_that_fits_is_let_through(site, version):
         ("2.11.0+cu130", "13.0", False, "has the C++ ABI 0, where the wheel has 1"),
     ],
 )
-def test_another_torch_is_an_import_error_that_names_both_and_the_command(site, version, cuda, abi, found):
+def test_guard_names_both_torches_and_the_command(site, version, cuda, abi, found):
     give_torch(site, version, cuda, abi=abi)
     done = python(site, "-c", "import mamba_ssm")
     assert done.returncode == 1
@@ -89,7 +89,7 @@ def stable(site):
         ("3.0.0a0+git1", "14.0", True),
     ],
 )
-def test_a_stable_wheel_takes_every_later_torch_for_any_cuda(stable, version, cuda, abi):
+def test_stable_wheel_accepts_every_later_torch_for_any_cuda(stable, version, cuda, abi):
     give_torch(stable, version, cuda, abi=abi)
     assert python(stable, "-c", "import mamba_ssm").returncode == 0
 
@@ -102,7 +102,7 @@ def test_a_stable_wheel_takes_every_later_torch_for_any_cuda(stable, version, cu
         ("2.13.0+cpu", None, "torch 2.13.0+cpu is a build without CUDA"),
     ],
 )
-def test_a_stable_wheel_says_from_which_torch_on_it_works(stable, version, cuda, found):
+def test_stable_wheel_names_the_oldest_torch(stable, version, cuda, found):
     give_torch(stable, version, cuda)
     done = python(stable, "-c", "import mamba_ssm")
     assert done.returncode == 1
@@ -112,7 +112,7 @@ def test_a_stable_wheel_says_from_which_torch_on_it_works(stable, version, cuda,
     assert f"fix:  {way}" in done.stderr
 
 
-def test_a_torch_for_rocm_is_left_as_it_is(stable):
+def test_guard_ignores_a_torch_for_rocm(stable):
     give_torch(stable, "2.11.0+rocm6.4", None)
     with (stable / "torch.py").open("a") as file:
         file.write("version.hip = '6.4'\n")
@@ -126,7 +126,7 @@ def test_a_torch_for_rocm_is_left_as_it_is(stable):
     ("torch", "transformers", "fits"),
     [("2.4.1+cu121", "5.15.0", False), ("2.4.1+cu121", "5.14.2", True), ("2.6.0+cu124", "5.20.1", True)],
 )
-def test_transformers_that_are_too_new_for_a_torch_are_told_with_those_that_fit(stable, torch, transformers, fits):
+def test_guard_names_the_transformers_that_fit_an_old_torch(stable, torch, transformers, fits):
     give_torch(stable, torch, "12.1")
     (stable / f"transformers-{transformers}.dist-info").mkdir()
     text = f"Metadata-Version: 2.1\nName: transformers\nVersion: {transformers}\n"
@@ -155,7 +155,7 @@ def test_transformers_that_are_too_new_for_a_torch_are_told_with_those_that_fit(
         ("class Odd(Exception): pass\nraise Odd()", "torch cannot be imported (Odd)"),
     ],
 )
-def test_a_torch_that_cannot_be_used_is_one_sentence(stable, text, says):
+def test_unusable_torch_is_one_sentence(stable, text, says):
     (stable / "torch.py").write_text(text)
     done = python(stable, "-c", "import mamba_ssm")
     last = done.stderr.partition("ImportError: ")[2]
@@ -164,14 +164,14 @@ def test_a_torch_that_cannot_be_used_is_one_sentence(stable, text, says):
     assert python(stable, "-m", "mamba_ssm_portable").stderr == ""
 
 
-def test_no_torch_is_an_import_error_too(site):
+def test_missing_torch_is_an_import_error(site):
     (site / "torch.py").write_text("raise ImportError('no torch here')")
     done = python(site, "-c", "import mamba_ssm")
     assert "torch cannot be imported (no torch here)" in done.stderr
     assert "pip install 'torch==2.11.*'" in done.stderr
 
 
-def test_the_table_says_what_fails_and_exits_with_1(site):
+def test_check_table_shows_failures_and_exits_with_1(site):
     give_torch(site, "2.12.0+cu130")
     done = python(site, "-m", "mamba_ssm_portable")
     assert done.returncode == 1
@@ -180,19 +180,19 @@ def test_the_table_says_what_fails_and_exits_with_1(site):
     assert done.stdout.splitlines()[-1] == "not working: wheel, torch"
 
 
-def test_the_table_as_json(site):
+def test_check_table_as_json(site):
     give_torch(site, "2.12.0+cu130")
     data = json.loads(python(site, "-m", "mamba_ssm_portable", "--json").stdout)
     assert data["schema"] == 1
     assert {row["check"]: row["state"] for row in data["rows"]}["torch"] == "failed"
 
 
-def test_build_info_without_metadata_says_so(site):
+def test_build_info_reports_missing_metadata(site):
     done = python(site, "-c", "import mamba_ssm_portable; mamba_ssm_portable.build_info()")
     assert "LookupError: mamba-ssm-portable is not installed with its metadata" in done.stderr
 
 
-def test_upstreams_own_package_beside_this_one_is_said_with_the_command(site):
+def test_upstream_package_next_to_this_one_is_reported_with_a_command(site):
     (site / "mamba_ssm-2.2.2.dist-info").mkdir()
     (site / "mamba_ssm-2.2.2.dist-info" / "METADATA").write_text(
         "Metadata-Version: 2.1\nName: mamba-ssm\nVersion: 2.2.2\n"
@@ -205,7 +205,7 @@ def test_upstreams_own_package_beside_this_one_is_said_with_the_command(site):
     assert "installed twice" in done.stdout.splitlines()[-1]
 
 
-def test_a_stand_in_for_upstreams_package_is_no_second_owner(site):
+def test_stand_in_is_not_a_second_owner(site):
     (site / "mamba_ssm-2.3.0+portable.dist-info").mkdir()
     (site / "mamba_ssm-2.3.0+portable.dist-info" / "METADATA").write_text(
         "Metadata-Version: 2.1\nName: mamba-ssm\nVersion: 2.3.0+portable\n"
@@ -215,7 +215,7 @@ def test_a_stand_in_for_upstreams_package_is_no_second_owner(site):
 
 
 @pytest.mark.parametrize("version", ["2.11a0", "2.11rc1", "2.11.0rc2", "2.11.0.dev20260101"])
-def test_a_version_before_its_release_is_of_its_minor_version(site, version):
+def test_prerelease_belongs_to_its_minor_version(site, version):
     give_torch(site, version)
     done = python(site, "-c", "import mamba_ssm")
     assert done.returncode == 0, done.stderr
@@ -224,7 +224,7 @@ def test_a_version_before_its_release_is_of_its_minor_version(site, version):
 @pytest.mark.parametrize(
     "record", ["", "null", "[]", "{}", "{", "[" * 100_000, '{"floor": 1, "gpu_code": []}', '{"floor": {"measured": {"glibc": 5}}}']
 )  # fmt: skip
-def test_the_table_stands_whatever_became_of_the_record(site, record):
+def test_check_table_survives_a_damaged_record(site, record):
     give_torch(site)
     info = site / "mamba_ssm_portable-2.3.2.post1.dist-info"
     info.mkdir()
@@ -236,7 +236,7 @@ def test_the_table_stands_whatever_became_of_the_record(site, record):
     assert "damaged" in done.stdout
 
 
-def test_the_table_stands_where_torch_raises_when_it_is_asked(site):
+def test_check_table_survives_a_torch_that_raises(site):
     give_torch(site)
     with (site / "torch.py").open("a") as file:
         file.write("class cuda:\n    def is_available():\n        raise OSError('libcuda went away')\n")

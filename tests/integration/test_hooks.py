@@ -30,7 +30,7 @@ def own_cache(env, tmp_path, cache):
     return {**env, "MAMBA_BUILD_CACHE_DIR": str(folder)}
 
 
-def test_one_pip_install_looks_at_the_machine_once(tiny, own_cache, tmp_path):
+def test_pip_install_probes_the_machine_once(tiny, own_cache, tmp_path):
     done = pip_wheel(tiny, tmp_path / "dist", own_cache, "-C", "verbose=true")
     first, *later = looks(done)
     assert first == FRESH
@@ -46,7 +46,7 @@ def test_one_pip_install_looks_at_the_machine_once(tiny, own_cache, tmp_path):
     assert left(tmp_path / "cache") == []
 
 
-def test_nvcc_and_torch_that_the_first_hook_asked_for_are_looked_for_again(tiny, own_cache, tmp_path):
+def test_later_hook_probes_the_requested_nvcc_and_torch_again(tiny, own_cache, tmp_path):
     """By the hooks themselves, called by one process, as a frontend does."""
     site = tmp_path / "overlay"
     site.mkdir()
@@ -67,7 +67,7 @@ def test_nvcc_and_torch_that_the_first_hook_asked_for_are_looked_for_again(tiny,
     assert looks(done) == [FRESH, f"{TAKEN}compilers, sysroots", FRESH], "a variable that changed is another build"
 
 
-def test_uv_looks_once_too(tiny, own_cache, tmp_path, torch_site):
+def test_uv_probes_the_machine_once(tiny, own_cache, tmp_path, torch_site):
     options = ["-C", "verbose=true", "-C", "repair=false", "-C", f"torch={torch_site}", "--python", sys.executable]
     done = run(
         uv_program(), "build", "-v", "--wheel", *options, "-o", tmp_path / "dist", tiny, env=own_cache, cwd=tmp_path
@@ -86,7 +86,7 @@ _runs.write_text(_runs.read_text() + "x" if _runs.exists() else "x")
 """
 
 
-def test_a_wheel_whose_metadata_would_differ_from_what_pip_was_given_is_refused(tiny, own_cache, tmp_path):
+def test_wheel_with_metadata_other_than_announced_is_refused(tiny, own_cache, tmp_path):
     """A setup.py that says something else each time it runs."""
     text = (tiny / "pyproject.toml").read_text()
     (tiny / "pyproject.toml").write_text(re.sub(r"description = .*", 'dynamic = ["description"]', text))
@@ -108,7 +108,7 @@ def hook(project, env, text):
 
 
 @pytest.mark.parametrize("kind", ["wheel", "editable"])
-def test_a_hook_that_is_given_other_metadata_is_an_error_that_names_the_line(tiny, own_cache, kind):
+def test_other_metadata_is_an_error_that_names_the_line(tiny, own_cache, kind):
     (tiny / "LICENSE").write_text("mine\n")
     name = hook(tiny, own_cache, f"prepare_metadata_for_build_{kind}('meta')").stdout.strip()
     info = tiny / "meta" / name
@@ -129,7 +129,7 @@ def test_a_hook_that_is_given_other_metadata_is_an_error_that_names_the_line(tin
     assert not (tiny / "dist").exists()
 
 
-def test_metadata_only_of_a_project_whose_setup_says_its_metadata_is_refused(tiny, own_cache):
+def test_metadata_only_is_refused_for_a_project_with_metadata_in_setup_py(tiny, own_cache):
     for name in ("get_requires_for_build_wheel()", "build_wheel('dist')"):
         done = hook(tiny, {**own_cache, "MAMBA_BUILD_METADATA_ONLY": "true"}, name)
         assert done.returncode == 3

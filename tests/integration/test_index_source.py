@@ -39,7 +39,7 @@ def kept(folder):
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def test_a_folder_of_find_links_serves_without_any_index_and_once(links, tmp_path):
+def test_find_links_folder_serves_without_an_index(links, tmp_path):
     folder, row = links
     got = obtain(row, tmp_path / "cache", {**NOBODY, "PIP_FIND_LINKS": str(folder)})
     assert got == index.cached_archive(row, tmp_path / "cache")
@@ -56,7 +56,7 @@ def test_a_damaged_file_in_the_cache_is_fetched_again(links, tmp_path):
     assert sha256(obtain(row, tmp_path / "cache", environ)) == row.index_sha256
 
 
-def test_an_index_without_the_file_names_the_newest_that_it_has(links, tmp_path):
+def test_missing_file_error_names_the_newest_of_the_index(links, tmp_path):
     folder, row = links
     environ = {**NOBODY, "PIP_FIND_LINKS": str(folder)}
     row = replace(row, version="2.3.9", index_file="mamba_ssm-2.3.9.tar.gz")
@@ -66,7 +66,7 @@ def test_an_index_without_the_file_names_the_newest_that_it_has(links, tmp_path)
     assert kept(tmp_path / "cache") == []
 
 
-def test_an_index_that_serves_another_content_is_refused(links, tmp_path):
+def test_index_with_other_content_is_refused(links, tmp_path):
     folder, row = links
     (folder / NAME).write_bytes(b"tampered")
     with pytest.raises(SourceError, match="with the sha256"):
@@ -87,7 +87,7 @@ def test_no_network_and_no_cache_is_one_sentence_and_leaves_nothing(links, tmp_p
     assert kept(tmp_path / "cache") == []
 
 
-def test_a_connection_that_breaks_is_tried_again(links, tmp_path, monkeypatch):
+def test_broken_connection_is_retried(links, tmp_path, monkeypatch):
     """An index on this machine, whose first answer for the file ends in the middle."""
     import http.server
     import threading
@@ -123,12 +123,12 @@ def test_a_connection_that_breaks_is_tried_again(links, tmp_path, monkeypatch):
     assert len(asked) == 2
 
 
-def test_no_index_and_no_find_links_is_said(links, tmp_path):
+def test_missing_index_and_find_links_are_reported(links, tmp_path):
     with pytest.raises(SourceError, match="no-index and no find-links"):
         obtain(links[1], tmp_path / "cache", NOBODY)
 
 
-def test_a_full_cache_folder_is_told_as_such_and_not_as_a_network_error(links, tiny_disk):
+def test_full_cache_folder_is_not_reported_as_a_network_error(links, tiny_disk):
     folder, row = links
     with pytest.raises(StorageError, match="it is full"):
         obtain(row, tiny_disk, {**NOBODY, "PIP_FIND_LINKS": str(folder)})
@@ -155,7 +155,7 @@ class Endless(BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize(("piece", "pause"), [(b"<a>", 0.1), (b"<!-- -->" * 8192, 0)])
-def test_an_answer_that_never_ends_is_given_up(tmp_path, monkeypatch, piece, pause):
+def test_endless_answer_is_aborted(tmp_path, monkeypatch, piece, pause):
     monkeypatch.setattr(Endless, "piece", piece)
     monkeypatch.setattr(Endless, "pause", pause)
     monkeypatch.setattr(index, "_BOUNDS", Bounds(2.0 if pause else 60.0, 4 << 20))

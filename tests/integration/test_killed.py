@@ -102,7 +102,7 @@ def gone(folder, seconds=10.0):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_stopped_at_any_stage_it_leaves_nothing(project, places, torch_site, gxx, tmp_path, stage):
+def test_stopped_build_leaves_nothing_at_any_stage(project, places, torch_site, gxx, tmp_path, stage):
     number = signal.SIGTERM if stage in ("packing", "sources") else signal.SIGINT
     build = started([sys.executable, "-c", DRIVER, project, STAGES[stage], tmp_path / "dist"], places, project)
     said = []
@@ -138,14 +138,14 @@ def compiling(project, places, torch_site, gxx, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_while_it_compiles_it_ends_its_compilers(compiling, tmp_path, number):
+def test_stopped_build_ends_its_compilers(compiling, tmp_path, number):
     _, build = compiling
     build.send_signal(number)
     assert build.wait(timeout=60) == 130
     assert left(tmp_path) == []
 
 
-def test_asked_again_and_again_to_stop_it_still_tidies_up(compiling, tmp_path):
+def test_repeated_signals_do_not_prevent_cleanup(compiling, tmp_path):
     """An impatient Ctrl-C, a batch system, and what asks a whole session every few hundredths of a second."""
     _, build = compiling
     while build.poll() is None:
@@ -158,7 +158,7 @@ def test_asked_again_and_again_to_stop_it_still_tidies_up(compiling, tmp_path):
     assert left(tmp_path) == []
 
 
-def test_killed_outright_it_leaves_no_process_and_the_next_build_sweeps_up(compiling, places, project, tmp_path):
+def test_killed_build_leaves_no_process_and_the_next_build_cleans_up(compiling, places, project, tmp_path):
     """SIGKILL: too little memory, or a cluster's last word. Nobody can tidy up, but the next one."""
     command, build = compiling
     build.kill()

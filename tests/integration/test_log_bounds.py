@@ -91,13 +91,13 @@ def hostile(pattern):
 
 
 @pytest.mark.parametrize("name", FAILURES)
-def test_no_pattern_repeats_without_an_end(name):
+def test_every_pattern_repeat_is_bounded(name):
     item = FAILURES[name]
     for pattern in filter(None, (item.pattern, item.fragment)):
         assert all(most != parser.MAXREPEAT for _, most, _ in repeats(parser.parse(pattern.pattern)))
 
 
-def test_a_repeat_gets_its_end_and_means_the_same():
+def test_bounding_a_repeat_keeps_its_meaning():
     assert log_text.bounded(r"a+b*?[+*\]]+\+x{2}[^]]*").pattern == r"a{1,500}b{0,500}?[+*\]]{1,500}\+x{2}[^]]{0,500}"
     for row in read_rows("failures", array="failure"):
         plain, made = re.compile(row["pattern"]), FAILURES[row["id"]].pattern
@@ -105,7 +105,7 @@ def test_a_repeat_gets_its_end_and_means_the_same():
 
 
 @pytest.mark.parametrize("name", [name for name, item in FAILURES.items() if item.pattern.pattern != r"\A"])
-def test_what_a_pattern_matches_holds_one_of_its_words(name):
+def test_every_match_holds_one_of_the_words_of_its_pattern(name):
     item = FAILURES[name]
     assert item.words
     matched = [text for text in samples(parser.parse(item.pattern.pattern)) if item.pattern.search(text)]
@@ -114,7 +114,7 @@ def test_what_a_pattern_matches_holds_one_of_its_words(name):
 
 
 @pytest.mark.parametrize("name", FAILURES)
-def test_a_pattern_takes_its_worst_text_in_time(name):
+def test_pattern_reads_its_worst_text_in_time(name):
     pattern = FAILURES[name].pattern
     texts = list(dict.fromkeys(hostile(pattern.pattern)))
     assert texts
@@ -145,7 +145,7 @@ def explained(text):
 
 @pytest.mark.parametrize("at", [0, 200_000, (1 << 18) - 40, 262_144, 300_000, 899_999])
 @pytest.mark.parametrize("line", ["x" * 99 + "\n", "x"])
-def test_a_message_is_found_wherever_it_lies_in_a_log(at, line):
+def test_message_is_found_anywhere_in_a_log(at, line):
     filler = line * (900_000 // len(line))
     end = filler.rfind("\n", 0, at) + 1 or at
     (best,) = explained(f"{filler[:end]}\n{MESSAGE}{filler[end:]}").explanations
@@ -153,13 +153,13 @@ def test_a_message_is_found_wherever_it_lies_in_a_log(at, line):
     assert best.line == MESSAGE.strip()
 
 
-def test_the_first_error_of_a_long_log_is_that_of_its_text():
+def test_first_error_of_a_long_log_equals_that_of_its_text():
     text = "a\nerror: early\nb\n" + "y\n" * 200_000 + "FAILED: x.o\nhm\nx.cu: error: late\nerror: later\n" + "z\n" * 10
     assert len(text) > long_log.WHOLE
     assert explained(text).first_error == log_text.first_error(text) == "x.cu: error: late"
 
 
-def test_what_only_an_end_tells_is_not_found_in_the_middle():
+def test_failure_of_the_last_line_is_not_found_in_the_middle():
     hanging = "Guessing wheel URL: https://a/b.whl\n"
     assert [item.id for item in known_failures.explain(hanging).explanations] == ["wheel-download-hangs"]
     text = hanging + "\n" * (1 << 19) + "Building wheels\n"

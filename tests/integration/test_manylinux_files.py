@@ -99,7 +99,7 @@ def images(calls):
     return [pairs(call, "--image")[0] for call in of(calls, "check-root")]
 
 
-def test_without_an_engine_one_sentence_says_what_is_missing_and_what_to_type(world):
+def test_missing_engine_is_one_sentence_with_a_fix(world):
     done, calls = world(engines=())
     first, *ways = done.stderr.splitlines()
     assert done.returncode == 8
@@ -114,14 +114,14 @@ def test_without_an_engine_one_sentence_says_what_is_missing_and_what_to_type(wo
     assert not calls
 
 
-def test_an_engine_that_does_not_answer_is_told_apart_from_one_that_is_missing(world):
+def test_unresponsive_engine_differs_from_a_missing_one(world):
     done, calls = world("--engine", "docker", info="Cannot connect to the Docker daemon.", info_status=1)
     assert done.returncode == 8
     assert "docker does not answer: Cannot connect to the Docker daemon.:" in done.stderr
     assert calls == [["docker", "info"]]
 
 
-def test_the_first_engine_that_answers_is_taken_and_a_named_one_alone(world):
+def test_first_responsive_engine_or_only_the_named_one_is_used(world):
     assert of(world()[1], "build")[0][0] == "docker"
     assert {call[0] for call in world("--engine", "podman", engines=("docker", "podman"))[1]} == {
         "podman",
@@ -159,7 +159,7 @@ def cuda_image(world, *arguments):
     return done, dict(item.split("=", 1) for item in pairs(image, "--build-arg"))["CUDA_IMAGE"]
 
 
-def test_nvcc_is_copied_from_an_image_before_cuda_13_and_taken_from_the_package_index_from_then_on(world):
+def test_nvcc_comes_from_an_image_before_cuda_13_and_then_from_pypi(world):
     assert cuda_image(world, "--cuda", "12.4")[1] == "nvidia/cuda:12.4.1-devel-rockylinux8"
     assert cuda_image(world, "--cuda", "13.2")[1] == "none"
     assert cuda_image(world, "--cuda", "12.4", "--cuda-image", "a.mirror/cuda:12.4")[1] == "a.mirror/cuda:12.4"
@@ -167,7 +167,7 @@ def test_nvcc_is_copied_from_an_image_before_cuda_13_and_taken_from_the_package_
     assert cuda_image(world, "--cuda", "13.0", "--cuda-image", "my-cuda")[1] == "my-cuda"
 
 
-def test_the_images_that_are_known_are_of_a_cuda_that_the_table_has(world):
+def test_known_images_are_for_cuda_versions_of_the_table(world):
     known = re.findall(r"^ +([\d.]+)\) echo ([\d.]+) ;;$", SCRIPT.read_text(encoding="utf-8"), re.MULTILINE)
     rows = {row.version for row in load_tables().cuda}
     assert len(known) == 9
@@ -176,7 +176,7 @@ def test_the_images_that_are_known_are_of_a_cuda_that_the_table_has(world):
         assert re.fullmatch(rf"{re.escape(cuda)}\.\d", release)
 
 
-def test_each_wheel_is_audited_for_the_glibc_that_was_promised(world):
+def test_each_wheel_is_audited_for_its_promised_glibc(world):
     two = [
         "mamba_ssm_portable-2.3.0-cp312-cp312-linux_x86_64.whl",
         "causal_conv1d_portable-1.6.1-cp312-cp312-linux_x86_64.whl",
@@ -187,7 +187,7 @@ def test_each_wheel_is_audited_for_the_glibc_that_was_promised(world):
     assert of(world("-C", "glibc=2.28")[1], "audit")[0][-2] == "glibc=2.28"
 
 
-def test_arguments_with_blanks_arrive_whole(world, tmp_path):
+def test_arguments_with_spaces_are_passed_unchanged(world, tmp_path):
     source = tmp_path / "my sources"
     source.mkdir()
     conf = tmp_path / "my pip.conf"
@@ -204,7 +204,7 @@ def test_arguments_with_blanks_arrive_whole(world, tmp_path):
     ]  # fmt: skip
 
 
-def test_the_wheel_is_imported_where_its_floor_and_its_python_are_and_the_others_are_told(world, tmp_path):
+def test_wheel_is_imported_on_its_floor_and_skipped_images_are_named(world, tmp_path):
     machine = os.uname().machine
     old, new = f"quay.io/pypa/manylinux2014_{machine}", f"quay.io/pypa/manylinux_2_28_{machine}"
     answers = {old: "2.17\nyes", new: "2.28\nyes", "ubuntu:20.04": "2.31\nno", "rockylinux:8": "2.28\nyes"}
@@ -224,14 +224,14 @@ def test_the_wheel_is_imported_where_its_floor_and_its_python_are_and_the_others
     assert not os.path.exists(pairs(first, "--torch")[0]), "the copy of torch is gone"
 
 
-def test_what_is_asked_of_glibc_counts_where_torch_asks_for_less(world):
+def test_requested_glibc_counts_if_torch_needs_less(world):
     done, calls = world("-C", "glibc=2.28", "--cuda", "12.4", "--prove", "a:1", "--prove", "b:1",
                         images={"a:1": "2.17\nyes", "b:1": "2.28\nyes"}, torch="12.4 2.17 /x")  # fmt: skip
     assert images(calls) == ["b:1"]
     assert "left out: a:1: its glibc is 2.17, and the wheel needs 2.28" in done.stderr
 
 
-def test_nothing_is_proved_where_no_image_is_left(world):
+def test_no_remaining_image_is_an_error(world):
     done, calls = world("--prove", "alpine:3", images={"alpine:3": "\nno"})
     assert done.returncode == 8
     assert "left out: alpine:3: it has no glibc" in done.stderr
@@ -240,7 +240,7 @@ def test_nothing_is_proved_where_no_image_is_left(world):
     assert done.stdout == ""
 
 
-def test_a_wheel_for_many_pythons_is_imported_with_the_one_that_has_the_torch(world):
+def test_wheel_for_many_pythons_is_imported_with_the_python_of_torch(world):
     wheel = "mamba_ssm_portable-2.3.2.post1-cp310-abi3-manylinux_2_17_x86_64.whl"
     done, calls = world("-C", "abi=stable", "--prove", "a:1", wheels=[wheel])
     assert done.returncode == 0, done.stderr
@@ -248,7 +248,7 @@ def test_a_wheel_for_many_pythons_is_imported_with_the_one_that_has_the_torch(wo
     assert pairs(of(calls, "check-root")[0], "--python") == ["3.12"]
 
 
-def test_torch_and_nvcc_of_two_major_versions_are_refused_before_anything_is_compiled(world):
+def test_torch_and_nvcc_of_two_major_versions_are_refused_early(world):
     done, calls = world("--cuda", "12.8")
     assert done.returncode == 3
     assert "torch 2.11.0 is for CUDA 13.0, and nvcc of CUDA 12.8 is asked for" in done.stderr
@@ -257,7 +257,7 @@ def test_torch_and_nvcc_of_two_major_versions_are_refused_before_anything_is_com
 
 
 @pytest.mark.parametrize(("step", "status"), [("build", 37), ("ask", 125), ("compile", 5), ("audit", 6), ("look", 125)])
-def test_the_status_of_a_step_that_fails_is_passed_on_and_nothing_comes_after_it(world, step, status):
+def test_failed_step_ends_the_script_with_its_status(world, step, status):
     done, calls = world(**{f"{step}_status": status})
     assert done.returncode == status
     assert done.stdout == ""
@@ -265,7 +265,7 @@ def test_the_status_of_a_step_that_fails_is_passed_on_and_nothing_comes_after_it
     assert not of(calls, after)
 
 
-def test_the_status_of_the_first_import_that_fails_is_passed_on_and_the_others_are_tried(world):
+def test_first_failed_import_sets_the_status_and_the_others_run(world):
     done, calls = world("--prove", "a:1", "--prove", "b:1", "--prove", "c:1", **{"check-root": 0, "a:1": 1, "b:1": 3})
     assert images(calls) == ["a:1", "b:1", "c:1"]
     assert done.returncode == 1
@@ -274,7 +274,7 @@ def test_the_status_of_the_first_import_that_fails_is_passed_on_and_the_others_a
     assert done.stdout == ""
 
 
-def test_whose_files_the_wheels_are_depends_on_the_engine(world):
+def test_engine_decides_the_owner_of_the_wheels(world):
     me = f"{os.getuid()}:{os.getgid()}"
     podman = of(world("--prove", "none", version="podman version 5.4.2")[1], "run", "build")[0]
     assert pairs(podman, "--userns") == ([] if os.getuid() == 0 else ["keep-id"])
@@ -304,7 +304,7 @@ def test_whose_files_the_wheels_are_depends_on_the_engine(world):
         (["--pip-conf", "nowhere"], "--pip-conf nowhere is no file that can be read"),
     ],
 )
-def test_a_bad_argument_is_named_before_the_engine_is_asked(world, arguments, named):
+def test_bad_argument_is_named_before_the_engine_starts(world, arguments, named):
     done, calls = world(*arguments)
     assert done.returncode == 2
     assert f"build-and-prove: error: {named}" in done.stderr
@@ -372,7 +372,7 @@ def test_each_run_instruction_is_a_shell_script(script):
     ("cuda", "here", "installed"),
     [("13.0", "14", []), ("12.4", "14", ["gcc-toolset-13-gcc-c++"]), ("11.8", "14", ["gcc-toolset-11-gcc-c++"]), ("11.8", "10", [])],
 )  # fmt: skip
-def test_the_image_gets_the_newest_gxx_that_nvcc_takes_where_its_own_is_newer(tmp_path, cuda, here, installed):
+def test_image_gets_the_newest_gxx_that_nvcc_accepts(tmp_path, cuda, here, installed):
     (script,) = [text for text in scripts() if "cuda.toml" in text]
     for name in ("cut", "sed"):
         (tmp_path / name).symlink_to(shutil.which(name))
@@ -388,7 +388,7 @@ def test_the_image_gets_the_newest_gxx_that_nvcc_takes_where_its_own_is_newer(tm
     assert re.findall(r"gcc-toolset-\S+", done.stdout) == installed
 
 
-def test_a_cuda_that_no_image_was_given_for_is_refused_unless_the_package_index_has_it(tmp_path):
+def test_cuda_without_an_image_is_refused_unless_pypi_has_it(tmp_path):
     (script,) = [text for text in scripts() if "CUDA_IMAGE" in text]
     (tmp_path / "mkdir").write_text('#!/bin/sh\necho "$@"\n')
     (tmp_path / "mkdir").chmod(0o755)
@@ -418,12 +418,12 @@ def test_each_stage_declares_the_arguments_that_it_uses():
         assert not [name for name in everywhere & declared if f"ARG {name}=" in body]
 
 
-def test_no_server_is_named_but_images():
+def test_only_images_name_a_server():
     for path in ("Dockerfile", "build-and-prove"):
         assert not re.findall(r"https?://\S+", (ROOT / "manylinux" / path).read_text(encoding="utf-8"))
 
 
-def test_the_image_copies_what_a_build_reads_and_nothing_of_the_tests():
+def test_image_copies_build_inputs_but_no_tests():
     copied = {
         word for line in re.findall(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE, re.MULTILINE) for word in line.split()
     }
@@ -449,7 +449,7 @@ def number(text):
     return tuple(map(int, text.split(".")))
 
 
-def test_the_page_says_of_each_torch_what_the_table_says_and_where_that_is():
+def test_manylinux_page_agrees_with_the_torch_table():
     start = PAGE.index("| torch | needs glibc |")
     head, _, *rows = [line.strip("| ").split(" | ") for line in PAGE[start : PAGE.index("\n\n", start)].splitlines()]
     systems = re.findall(r"\((2\.\d+)\)", " ".join(head))
@@ -461,7 +461,7 @@ def test_the_page_says_of_each_torch_what_the_table_says_and_where_that_is():
     assert told == [(group[0].version, group[-1].version, group[0].glibc) for group in groups]
 
 
-def test_the_page_says_of_each_system_the_glibc_of_the_table():
+def test_manylinux_page_agrees_with_the_glibc_table():
     text = (ROOT / "mamba_build_backend" / "tables" / "distributions.toml").read_text(encoding="utf-8")
     for row in tomllib.loads(text)["distribution"]:
         name = next((name for name in row["names"] if name.startswith("rhel")), row["names"][0])

@@ -58,7 +58,7 @@ def built(folder, env, *, check):
     return run(*command, env=env, cwd=folder, check=check)
 
 
-def test_a_cell_that_fails_leaves_the_others_and_is_built_when_it_is_mended(matrix, env, torch):
+def test_failed_cell_leaves_the_others_and_builds_after_a_fix(matrix, env, torch):
     out = matrix / "out"
     done = built(matrix, env, check=False)
     assert done.returncode != 0, done.stderr

@@ -38,7 +38,7 @@ def test_a_result_is_compared_with_its_reference(tmp_path, clean_env, torch_site
     assert run(sys.executable, "-c", CODE, env=clean_env, cwd=tmp_path).stdout.startswith(row)
 
 
-def test_full_compares_what_a_check_has_more_of(tmp_path, clean_env, torch_site):
+def test_full_compares_more_cases(tmp_path, clean_env, torch_site):
     shutil.copytree(ROOT / "mamba_build_backend/payload/portable", tmp_path / "p_portable")
     (tmp_path / "p_portable/_check_p.py").write_text(CHECK.format(error="2e-3") + MORE)
     assert run(sys.executable, "-c", CODE, env=clean_env, cwd=tmp_path).stdout.startswith("ok sums, fp32:")
@@ -108,11 +108,11 @@ def test_the_check_of_causal_conv1d_finds_a_short_last_chunk(tmp_path, clean_env
     assert "channels last" not in wrong("lambda x, weight, bias, activation: Short.apply(x, weight, bias)")
 
 
-def test_the_checker_of_edges_finds_the_faults_that_are_put_in(clean_env, torch_site):
+def test_edge_checker_finds_injected_faults(clean_env, torch_site):
     done = run(sys.executable, ROOT / "tests/gpu/edges.py", "--self-test", env=clean_env, cwd=ROOT)
     assert done.stdout.splitlines()[-1] == "0 wrong", done.stdout
 
 
-def test_the_checker_of_forks_finds_the_faults_that_are_put_in(clean_env, torch_site):
+def test_fork_checker_finds_injected_faults(clean_env, torch_site):
     done = run(sys.executable, ROOT / "tests/gpu/forks.py", "--self-test", env=clean_env, cwd=ROOT)
     assert done.stdout.splitlines()[-1] == "0 wrong", done.stdout

@@ -110,7 +110,7 @@ def test_odd_headers_are_refused_or_taken_without_a_traceback(tmp_path, headers)
         assert archives.tree_sha256(tree)
 
 
-def test_a_name_that_is_no_text_is_known_and_copied(tmp_path):
+def test_name_that_is_not_utf_8_is_copied(tmp_path):
     path = tmp_path / "a.tar"
     with tarfile.open(path, "w", format=tarfile.GNU_FORMAT, encoding="latin-1") as tar:
         add(tar, "top/setup.py", b"x")
@@ -143,7 +143,7 @@ def test_a_file_of_holes_is_not_hashed_for_hours(tmp_path):
     refused(sparse(tmp_path / "a.tar"), tmp_path / "into", r"contains over|a sparse file|is damaged")
 
 
-def test_what_unpacks_to_more_than_any_source_is_refused(tmp_path, monkeypatch):
+def test_archive_larger_than_any_source_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "_MOST_BYTES", 1 << 20)
     refused(tar_of(tmp_path / "a.tar.gz", {"zeros": bytes(2 << 20)}), tmp_path / "into", "contains over")
     refused(zip_of(tmp_path / "a.zip", {"zeros": bytes(2 << 20)}), tmp_path / "into", "contains over")
@@ -164,7 +164,7 @@ def test_a_dictionary_of_gigabytes_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("value", ["4294967296", "99999999999", "999999999999", "9" * 5000, "-1", "1.5", "١"])
-def test_a_time_that_no_archive_can_hold_is_told(value):
+def test_timestamp_outside_the_archive_range_is_named(value):
     with pytest.raises(SettingsError, match="SOURCE_DATE_EPOCH is"):
         source_date_epoch({"SOURCE_DATE_EPOCH": value})
 

@@ -50,7 +50,7 @@ def test_passwords_of_addresses_are_not_shown(text):
 @pytest.mark.parametrize(
     "text", ["git@github.com:a/b", "mamba@2.3 of https://host/a", "user@host", "12:30 @ noon", "a:b"]
 )
-def test_what_is_no_address_with_a_password_stays(text):
+def test_text_without_an_address_is_unchanged(text):
     assert outside_text.without_secrets(text) == text
 
 
@@ -66,7 +66,7 @@ def test_what_is_no_address_with_a_password_stays(text):
         ("MY_TOKEN", SECRET),
     ],
 )
-def test_no_error_shows_what_the_environment_holds_as_a_secret(monkeypatch, capsys, name, value):
+def test_errors_show_no_secret_of_the_environment(monkeypatch, capsys, name, value):
     monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit), user_errors():
         raise SourceError(f"the proxy {value} said no to {SECRET}")
@@ -76,7 +76,7 @@ def test_no_error_shows_what_the_environment_holds_as_a_secret(monkeypatch, caps
 
 
 @pytest.mark.parametrize("word", ["python", "install", "subprocess"])
-def test_a_secret_that_is_a_word_of_every_day_hides_no_command(word):
+def test_common_word_as_a_secret_hides_no_command(word):
     known = outside_text.secrets({"MY_TOKEN": word})
     said = "fix:  python -m pip install x   (subprocess)"
     assert outside_text.without_secrets(said, known) == said
@@ -102,7 +102,7 @@ def test_a_long_text_takes_no_longer_than_its_length(text):
     assert time.process_time() - start < 5
 
 
-def test_folders_and_short_words_are_no_secrets():
+def test_folders_and_short_words_are_not_secrets():
     given = {"OLD_PWD": "/srv/data", "SSH_AUTH_SOCK": "/tmp/ssh-x/agent.1", "MY_TOKEN": "pip"}
     assert outside_text.secrets(given) == ()
 
@@ -119,7 +119,7 @@ def test_a_saved_machine_holds_no_password_of_a_source(tmp_path, clean_env, valu
 @pytest.mark.parametrize(
     "text", ["\x1b]52;c;ZXZpbA==\a", "\x1b]0;title\a", "\x1bP…\x1b\\", "\x9b2J", "\x1bc", "a\bb", "\x1b[>4;2m", "\x1b\x1b[31m[2J", "\u202e"]
 )  # fmt: skip
-def test_what_a_terminal_would_obey_is_shown(text, tmp_path, clean_env):
+def test_terminal_escapes_are_shown_not_sent(text, tmp_path, clean_env):
     shown = outside_text.visible(f"{text} No space left on device", colours=True)
     assert not any(letter in shown.replace("\x1b[31m", "") for letter in "\x1b\x9b\a\b\u202e")
     assert shown.endswith("No space left on device")
@@ -136,7 +136,7 @@ def test_colours_and_lines_stay():
 
 
 @given(st.text())
-def test_nothing_that_is_shown_is_obeyed(text):
+def test_shown_text_holds_no_terminal_escape(text):
     shown = outside_text.visible(text)
     assert all(letter in "\n\t" or ord(letter) >= 32 for letter in shown)
     assert not any(0x7F <= ord(letter) <= 0x9F for letter in shown)
@@ -164,7 +164,7 @@ KINDS = ["fifo", "socket", "device", "folder", "dangling"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_no_plain_file_is_neither_waited_for_nor_read(kind, tmp_path):
+def test_special_files_are_not_read(kind, tmp_path):
     path = make(kind, tmp_path / "x")
     start = time.monotonic()
     with pytest.raises(OSError, match=r"regular file|No such|directory"):
@@ -178,13 +178,13 @@ def test_what_is_no_plain_file_is_neither_waited_for_nor_read(kind, tmp_path):
 
 
 @pytest.mark.parametrize("path", ["a" * 300, "a\0b", "a/" * 3000])
-def test_a_path_that_cannot_be_asked_about_is_no_file(path):
+def test_path_that_the_system_rejects_is_not_a_file(path):
     assert not paths.is_file(Path(path))
     assert not paths.exists(Path(path))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_explain_says_that_it_is_no_log(kind, tmp_path, clean_env):
+def test_explain_reports_a_file_that_is_not_a_log(kind, tmp_path, clean_env):
     done = doctor("explain", make(kind, tmp_path / "build.log"), env=clean_env)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
@@ -196,7 +196,7 @@ def test_explain_takes_a_message_of_any_length(clean_env):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_others_put_beside_the_work_folders_stops_no_build(kind, tmp_path):
+def test_foreign_files_next_to_work_folders_stop_no_build(kind, tmp_path):
     (tmp_path / "mamba-build-x").mkdir()
     held = make(kind, tmp_path / "mamba-build-x" / ".held")
     start = time.monotonic()
@@ -205,7 +205,7 @@ def test_what_others_put_beside_the_work_folders_stops_no_build(kind, tmp_path):
     assert held.is_symlink() or held.exists()
 
 
-def test_the_folder_of_a_build_that_was_killed_is_swept_and_a_strangers_is_not(tmp_path, monkeypatch):
+def test_folder_of_a_killed_build_is_removed_and_a_foreign_one_kept(tmp_path, monkeypatch):
     for name in ("mamba-build-old", "mamba-build-new"):
         (tmp_path / name).mkdir()
         (tmp_path / name / ".held").touch()
@@ -224,23 +224,23 @@ def test_the_folder_of_a_build_that_was_killed_is_swept_and_a_strangers_is_not(t
 @pytest.mark.parametrize(
     "name", ["/abs/x", "../x", "x\nInjected: yes", "x\n\nbody", "a b", "$(id)", "é", "\x1b[2J", "-x", "x-", "x" * 81, "x" * 300]
 )  # fmt: skip
-def test_a_distribution_name_is_one(name):
+def test_invalid_distribution_name_is_refused(name):
     with pytest.raises(SettingsError, match="is not a distribution's name"):
         load_settings({"distribution-name": name}, {}, {})
 
 
-def test_a_distribution_name_may_have_all_that_one_may_have():
+def test_every_valid_distribution_name_is_accepted():
     assert load_settings({"distribution-name": "My.Ext_2-x"}, {}, {}).distribution_name == "My.Ext_2-x"
 
 
 @pytest.mark.parametrize("key", ["glibc", "local-version", "upstream-version", "torch", "variant"])
-def test_a_number_of_toml_that_has_lost_its_zeros_is_no_text(key):
+def test_toml_number_without_its_zeros_is_refused(key):
     with pytest.raises(SettingsError, match="is a number with a decimal point"):
         load_settings({}, {}, {key: 2.20})
 
 
 @pytest.mark.parametrize(("key", "value"), [("glibc", "2.١٧"), ("local-version", "x" * 81), ("local-version", "١")])
-def test_digits_are_those_of_ascii_and_names_end_somewhere(key, value):
+def test_only_ascii_digits_count_and_names_are_bounded(key, value):
     with pytest.raises(SettingsError):
         load_settings({key: value}, {}, {})
 
@@ -248,7 +248,7 @@ def test_digits_are_those_of_ascii_and_names_end_somewhere(key, value):
 # git.
 
 
-def test_the_callers_repository_is_none_of_ours():
+def test_repository_of_the_caller_is_not_used():
     given = {"GIT_DIR": "/my/.git", "GIT_WORK_TREE": "/my", "GIT_INDEX_FILE": "i", "GIT_OBJECT_DIRECTORY": "o",
              "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_GLOBAL": "g", "GIT_SSL_CAINFO": "/ca.pem", "GIT_SSH_COMMAND": "ssh -4", "PATH": "/bin"}  # fmt: skip
     assert git.environment(given) == {"GIT_SSL_CAINFO": "/ca.pem", "GIT_SSH_COMMAND": "ssh -4", "PATH": "/bin"}

@@ -21,7 +21,7 @@ def test_a_constraint_file_holds_for_the_build_tools_too(tiny, env, tmp_path):
     only_wheel(tmp_path / "dist")
 
 
-def test_a_constraint_that_no_torch_build_tool_meets_is_pips_error_and_no_wheel(tiny, env, tmp_path):
+def test_unsatisfiable_constraint_is_an_error_of_pip(tiny, env, tmp_path):
     (tmp_path / "constraints.txt").write_text("setuptools==1.0\n")
     constrained = {**env, CONSTRAINT: str(tmp_path / "constraints.txt")}
     done = pip_wheel(tiny, tmp_path / "dist", constrained, check=False)
@@ -37,7 +37,7 @@ def test_settings_are_given_one_by_one_and_a_list_is_one_setting(tiny, env, tmp_
     assert [code for item in record["gpu_code"]["passes"] for code in item["codes"]] == ["80", "90"]
 
 
-def test_an_index_that_is_down_is_said_by_pip_at_once_and_leaves_nothing(tiny, env, tmp_path):
+def test_pip_reports_an_unreachable_index_at_once(tiny, env, tmp_path):
     down = {**env, "PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0", "PIP_CONFIG_FILE": os.devnull}
     done = pip_wheel(tiny, tmp_path / "dist", down, check=False)
     assert done.returncode != 0
@@ -45,7 +45,7 @@ def test_an_index_that_is_down_is_said_by_pip_at_once_and_leaves_nothing(tiny, e
     assert not list(tmp_path.glob("dist/*.whl"))
 
 
-def test_an_offline_wheelhouse_is_filled_by_what_requires_prints_and_builds_without_an_index(tiny, env, tmp_path):
+def test_requires_fills_an_offline_wheelhouse_that_builds_without_an_index(tiny, env, tmp_path):
     """`requires`, `pip download`, then the build with --no-index, as docs/cluster.md says."""
     house = tmp_path / "wheelhouse"
     listed = run(sys.executable, "-m", "mamba_build_backend", "requires", env=env, cwd=tiny).stdout
@@ -82,9 +82,7 @@ def test_pip_download_of_the_sdist_with_metadata_only_needs_neither_torch_nor_co
     assert "torch" not in "".join(line for line in said.splitlines() if "Successfully installed" in line)
 
 
-def test_a_drop_in_is_named_alike_in_file_and_metadata_and_satisfies_who_requires_the_name(
-    tiny, env, tmp_path, torch_site
-):
+def test_drop_in_satisfies_requirements_of_its_name(tiny, env, tmp_path, torch_site):
     options = ["-C", "distribution-name=Upstream_Name", "-C", "local-version=auto"]
     pip_wheel(tiny, tmp_path / "dist", env, *options)
     wheel = only_wheel(tmp_path / "dist")
@@ -110,7 +108,7 @@ def test_a_drop_in_is_named_alike_in_file_and_metadata_and_satisfies_who_require
     run(uv_program(), "pip", "install", *target, wheel, env=env, cwd=tmp_path)
 
 
-def test_through_pip_a_variant_keeps_the_name_that_pip_takes_and_the_command_line_adds_the_label(tiny, env, tmp_path):
+def test_only_the_command_line_adds_a_variant_label(tiny, env, tmp_path):
     """pip refuses the file name of a variant."""
     pip_wheel(tiny, tmp_path / "by-pip", env, "-C", "variant=auto", "-C", "repair=false")
     assert only_wheel(tmp_path / "by-pip").name.endswith("-linux_x86_64.whl")

@@ -85,7 +85,7 @@ int main(int count, char** words) {
 
 
 @pytest.mark.parametrize(("abi", "runtime", "glibcxx"), [(0, "2.17", "3.4.18"), (1, "2.24", "3.4.21")])
-def test_for_aarch64_the_same_code_makes_the_same_promise(zig_package, cache, tmp_path, abi, runtime, glibcxx):
+def test_aarch64_library_keeps_the_same_floor(zig_package, cache, tmp_path, abi, runtime, glibcxx):
     """Debian's cross compiler and zig's sysroot for it; run by qemu, with the libraries of the cross compiler."""
     program, emulator = shutil.which("aarch64-linux-gnu-g++"), shutil.which("qemu-aarch64")
     if program is None or emulator is None:
@@ -110,7 +110,7 @@ def test_for_aarch64_the_same_code_makes_the_same_promise(zig_package, cache, tm
     assert said == "1006 1"
 
 
-def test_what_moved_into_libc_since_is_found_where_it_used_to_be(compiler, root, tmp_path):
+def test_functions_that_moved_into_libc_link_to_their_old_library(compiler, root, tmp_path):
     """torch 2.15's headers call dlsym; nobody links libdl any more, since glibc 2.34 has it in libc."""
     _, cxx = portable(compiler, root, tmp_path, "2.17")
     source = """#include <dlfcn.h>
@@ -129,7 +129,7 @@ extern "C" int sample(int n) {
     assert ctypes.CDLL(str(library)).sample(3) == 3
 
 
-def test_the_same_source_without_the_recipe_breaks_the_floor(compiler, root, tmp_path):
+def test_source_without_the_recipe_breaks_the_floor(compiler, root, tmp_path):
     """The test of the test."""
     library = compiled(compiler.path, tmp_path, "-shared", "-fPIC")
     measured = audit.measure(library)
@@ -137,7 +137,7 @@ def test_the_same_source_without_the_recipe_breaks_the_floor(compiler, root, tmp
     assert tuple(map(int, measured.glibc.split("."))) > (2, 17)
 
 
-def test_only_the_newer_functions_come_in_statically_even_beside_a_library_that_needs_many(compiler, root, tmp_path):
+def test_only_newer_functions_are_linked_statically(compiler, root, tmp_path):
     # A stand-in for libtorch: a shared library that leaves new symbols of libstdc++ undefined, locale's among them.
     newer = '#include <fstream>\n#include <sstream>\n#include <filesystem>\nint other() { std::ostringstream o; std::istringstream i; std::fstream f("x"); return int(std::filesystem::exists("/")) + int(o.str().size()); }\n'
     compiled(compiler.path, tmp_path, "-std=c++17", "-shared", "-fPIC", source=newer, name="libother.so")
@@ -152,7 +152,7 @@ def test_only_the_newer_functions_come_in_statically_even_beside_a_library_that_
         assert state not in inside, f"{state} must stay the shared library's"
 
 
-def test_an_object_of_gxx_13_gets_its_streams_started_once(compiler, root, tmp_path):
+def test_object_of_gxx_13_initialises_its_streams_once(compiler, root, tmp_path):
     """g++ 13's <iostream> refers to std::ios_base_library_init; here the reference is written by hand."""
     _, cxx = portable(compiler, root, tmp_path, "2.24")
     source = '#include <ostream>\nnamespace std { extern ostream cout; }\n__asm(".globl _ZSt21ios_base_library_initv");\nint main() { std::cout << "streams work" << std::endl; }\n'
@@ -170,7 +170,7 @@ def test_a_program_runs_and_sees_an_old_glibc(compiler, root, tmp_path):
     assert subprocess.run([program], capture_output=True, text=True, check=True).stdout == "2.17"
 
 
-def test_the_wrapper_answers_questions_as_the_compiler_does(compiler, root, tmp_path):
+def test_wrapper_answers_queries_as_the_compiler_does(compiler, root, tmp_path):
     _, cxx = portable(compiler, root, tmp_path, "2.24")
     for question in (["--version"], ["-dumpversion"], ["-dumpmachine"], ["-v"]):
         answers = [
@@ -181,7 +181,7 @@ def test_the_wrapper_answers_questions_as_the_compiler_does(compiler, root, tmp_
         assert answers[0].stdout == answers[1].stdout
 
 
-def test_a_folder_of_the_build_machine_is_no_rpath_but_origin_is(compiler, root, tmp_path):
+def test_rpath_holds_origin_but_no_build_folder(compiler, root, tmp_path):
     _, cxx = portable(compiler, root, tmp_path, "2.24")
     spellings = [
         "-Wl,-rpath,/opt/a",
@@ -193,7 +193,7 @@ def test_a_folder_of_the_build_machine_is_no_rpath_but_origin_is(compiler, root,
     assert read_needs(library).rpath == ("$ORIGIN/../lib",)
 
 
-def test_a_sysroot_of_ones_own_serves_too(compiler, tmp_path):
+def test_sysroot_of_the_user_is_accepted(compiler, tmp_path):
     """This machine's own root, with the promise set to its own glibc: Debian's folders are found."""
     here = read_sysroot(Path("/"), "path", "test")
     if here.problem:
@@ -204,7 +204,7 @@ def test_a_sysroot_of_ones_own_serves_too(compiler, tmp_path):
     assert ctypes.CDLL(str(compiled(cxx, tmp_path, "-shared", "-fPIC"))).sample(3) == 1006
 
 
-def test_a_folder_that_is_no_sysroot_is_said(tmp_path):
+def test_folder_that_is_not_a_sysroot_is_named(tmp_path):
     assert read_sysroot(tmp_path, "path", "test").problem == f"there is no {tmp_path}/usr/include/features.h"
 
 
@@ -220,7 +220,7 @@ def test_the_sysroot_is_made_once(compiler, zig_package, tmp_path):
     ]
 
 
-def test_a_symbol_that_nobody_has_is_found_to_be_missing(compiler, tmp_path):
+def test_missing_symbol_is_found(compiler, tmp_path):
     library = compiled(
         compiler.path,
         tmp_path,

@@ -46,7 +46,7 @@ def toolkit(tmp_path):
 KILL = "echo \"nvcc error   : 'cicc' died due to signal 9 (Kill signal)\" >&2; kill -9 $$"
 
 
-def test_a_compiler_that_the_system_kills_gets_a_second_try_alone(tiny, env, toolkit, tmp_path):
+def test_killed_compiler_is_retried_with_one_job(tiny, env, toolkit, tmp_path):
     once = tmp_path / "killed"
     home = toolkit(f"[ -e {once} ] || {{ touch {once}; {KILL}; }}")
     done = pip_wheel(tiny, tmp_path / "dist", env, "-C", f"cuda-home={home}", "-C", "jobs=2", "-C", "arch=9.0")
@@ -57,7 +57,7 @@ def test_a_compiler_that_the_system_kills_gets_a_second_try_alone(tiny, env, too
     assert only_wheel(tmp_path / "dist")
 
 
-def test_one_that_is_killed_alone_too_is_said_plainly(tiny, env, toolkit, tmp_path):
+def test_compiler_killed_in_the_retry_is_reported(tiny, env, toolkit, tmp_path):
     options = ["-C", f"cuda-home={toolkit(KILL)}", "-C", "jobs=2", "-C", "arch=9.0"]
     done = pip_wheel(tiny, tmp_path / "dist", env, *options, check=False)
     said = done.stdout + done.stderr
@@ -69,7 +69,7 @@ def test_one_that_is_killed_alone_too_is_said_plainly(tiny, env, toolkit, tmp_pa
 
 
 @pytest.mark.parametrize("variable", ["MAMBA_BUILD_BUILD_DIR", "TMPDIR"])
-def test_a_disk_that_is_full_in_mid_build_is_said_as_that(tiny, env, tmp_path, variable):
+def test_full_disk_during_a_build_is_reported(tiny, env, tmp_path, variable):
     """Whichever met it first: the linker in the build folder, or nvcc in the folder for temporary files."""
     small = tmp_path / "small"
     small.mkdir()
@@ -109,7 +109,7 @@ def on_terminal(command, env, cwd):
     return said.decode(errors="replace")
 
 
-def test_on_a_terminal_a_bar_says_what_is_at_work(env, toolkit, tmp_path, torch_site, gxx):
+def test_terminal_gets_a_bar_of_running_files(env, toolkit, tmp_path, torch_site, gxx):
     project = copy_tiny(tmp_path / "tiny")
     command = [sys.executable, "-m", "mamba_build_backend", "build", "-w", tmp_path / "dist"]
     settings = {"MAMBA_BUILD_CUDA_HOME": str(toolkit("sleep 3")), "MAMBA_BUILD_ARCH": "9.0"}
@@ -121,7 +121,7 @@ def test_on_a_terminal_a_bar_says_what_is_at_work(env, toolkit, tmp_path, torch_
     assert only_wheel(tmp_path / "dist")
 
 
-def test_where_there_is_no_terminal_there_is_neither_bar_nor_pulse(env, tmp_path, torch_site, gxx):
+def test_log_file_gets_neither_bar_nor_pulse(env, tmp_path, torch_site, gxx):
     project = copy_tiny(tmp_path / "tiny")
     done = run(
         sys.executable, "-m", "mamba_build_backend", "build", "-w", tmp_path / "dist", cwd=project,

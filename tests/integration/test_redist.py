@@ -22,7 +22,7 @@ def project(tmp_path, torch_site, gxx):
     return make
 
 
-def test_a_torch_of_cuda_11_gets_its_nvcc_from_the_archives_past_a_newer_one(project, env, tmp_path):
+def test_torch_for_cuda_11_gets_nvcc_from_the_archives_despite_a_newer_nvcc(project, env, tmp_path):
     if shutil.which("g++-11") is None:
         lacking("g++-11 (apt-get install g++-11), which nvcc 11.8 takes")
     python = old_torch(env)
@@ -50,7 +50,7 @@ def test_a_torch_of_cuda_11_gets_its_nvcc_from_the_archives_past_a_newer_one(pro
     )
 
 
-def test_a_wheel_for_everyone_is_compiled_by_the_archives_nvcc_beside_a_torch_of_another_cuda(project, env, tmp_path):
+def test_stable_wheel_is_compiled_by_nvcc_of_the_archives_with_a_torch_for_another_cuda(project, env, tmp_path):
     home = cuda_toolkit("12.4", kept_folder())
     release, files = packed_toolkit(home, "12.4.1", tmp_path)
     env = {**env, "MAMBA_BUILD_CUDA_HOME": "redist", "MAMBA_BUILD_CACHE_DIR": str(tmp_path / "cache")}

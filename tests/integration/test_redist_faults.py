@@ -50,7 +50,7 @@ def refused(release, address, cache, environ=NOBODY):
     return first
 
 
-def test_a_mirror_makes_a_whole_toolkit_and_says_first_under_which_licence(tmp_path):
+def test_mirror_gives_a_whole_toolkit_and_prints_the_licence_first(tmp_path):
     (release, files), said = small_release(), []
     with mirror(files) as (address, asked):
         found = obtain(release, address, tmp_path, said=said)
@@ -62,7 +62,7 @@ def test_a_mirror_makes_a_whole_toolkit_and_says_first_under_which_licence(tmp_p
     assert not list((tmp_path / "cuda").glob(".*/")), "no archive and no draft stays"
 
 
-def test_the_view_of_it_has_lib64_where_the_archives_have_lib(tmp_path):
+def test_toolkit_view_has_lib64_for_lib(tmp_path):
     release, files = small_release()
     found = obtain(release, str(laid_out(files, tmp_path / "given", flat=True)), tmp_path / "cache")
     view = toolkit.apply_toolkit(found, None, tmp_path / "work")
@@ -81,7 +81,7 @@ def test_a_folder_of_archives_needs_no_network(tmp_path, flat, monkeypatch):
     assert fetched.toolkit_folder(release, tmp_path / "cache").is_dir()
 
 
-def test_a_folder_that_lacks_one_or_has_another_content_is_said(tmp_path):
+def test_folder_with_missing_or_changed_archives_is_reported(tmp_path):
     release, files = small_release()
     folder, name = laid_out(files, tmp_path / "given", flat=True), release.archives[1].name
     (folder / name).write_bytes(b"something else")
@@ -139,7 +139,7 @@ def body(change, *, declared=True):
     ],
     ids=["missing", "forbidden", "broken", "portal", "wrong", "longer", "truncated", "to a file", "to nowhere"],
 )  # fmt: skip
-def test_what_a_mirror_may_do_ends_in_one_sentence_and_leaves_nothing(tmp_path, answer, told):
+def test_faulty_mirror_is_one_sentence_and_leaves_nothing(tmp_path, answer, told):
     release, files = small_release()
     with mirror(files, answer) as (address, _):
         first = refused(release, address, tmp_path)
@@ -148,7 +148,7 @@ def test_what_a_mirror_may_do_ends_in_one_sentence_and_leaves_nothing(tmp_path, 
     assert any(word in first for word in told.split("|")), first
 
 
-def test_a_mirror_that_sends_elsewhere_is_followed(tmp_path):
+def test_redirect_of_a_mirror_is_followed(tmp_path):
     release, files = small_release()
     with mirror(files) as (real, _):
 
@@ -159,7 +159,7 @@ def test_a_mirror_that_sends_elsewhere_is_followed(tmp_path):
             assert obtain(release, address, tmp_path).version == "12.4"
 
 
-def test_how_far_a_large_file_is_is_told(tmp_path, monkeypatch):
+def test_progress_of_a_large_download_is_printed(tmp_path, monkeypatch):
     big = {**PARTS, "cuda_nvcc": {**PARTS["cuda_nvcc"], "bin/ptxas": os.urandom(1_500_000).hex()}}
     (release, files), said = small_release(big), []
     monkeypatch.setattr(download, "_TELL", 0.0)
@@ -170,7 +170,7 @@ def test_how_far_a_large_file_is_is_told(tmp_path, monkeypatch):
     assert told[-1].endswith(": 2 of 2 MB")
 
 
-def test_a_connection_that_breaks_is_continued_where_it_broke(tmp_path):
+def test_broken_download_resumes(tmp_path):
     big = {**PARTS, "cuda_nvcc": {**PARTS["cuda_nvcc"], "bin/ptxas": os.urandom(150_000).hex()}}
     release, files = small_release(big)
 
@@ -190,7 +190,7 @@ def test_a_connection_that_breaks_is_continued_where_it_broke(tmp_path):
     assert ranges[:3] == [None, "bytes=60000-", "bytes=120000-"], "and not three attempts in all"
 
 
-def test_a_mirror_that_knows_no_ranges_is_asked_for_the_whole_again(tmp_path):
+def test_mirror_without_ranges_restarts_the_download(tmp_path):
     (release, files), times = small_release(), []
 
     def answer(request, data):
@@ -204,7 +204,7 @@ def test_a_mirror_that_knows_no_ranges_is_asked_for_the_whole_again(tmp_path):
         assert obtain(release, address, tmp_path).version == "12.4"
 
 
-def test_a_mirror_that_drips_is_given_up(tmp_path, monkeypatch):
+def test_slow_mirror_is_aborted(tmp_path, monkeypatch):
     release, files = small_release()
     monkeypatch.setattr(download, "_PATIENCE", 0.5)
     over = threading.Event()
@@ -228,7 +228,7 @@ def test_a_mirror_that_drips_is_given_up(tmp_path, monkeypatch):
     assert "the download was too slow: " in told
 
 
-def test_a_mirror_that_is_down_names_all_files_and_where_to_put_them(tmp_path):
+def test_unreachable_mirror_error_names_all_files_and_their_folder(tmp_path):
     release, _ = small_release()
     with socket.socket() as taken:  # bound and not listening: every connection is refused
         taken.bind(("127.0.0.1", 0))
@@ -248,7 +248,7 @@ def test_a_mirror_that_is_down_names_all_files_and_where_to_put_them(tmp_path):
 
 @pytest.mark.parametrize("way", ["HTTP_PROXY", "PIP_PROXY"])
 @pytest.mark.parametrize("alive", [True, False], ids=["that refuses", "that is down"])
-def test_a_proxy_whose_password_nobody_sees(tmp_path, monkeypatch, way, alive):
+def test_proxy_password_is_not_shown(tmp_path, monkeypatch, way, alive):
     release, files = small_release()
     with mirror(files, status(407, "Proxy Authentication Required")) as (address, asked):
         port = address.split(":")[2].split("/")[0] if alive else "1"
@@ -263,7 +263,7 @@ def test_a_proxy_whose_password_nobody_sees(tmp_path, monkeypatch, way, alive):
 @pytest.mark.parametrize(
     "given", [{"PIP_PROXY": "bob:hunter22@:x"}, {"PIP_CERT": "/nowhere/hunter22.pem", "A_TOKEN": "hunter22"}]
 )
-def test_a_configuration_that_cannot_be_read_is_said_without_its_secrets(tmp_path, given):
+def test_unreadable_configuration_is_reported_without_its_secrets(tmp_path, given):
     release, files = small_release()
     with mirror(files) as (address, asked):
         told = refused(release, address, tmp_path, {**NOBODY, **given})
@@ -288,7 +288,7 @@ def test_credentials_of_a_mirror_are_sent_and_not_shown(tmp_path):
     assert "hunter22" not in "\n".join(said)
 
 
-def test_a_full_cache_folder_is_told_as_such(tiny_disk):
+def test_full_cache_folder_is_reported(tiny_disk):
     big = {**PARTS, "cuda_nvcc": {**PARTS["cuda_nvcc"], "bin/ptxas": os.urandom(50_000).hex()}}
     release, files = small_release(big)
     with mirror(files) as (address, _), pytest.raises(StorageError, match="it is full") as caught:
@@ -297,7 +297,7 @@ def test_a_full_cache_folder_is_told_as_such(tiny_disk):
     assert [path.name for path in (tiny_disk / "cuda").iterdir() if path.is_dir()] == []
 
 
-def test_a_cache_folder_that_cannot_be_written_is_told_before_anything_is_fetched(tmp_path):
+def test_unwritable_cache_folder_is_reported_before_any_download(tmp_path):
     (release, files), cache = small_release(), tmp_path / "cache"
     cache.mkdir()
     (cache / "cuda").write_text("a file in the way")
@@ -306,7 +306,7 @@ def test_a_cache_folder_that_cannot_be_written_is_told_before_anything_is_fetche
     assert asked == []
 
 
-def test_a_cache_on_a_disk_that_is_read_only_is_told_as_such(tiny_disk):
+def test_cache_on_a_read_only_disk_is_reported(tiny_disk):
     release, files = small_release()
     subprocess.run(["mount", "-o", "remount,ro", tiny_disk], check=True)
     with mirror(files) as (address, asked), pytest.raises(StorageError, match="it is read-only") as caught:
@@ -332,7 +332,7 @@ def test_two_builds_at_once_fetch_it_once(tmp_path):
     assert said.count("waiting for another build, which is unpacking nvcc 12.4") in (1, 2, 3)
 
 
-def test_a_connection_that_breaks_behind_the_last_byte_is_no_failure(tmp_path):
+def test_connection_lost_after_the_last_byte_is_a_success(tmp_path):
     release, files = small_release()
 
     def answer(request, data):
@@ -355,7 +355,7 @@ def test_a_damaged_toolkit_in_the_cache_is_made_again(tmp_path):
     assert len(asked) == 6
 
 
-def test_a_damaged_toolkit_in_an_environment_without_a_fetcher_is_a_sentence(tmp_path, monkeypatch):
+def test_damaged_toolkit_without_a_downloader_is_one_sentence(tmp_path, monkeypatch):
     release, files = small_release()
     with mirror(files) as (address, asked):
         found = obtain(release, address, tmp_path)
@@ -366,7 +366,7 @@ def test_a_damaged_toolkit_in_an_environment_without_a_fetcher_is_a_sentence(tmp
     assert len(asked) == 3
 
 
-def test_an_nvcc_that_does_not_run_here_is_said(tmp_path):
+def test_nvcc_that_does_not_run_is_reported(tmp_path):
     dead = {**PARTS, "cuda_nvcc": {**PARTS["cuda_nvcc"], "bin/nvcc": "#!/bin/sh\necho no GLIBC here >&2; exit 1\n"}}
     release, files = small_release(dead)
     with mirror(files) as (address, _), pytest.raises(ToolError, match="no GLIBC here") as caught:
@@ -410,7 +410,7 @@ FILE, LINK, HARD, PIPE = tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarf
         ([("{top}/a\0b", FILE, "", b"x")], ""),
     ],
 )  # fmt: skip
-def test_what_an_archive_must_not_hold_is_refused(tmp_path, members, told):
+def test_dangerous_archive_members_are_refused(tmp_path, members, told):
     release, files = hostile(*members)
     folder = laid_out(files, tmp_path / "given", flat=True)
     if not told:  # tarfile itself ends a name there
@@ -422,7 +422,7 @@ def test_what_an_archive_must_not_hold_is_refused(tmp_path, members, told):
 
 
 @pytest.mark.parametrize("cut", [0, 20, 500, 2000])
-def test_an_archive_that_is_damaged_although_its_hash_is_the_tables(tmp_path, cut):
+def test_damaged_archive_with_the_right_hash_is_refused(tmp_path, cut):
     release, files = small_release()
     first = release.archives[0]
     data = packed(first.top, {**PARTS["cuda_nvcc"], "bin/ptxas": os.urandom(2000).hex()})[:cut]
@@ -432,7 +432,7 @@ def test_an_archive_that_is_damaged_although_its_hash_is_the_tables(tmp_path, cu
     assert f"{row.name} is damaged: " in refused(release, str(folder), tmp_path / "cache")
 
 
-def test_a_hard_link_inside_is_a_file_of_its_own(tmp_path):
+def test_hard_link_becomes_a_separate_file(tmp_path):
     nvcc = PARTS["cuda_nvcc"]["bin/nvcc"].encode()
     release, files = hostile(
         ("{top}/bin/real", FILE, "", nvcc), ("{top}/bin/nvcc", HARD, "{top}/bin/real", b""), ("{top}/include/crt/host_config.h", FILE, "", b""),
@@ -444,7 +444,7 @@ def test_a_hard_link_inside_is_a_file_of_its_own(tmp_path):
     assert (made / "bin" / "nvcc").read_bytes() == nvcc
 
 
-def test_a_python_without_lzma_is_told_before_anything_is_fetched(tmp_path, monkeypatch):
+def test_missing_lzma_is_reported_before_any_download(tmp_path, monkeypatch):
     release, files = small_release()
     monkeypatch.setitem(__import__("sys").modules, "lzma", None)
     with mirror(files) as (address, asked):
@@ -452,7 +452,7 @@ def test_a_python_without_lzma_is_told_before_anything_is_fetched(tmp_path, monk
     assert asked == []
 
 
-def test_what_is_here_is_found_in_the_cache_and_in_the_folder_of_the_mirror(tmp_path):
+def test_archives_are_found_in_the_cache_and_in_the_mirror_folder(tmp_path):
     known = tables.load_tables()
     newest, row = known.redist("x86_64")[-1], next(row for row in known.versions if row.index_sha256 and row.git_commit)
     cache, usb = tmp_path / "cache", tmp_path / "usb"
@@ -478,7 +478,7 @@ def test_what_is_here_is_found_in_the_cache_and_in_the_folder_of_the_mirror(tmp_
     assert here(**{"cuda-mirror": "~nosuchuser/x" + "x" * 300}) == here()
 
 
-def test_the_rows_of_the_table_are_whole_and_of_releases_that_are_known():
+def test_redist_rows_are_whole_and_of_known_releases():
     known = tables.load_tables()
     for machine in ("x86_64", "aarch64"):
         found = known.redist(machine)
@@ -493,7 +493,7 @@ def test_the_rows_of_the_table_are_whole_and_of_releases_that_are_known():
     "wrong",
     [{"sha256": "X" * 64}, {"bytes": 0}, {"version": "../1"}, {"component": "evil"}, {"arch": "windows-x86_64"}],
 )
-def test_a_row_that_cannot_be_true_does_not_load(wrong):
+def test_contradictory_row_does_not_load(wrong):
     row = tables.load_tables().archives[0]
     assert checked_archive(row) == row
     with pytest.raises(ValueError, match="contradicts itself"):

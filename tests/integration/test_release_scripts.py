@@ -38,7 +38,7 @@ def check(dist, env, by="both"):
     return run(*command, env=env, cwd=dist, check=False)
 
 
-def test_the_install_check_takes_the_wheels_by_pip_and_by_uv_and_says_how_long_it_took(dist, env):
+def test_install_check_times_pip_and_uv(dist, env):
     done = check(dist, env)
     assert done.returncode == 0, done.stdout + done.stderr
     for by in ("pip", "uv"):

@@ -51,9 +51,7 @@ def differing(one, other):
     return names, dates
 
 
-def test_two_builds_of_one_plan_are_the_same_bytes_and_tell_nobody_of_their_place(
-    tmp_path, clean_env, cache, torch_site, gxx
-):
+def test_builds_are_reproducible_and_hold_no_build_path(tmp_path, clean_env, cache, torch_site, gxx):
     who = {"USER": "builders-name", "LOGNAME": "builders-name", "HOSTNAME": "builders-host"}
     one = built(tmp_path, "one", {**clean_env, **who})
     time.sleep(2.1)  # a zip file counts in twos
@@ -74,14 +72,14 @@ def test_two_builds_of_one_plan_are_the_same_bytes_and_tell_nobody_of_their_plac
     assert record_of(one)["torch"]["version"]
 
 
-def test_source_date_epoch_is_the_time_of_every_file(tmp_path, clean_env, cache, torch_site, gxx):
+def test_source_date_epoch_sets_the_time_of_every_file(tmp_path, clean_env, cache, torch_site, gxx):
     epoch, options = {"SOURCE_DATE_EPOCH": "1700000000"}, ["-C", f"cache-dir={cache}"]
     one, other = (built(tmp_path, name, {**clean_env, **epoch}, *options) for name in ("one", "other"))
     assert sha256(one) == sha256(other)
     assert {date[:3] for date in differing(one, other)[1]} == {(2023, 11, 14)}
 
 
-def test_a_source_date_epoch_that_is_no_number_is_a_sentence_and_leaves_nothing(tiny, clean_env, tmp_path):
+def test_invalid_source_date_epoch_is_one_sentence_and_leaves_nothing(tiny, clean_env, tmp_path):
     env = {**clean_env, "SOURCE_DATE_EPOCH": "tomorrow", "MAMBA_BUILD_CACHE_DIR": str(tmp_path / "cache")}
     code = "import sys; sys.path.insert(0, '.'); import mamba_build_backend as b; b.build_wheel(sys.argv[1])"
     done = run(sys.executable, "-c", code, tmp_path / "dist", env=env, cwd=tiny, check=False)

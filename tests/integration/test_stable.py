@@ -94,7 +94,7 @@ def compile_binding(gxx, torch_site, library, sources, *includes):
 
 
 @pytest.mark.parametrize("reading", [{}, {"MAMBA_STABLE_NO_EXCHANGE": "1"}], ids=["by the table", "by methods"])
-def test_numbers_and_views_are_as_torchs_own_headers_have_them(gxx, torch_site, tmp_path, clean_env, reading):
+def test_stable_headers_agree_with_torch_on_numbers_and_views(gxx, torch_site, tmp_path, clean_env, reading):
     """What forks' bindings use beside upstream's."""
     compile_binding(gxx, torch_site, tmp_path / "fork_binding.abi3.so", [HERE / "fork_binding.cpp"])
     command = [sys.executable, HERE / "fork_calls.py", "check", tmp_path]
@@ -102,7 +102,7 @@ def test_numbers_and_views_are_as_torchs_own_headers_have_them(gxx, torch_site, 
     assert said.splitlines()[-1] == "284 compared, 0 differ"
 
 
-def test_each_name_that_a_fork_may_use_is_there(gxx, torch_site, tmp_path):
+def test_stable_headers_have_every_name_that_forks_use(gxx, torch_site, tmp_path):
     """Those by which a plan judges a fork's sources."""
     lines = [f"#include <{header}>" for header in STABLE_HEADERS if not header.endswith(".cuh")]
     lines += [
@@ -119,13 +119,13 @@ def test_each_name_that_a_fork_may_use_is_there(gxx, torch_site, tmp_path):
     assert [name for name in STABLE_METHODS if f" {name}(" not in texts and f"& {name}(" not in texts] == []
 
 
-def test_a_plan_finds_nothing_in_a_release_that_the_headers_lack(trees):
+def test_stable_headers_have_every_name_that_releases_use(trees):
     for title, (_, tree) in trees.items():
         read = {path.name: path.read_bytes() for path in tree.glob("csrc/**/*") if path.is_file()}
         assert beyond_stable(torch_headers(read), torch_names(read)) == (), title
 
 
-def test_the_binding_of_every_ported_version_compiles_and_needs_nothing_of_torch(compiled):
+def test_binding_of_every_ported_version_compiles_without_torch(compiled):
     assert len(compiled) >= 11
     for title, path in compiled.items():
         needs = read_needs(path)
@@ -135,7 +135,7 @@ def test_the_binding_of_every_ported_version_compiles_and_needs_nothing_of_torch
         assert version.Version(use.python) <= version.Version(STABLE_ABI.python_min), title
 
 
-def test_without_pythons_header_the_same_code_comes_out(trees, gxx, torch_site, tmp_path):
+def test_missing_python_header_gives_the_same_code(trees, gxx, torch_site, tmp_path):
     """Of Debian's python3 without python3-dev: the declarations that come along are Python's own."""
     cuda, newest = next(torch_site.glob("nvidia/cu1*")), {}
     for plan, tree in trees.values():
@@ -171,13 +171,13 @@ def modules(compiled, *titles, into):
 
 
 @pytest.mark.parametrize("reading", [{}, {"MAMBA_STABLE_NO_EXCHANGE": "1"}], ids=["by the table", "by methods"])
-def test_wrong_calls_get_upstreams_own_answers(compiled, tmp_path, clean_env, reading):
+def test_wrong_calls_get_the_answers_of_upstream(compiled, tmp_path, clean_env, reading):
     folder = modules(compiled, "mamba-ssm 2.3.2.post1", "causal-conv1d 1.6.1", into=tmp_path)
     said = run(sys.executable, HERE / "calls.py", "check", folder, env={**clean_env, **reading}, cwd=tmp_path).stdout
     assert said.splitlines()[-1] == "2631 compared, 0 differ"
 
 
-def test_the_functions_are_as_upstreams_are_seen_from_python(compiled, tmp_path, clean_env):
+def test_functions_have_the_python_signatures_of_upstream(compiled, tmp_path, clean_env):
     modules(compiled, "mamba-ssm 2.3.2.post1", "causal-conv1d 1.7.0", into=tmp_path)
     program = """
 import pickle, torch, causal_conv1d_cuda, selective_scan_cuda
@@ -213,7 +213,7 @@ INSTALL = "fix:  python -m pip install "
     ],
     ids=["none", "too old", "without CUDA", "ROCm", "a leftover", "broken", "without a part", "another"],
 )  # fmt: skip
-def test_a_torch_that_does_not_fit_is_told_by_the_extension_itself(compiled, tmp_path, clean_env, torch, says):
+def test_extension_names_a_torch_that_does_not_fit(compiled, tmp_path, clean_env, torch, says):
     modules(compiled, "mamba-ssm 2.3.2.post1", into=tmp_path)
     if torch is not None:
         start = "__version__, CUDA, HIP = '2.13.0', '13.0', None\nclass Tensor: pass\n"
@@ -240,7 +240,7 @@ def test_a_torch_that_does_not_fit_is_told_by_the_extension_itself(compiled, tmp
         (None, ""),
     ],
 )
-def test_the_driver_is_asked_when_the_module_is_imported(compiled, tmp_path, clean_env, gxx, driver, says):
+def test_import_checks_the_driver(compiled, tmp_path, clean_env, gxx, driver, says):
     """By its own function, of a library with the driver's name."""
     modules(compiled, "mamba-ssm 2.3.2.post1", into=tmp_path)
     if driver is not None:
@@ -257,7 +257,7 @@ def test_the_driver_is_asked_when_the_module_is_imported(compiled, tmp_path, cle
     assert "nvidia-smi" in last or not says
 
 
-def test_another_cuda_runtime_in_the_process_takes_nothings_place(compiled, torch_site, tmp_path, clean_env):
+def test_second_cuda_runtime_in_the_process_replaces_nothing(compiled, torch_site, tmp_path, clean_env):
     folder = modules(compiled, "mamba-ssm 2.3.2.post1", "causal-conv1d 1.6.1", into=tmp_path)
     runtime = next(torch_site.glob("nvidia/cu1*/lib/libcudart.so.*"))
     env = {**clean_env, "LD_PRELOAD": str(runtime)}
@@ -274,7 +274,7 @@ def stable_wheel(tmp_path_factory, torch_site, gxx, cache):
     return only_wheel(folder / "dist")
 
 
-def test_a_project_of_ones_own_becomes_one_wheel_for_all(stable_wheel):
+def test_project_of_the_user_becomes_one_wheel_for_all(stable_wheel):
     assert stable_wheel.name.startswith("tiny_stable-1.2.3-cp39-abi3-")
     assert "manylinux_2_17_" in stable_wheel.name
     with zipfile.ZipFile(stable_wheel) as archive:
@@ -287,17 +287,17 @@ def test_a_project_of_ones_own_becomes_one_wheel_for_all(stable_wheel):
     assert [flag for flag in record["flags"]["cxx"] if flag.startswith("-DMAMBA_STABLE_DRIVER=")]
 
 
-def test_the_audit_shows_what_it_needs_of_python_and_that_it_needs_nothing_of_torch(stable_wheel, clean_env):
+def test_audit_shows_needs_of_python_and_no_needs_of_torch(stable_wheel, clean_env):
     said = run(sys.executable, "-m", "mamba_build_backend", "audit", stable_wheel, env=clean_env, cwd=ROOT).stdout
     assert "and newer; no symbol of torch" in said
     assert said.endswith("no problem found\n")
 
 
-def test_it_is_imported_and_called_without_a_gpu(stable_wheel, tmp_path, clean_env):
+def test_stable_wheel_imports_and_runs_without_a_gpu(stable_wheel, tmp_path, clean_env):
     wrong_calls_are_answered(stable_wheel, tmp_path, clean_env)
 
 
-def test_a_binding_that_uses_more_of_torch_is_told_so(tmp_path, torch_site, gxx, env):
+def test_binding_that_needs_more_of_torch_is_reported(tmp_path, torch_site, gxx, env):
     project = copy_tiny(tmp_path / "tiny", "tiny_stable")
     binding = project / "csrc" / "binding.cpp"
     binding.write_text("#include <ATen/ATen.h>\n" + binding.read_text())
@@ -319,7 +319,7 @@ def test_a_binding_that_uses_more_of_torch_is_told_so(tmp_path, torch_site, gxx,
         ("aoti_torch_get_dim(0, 0)", True, ""),
     ],
 )
-def test_a_promise_that_is_broken_does_not_pass_the_audit(gxx, tmp_path, source, promised, says):
+def test_broken_promise_fails_the_audit(gxx, tmp_path, source, promised, says):
     name = source.partition("(")[0]
     body = f'extern "C" int {name}(...){" { return 1; }" if name == "mine" else ";"}\n'
     (tmp_path / "module.cpp").write_text(f'{body}extern "C" int PyInit_module() {{ return {source}; }}\n')

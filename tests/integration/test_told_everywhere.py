@@ -83,7 +83,7 @@ def test_a_shell_reads_every_command(name, told):
 
 
 @pytest.mark.parametrize("name", SHELLS)
-def test_doctor_tells_only_what_the_shell_has(name):
+def test_doctor_prints_only_commands_that_the_shell_has(name):
     shell = SHELLS[name]
     for command in set(told_by_doctor(shell)):
         if shell.uv and not shell.pip:
@@ -94,7 +94,7 @@ def test_doctor_tells_only_what_the_shell_has(name):
             assert "apt-get install" not in command or "apt-get update && " in command
 
 
-def test_uv_takes_the_options_of_its_commands(parts):
+def test_uv_accepts_the_options_of_its_commands(parts):
     """clap reads all words before it prints the help: an unknown option or an unknown CUDA is an error."""
     uv = uv_program()
     lines = {part[1:] for part in parts if part[0] == "uv"}
@@ -116,7 +116,7 @@ for name, *words in json.load(sys.stdin):
 """
 
 
-def test_pip_takes_the_options_of_its_commands(parts):
+def test_pip_accepts_the_options_of_its_commands(parts):
     lines = [part[part.index("pip") + 1 :] for part in parts if part[1:3] == ("-m", "pip")]
     assert len(lines) > 20
     done = subprocess.run(
@@ -125,7 +125,7 @@ def test_pip_takes_the_options_of_its_commands(parts):
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-def test_the_settings_of_every_build_that_is_told_are_settings(parts):
+def test_printed_build_commands_use_only_known_settings(parts):
     builds = [words for words in parts if words[0] not in ("curl", "git")]
     given = {words[at + 1] for words in builds for at, word in enumerate(words[:-1]) if word == "-C"}
     assert len(given) > 10
@@ -141,7 +141,7 @@ def test_our_own_commands_are_parsed(parts):
         make_parser().parse_args(words)
 
 
-def test_python_is_told_python(parts):
+def test_printed_python_is_valid(parts):
     lines = [
         part[part.index("-c") + 1] for part in parts if "-c" in part[1:] and re.match("(?:pixi|.*python)", part[0])
     ]
@@ -205,7 +205,7 @@ def machines(count, seed):
         )  # fmt: skip
 
 
-def test_nobody_is_sent_in_a_circle_on_any_machine():
+def test_fixes_end_on_any_machine():
     settings = load_settings({}, {}, None)
     tried = 0
     for facts in machines(1200, seed=23):

@@ -82,7 +82,7 @@ def test_a_list_of_settings_is_one_setting(tiny, uv, env, python, tmp_path):
     assert codes == ["80", "90"]
 
 
-def test_a_variant_is_a_wheel_that_uv_installs_where_the_driver_runs_its_cuda(tiny, uv, env, python, tmp_path):
+def test_uv_installs_a_variant_if_the_driver_runs_its_cuda(tiny, uv, env, python, tmp_path):
     """The drafts of PEP 817 and 825; no driver is here, so uv is told of one, as its provider allows."""
     active = activated(env, python)
     uv("build", "--wheel", "-C", "variant=auto", "-C", "repair=false", "-o", tmp_path / "plain", cwd=tiny, **active)

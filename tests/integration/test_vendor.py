@@ -102,7 +102,7 @@ def state_its_version(copy, version):
     stated.write_text(stated.read_text().replace(f'__version__ = "{__version__}"', f'__version__ = "{version}"'))
 
 
-def test_comments_and_what_setup_needs_stay_and_what_the_backend_brings_goes(typed, project):
+def test_vendor_keeps_comments_and_setup_requirements(typed, project):
     status, said, _ = typed("vendor", project)
     assert status == 0
     assert (project / "pyproject.toml").read_text() == COMMENTED.replace(
@@ -144,7 +144,7 @@ upstream = "self"
     ],
 )
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_a_pyproject_is_edited_however_it_is_written(typed, tmp_path, text, newline):
+def test_every_style_of_pyproject_is_edited(typed, tmp_path, text, newline):
     project = make(tmp_path / "p", "")
     (project / "pyproject.toml").write_bytes(text.replace("\n", newline).encode())
     before = tomllib.loads(text)
@@ -164,7 +164,7 @@ def test_a_pyproject_is_edited_however_it_is_written(typed, tmp_path, text, newl
     assert all("#" + line.partition("#")[2] in after for line in kept if "#" in line)
 
 
-def test_a_pyproject_that_cannot_be_edited_safely_is_left_as_it_is_with_the_lines_to_write(typed, tmp_path):
+def test_pyproject_that_cannot_be_edited_safely_stays_and_the_lines_are_printed(typed, tmp_path):
     project = make(tmp_path / "p", "tool = { a = 1 }\n")
     before = snapshot(project)
     status, _, error = typed("vendor", project)
@@ -174,7 +174,7 @@ def test_a_pyproject_that_cannot_be_edited_safely_is_left_as_it_is_with_the_line
     assert snapshot(project) == before
 
 
-def test_a_project_with_a_setup_py_alone_gets_a_pyproject(typed, tmp_path):
+def test_project_with_only_setup_py_gets_a_pyproject(typed, tmp_path):
     project = make(tmp_path / "p", None)
     status, said, _ = typed("vendor", project, "--upstream", "self")
     assert status == 0
@@ -186,7 +186,7 @@ def test_a_project_with_a_setup_py_alone_gets_a_pyproject(typed, tmp_path):
     assert "such as numpy, belongs into requires" in said
 
 
-def test_what_is_required_is_what_this_project_requires():
+def test_vendored_project_has_the_requirements_of_this_one():
     own = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]
     assert own == {"requires": OURS, "build-backend": "mamba_build_backend", "backend-path": ["."]}
 
@@ -203,12 +203,12 @@ def test_a_second_run_changes_nothing(typed, project, upstream):
     assert json.loads(typed("vendor", project, "--json")[1])["written"] == []
 
 
-def test_the_upstreams_to_choose_from_are_those_of_the_tables():
+def test_upstream_choices_come_from_the_tables():
     for name in ("self", *(project.name for project in load_tables().projects)):
         assert cli.make_parser().parse_args(["vendor", ".", "--upstream", name]).upstream == name
 
 
-def test_a_copy_is_known_by_its_content_alone(typed, tmp_path):
+def test_copy_is_recognised_only_by_its_content(typed, tmp_path):
     for name in ("a", "b"):
         typed("vendor", make(tmp_path / name))
     one, other = (tmp_path / name / "mamba_build_backend/VENDORED.json" for name in ("a", "b"))
@@ -251,7 +251,7 @@ def test_an_edited_copy_is_refused_with_its_files_and_replaced_by_force(typed, p
     assert typed("vendor", "--check", project)[0] == 0
 
 
-def test_what_python_leaves_behind_is_no_edit(typed, project):
+def test_bytecode_is_not_an_edit(typed, project):
     typed("vendor", project)
     copy = project / "mamba_build_backend"
     (copy / "__pycache__").mkdir()
@@ -262,7 +262,7 @@ def test_what_python_leaves_behind_is_no_edit(typed, project):
 
 
 @pytest.mark.parametrize("record", [None, "{", "[]", '{"schema": 2, "files": {}}'])
-def test_a_copy_without_a_record_is_replaced_by_force_alone(typed, project, record):
+def test_only_force_replaces_a_copy_without_a_record(typed, project, record):
     typed("vendor", project)
     path = project / "mamba_build_backend/VENDORED.json"
     path.unlink()
@@ -277,7 +277,7 @@ def test_a_copy_without_a_record_is_replaced_by_force_alone(typed, project, reco
     assert typed("vendor", "--check", project)[0] == 0
 
 
-def test_a_record_that_was_edited_is_told(typed, project):
+def test_edited_record_is_reported(typed, project):
     typed("vendor", project)
     path = project / "mamba_build_backend/VENDORED.json"
     (path.parent / "cli/main.py").write_text("edited")
@@ -314,7 +314,7 @@ def test_a_record_of_another_version_is_stale(typed, project):
     assert (status, json.loads(said)["state"], json.loads(said)["version"]) == (1, "stale", "0.0.9")
 
 
-def test_the_same_version_with_another_content_is_stale_too(typed, project):
+def test_same_version_with_other_content_is_stale(typed, project):
     typed("vendor", project)
     copy = project / "mamba_build_backend"
     (copy / "cli/main.py").write_text("# of another day\n")
@@ -324,7 +324,7 @@ def test_the_same_version_with_another_content_is_stale_too(typed, project):
     assert f"stale: {copy} is {__version__}, and so is this backend, and yet their content differs" in said
 
 
-def test_a_project_without_a_copy_is_told(typed, project):
+def test_project_without_a_copy_is_reported(typed, project):
     status, said, _ = typed("vendor", "--check", project)
     assert status == 1
     assert said.startswith(f"absent: {project} has no mamba_build_backend")
@@ -341,7 +341,7 @@ def test_a_version_is_read_and_not_imported(typed, project):
     assert (status, json.loads(said)["version"]) == (1, "0.0.8")
 
 
-def test_two_backends_of_different_versions_in_one_tree_are_told(typed, project):
+def test_two_backend_versions_in_one_tree_are_reported(typed, project):
     typed("vendor", project)
     inner = make(project / "csrc/inner")
     typed("vendor", inner)
@@ -359,7 +359,7 @@ def test_two_backends_of_different_versions_in_one_tree_are_told(typed, project)
     assert data["others"] == [{"folder": f"{inner}/mamba_build_backend", "version": "0.0.9"}]
 
 
-def test_an_environment_and_what_builds_leave_is_not_searched(typed, project):
+def test_environments_and_build_folders_are_not_searched(typed, project):
     typed("vendor", project)
     for folder in (".git", "node_modules", "build/lib", "dist", "env/lib", "1/2/3/4/5/6/7"):
         (project / folder / "mamba_build_backend").mkdir(parents=True)
@@ -369,7 +369,7 @@ def test_an_environment_and_what_builds_leave_is_not_searched(typed, project):
 
 
 @pytest.mark.parametrize("options", [[], ["--check"]])
-def test_a_folder_that_is_no_project_is_refused(typed, tmp_path, options):
+def test_folder_that_is_not_a_project_is_refused(typed, tmp_path, options):
     status, _, error = typed("vendor", tmp_path, *options)
     assert status == 2
     assert f"{tmp_path} has neither pyproject.toml nor setup.py; the folder of a project is needed." in error
@@ -398,7 +398,7 @@ def test_a_pyproject_that_cannot_be_read_is_one_sentence(typed, project, text, t
     assert snapshot(project) == before
 
 
-def test_without_tomlkit_it_says_how_to_get_it_and_what_to_write_by_hand(typed, project, monkeypatch):
+def test_missing_tomlkit_is_reported_with_a_fix_and_the_lines(typed, project, monkeypatch):
     monkeypatch.setitem(sys.modules, "tomlkit", None)
     before = snapshot(project)
     status, _, error = typed("vendor", project)
@@ -409,7 +409,7 @@ def test_without_tomlkit_it_says_how_to_get_it_and_what_to_write_by_hand(typed, 
     assert snapshot(project) == before
 
 
-def test_without_tomlkit_a_pyproject_that_needs_no_edit_is_enough(typed, tmp_path, monkeypatch):
+def test_tomlkit_is_needed_only_for_an_edit(typed, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tomlkit", None)
     project = make(tmp_path / "p", None)
     assert typed("vendor", project)[0] == 0
@@ -430,7 +430,7 @@ def test_the_patches_of_mamba_ssm_are_carried_and_found_by_the_copy(typed, proje
     assert done.stdout == in_project(ROOT, clean_env, "patches", "--facts", facts).stdout
 
 
-def test_a_copy_has_no_foreign_patches_and_takes_none_of_the_projects_own_for_its(typed, project, clean_env):
+def test_copy_ignores_the_patches_of_its_project(typed, project, clean_env):
     (project / "patches").mkdir()
     (project / "patches/series.toml").write_text("[[patch]]\nfile = 'mine'\n")
     assert typed("vendor", project, "--upstream", "self")[0] == 0
@@ -465,7 +465,7 @@ def test_a_copy_holds_exactly_these_files(upstream):
 
 
 @pytest.mark.parametrize("upstream", ["self", "mamba-ssm", "causal-conv1d"])
-def test_a_copy_carries_neither_matrix_nor_vendoring_nor_schemas_and_the_payload_only_where_wheels_take_it(upstream):
+def test_copy_carries_only_rooms_that_builds_need(upstream):
     names = set(manifest.content(upstream))
     folders = {name.partition("/")[0] for name in names if "/" in name}
     assert not {"matrix", "vendoring", "schemas"} & folders
@@ -491,9 +491,7 @@ def test_a_file_of_another_project_stays_behind():
         (["doctor", "--schema"], "the JSON Schema of `doctor --json` is not in "),
     ],
 )
-def test_a_command_that_a_copy_does_not_carry_is_one_sentence_that_says_where_it_is(
-    typed, project, clean_env, words, told
-):
+def test_command_missing_in_a_copy_is_one_sentence(typed, project, clean_env, words, told):
     typed("vendor", project)
     done = in_project(project, clean_env, *words)
     assert done.returncode == 2
@@ -528,7 +526,7 @@ def test_every_command_that_a_copy_has_works_in_it(typed, project, clean_env, up
         assert done.stdout
 
 
-def test_a_copy_of_the_time_before_rooms_is_known_and_replaced_and_its_files_go(typed, project):
+def test_copy_of_the_old_layout_is_replaced(typed, project):
     """All modules lay side by side, and the version stood in __init__.py."""
     copy = project / "mamba_build_backend"
     copy.mkdir()
@@ -552,14 +550,14 @@ def test_a_copy_of_the_time_before_rooms_is_known_and_replaced_and_its_files_go(
     assert typed("vendor", "--check", project)[0] == 0
 
 
-def test_a_backend_is_not_vendored_onto_itself(typed):
+def test_backend_refuses_to_vendor_onto_itself(typed):
     status, _, error = typed("vendor", ROOT)
     assert status == 2
     assert f"{ROOT}/mamba_build_backend is the backend that runs" in error
     assert "fix:  python -m mamba_build_backend vendor /path/of/another/project" in error
 
 
-def test_a_wrapper_in_the_tree_is_kept_and_passes_all_hooks_on(typed, tmp_path, clean_env):
+def test_wrapper_in_the_tree_is_kept_and_forwards_all_hooks(typed, tmp_path, clean_env):
     text = '[build-system]\nrequires = []\nbuild-backend = "mine"\nbackend-path = ["_build"]  # ours\n'
     project = make(tmp_path / "p", text)
     (project / "_build").mkdir()
@@ -578,7 +576,7 @@ def test_a_wrapper_in_the_tree_is_kept_and_passes_all_hooks_on(typed, tmp_path, 
     assert len(hooks) == 8
 
 
-def test_a_torch_that_was_pinned_is_told_with_the_setting_that_pins_it(typed, tmp_path):
+def test_pinned_torch_is_reported_with_its_setting(typed, tmp_path):
     project = make(tmp_path / "p", '[build-system]\nrequires = ["torch==2.4.*", "torchaudio"]\n')
     _, said, _ = typed("vendor", project)
     assert 'torch = "torch==2.4.*" under [tool.mamba-build-backend]' in said
@@ -586,7 +584,7 @@ def test_a_torch_that_was_pinned_is_told_with_the_setting_that_pins_it(typed, tm
 
 
 @pytest.mark.parametrize("command", ["doctor", "build"])
-def test_a_project_with_a_backend_of_another_version_is_not_built_with_this_one(typed, project, command):
+def test_command_refuses_a_project_with_another_backend_version(typed, project, command):
     typed("vendor", project)
     state_its_version(project / "mamba_build_backend", "0.0.9")
     status, _, error = typed(command, "--project", project)
@@ -597,7 +595,7 @@ def test_a_project_with_a_backend_of_another_version_is_not_built_with_this_one(
     assert f"or:   python -m mamba_build_backend vendor {project}\n" in error
 
 
-def test_the_hooks_refuse_another_backend_in_the_project_too(typed, project, clean_env):
+def test_hooks_refuse_another_backend_in_the_project(typed, project, clean_env):
     typed("vendor", project)
     state_its_version(project / "mamba_build_backend", "0.0.9")
     code = f"import sys; sys.path[:] = [{str(ROOT)!r}, *sys.path[1:]]; import mamba_build_backend as b; b.get_requires_for_build_sdist()"
@@ -641,7 +639,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(typed, tiny_disk):
     assert sorted(path.name for path in project.iterdir()) == ["pyproject.toml", "setup.py"]
 
 
-def test_a_copy_that_is_set_to_an_upstream_whose_patches_it_lacks_says_so(typed, project, clean_env):
+def test_copy_without_the_patches_of_its_upstream_reports_them(typed, project, clean_env):
     typed("vendor", project, "--upstream", "self")
     text = (project / "pyproject.toml").read_text()
     (project / "pyproject.toml").write_text(text.replace('upstream = "self"', 'upstream = "mamba-ssm"'))

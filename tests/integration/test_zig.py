@@ -119,11 +119,11 @@ def test_the_record_has_the_compiler_and_no_torch(wheel):
     assert "-D__HORIZON__" in record["flags"]["nvcc"]
 
 
-def test_a_torch_imports_it_and_a_wrong_call_is_answered_as_a_gxx_would_have_it(wheel, torch_site, tmp_path, clean_env):
+def test_zig_wheel_imports_and_answers_as_a_gxx_wheel(wheel, torch_site, tmp_path, clean_env):
     wrong_calls_are_answered(wheel, tmp_path, clean_env)
 
 
-def test_a_compiler_cache_knows_the_objects_wherever_zig_was_installed(tmp_path, bare, zig_package, clean_env):
+def test_compiler_cache_hits_regardless_of_the_folder_of_zig(tmp_path, bare, zig_package, clean_env):
     """As in isolated builds, each of which has a zig of its own that is gone afterwards."""
     if shutil.which("ccache") is None:
         lacking("ccache")
@@ -149,7 +149,7 @@ def test_a_compiler_cache_knows_the_objects_wherever_zig_was_installed(tmp_path,
     assert first == second
 
 
-def test_upstreams_bindings_answer_as_they_do_when_gxx_compiled_them(torch_site, zig_package, tmp_path, clean_env):
+def test_zig_bindings_answer_as_gxx_bindings(torch_site, zig_package, tmp_path, clean_env):
     """Thrown in one module, caught in it: exceptions become Python's by the same code, with another C++ library."""
     cuda, modules = next(torch_site.glob("nvidia/cu1*")), tmp_path / "modules"
     modules.mkdir()

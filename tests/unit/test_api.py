@@ -14,21 +14,21 @@ from mamba_build_backend.core import facts
 MACHINE = ROOT / "tests" / "facts" / "debian12-torch2.11-cuda13.0.json"
 
 
-def test_plan_takes_the_file_that_doctor_saved_and_settings_on_top():
+def test_plan_accepts_a_saved_machine_and_settings():
     made = api.plan({"arch": "8.0", "jobs": 3, "strip": False}, facts=MACHINE)
     assert made.problems == ()
     assert (made.jobs.value, made.strip) == (3, False)
     assert list(made.gpu_code.value.codes) == ["80"]
 
 
-def test_plan_takes_facts_too_and_a_list_is_one_setting():
+def test_plan_accepts_facts_and_list_settings():
     found = facts.from_json(json.loads(MACHINE.read_text())["facts"])
     made = api.plan({"arch": ["8.0", "9.0"]}, facts=found)
     assert list(made.gpu_code.value.codes) == ["80", "90"]
     assert made == api.plan({"arch": "8.0;9.0"}, facts=found)
 
 
-def test_what_a_machine_lacks_is_in_the_plan_and_not_raised():
+def test_missing_parts_are_problems_of_the_plan_not_errors():
     made = api.plan({"abi": "torch"}, facts=ROOT / "tests" / "facts" / "everything-wrong.json")
     assert made.problems
     assert all(problem.found and problem.needed and problem.fix for problem in made.problems)
@@ -37,18 +37,18 @@ def test_what_a_machine_lacks_is_in_the_plan_and_not_raised():
 @pytest.mark.parametrize(
     ("settings", "said"), [({"arhc": "9.0"}, "did you mean 'arch'"), ({"jobs": 0}, "not a number of processes")]
 )
-def test_a_setting_that_cannot_be_read_is_raised_as_a_backend_error(settings, said):
+def test_unreadable_setting_raises_a_backend_error(settings, said):
     with pytest.raises(api.BackendError, match=said) as caught:
         api.plan(settings, facts=MACHINE)
     assert caught.value.problems[0].fix
 
 
-def test_a_file_that_is_no_machine_is_a_backend_error(tmp_path):
+def test_file_that_is_not_a_machine_raises_a_backend_error(tmp_path):
     with pytest.raises(api.BackendError, match=r"cannot be read"):
         api.plan(facts=tmp_path / "nothing.json")
 
 
-def test_doctor_looks_at_this_machine_and_says_what_the_command_says(tmp_path):
+def test_doctor_of_the_api_agrees_with_the_command(tmp_path):
     seen = api.doctor(ROOT, {"cache-dir": str(tmp_path), "abi": "torch"}, environ={"PATH": "/nowhere"})
     assert seen.facts.machine.system == os.uname().sysname
     assert seen.ok == (not seen.plan.problems)
@@ -67,12 +67,12 @@ def test_build_raises_every_problem_before_it_starts(tmp_path):
     assert not (tmp_path / "dist").exists()
 
 
-def test_audit_of_what_is_no_wheel_is_a_backend_error(tmp_path):
+def test_audit_of_a_file_that_is_not_a_wheel_raises_a_backend_error(tmp_path):
     with pytest.raises(api.BackendError, match="not named like a wheel"):
         api.audit(tmp_path / "x.whl")
 
 
-def test_the_package_says_that_it_is_typed_and_a_copy_of_it_too(tmp_path):
+def test_package_and_copy_are_marked_as_typed(tmp_path):
     folder = ROOT / "mamba_build_backend"
     assert (folder / "py.typed").is_file()
     shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("__pycache__"))

@@ -54,7 +54,7 @@ def _asks_itself(node):
     return reads or node.func.attr in _RAISING
 
 
-def test_paths_are_asked_about_and_opened_in_one_place():
+def test_only_one_module_opens_and_tests_paths():
     found = []
     for path in sorted(BACKEND.rglob("*.py")):
         name = path.relative_to(BACKEND).as_posix()
@@ -64,7 +64,7 @@ def test_paths_are_asked_about_and_opened_in_one_place():
     assert found == []
 
 
-def test_no_part_is_cut_out_of_a_paths_parents():
+def test_no_code_cuts_parts_of_parents():
     """Python 3.9 has no slices of them: a TypeError there alone."""
     found = []
     for path in sorted(BACKEND.rglob("*.py")):

@@ -23,14 +23,14 @@ def tree(tmp_path):
     return tmp_path / "tree"
 
 
-def test_a_tree_is_the_same_as_tar_as_zip_and_as_a_folder(tree, tmp_path):
+def test_tar_zip_and_folder_of_a_tree_have_one_hash(tree, tmp_path):
     one = archives.unpack(tar_of(tmp_path / "a.tar.gz", FILES), tmp_path / "one")
     other = archives.unpack(zip_of(tmp_path / "a.zip", FILES), tmp_path / "other")
     assert one.name == "mamba-1.0"
     assert archives.tree_sha256(one) == archives.tree_sha256(other) == archives.tree_sha256(tree)
 
 
-def test_what_a_build_leaves_behind_is_neither_copied_nor_counted(tree, tmp_path):
+def test_build_results_are_neither_copied_nor_hashed(tree, tmp_path):
     before = archives.tree_sha256(tree)
     for left in (".git/HEAD", "build/x.o", "dist/x.whl", "mamba.egg-info/PKG-INFO", "pkg/__pycache__/a.pyc"):
         (tree / left).parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ def test_what_a_build_leaves_behind_is_neither_copied_nor_counted(tree, tmp_path
     ],
     ids=["content", "name", "one file more", "a link", "a link to a folder"],
 )
-def test_any_change_of_a_tree_is_another_tree(tree, change):
+def test_any_change_changes_the_hash_of_a_tree(tree, change):
     before = archives.tree_sha256(tree)
     change(tree)
     assert archives.tree_sha256(tree) != before

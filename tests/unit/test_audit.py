@@ -54,7 +54,7 @@ def test_a_whole_wheel_has_no_problem(tmp_path):
         (lambda text: "", "sample_ext/__init__.py is not listed; sample_ext/data.bin is not listed;"),
     ],
 )
-def test_a_record_that_does_not_fit_is_told_by_file(tmp_path, record, says):
+def test_audit_names_each_file_that_differs_from_record(tmp_path, record, says):
     (found,) = problems(made(tmp_path, record=record))
     assert found.startswith("RECORD does not fit the files: ")
     assert says in found
@@ -68,12 +68,12 @@ def test_a_record_that_does_not_fit_is_told_by_file(tmp_path, record, says):
         ("sample_ext-1.0-cp311-cp311-manylinux_2_17_x86_64.whl", "is tagged otherwise inside: py3-none-any"),
     ],
 )
-def test_a_renamed_wheel_is_named_as_such(tmp_path, name, says):
+def test_audit_names_a_renamed_wheel(tmp_path, name, says):
     assert any(says in found for found in problems(made(tmp_path, name=name)))
 
 
 @pytest.mark.parametrize("name", ["METADATA", "WHEEL"])
-def test_a_wheel_without_its_own_files_is_told_so(tmp_path, name):
+def test_audit_names_missing_wheel_files(tmp_path, name):
     whole, less = made(tmp_path), tmp_path / "less" / NAME
     less.parent.mkdir()
     with zipfile.ZipFile(whole) as given, zipfile.ZipFile(less, "w") as archive:
@@ -84,7 +84,7 @@ def test_a_wheel_without_its_own_files_is_told_so(tmp_path, name):
     assert "not all of METADATA, WHEEL and RECORD" in found
 
 
-def test_two_wheels_in_one_are_told_so(tmp_path):
+def test_audit_names_two_wheels_in_one(tmp_path):
     (found,) = problems(made(tmp_path, {**FILES, "other-1.dist-info/METADATA": b""}))
     assert "holds 2 .dist-info folders" in found
 
@@ -178,7 +178,7 @@ def typed(*arguments):
         return left.code
 
 
-def test_requirements_are_read_and_what_is_none_is_refused():
+def test_invalid_requirements_are_refused():
     asked = audit.parse_required("glibc=2.17, glibcxx=3.4.19,arch=8.0,arch=ptx")
     assert (asked.floor.glibc, asked.floor.glibcxx, asked.codes) == ("2.17", "3.4.19", ("80", "PTX"))
     for text in ("glibc", "glibc=new", "arch=hopper", "size=3", ""):
@@ -186,14 +186,14 @@ def test_requirements_are_read_and_what_is_none_is_refused():
             audit.parse_required(text)
 
 
-def test_what_is_required_is_checked_and_told(tmp_path, capsys):
+def test_audit_checks_requirements(tmp_path, capsys):
     path = made(tmp_path)
     assert typed("audit", "--require", "glibc=2.17", path) == 0
     assert typed("audit", "--require", "glib=2.17", path) == 2
     assert "--require: 'glib=2.17' says nothing that can be checked" in capsys.readouterr().err
 
 
-def test_a_folder_is_no_wheel_and_said_to_be_none(tmp_path):
+def test_folder_is_not_a_wheel(tmp_path):
     (tmp_path / NAME).mkdir()
     with pytest.raises(AuditError, match="cannot be read: not a regular file"):
         audit.audit_wheel(tmp_path / NAME)
@@ -209,13 +209,13 @@ def test_a_build_record_of_something_else_is_refused_in_a_sentence(tmp_path, rec
         audit.audit_wheel(path)
 
 
-def test_a_requirement_that_cannot_be_read_hides_none_of_torch(tmp_path):
+def test_unreadable_requirement_does_not_hide_torch(tmp_path):
     metadata = b"Name: sample_ext\nVersion: 1.0\nRequires-Dist: >!< nonsense\nRequires-Dist: torch==2.11.*\n"
     path = made(tmp_path, {**FILES, "sample_ext-1.0.dist-info/METADATA": metadata})
     assert audit.audit_wheel(path).requires_torch == "torch==2.11.*"
 
 
-def test_a_record_with_a_field_that_is_too_long_is_told(tmp_path):
+def test_record_with_an_overlong_field_is_reported(tmp_path):
     (found,) = problems(made(tmp_path, record=lambda text: f"{'x' * 200_000},,\n{text}"))
     assert found.startswith("RECORD cannot be read: field larger than field limit")
 
@@ -255,7 +255,7 @@ def with_library(folder, data):
     return made(folder, {**FILES, "sample_ext/_C.so": data})
 
 
-def test_the_sections_of_a_library_are_those_that_occupy_its_file(tmp_path):
+def test_section_sizes_add_up_to_the_file(tmp_path):
     data = Elf64(SECTIONS).data
     report = audit.audit_wheel(with_library(tmp_path, data))
     (item,) = report.extensions
@@ -276,7 +276,7 @@ def test_the_sections_of_a_library_are_those_that_occupy_its_file(tmp_path):
     assert told["sections"][1] == {"name": ".text", "kind": "code", "size": 500}
 
 
-def test_a_library_without_a_section_table_is_not_said_to_need_nothing(tmp_path, capsys):
+def test_library_without_a_section_table_is_reported(tmp_path, capsys):
     path = with_library(tmp_path, Elf64(SECTIONS, table=False).data)
     assert typed("audit", path) == 6
     said = capsys.readouterr()
@@ -308,7 +308,7 @@ def test_libraries_with_wrong_bytes_are_read_or_refused_in_a_sentence(tmp_path):
     assert 0 < refused < 300
 
 
-def test_a_section_that_counts_more_than_it_can_hold_is_not_read_for_ever(tmp_path):
+def test_section_with_a_wrong_count_is_read_in_bounded_time(tmp_path):
     data = bytearray(Elf64([(".gnu.version_r", 0x6FFFFFFE, ALLOC, b"\0" * 16)]).data)
     start = struct.unpack_from("<Q", data, 0x28)[0]
     struct.pack_into("<II", data, start + 64 + 40, 2, 1 << 31)  # sh_link, to .shstrtab, and sh_info
@@ -316,7 +316,7 @@ def test_a_section_that_counts_more_than_it_can_hold_is_not_read_for_ever(tmp_pa
         audit.audit_wheel(with_library(tmp_path, bytes(data)))
 
 
-def test_a_fatbin_of_wrong_bytes_is_read_to_an_end():
+def test_damaged_fatbin_is_read_in_bounded_time():
     entry = struct.pack("<HHIQIIHHI", 2, 0x101, 64, 1000, 0, 0, 7, 1, 90).ljust(64, b"\0") + bytes(1000)
     whole = struct.pack("<IHHQ", 0xBA55ED50, 1, 16, len(entry)) + entry
     assert list(elf.read_fatbin(whole + bytes(8) + whole)) == [elf.GpuCode("sass", "90", 1000)] * 2
@@ -342,7 +342,7 @@ def test_a_floor_over_the_promise_is_a_problem_that_names_the_symbol():
     assert problem.needed == "the build promised at most GLIBCXX_3.4.22"
 
 
-def test_what_torch_needs_is_read_from_its_own_libraries_alone(tmp_path, monkeypatch):
+def test_needs_of_torch_are_read_only_from_its_own_libraries(tmp_path, monkeypatch):
     asked = {
         "libc10.so": {"GLIBC": "2.17", "GLIBCXX": "3.4.22"},
         "libtorch_cpu.so": {"GLIBC": "2.28", "GLIBCXX": "3.4.22", "CXXABI": "1.3.11"},

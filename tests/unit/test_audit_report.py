@@ -80,7 +80,7 @@ def drawn(width, **options):
     return "".join(f"{line}\n" for line in audit_chart.chart([MADE_UP], width, **options))
 
 
-def test_the_bars_are_those_that_were_agreed_on():
+def test_bars_equal_the_recorded_ones():
     assert drawn(40) == IN_40
     assert drawn(120) == IN_120
     assert drawn(40, ascii_only=True) == IN_40_ASCII
@@ -92,7 +92,7 @@ def test_the_bars_add_up_to_the_file_and_fit_the_width():
         assert max(map(len, drawn(width).splitlines())) <= width
 
 
-def test_a_narrower_output_and_a_library_of_nothing_are_drawn_too():
+def test_narrow_output_and_an_empty_library_are_drawn():
     assert len(drawn(10).splitlines()) == len(drawn(40).splitlines())
     assert audit_chart.chart([], 80) == []
     assert audit_chart.chart([replace(MADE_UP, size=0, sass=(), ptx=(), sections=())], 80) == []
@@ -101,11 +101,11 @@ def test_a_narrower_output_and_a_library_of_nothing_are_drawn_too():
 @pytest.mark.parametrize(
     ("encoding", "drawable"), [("utf-8", True), ("gb18030", True), ("latin-1", False), ("ascii", False), (None, False)]
 )
-def test_blocks_are_drawn_where_the_output_has_them(encoding, drawable):
+def test_blocks_are_drawn_if_the_encoding_has_them(encoding, drawable):
     assert audit_chart.is_drawable(encoding) is drawable
 
 
-def test_a_few_libraries_have_a_chart_each_and_many_have_one():
+def test_few_libraries_get_a_chart_each_and_many_share_one():
     lines = audit_report.audit_text(REPORT, 80).splitlines()
     assert "    sizes     as stored, 20.0 MB in all" in lines
     many = audit_report.audit_text(replace(REPORT, extensions=(MADE_UP,) * 9), 80)
@@ -113,7 +113,7 @@ def test_a_few_libraries_have_a_chart_each_and_many_have_one():
     assert "  sizes       of all 9 libraries, as stored, 180.0 MB\n" in many
 
 
-def test_sizes_are_told_in_units():
+def test_sizes_have_units():
     shown = [audit_chart.in_units(size) for size in (0, 999, 1000, 999_949, 999_950, 20_000_000)]
     assert shown == ["0 B", "999 B", "1.0 kB", "999.9 kB", "1.0 MB", "20.0 MB"]
 
@@ -131,7 +131,7 @@ def effective(torch, extension=MADE_UP):
     return floors.effective_floor(extension.blockers, torch, LOADED)
 
 
-def test_of_a_wheel_and_its_torch_the_larger_sets_the_floor_and_the_wheel_where_they_are_equal():
+def test_larger_need_of_wheel_and_torch_sets_the_floor():
     found = effective(TORCH)
     assert found.glibc == floors.Effective("2.28", "torch", "libtorch_cpu.so", wheel="2.14", torch="2.28")
     assert (found.glibcxx.version, found.glibcxx.set_by) == ("3.4.21", "wheel")
@@ -151,7 +151,7 @@ def test_versions_are_compared_as_numbers():
     assert floors.larger(floors.Asked(), floors.Asked("2.2.5")).set_by == "torch"
 
 
-def test_without_a_torch_the_wheel_alone_sets_it():
+def test_wheel_sets_the_floor_without_torch():
     found = effective(None)
     assert (found.torch, found.glibc.version, found.glibc.set_by) == ("", "2.14", "wheel")
     # GLIBCXX 3.4.21 is newer than what RHEL 7 has, whose glibc would do.
@@ -168,11 +168,11 @@ def test_without_a_torch_the_wheel_alone_sets_it():
         (("2.17", "3.4.32"), ()),
     ],
 )
-def test_the_oldest_systems_that_do_are_named(floor, systems):
+def test_oldest_sufficient_systems_are_named(floor, systems):
     assert floors.oldest_systems(tables.Floor(*floor), LOADED) == systems
 
 
-def test_the_text_says_who_sets_the_floor_and_what_the_other_needs():
+def test_text_names_what_sets_the_floor():
     text = audit_report.audit_text(replace(REPORT, effective_floor=effective(TORCH)))
     assert (
         "  runs with   glibc 2.28 and newer (torch 2.11.0+cu130 sets it, by libtorch_cpu.so; the wheel itself needs 2.14)\n"
@@ -189,7 +189,7 @@ def test_the_text_says_who_sets_the_floor_and_what_the_other_needs():
     assert "what its torch needs beside that is not known (give --torch of one that it asks for)" in text
 
 
-def test_a_relocation_format_that_came_with_a_glibc_asks_for_that_glibc():
+def test_relocation_format_needs_the_glibc_that_introduced_it():
     need = VersionNeed("libc.so.6", "GLIBC_ABI_DT_RELR", ()), VersionNeed("libc.so.6", "GLIBC_2.14", ("memcpy",))
     floor, blockers = floors.floor_of(Needs("x64", (), (), need, (), ()))
     assert floor.glibc == "2.36"

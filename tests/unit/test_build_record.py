@@ -75,7 +75,7 @@ def strings(value):
 
 
 @pytest.mark.parametrize("path", MACHINES, ids=lambda path: path.stem)
-def test_a_record_holds_no_folder_and_no_word_of_what_was_passed_over(path):
+def test_record_holds_no_folder_and_no_skipped_candidate(path):
     item = planned(path)
     text = [*strings(record_of(item).to_json())]
     assert [word for word in text if re.search(r"(^|[^\w.-])/|/(home|usr|opt|root|tmp|data|mnt)\b", word)] == []
@@ -84,7 +84,7 @@ def test_a_record_holds_no_folder_and_no_word_of_what_was_passed_over(path):
     assert not {sentence for sentence in told if any(sentence in word for word in text)}
 
 
-def test_what_a_broken_candidate_printed_is_not_in_the_record():
+def test_record_holds_no_output_of_broken_candidates():
     item = planned(ROOT / "tests/facts/debian12-torch2.11-cuda13.0.json")
     broken = plan.Rejected("g++ (/home/u/bin/g++)", "fatal error: /home/u/secret.h: password=hunter2")
     noted = replace(item.plan, compiler=replace(item.plan.compiler, rejected=(broken,)), notes=("hunter2",))
@@ -95,7 +95,7 @@ GOLDEN = ("schema-2", "schema-2-companion", "schema-2-patched")
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test_a_record_of_this_schema_is_read_and_written_to_the_byte(name):
+def test_record_round_trips_byte_for_byte(name):
     """A field may be added. What is renamed or leaves needs a new schema number, and a reader for this one."""
     text = (RECORDS / f"{name}.json").read_text(encoding="utf-8")
     assert written(read_record(json.loads(text))) == text
@@ -111,7 +111,7 @@ def keys(value, path=""):
         yield from keys(item, f"{path}[]")
 
 
-def test_a_plan_is_recorded_under_those_names_whatever_its_own_are():
+def test_record_names_do_not_depend_on_plan_names():
     item = planned(
         ROOT / "tests/facts/debian12-torch2.11-cuda13.0.json", **{"with-causal-conv1d": "true", "arch": "9.0"}
     )
@@ -146,7 +146,7 @@ PLAIN = st.text(max_size=8)
 
 @patient
 @given(st.from_type(BuildRecord))
-def test_what_is_written_is_read_back(record):
+def test_written_record_is_read_back(record):
     versions = tables.Floor("2.17", "3.4.21", "1.3.9", "")
     record = replace(
         record,
@@ -157,7 +157,7 @@ def test_what_is_written_is_read_back(record):
     assert read_record(json.loads(json.dumps(record.to_json()))) == record
 
 
-def test_a_field_that_a_later_backend_adds_is_passed_over():
+def test_field_of_a_later_backend_is_ignored():
     data = json.loads((RECORDS / "schema-2.json").read_text())
     expected = read_record(data)
     data["weather"] = {"today": "rain"}
@@ -165,7 +165,7 @@ def test_a_field_that_a_later_backend_adds_is_passed_over():
     assert read_record(data) == expected
 
 
-def test_a_newer_schema_is_refused_with_what_to_do():
+def test_newer_schema_is_refused_with_a_fix():
     with pytest.raises(AuditError, match="schema 3, and this version reads up to 2") as caught:
         read_record({"schema": 3})
     assert "the version that built it" in str(caught.value)
@@ -211,7 +211,7 @@ def test_a_record_of_schema_1_keeps_its_promises_floors_and_flags(name, promise,
     assert read_record(json.loads(written(record))) == record
 
 
-def test_a_record_of_schema_1_keeps_what_was_measured_and_who_set_it():
+def test_record_of_schema_1_keeps_measurements():
     record = read_record(json.loads((RECORDS / "schema-1-wheel.json").read_text()))
     assert record.floor.measured == tables.Floor("2.14", "3.4.21", "1.3.9", "3.0")
     assert record.floor.effective.glibc == floors.Effective("2.28", "torch", "libtorch_cpu.so", "2.14", "2.28")
@@ -234,7 +234,7 @@ def places(value, path=()):
 
 @patient
 @given(st.sampled_from(sorted(path.name for path in RECORDS.glob("*.json"))), st.data())
-def test_a_damaged_record_is_a_sentence_or_is_still_right_and_never_a_traceback(name, data):
+def test_damaged_record_is_read_or_one_sentence(name, data):
     record = json.loads((RECORDS / name).read_text())
     for _ in range(data.draw(st.integers(1, 3))):
         *path, key = data.draw(st.sampled_from([place for place in places(record) if place]))
@@ -259,7 +259,7 @@ def test_a_damaged_record_is_a_sentence_or_is_still_right_and_never_a_traceback(
     written(found)
 
 
-def test_the_record_says_what_a_system_must_have_and_who_sets_it():
+def test_record_names_the_system_needs_and_their_origin():
     item = planned(ROOT / "tests/facts/debian12-torch2.11-cuda13.0.json")
     torch = floors.TorchNeeds("2.11.0+cu130", "libraries", floors.Asked("2.28", "libtorch_cpu.so"))
     effective = floors.effective_floor([("GLIBC_2.14", "libc.so.6", "memcpy")], torch, LOADED)
@@ -269,7 +269,7 @@ def test_the_record_says_what_a_system_must_have_and_who_sets_it():
     assert record_of(item).to_json()["floor"]["effective"] is None
 
 
-def test_a_sysroot_of_zig_is_the_same_whether_it_lay_in_the_cache_or_not():
+def test_cached_and_new_zig_sysroot_are_recorded_alike():
     item = planned(ROOT / "tests/facts/debian12-torch2.11-cuda13.0.json")
     cached = facts.Sysroot(facts.SysrootProvider.ZIG, "/home/u/.cache/x", "the cache", origin=facts.Origin.CACHE)
     fresh = facts.Sysroot(facts.SysrootProvider.ZIG, "/opt/env/zig", "ziglang 0.13", origin=facts.Origin.INDEX)
@@ -292,7 +292,7 @@ def test_a_variable_is_recorded_without_folders_and_secrets(value, kept):
     assert write_record.compiler_variables({"NVCC_APPEND_FLAGS": value}) == (VariableRecord("NVCC_APPEND_FLAGS", kept),)
 
 
-def test_the_value_of_a_secret_variable_is_replaced_wherever_it_stands():
+def test_value_of_a_secret_variable_is_replaced_everywhere():
     environment = {"NVCC_PREPEND_FLAGS": "-DX=s3cr3t-value", "SERVICE_TOKEN": "s3cr3t-value", "EDITOR": "vi"}
     assert write_record.compiler_variables(environment) == (VariableRecord("NVCC_PREPEND_FLAGS", "-DX=***"),)
 

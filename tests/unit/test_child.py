@@ -24,7 +24,7 @@ UPSTREAM = [
 PLAN = ["-gencode=arch=compute_90,code=sm_90", "-std=c++20"]
 
 
-def test_upstream_choices_give_way_to_the_plan():
+def test_plan_overrides_choices_of_upstream():
     assert replace_upstreams(UPSTREAM, PLAN) == [
         "-O3",
         "-U__CUDA_NO_HALF_OPERATORS__",
@@ -68,7 +68,7 @@ def test_a_flag_at_the_end_without_its_value_is_dropped():
     assert replace_upstreams(["-O3", "-gencode"], []) == ["-O3"]
 
 
-def test_the_host_compiler_keeps_all_but_the_standard():
+def test_host_compiler_keeps_every_option_but_the_standard():
     assert rewrite_cxx(["-O3", "-std=c++14", "-DX"], ["-std=c++17"]) == ["-O3", "-DX", "-std=c++17"]
 
 
@@ -95,7 +95,7 @@ def run_child(tmp_path, setup, stand_in=None):
         "import urllib.request as r; r.build_opener().open('http://127.0.0.1:9/x.whl')",
     ],
 )
-def test_a_setup_that_wants_to_download_a_wheel_is_refused(tmp_path, download):
+def test_setup_py_that_downloads_a_wheel_is_refused(tmp_path, download):
     done = run_child(tmp_path, download)
     assert done.returncode != 0
     assert "refused: setup.py wants to download http://127.0.0.1:9/x.whl" in done.stderr
@@ -104,7 +104,7 @@ def test_a_setup_that_wants_to_download_a_wheel_is_refused(tmp_path, download):
 STAND_IN = protocol.TorchStandIn(str(stable_abi.PYTHON), "2.15", "13.2")
 
 
-def test_a_setup_finds_what_upstreams_ask_of_torch_without_one(tmp_path):
+def test_torch_stand_in_has_what_setup_py_needs(tmp_path):
     """The names are those of all tags of mamba-ssm and causal-conv1d."""
     done = run_child(
         tmp_path,
@@ -133,7 +133,7 @@ print(type(made).__module__, made.name, made.sources, HIP_HOME, BuildExtension.w
         "import torch; torch.cuda.get_device_capability()",
     ],
 )
-def test_what_the_stand_in_lacks_is_told_with_a_way_out(tmp_path, asked):
+def test_missing_name_of_the_torch_stand_in_is_reported_with_a_fix(tmp_path, asked):
     done = run_child(tmp_path, asked, STAND_IN)
     assert done.returncode != 0
     assert "error: setup.py asks more of torch than abi=stable has without one: " in done.stderr, done.stderr
@@ -141,7 +141,7 @@ def test_what_the_stand_in_lacks_is_told_with_a_way_out(tmp_path, asked):
     assert "Traceback" not in done.stderr
 
 
-def test_a_mistake_of_setup_py_itself_keeps_its_traceback(tmp_path):
+def test_error_in_setup_py_keeps_its_traceback(tmp_path):
     done = run_child(tmp_path, "import a_module_that_is_not_there", STAND_IN)
     assert "Traceback" in done.stderr
     assert "asks more of torch" not in done.stderr
@@ -153,7 +153,7 @@ def test_setup_runs_in_its_own_folder_with_its_arguments(tmp_path):
     assert done.stdout.split() == ["['hello']", str(tmp_path), "42", "__main__"], done.stderr
 
 
-def test_condas_folders_do_not_reach_the_build_and_the_clusters_own_do():
+def test_conda_folders_are_removed_and_cluster_folders_kept():
     from support import ROOT
 
     from mamba_build_backend import plan, tables
@@ -171,7 +171,7 @@ def test_condas_folders_do_not_reach_the_build_and_the_clusters_own_do():
     assert not any("/home/u/conda/lib" in value for value in env.values())
 
 
-def test_no_secret_reaches_what_runs_code_from_outside_but_the_keys_of_an_object_store():
+def test_foreign_code_gets_no_secret_but_object_store_keys():
     from support import ROOT
 
     from mamba_build_backend import plan, tables
@@ -202,13 +202,13 @@ def test_no_secret_reaches_what_runs_code_from_outside_but_the_keys_of_an_object
         ("x.cu(3): error: identifier undefined", "x.cu(3): error: identifier undefined"),
     ],
 )
-def test_progress_is_a_short_line_for_each_file_with_ninja_and_without(line, said):
+def test_progress_prints_one_line_for_each_file(line, said):
     lines = []
     Progress(lines.append, verbose=False)(line)
     assert lines == ([said] if said else [])
 
 
-def test_a_setup_that_would_take_a_prebuilt_wheel_compiles_when_it_gets_none(tmp_path):
+def test_setup_py_compiles_if_no_prebuilt_wheel_is_found(tmp_path):
     """What causal-conv1d's, mamba-ssm's and flash-attn's setup.py do."""
     setup = """
         import urllib.request, urllib.error
@@ -222,7 +222,7 @@ def test_a_setup_that_would_take_a_prebuilt_wheel_compiles_when_it_gets_none(tmp
     assert "refused" in done.stderr
 
 
-def test_for_the_stable_abi_our_headers_take_the_place_of_torchs_and_no_library_of_torchs_is_linked():
+def test_stable_abi_uses_our_headers_and_links_no_torch_library():
     class Extension:
         def __init__(self, name, sources, **given):
             self.name, self.sources, self.given = name, sources, given

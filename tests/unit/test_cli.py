@@ -36,14 +36,14 @@ def bare(clean_env, tmp_path):
     return {**clean_env, **tied, "PATH": str(empty), "XDG_CACHE_HOME": str(tmp_path / "cache")}
 
 
-def test_doctor_without_a_compiler_says_what_to_type_and_exits_with_3(bare):
+def test_doctor_without_a_compiler_prints_a_fix_and_exits_with_3(bare):
     done = run("doctor", env=bare)
     assert done.returncode == 3, done.stderr
     assert "error: no g++ was found" in done.stdout
     assert re.search(r"fix:  .*apt-get install (?:-y )?g\+\+", done.stdout)
 
 
-def test_doctor_speaks_json(bare):
+def test_doctor_prints_json(bare):
     data = json.loads(run("doctor", "--json", env=bare).stdout)
     assert data["schema"] == 2
     assert data["ok"] is False
@@ -51,7 +51,7 @@ def test_doctor_speaks_json(bare):
     assert data["facts"]["machine"]["python_tag"].startswith("cp")
 
 
-def test_build_without_a_compiler_stops_before_anything_is_fetched(bare, tmp_path):
+def test_build_without_a_compiler_stops_before_any_download(bare, tmp_path):
     done = run("build", "-w", str(tmp_path / "dist"), env=bare)
     assert done.returncode == 3
     assert "mamba-build-backend: error: no g++ was found" in done.stderr
@@ -109,7 +109,7 @@ def test_a_wrong_pyproject_is_one_sentence_and_exit_code_2(bare, tmp_path, text,
         ("mamba_ssm (1).whl", b"", "is not named like a wheel"),
     ],
 )
-def test_audit_of_something_that_is_no_wheel_exits_with_6(clean_env, tmp_path, name, content, told):
+def test_audit_of_a_file_that_is_not_a_wheel_exits_with_6(clean_env, tmp_path, name, content, told):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     done = typed("audit", str(tmp_path / name), env=clean_env)
@@ -118,7 +118,7 @@ def test_audit_of_something_that_is_no_wheel_exits_with_6(clean_env, tmp_path, n
     assert "Traceback" not in done.stderr
 
 
-def test_audit_of_a_pure_wheel_is_fine(clean_env, tmp_path):
+def test_audit_accepts_a_pure_wheel(clean_env, tmp_path):
     wheel = packed_wheel(tmp_path, {"pure.py": b""}, "pure-1.0-py3-none-any.whl")
     done = run("audit", str(wheel), env=clean_env)
     assert done.returncode == 0
@@ -145,7 +145,7 @@ def test_the_first_real_error_is_found_in_a_log(tmp_path):
     assert run_setup_py.failed("it failed", tmp_path / "none").problems[0].found == "it failed"
 
 
-def test_what_a_first_try_said_is_not_why_a_later_step_failed(tmp_path):
+def test_error_of_a_failed_try_does_not_explain_a_later_step(tmp_path):
     log = tmp_path / "log"
     killed = "+ cd /w\n+ python setup.py\nnvcc error   : 'cicc' died due to signal 9 (Kill signal)\n"
     log.write_text(
@@ -158,7 +158,7 @@ def test_what_a_first_try_said_is_not_why_a_later_step_failed(tmp_path):
     assert run_setup_py._was_killed(log)
 
 
-def test_a_build_that_fails_for_a_known_reason_says_the_reason_and_what_to_type(tmp_path):
+def test_known_build_failure_prints_cause_and_fix(tmp_path):
     log = tmp_path / "log"
     log.write_text("[1/2] nvcc …\nnvcc error   : 'cicc' died due to signal 9 (Kill signal)\nninja: build stopped\n")
     problem = run_setup_py.failed("upstream's build failed with exit code 1", log).problems[0]
@@ -168,7 +168,7 @@ def test_a_build_that_fails_for_a_known_reason_says_the_reason_and_what_to_type(
     assert not any("upstream's own build" in way or "in a checkout" in way for way in problem.fix)
 
 
-def test_hooks_are_what_pep_517_and_660_name():
+def test_hooks_are_those_of_pep_517_and_660():
     import mamba_build_backend as backend
 
     assert sorted(backend.__all__) == sorted(
@@ -181,7 +181,7 @@ def test_hooks_are_what_pep_517_and_660_name():
     assert all(callable(getattr(backend, name)) for name in backend.__all__)
 
 
-def test_the_first_hooks_need_nothing_that_they_ask_for():
+def test_first_hooks_need_none_of_their_requirements():
     """An isolated environment holds what pyproject.toml names, and not yet what the plan asks to be installed."""
     code = (
         "import sys\n"
@@ -248,7 +248,7 @@ def test_the_same_tree_gives_the_same_sdist(tmp_path):
         ("../x", "'../x' is not a project, or a project and a version"),
     ],
 )
-def test_a_stand_in_for_what_is_not_known_is_refused_in_a_sentence(target, told, tmp_path):
+def test_stand_in_for_an_unknown_project_is_refused(target, told, tmp_path):
     done = typed("stand-in", target, "-w", tmp_path / "dist")
     assert (done.returncode, done.stdout) == (2, "")
     assert told in done.stderr

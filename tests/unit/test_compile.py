@@ -56,7 +56,7 @@ HERE = "/b/work/source/tree/build/temp"
 SOURCE = "/b/work/source/tree/csrc/k.cu"
 
 
-def test_paths_in_the_build_folder_are_seen_from_where_the_compiler_runs():
+def test_build_paths_are_relative_to_the_folder_of_the_compiler():
     given = ["-I/b/work/torch-alone", "-I/b/worker", "-I/usr/include", "-c", SOURCE, "-o", f"{HERE}/k.o", "-DX=/b/work"]
     words = command("/b/work/toolchain/cuda/bin/nvcc", given, CONFIG, HERE)
     assert words == [
@@ -65,19 +65,19 @@ def test_paths_in_the_build_folder_are_seen_from_where_the_compiler_runs():
     ]
 
 
-def test_what_compiles_nothing_goes_on_as_it_came():
+def test_commands_that_compile_nothing_stay_unchanged():
     assert command("nvcc", ["--version"], CONFIG, HERE) == ["nvcc", "--version"]
     assert command("nvcc", ["-E", SOURCE], CONFIG, HERE) == ["nvcc", "-E", SOURCE]
 
 
-def test_where_memory_was_short_one_architecture_is_worked_on_at_a_time():
+def test_low_memory_compiles_one_architecture_at_a_time():
     given = ["--threads", "4", "--split-compile", "8", "-c", "/x/k.cu"]
     assert command("nvcc", given, CONFIG, HERE) == ["nvcc", *given]
     assert command("nvcc", given, replace(CONFIG, one_architecture=True), HERE) == ["nvcc", *given[2:]]
 
 
 @pytest.mark.parametrize("name", ["x_fp32.cu", "x_bf16.cu"])
-def test_a_file_that_needs_one_front_end_gets_its_own_architectures(name):
+def test_file_with_one_front_end_gets_its_own_architectures(name):
     shared = SharedPasses(("*_fp32.cu",), ("-gencode=arch=compute_75,code=sm_80",))
     given = ["-gencode", "arch=compute_80,code=sm_80", "-gencode=arch=compute_75,code=sm_75", "-O3", "-c", f"/x/{name}"]
     words = command("nvcc", given, replace(CONFIG, shared_passes=shared), HERE)
@@ -87,7 +87,7 @@ def test_a_file_that_needs_one_front_end_gets_its_own_architectures(name):
         assert words == ["nvcc", *given]
 
 
-def test_a_cache_comes_first_where_dependencies_are_noted_and_nvcc_is_asked_for_them_briefly():
+def test_cache_comes_before_nvcc_with_short_dependency_options():
     config = replace(CONFIG, cache_command=("/usr/bin/ccache",), build_folders=())
     long = ["--generate-dependencies-with-compile", "--dependency-output", "k.o.d", "-c", "/x/k.cu"]
     assert command("nvcc", long, config, HERE) == ["/usr/bin/ccache", "nvcc", "-MD", "-MF", "k.o.d", "-c", "/x/k.cu"]
@@ -96,7 +96,7 @@ def test_a_cache_comes_first_where_dependencies_are_noted_and_nvcc_is_asked_for_
     assert words == ["/usr/bin/ccache", "g++", "-MD", "-MF", "a.d", "-c", "/x/a.cpp"], "the system's headers, too"
 
 
-def test_with_a_name_for_the_build_folder_the_source_is_a_copy():
+def test_named_build_folder_gets_a_copy_of_the_source():
     config = replace(CONFIG, fixed_folder="/tmp/name", cache_command=("sccache",), seed_option=True)
     words = command("/nvcc", ["-MD", "-MF", f"{HERE}/k.d", "-c", SOURCE, "-ccbin", "/b/work/bin/g++"], config, HERE)
     assert words == [
@@ -111,7 +111,7 @@ GROUP = KernelGroup("ab", ("a.cu", "b.cu"), "k.cuh", "launch", "P &p", ("half", 
 HEADER = "template<int a, int b, typename T> void launch(P &p);\n launch<1, 2, T>(p); launch<4, 2, T>(p); launch<8, 2, T>(p);"
 
 
-def test_files_that_are_alike_are_dealt_out_in_another_way(tmp_path):
+def test_alike_files_are_regrouped(tmp_path):
     groups = [regrouping(GROUP)]
     sources = [f"{tmp_path}/z.cpp", f"{tmp_path}/a.cu", f"{tmp_path}/b.cu", f"{tmp_path}/c.cu"]
     (tmp_path / "k.cuh").write_text(HEADER)
@@ -141,7 +141,7 @@ def test_files_that_are_alike_are_dealt_out_in_another_way(tmp_path):
 
 
 @pytest.mark.parametrize("header", [None, "", HEADER.replace("8, 2", "8, 4"), HEADER.replace("P &p", "P p")])
-def test_files_whose_header_is_another_one_only_become_one(tmp_path, header):
+def test_files_with_another_header_are_only_joined(tmp_path, header):
     if header is not None:
         (tmp_path / "k.cuh").write_text(header)
     groups = [regrouping(GROUP)]
@@ -152,7 +152,7 @@ def test_files_whose_header_is_another_one_only_become_one(tmp_path, header):
 ENTRY = "\t// .globl\t{0}\n.visible .entry {0}(\n\t.param .u64 p\n)\n{{\n\tret;\n\n}}\n"
 
 
-def test_kernels_of_ptx_come_in_the_order_of_their_names_and_without_comments(tmp_path):
+def test_ptx_kernels_are_sorted_and_lose_their_comments(tmp_path):
     head, end = "// nvcc\n.version 8.8\n.target sm_80\n.global .u32 g;\n\n", "\n// the end\n"
     text = head + ENTRY.format("k_half") + "\n" + ENTRY.format("k_bf16") + end
     path = tmp_path / "k.ptx"
@@ -164,7 +164,7 @@ def test_kernels_of_ptx_come_in_the_order_of_their_names_and_without_comments(tm
     )
 
 
-def test_names_that_hold_in_one_kernel_of_ptx_are_cut_in_it():
+def test_kernel_local_names_of_ptx_are_shortened():
     kernel = (
         ".entry {0}(\n\t.param .u64 {0}_param_0,\n\t.param .u64 {0}_param_1\n)\n{{\n\t.local .b8 __local_depot{1}[8];\n"
         '\tld.param.u64  %rd1, [{0}_param_1+8];\n$L__BB{1}_2:\n\tbra $L__BB{1}_2;\n\t.pragma "a  // b";\n}}\n'
@@ -181,13 +181,13 @@ def test_names_that_hold_in_one_kernel_of_ptx_are_cut_in_it():
 
 
 @pytest.mark.parametrize("between", [".func f()\n{\n}\n", ".global .u32 g;\n", "@@DWARF\n"])
-def test_ptx_with_anything_else_among_its_kernels_stays_as_it_is(between):
+def test_ptx_with_other_text_between_kernels_stays_unchanged(between):
     text = ".target sm_80\n" + ENTRY.format("b") + between + ENTRY.format("a")
     assert compact(text) == text
 
 
 @pytest.mark.parametrize("text", ["", ".target sm_80\n", ENTRY.format("b")[:-3], ENTRY.format("b") * 2])
-def test_ptx_that_is_not_understood_stays_as_it_is(text):
+def test_unknown_ptx_stays_unchanged(text):
     assert compact(text) == text
 
 
@@ -269,7 +269,7 @@ def run(block: str, word: int) -> int:
     return known["%rs1"]
 
 
-def test_bfloat16_is_rounded_to_the_nearest_and_where_two_are_as_near_to_the_even():
+def test_bfloat16_is_rounded_to_nearest_even():
     text = retarget(KERNEL, "75")
     block = text[text.index("{\n.reg .pred") : text.index("\n\n\t// end")]
     source = random.Random(1)
@@ -324,19 +324,19 @@ def exact(high: int) -> Fraction:
         "st.async.shared::cluster.u32 [%r1], %r2, [%r3];",
     ],
 )
-def test_ptx_with_other_instructions_of_later_gpus_is_not(later):
+def test_ptx_with_other_new_instructions_is_not_rewritten(later):
     with pytest.raises(ValueError, match="not of Turing"):
         retarget(KERNEL.replace("\tret;", f"\t{later}\n\tret;"), "75")
 
 
 @pytest.mark.parametrize("target", ["", ".target sm_80, debug\n", ".target sm_80\n.target sm_80\n"])
-def test_a_module_of_another_make_is_not(target):
+def test_unknown_module_is_not_rewritten(target):
     with pytest.raises(ValueError, match="no module"):
         retarget(KERNEL.replace(".target sm_80\n", target), "75")
 
 
 @pytest.mark.parametrize(("name", "short"), [("%f1", "f1"), ("%p1", "p1"), ("%rd12", "rd12"), ("%tid.x", "%tid.x")])
-def test_registers_lose_their_mark_where_nothing_else_has_such_a_name(name, short):
+def test_registers_lose_their_percent_sign_if_names_stay_unique(name, short):
     assert f"u64 {short}," in compact(KERNEL.replace("mov.u32 \t%r1, %tid.x", f"mov.u64 {name}, %r450"))
     # Of a program's own: global f1, r1 and rs1 would be hidden by the registers.
     for other in ("f1", "r1", "rs1"):
@@ -383,7 +383,7 @@ def front_ends(tmp_path, monkeypatch):
     return call
 
 
-def test_a_front_end_takes_from_another_what_is_the_same(front_ends, tmp_path):
+def test_front_end_reuses_equal_output_of_another(front_ends, tmp_path):
     assert front_ends("80", "cvt.rn.bf16.f32 %rs1, %f1;\n")[0] == 0
     status, out = front_ends("75")
     assert status == 0
@@ -396,7 +396,7 @@ def test_a_front_end_takes_from_another_what_is_the_same(front_ends, tmp_path):
     assert (tmp_path / "75.stub.c").read_text() == '# 1 "75.stub.c"\nregister k\n'
 
 
-def test_it_waits_for_the_other(front_ends, monkeypatch):
+def test_front_end_waits_for_the_other(front_ends, monkeypatch):
     monkeypatch.setenv("SLEEP", "0.7")
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(front_ends, "80")
@@ -414,7 +414,7 @@ def test_it_waits_for_the_other(front_ends, monkeypatch):
         (("80",), "// fail 80\n", "k_joined.cu"),
     ],
 )
-def test_a_front_end_runs_as_it_is_where_nothing_is_to_be_had_from_another(front_ends, tmp_path, before, text, source):
+def test_front_end_runs_unchanged_without_reusable_output(front_ends, tmp_path, before, text, source):
     for arch in before:
         status, _ = front_ends(arch, text, source)
         if "fail 80" in text:
@@ -445,7 +445,7 @@ def planned(chosen):
 
 
 @pytest.mark.parametrize("upstream", ["mamba-ssm", "self"])
-def test_nothing_rewrites_ptx_unless_it_is_asked_for(upstream):
+def test_ptx_is_rewritten_only_on_request(upstream):
     assert not planned({"upstream": upstream}).gpu_code.value.compact
     assert planned({"upstream": upstream, "gpu-code": "compact"}).gpu_code.value.compact
 
@@ -479,7 +479,7 @@ def test_one_front_end_serves_all_gpus_from_ampere_on_and_turing_has_its_own(arc
         ("7.5", [], ()),
     ],
 )
-def test_with_compact_one_front_end_serves_all_gpus_from_ampere_on_and_turing_gets_what_it_makes(arch, passes, derived):
+def test_compact_derives_turing_from_the_front_end_of_ampere(arch, passes, derived):
     shared = planned({"arch": arch, "gpu-code": "compact"}).gpu_code.value.shared
     # nvcc runs them in this order: what others are written from has to come first.
     assert [(item.compute, " ".join(item.codes)) for item in shared.passes] == passes
@@ -488,7 +488,7 @@ def test_with_compact_one_front_end_serves_all_gpus_from_ampere_on_and_turing_ge
 
 
 @pytest.mark.parametrize("alone", [False, True])
-def test_what_is_derived_from_what_is_told_to_cicc(alone, tmp_path):
+def test_derived_architectures_are_passed_to_cicc(alone, tmp_path):
     made = replace(planned({"gpu-code": "compact"}), nvcc=NvccOptions(threads=5, split=2))
     tools = Toolchain(tmp_path, tmp_path, tmp_path, tmp_path, seed_option=True, source_path_option=True, launcher=None)
     context = BuildContext(tmp_path, tmp_path / "log", {}, print)

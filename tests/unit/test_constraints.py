@@ -35,7 +35,7 @@ def pinned():
     return found
 
 
-def test_every_build_tool_is_there_in_a_version_that_the_backend_takes_with_hashes():
+def test_constraints_pin_every_build_tool_with_hashes():
     found = pinned()
     for text in TOOLS:
         item = Requirement(text)
@@ -45,7 +45,7 @@ def test_every_build_tool_is_there_in_a_version_that_the_backend_takes_with_hash
             assert hashes
 
 
-def test_what_a_plan_asks_for_beside_torch_and_cuda_is_in_the_file():
+def test_constraints_hold_every_requirement_but_torch_and_cuda():
     found = pinned()
     for machine in ("conda-lib-everywhere", "debian12-torch2.11-cuda13.0"):
         _, plan = planned_for(ROOT / "tests" / "facts" / f"{machine}.json")

@@ -28,7 +28,7 @@ def planned(recorded="debian12-torch2.11-cuda13.0", *compilers, fetched=(), **co
     return found, plan.decide(chosen, found, tables.load_tables())
 
 
-def test_zig_and_the_runtime_of_the_other_processor_are_taken():
+def test_cross_build_uses_zig_and_the_runtime_of_the_target():
     found, made = planned("debian12-torch2.11-cuda13.0", ZIG, machine="aarch64")
     assert made.problems == ()
     assert (made.compiler.value.kind, made.compiler.value.target) == (CompilerKind.ZIG, "aarch64-linux-gnu")
@@ -37,7 +37,7 @@ def test_zig_and_the_runtime_of_the_other_processor_are_taken():
     assert "x86_64, for aarch64" in " ".join(plan_text(found, made).split())
 
 
-def test_a_gxx_and_the_gpus_of_this_machine_do_not_count():
+def test_cross_build_ignores_gxx_and_gpus_of_this_machine():
     here, own = planned("h100-ubuntu24.04")
     assert own.compiler.value.kind is CompilerKind.GCC
     assert here.gpus
@@ -46,7 +46,7 @@ def test_a_gxx_and_the_gpus_of_this_machine_do_not_count():
     assert made.installs_tool(Tool.COMPILER).requirements == ("ziglang==0.13.0.post1",)
 
 
-def test_the_gpus_are_those_that_torch_has_code_for_on_that_processor():
+def test_cross_build_uses_the_gpus_of_torch_on_the_target():
     _, there = planned("debian12-torch2.11-cuda13.0", ZIG, machine="aarch64")
     _, here = planned("debian12-torch2.11-cuda13.0", ZIG)
     assert set(here.gpu_code.value.codes) != set(there.gpu_code.value.codes)
@@ -54,7 +54,7 @@ def test_the_gpus_are_those_that_torch_has_code_for_on_that_processor():
 
 
 @pytest.mark.parametrize("machine", ["auto", "x86_64"])
-def test_for_this_machines_own_processor_nothing_is_another(machine):
+def test_native_machine_setting_changes_nothing(machine):
     assert planned(machine=machine) == planned()
 
 
@@ -67,7 +67,7 @@ def test_for_this_machines_own_processor_nothing_is_another(machine):
         ({"sysroot": "host"}, "zig brings its own glibc", "use an aarch64 machine"),
     ],
 )  # fmt: skip
-def test_what_stands_in_the_way_is_said_once_with_the_way_out(config, found, way):
+def test_obstacles_are_reported_once_with_a_fix(config, found, way):
     _, made = planned("debian12-torch2.11-cuda13.0", ZIG, machine="aarch64", **config)
     problems = [problem for problem in made.problems if problem.code == "machine"]
     assert len(problems) == 1, made.problems
@@ -82,7 +82,7 @@ def test_offline_the_runtime_may_be_in_the_cache():
     assert not [problem for problem in made.problems if problem.code == "machine"]
 
 
-def test_a_cuda_of_which_no_such_runtime_is_known_names_the_index():
+def test_cuda_without_a_known_runtime_names_the_index():
     _, made = planned("debian12-torch2.11-cuda13.0", ZIG, machine="aarch64")
     kit = replace(made.toolkit.value, version="12.4", origin=Origin.SETTING)
     data = json.loads((ROOT / "tests" / "facts" / "debian12-torch2.11-cuda13.0.json").read_text())
@@ -93,14 +93,14 @@ def test_a_cuda_of_which_no_such_runtime_is_known_names_the_index():
     assert told.fix[0].startswith("-C cuda-home=pypi ")
 
 
-def test_each_minor_version_of_the_indexs_nvcc_has_a_runtime():
+def test_each_minor_version_of_nvcc_on_pypi_has_a_runtime():
     known = tables.load_tables()
     assert [
         row.version for row in known.cuda if row.index_nvcc and not known.cross_runtime(row.version, "aarch64")
     ] == []
 
 
-def test_the_toolkits_folder_gets_the_other_runtime_and_keeps_the_rest(tmp_path):
+def test_toolkit_view_replaces_only_the_runtime(tmp_path):
     home, view = tmp_path / "cuda", tmp_path / "work" / "toolchain" / "cuda"
     for name in ("bin/nvcc", "targets/x86_64-linux/include/cuda.h", "targets/x86_64-linux/lib/libcudart_static.a"):
         (home / name).parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ def test_the_toolkits_folder_gets_the_other_runtime_and_keeps_the_rest(tmp_path)
 
 
 @pytest.mark.parametrize("machine", ["auto", "aarch64"])
-def test_zig_sees_debians_header_of_this_python_only_for_its_own_processor(tmp_path, monkeypatch, machine):
+def test_zig_sees_the_python_header_of_debian_only_for_the_native_processor(tmp_path, monkeypatch, machine):
     """Debian's pyconfig.h includes one of the processor's, from a folder beside, where zig does not look."""
     headers = tmp_path / "usr" / "include"
     for folder in ("python3.11", "x86_64-linux-gnu/python3.11"):

@@ -55,14 +55,14 @@ def test_a_documented_setting_exists_and_its_value_can_be_read(page):
             load_settings({key: value}, {}, {})
 
 
-def test_the_page_of_failures_is_that_of_the_table():
+def test_failures_page_is_up_to_date():
     import troubleshooting_page
 
     page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
     assert page == troubleshooting_page.page(), "python tests/update_reports.py writes it anew"
 
 
-def test_the_page_of_settings_is_that_of_the_code():
+def test_settings_page_is_up_to_date():
     import update_reports
 
     page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
@@ -70,7 +70,7 @@ def test_the_page_of_settings_is_that_of_the_code():
     assert set(update_reports.LONGER) <= set(known_keys())
 
 
-def test_the_page_of_the_matrix_is_that_of_its_results():
+def test_matrix_page_is_up_to_date():
     import update_reports
 
     page = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
@@ -162,7 +162,7 @@ def test_a_link_that_leads_nowhere_is_found(tmp_path):
     ]
 
 
-def test_what_the_matrix_lists_is_known_to_the_tables_and_what_it_saw_was_fine():
+def test_matrix_rows_are_in_the_tables_and_passed():
     import matrix
 
     known = {f"{row.name}=={row.version}": row for row in load_tables().versions}
@@ -201,7 +201,7 @@ def test_the_compilers_on_the_page_of_conda_are_those_of_the_tables():
     assert told == expected
 
 
-def test_each_message_of_the_chinese_page_is_one_that_explain_knows():
+def test_explain_knows_each_message_of_the_chinese_page():
     rows = re.findall(
         r"^\| (`+)(.+?)\1 \|", (ROOT / "docs" / "zh" / "troubleshooting.md").read_text(encoding="utf-8"), re.MULTILINE
     )
@@ -211,7 +211,7 @@ def test_each_message_of_the_chinese_page_is_one_that_explain_knows():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_linked_page_is_there(page):
+def test_linked_page_exists(page):
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
 
@@ -223,7 +223,7 @@ def anchors(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_linked_section_is_there(page):
+def test_linked_section_exists(page):
     for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*\.md)?#([^)]+)\)", page.read_text(encoding="utf-8")):
         linked = page.parent / target if target else page
         assert anchor in anchors(linked) or f'id="{anchor}"' in linked.read_text(encoding="utf-8"), (target, anchor)

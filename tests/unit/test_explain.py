@@ -38,13 +38,13 @@ def test_every_failure_of_the_table_has_a_sample():
 @pytest.mark.parametrize(
     "path", [path for path in LOGS if path.name.startswith("harmless")], ids=lambda path: path.stem
 )
-def test_what_is_harmless_is_not_explained(path):
+def test_harmless_text_is_not_explained(path):
     assert known_failures.explain(path.read_text(encoding="utf-8")).explanations == ()
 
 
 @pytest.mark.parametrize("prefix", ["#41 35.50 ", "2026-11-22T09:26:13.1234567Z ", "      "])
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
-def test_what_docker_ci_and_pip_put_before_each_line_hides_nothing(path, prefix):
+def test_prefixes_of_docker_ci_and_pip_hide_nothing(path, prefix):
     text = "".join(f"{prefix}{line}\n" for line in path.read_text(encoding="utf-8").splitlines())
     assert expected(path) in [item.id for item in known_failures.explain(text).explanations]
 
@@ -96,7 +96,7 @@ def test_a_header_that_clang_misses_is_the_same_failure(path):
         ("ERROR: mamba_ssm-2.3.0.whl is not a supported wheel on this platform.", "wheel-not-for-this-platform"),
     ],
 )  # fmt: skip
-def test_the_messages_that_must_be_known(message, id_):
+def test_explain_knows_the_required_messages(message, id_):
     assert known_failures.explain(f"some line\n{message}\nanother\n").explanations[0].id == id_
 
 
@@ -112,14 +112,14 @@ def test_the_messages_that_must_be_known(message, id_):
         "is not a supported wheel",
     ],
 )  # fmt: skip
-def test_a_few_words_of_a_message_will_do(words):
+def test_few_words_of_a_message_suffice(words):
     found = known_failures.explain(words).explanations
     assert found
     assert "{" not in found[0].cause + "".join(found[0].fix)
 
 
 @pytest.mark.parametrize("words", ["Killed", "iJIT_", "no known rule to make it", "GLIBC_2.17"])
-def test_a_few_words_are_not_enough_in_a_log(words):
+def test_few_words_do_not_suffice_in_a_log(words):
     log = f"some line of a log\nwith {words} in it, which need not be about that\n"
     assert known_failures.explain(log).explanations == ()
 
@@ -148,7 +148,7 @@ def test_colours_and_carriage_returns_do_not_hide_a_message():
 
 
 @pytest.mark.parametrize("text", ["", "\n", "all is well", "a" * 100_000, "\x00\xff" * 50])
-def test_what_is_not_known_gets_an_honest_answer(text):
+def test_unknown_log_gets_an_honest_answer(text):
     done = command(text=text)
     assert done.returncode == 1
     assert done.stdout.startswith("unknown: ")
@@ -162,7 +162,7 @@ def test_an_unknown_log_still_gets_its_first_error():
     assert "a.cu(3): error: something new" in done.stdout
 
 
-def test_the_log_comes_from_a_file_from_words_or_from_stdin(tmp_path):
+def test_log_is_read_from_a_file_words_or_stdin(tmp_path):
     sample = ROOT / "tests" / "logs" / "glibc-too-old.txt"
     outputs = {
         command(sample).stdout,
@@ -176,7 +176,7 @@ def test_the_log_comes_from_a_file_from_words_or_from_stdin(tmp_path):
     assert done.stdout.startswith("found:")
 
 
-def test_json_says_the_same():
+def test_json_has_the_same_answer():
     data = json.loads(command("--json", text="undefined symbol: iJIT_NotifyEvent").stdout)
     assert data["schema"] == 1
     assert data["known"] is True
@@ -187,7 +187,7 @@ def test_json_says_the_same():
 
 
 @pytest.mark.parametrize("name", ["build.log", "/no/such/file", "logs/none.txt"])
-def test_a_log_that_is_not_there_is_told(name):
+def test_missing_log_is_reported(name):
     done = command(name)
     assert done.returncode == 2
     assert f"there is no file {name}" in done.stderr
@@ -204,7 +204,7 @@ def test_a_log_in_another_encoding_is_read(tmp_path):
     assert command(tmp_path / "b.log").returncode == 0
 
 
-def test_all_shows_what_else_was_recognised():
+def test_all_shows_other_recognised_failures():
     text = "version `GLIBC_2.32' not found\nundefined symbol: iJIT_NotifyEvent\n"
     assert "less telling" in command(text=text).stdout
     assert command("--all", text=text).stdout.count("cause:") == 2

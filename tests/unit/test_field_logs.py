@@ -32,13 +32,13 @@ def first(path, shell=None):
     return known_failures.explain(path.read_text(encoding="utf-8"), here).explanations[0]
 
 
-def test_there_are_fifty():
+def test_field_logs_are_fifty():
     assert len(FIELD) == 50
     assert all((LOGS / row["sample"]).is_file() for row in FIELD)
 
 
 @pytest.mark.parametrize("row", FIELD, ids=lambda row: row["sample"])
-def test_the_answer_says_the_cause_and_the_way_out(row):
+def test_answer_has_the_cause_and_the_fix(row):
     told = first(LOGS / row["sample"])
     assert told.id == row["sample"].partition(".")[0]
     said = " ".join((told.cause, *told.fix))
@@ -74,7 +74,7 @@ def test_a_pasted_line_is_its_command_and_a_comment():
                     assert shlex.split(line.replace("  fix:  ", "", 1), comments=True) == shlex.split(fix.text), line
 
 
-def test_where_uv_has_no_pip_nobody_is_told_to_use_it():
+def test_answer_for_uv_without_pip_never_uses_pip():
     for path in SAMPLES:
         notebook = re.search(r"(?m)^\s*[!%]pip", path.read_text(encoding="utf-8"))
         for item in explained(path, "uv-without-pip"):
@@ -115,7 +115,7 @@ PAIR = {"causal-conv1d-none": {"causal-conv1d"}, "causal-conv1d-signature": {"ca
         "/v/lib/libstdc++.so.6: version `GLIBCXX_3.4.30' not found (required by /v/lib/python3.10/site-packages/deepspeed_ops_cuda.so)",
     ],
 )
-def test_somebody_elses_module_gets_no_command_of_ours(line):
+def test_module_of_another_project_gets_no_command_of_ours(line):
     (told, *_) = known_failures.explain(f"Traceback:\n{line}\n").explanations
     assert told.fixes
     assert not [fix.text for fix in told.fixes if re.search(r"mamba.ssm|causal.conv1d", fix.text)]
@@ -159,12 +159,12 @@ def test_a_message_in_the_middle_of_a_long_log_is_found(path):
     assert path.name.partition(".")[0] in ids or path.name.startswith(("wheel-download-hangs", "building-without"))
 
 
-def test_parts_of_a_way_are_its_command_and_its_comment():
+def test_fix_has_a_command_and_a_comment():
     assert parts_of("a 'b (c)'   (d (e) f)") == ("a 'b (c)'", "d (e) f")
     assert parts_of("python -c 'print(1)'") == ("python -c 'print(1)'", "")
 
 
-def test_a_build_of_ours_tells_what_to_add_to_the_command():
+def test_failure_of_our_build_prints_the_setting_to_add():
     text = (LOGS / "killed-by-memory.txt").read_text(encoding="utf-8")
     told = known_failures.explain(text, commands.Here(building=True)).explanations[0]
     assert told.own_fix[0].startswith("-C jobs=1   (")
@@ -172,7 +172,7 @@ def test_a_build_of_ours_tells_what_to_add_to_the_command():
     assert ways(told.own_fix)[0] == "  do:   add -C jobs=1 to the command"
 
 
-def test_a_python_that_lies_in_a_folder_of_our_name_makes_no_command_ours():
+def test_folder_with_our_name_makes_no_command_ours():
     here = commands.Here(facts.Shell(python="~/mamba-ssm/bin/python"), "~/mamba-ssm-portable")
     (told, *_) = known_failures.explain(
         "NameError: name 'selective_scan_cuda_core' is not defined\n", here
@@ -180,7 +180,7 @@ def test_a_python_that_lies_in_a_folder_of_our_name_makes_no_command_ours():
     assert told.fix[0].startswith("~/mamba-ssm/bin/python -m pip install --no-build-isolation ./kernels/selective_scan")
 
 
-def test_a_cuda_that_the_log_does_not_name_is_asked_of_torch():
+def test_missing_cuda_version_is_read_from_torch():
     line = "OSError: CUDA_HOME environment variable is not set. Please set it to your CUDA install root.\n"
     (told, *_) = known_failures.explain(line).explanations
     assert not re.search(r"\b1[123][.-]\d", " ".join(told.fix))
@@ -193,12 +193,12 @@ def told_first(text):
     return known_failures.explain(text).explanations[0]
 
 
-def test_the_package_that_pip_names_in_brackets_is_the_logs():
+def test_package_in_brackets_is_the_package_of_the_log():
     text = "OSError: CUDA_HOME environment variable is not set.\nERROR: Failed to build installable wheels for some pyproject.toml based projects (causal-conv1d)\n"
     assert "-C upstream=causal-conv1d" in told_first(text).fix[0]
 
 
-def test_a_compiler_is_told_by_the_name_that_the_system_has_for_it():
+def test_compiler_has_the_package_name_of_the_system():
     line = '#error "You\'re trying to build PyTorch with a too old version of GCC. We need GCC 9 or later."\n'
     on_eight = " ".join(told_first(f"Rocky Linux release 8.10\n{line}").fix)
     assert "sudo dnf install gcc-toolset-12-gcc-c++" in on_eight
@@ -230,5 +230,5 @@ def test_a_few_words_suffice(typed_by_hand, name, words):
     "line",
     ["hello", "mamba_ssm", "pip install mamba-ssm", "loss is nan", "error", r"C:\Users\b\train.py: loss 0.3", "torch"],
 )
-def test_a_few_words_that_say_nothing_are_unknown(line):
+def test_meaningless_words_are_unknown(line):
     assert not known_failures.explain(line).explanations

@@ -78,7 +78,7 @@ def test_a_release_is_the_release_and_verified(world):
     assert source.verified
 
 
-def test_a_copy_with_changed_python_has_all_that_the_release_has(world):
+def test_copy_with_changed_python_keeps_all_of_the_release(world):
     made = world.plan(
         world.copy({**edited("mamba_ssm/ops/selective_scan_interface.py"), "mamba_ssm/vim.py": b"x = 1\n"})
     )
@@ -98,7 +98,7 @@ def test_a_copy_with_changed_python_has_all_that_the_release_has(world):
     assert doctor_json.plan_json(world.facts, made)["plan"]["parts"][0]["fork"]["new"] == ("mamba_ssm/vim.py",)
 
 
-def test_kernels_are_joined_only_where_the_files_are_the_release_s(world):
+def test_kernels_are_joined_only_for_unchanged_files(world):
     made = world.plan(world.copy(edited("csrc/selective_scan/selective_scan_fwd_fp16.cu", b"// ours\n")))
     names = [item.name for item in made.regrouped]
     assert names == ["selective_scan_bwd_complex_joined", "selective_scan_bwd_real_joined"]
@@ -109,7 +109,7 @@ def test_kernels_are_joined_only_where_the_files_are_the_release_s(world):
 
 
 @pytest.mark.parametrize("header", [REVERSE, "csrc/selective_scan/selective_scan.h", "csrc/selective_scan/mine.cuh"])
-def test_a_header_that_is_another_one_is_every_kernel_s(world, header):
+def test_changed_header_counts_for_every_kernel(world, header):
     made = world.plan(world.copy({header: forks.scan().get(header, b"") + b"// ours\n"}))
     assert made.regrouped == ()
     assert made.upstream.value.project.one_pass == ()
@@ -119,7 +119,7 @@ def of_binding(more):
     return edited("csrc/selective_scan/selective_scan.cpp", more)
 
 
-def test_a_binding_that_is_changed_within_what_the_headers_have_is_for_every_torch(world):
+def test_changed_binding_within_the_stable_headers_is_for_every_torch(world):
     more = b"""\
 #define CHECK_OURS(x) TORCH_CHECK(x.is_cuda(), "of::no::torch .item()")
 std::vector<at::Tensor> g(const at::Tensor &t, c10::optional<at::Tensor> &o, int n) { // at::matmul
@@ -142,7 +142,7 @@ std::vector<at::Tensor> g(const at::Tensor &t, c10::optional<at::Tensor> &o, int
         ({"csrc/selective_scan/more.cu": b"#include <ATen/native/Thing.h>\nint x;\n"}, "have: ATen/native/Thing.h"),
     ],
 )
-def test_the_wheel_is_for_one_torch_where_the_binding_may_need_more(world, change, because):
+def test_wheel_is_for_one_torch_if_the_binding_may_need_more(world, change, because):
     made = world.plan(world.copy(change))
     assert not made.abi.value.is_stable
     assert because in made.abi.because
@@ -151,19 +151,19 @@ def test_the_wheel_is_for_one_torch_where_the_binding_may_need_more(world, chang
     assert not asked.problems
 
 
-def test_a_patch_finds_its_lines_where_others_were_put_before_them(world):
+def test_patch_finds_lines_that_moved(world):
     made = world.plan(world.copy({REVERSE: b"// (c) us\n" + forks.scan()[REVERSE]}))
     assert (patches(made), made.problems) == ([CUB, LOG1P], ())
 
 
-def test_lines_that_end_as_on_windows_are_the_same_lines(world):
+def test_windows_line_ends_are_equal(world):
     changed = {name: data.replace(b"\n", b"\r\n") for name, data in forks.scan().items()}
     made = world.plan(world.copy(changed))
     assert made.upstream.value.described == "mamba-ssm 1.1.4, changed: no Python file, no CUDA file"
     assert (patches(made), made.problems) == ([CUB, LOG1P], ())
 
 
-def test_the_hunk_that_does_not_fit_is_named_and_what_was_mended_by_hand_is_done(world):
+def test_unfitting_hunk_is_named_and_a_manual_fix_counts(world):
     lines = forks.scan()[REVERSE].split(b"\n")
     (at,) = [number for number, line in enumerate(lines) if b"LaneId" in line]
     around = [*lines[: at + 1], b"        // ours", *lines[at + 1 :]]
@@ -215,7 +215,7 @@ def test_patches_reach_a_package_of_another_name_in_other_folders(world):
     assert b"libdevice.log1p" in (into / STEP.replace("mamba_ssm", "vim_ssm")).read_bytes()
 
 
-def test_two_copies_of_one_path_are_taken_for_neither():
+def test_two_copies_of_one_path_are_ambiguous():
     assert placed(["csrc/a.cu"], ["x/csrc/a.cu", "y/csrc/a.cu"]) == {}
     assert placed(["csrc/a.cu"], ["csrc/a.cu", "y/csrc/a.cu"]) == {"csrc/a.cu": "csrc/a.cu"}
 
@@ -229,7 +229,7 @@ def test_two_copies_of_one_path_are_taken_for_neither():
         ({}, {"source": "{}", "allow-unverified": True}, True),
     ],
 )
-def test_what_is_not_named_on_the_command_line_needs_consent(world, environ, table, consent):
+def test_fork_not_named_on_the_command_line_needs_consent(world, environ, table, consent):
     path = world.copy(edited(STEP))
     filled = [
         {key: path.as_posix() if value == "{}" else value for key, value in part.items()} for part in (environ, table)
@@ -241,7 +241,7 @@ def test_what_is_not_named_on_the_command_line_needs_consent(world, environ, tab
         assert "-C allow-unverified=true" in " ".join(made.problems[0].fix)
 
 
-def test_another_project_that_was_asked_for_is_not_built_from_it(world):
+def test_fork_of_another_project_is_not_built(world):
     made = world.plan(world.copy(edited(STEP)), upstream="causal-conv1d")
     assert "setting upstream asks for causal-conv1d" in made.problems[0].needed
 
@@ -275,7 +275,7 @@ OTHER = {
         ({"setup.py": b"print 1\n"}, None, "setup.py: line 1 is not valid Python"),
     ],
 )  # fmt: skip
-def test_what_is_no_whole_copy_of_a_known_project_is_told(world, changes, files, told):
+def test_incomplete_copy_of_a_known_project_is_reported(world, changes, files, told):
     made = world.plan(world.copy(changes, files))
     assert len(made.problems) == 1
     assert told in made.problems[0].found
@@ -283,11 +283,11 @@ def test_what_is_no_whole_copy_of_a_known_project_is_told(world, changes, files,
 
 
 @pytest.mark.parametrize("text", [b'#include "selective_scan.h"\n', b"void f() {}\n", b"#define A 1\nA\n"])
-def test_a_source_without_a_semicolon_is_one(world, text):
+def test_source_without_a_semicolon_is_accepted(world, text):
     assert not world.plan(world.copy({"csrc/selective_scan/selective_scan_fwd_fp32.cu": text})).problems
 
 
-def test_what_looks_damaged_is_built_where_that_is_asked_for(world):
+def test_damaged_looking_source_is_built_on_request(world):
     path = world.copy({REVERSE: forks.scan()[REVERSE] + b"#define BEGIN {\n"})
     assert world.plan(path).problems[0].code == "source-damaged"
     made = world.plan(path, allow_unverified="true")
@@ -295,24 +295,24 @@ def test_what_looks_damaged_is_built_where_that_is_asked_for(world):
     assert any(f"is damaged: {REVERSE}: ends inside a block" in note for note in made.notes)
 
 
-def test_one_changed_file_is_named_since_nobody_may_have_changed_it(world):
+def test_single_changed_file_is_named_as_possible_damage(world):
     made = world.plan(world.copy(edited(REVERSE, b"// x\n")))
     assert any(f"only {REVERSE} differs from mamba-ssm 1.1.4" in note for note in made.notes)
 
 
-def test_a_version_before_the_oldest_that_is_known_is_told(world):
+def test_version_before_the_oldest_known_is_reported(world):
     made = world.plan(world.copy({"mamba_ssm/__init__.py": b'__version__ = "1.0.0"\n'}))
     assert made.upstream.value.title == "mamba-ssm 1.0.0"
     assert any("older than the oldest known release, 1.0.1" in note for note in made.notes)
 
 
 @pytest.mark.parametrize("version", [b"1.1.1-vim_x", b"not a version", b"", b"1" * 500])
-def test_a_version_that_is_none_is_of_no_matter(world, version):
+def test_invalid_version_is_ignored(world, version):
     made = world.plan(world.copy({"mamba_ssm/__init__.py": b'__version__ = "' + version + b'"\n'}))
     assert (made.problems, made.upstream.value.fork.release) == ((), "1.1.4")
 
 
-def test_the_partner_that_lies_beside_it_goes_into_its_wheel(world):
+def test_partner_next_to_the_fork_goes_into_its_wheel(world):
     path = world.copy(edited(STEP))
     world.copy(edited("causal_conv1d/__init__.py", files=forks.conv()), forks.conv(), name="repo/causal-conv1d")
     made = world.plan(path)
@@ -336,7 +336,7 @@ def test_two_trees_of_one_command_get_a_wheel_each(world):
     assert conv.upstream.value.name == "causal-conv1d"
 
 
-def test_a_module_that_is_installed_under_another_name_is_told(world, tmp_path):
+def test_module_installed_under_another_name_is_reported(world, tmp_path):
     site = tmp_path / "site"
     (site / "mamba_ssm").mkdir(parents=True)
     info = site / "vision_mamba-0.3.dist-info"
@@ -383,7 +383,7 @@ setup(name="My_Scan", version="0.0.2", packages=[], ext_modules=[CUDAExtension(n
 @pytest.mark.parametrize(
     "text", [b"(" * 5000, b"\xff\xfe", b"\0", b"x = " + b"9" * 6000, b"a" * 100 + b"\n" + b"-" * 100_000 + b"1"]
 )
-def test_a_setup_py_that_is_no_python_is_a_fault(tmp_path, text):
+def test_invalid_setup_py_is_an_error(tmp_path, text):
     (tmp_path / "setup.py").write_bytes(text)
     found = tree.probe_tree(tmp_path)
     assert isinstance(found.faults, tuple)
@@ -411,7 +411,7 @@ def test_links_and_files_of_others_are_not_read(tmp_path):
     ],
 )
 @pytest.mark.parametrize("command", ["doctor", "build"])
-def test_a_path_that_is_no_tree_is_told(tmp_path, command, target, told):
+def test_path_that_is_not_a_tree_is_reported(tmp_path, command, target, told):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file.txt").write_text("x")
     forks.written(tmp_path / "above", {"mamba/setup.py": b"\n"})
@@ -421,14 +421,14 @@ def test_a_path_that_is_no_tree_is_told(tmp_path, command, target, told):
     assert target != "./above" or f"python -m mamba_build_backend build {tmp_path}/above/mamba" in done.stderr
 
 
-def test_a_tree_is_built_as_what_it_is(tmp_path):
+def test_tree_decides_its_own_version(tmp_path):
     folder = forks.written(tmp_path / "mamba", forks.scan())
     done = typed("doctor", folder, "-C", "upstream-version=2.3.0", cwd=tmp_path)
     assert done.returncode == 2
     assert "a source tree sets its own project and version" in done.stderr
 
 
-def test_every_release_has_its_files_and_the_stable_headers_are_those_that_there_are():
+def test_every_release_has_its_files_and_existing_stable_headers():
     tables = load_tables()
     for item in tables.released:
         for row in tables.versions_of(item.project):
@@ -438,7 +438,7 @@ def test_every_release_has_its_files_and_the_stable_headers_are_those_that_there
     assert there - {"Python.h"} == set(STABLE_HEADERS)  # that one is Python's, not torch's
 
 
-def test_two_forks_with_one_module_are_told(world):
+def test_two_forks_with_one_module_are_reported(world):
     paths = [world.copy(edited(STEP), name=f"{name}/mamba") for name in ("a", "b")]
     settings = [load_settings({"source": str(path)}, {}, {}) for path in paths]
     _, found = recording.load(MACHINE, {})
@@ -468,7 +468,7 @@ def test_packages_may_lie_in_a_folder_of_their_own(world, told):
     )
 
 
-def test_a_fix_for_copies_reaches_what_has_its_lines_and_no_release(world):
+def test_fix_for_copies_applies_to_copies_with_its_lines_only(world):
     name = "mamba-ssm/0037-gradient-of-z-both-ways.patch"
     interface = "mamba_ssm/ops/selective_scan_interface.py"
     both_ways = forks.made_for(name)[interface] + b"    return dz\n"
@@ -492,7 +492,7 @@ def archive_plan(world, path, **options):
     return plan.decide(settings, probe.with_source(found, settings), world.tables)
 
 
-def test_an_archive_is_what_it_holds_whatever_it_is_called(world, tmp_path):
+def test_archive_is_recognised_by_content_not_name(world, tmp_path):
     tree = world.copy(edited(STEP))
     made = archive_plan(world, archived(tree, tmp_path / "download.tar.gz"))
     assert not made.problems
@@ -516,7 +516,7 @@ def test_an_archive_is_what_it_holds_whatever_it_is_called(world, tmp_path):
     ids=["none", "half", "no folder", "the repository", "a part"],
 )
 @pytest.mark.parametrize("options", [{}, {"allow-unverified": "true"}])
-def test_an_archive_of_no_project_is_told_before_anything_is_built(world, tmp_path, make, told, options):
+def test_archive_without_a_project_is_reported_early(world, tmp_path, make, told, options):
     path = tmp_path / "download.tar.gz"
     make(world.copy(edited(STEP)), path)
     problem = archive_plan(world, path, **options).problems[0]
@@ -524,7 +524,7 @@ def test_an_archive_of_no_project_is_told_before_anything_is_built(world, tmp_pa
     assert problem.fix
 
 
-def test_a_copy_of_a_copy_is_known_by_the_names_of_its_kernels(world):
+def test_copy_of_a_copy_is_recognised_by_its_kernel_names(world):
     """As Spatial-Mamba's, which began with VMamba's scan and changed every file of it."""
     files = {path: data + b"// ours\n" for path, data in forks.scan().items() if path.startswith("csrc/")}
     names = {REVERSE, "csrc/selective_scan/static_switch.h"}

@@ -44,7 +44,7 @@ def venv(folder):
         (["uv", "--unknown-option", "value", "build"], "uv"),
     ],
 )
-def test_the_command_of_uv_is_known_without_its_options(above, arguments, command):
+def test_uv_command_is_read_without_its_options(above, arguments, command):
     assert above(*arguments).command == command
 
 
@@ -60,11 +60,11 @@ def test_the_command_of_uv_is_known_without_its_options(above, arguments, comman
         (["/v/bin/python", "train.py"], ""),
     ],
 )
-def test_pip_and_build_are_known_by_module_or_script(above, arguments, command):
+def test_pip_and_build_are_recognised_as_module_or_script(above, arguments, command):
     assert above(*arguments, program="/usr/bin/python3.11").command == command
 
 
-def test_uv_pip_takes_the_active_environment_then_a_venv_here_or_above(above, tmp_path):
+def test_uv_pip_uses_the_active_environment_or_the_nearest_venv(above, tmp_path):
     near = venv(tmp_path / "project" / ".venv")
     deep = tmp_path / "project" / "src" / "x"
     deep.mkdir(parents=True)
@@ -72,7 +72,7 @@ def test_uv_pip_takes_the_active_environment_then_a_venv_here_or_above(above, tm
     assert found.environments == ("/active", "/conda", near)
 
 
-def test_a_project_command_takes_the_projects_environment_and_no_active_one(above, tmp_path):
+def test_project_command_uses_only_the_environment_of_the_project(above, tmp_path):
     own = venv(tmp_path / "app" / ".venv")
     assert above("uv", "sync", cwd=tmp_path / "app", VIRTUAL_ENV="/active").environments == (own,)
     assert above("uv", "sync", "--project", "app", VIRTUAL_ENV="/active").environments == (own,)
@@ -82,7 +82,7 @@ def test_a_project_command_takes_the_projects_environment_and_no_active_one(abov
 
 
 @pytest.mark.parametrize("option", [["--python", "v/bin/python"], ["-p", "v"], ["--python=v/bin/python3"]])
-def test_the_python_that_uv_is_given_names_the_environment(above, tmp_path, option):
+def test_python_option_of_uv_names_the_environment(above, tmp_path, option):
     (tmp_path / "v" / "bin").mkdir(parents=True)
     option = [option[0].replace("=v", f"={tmp_path}/v"), *(str(tmp_path / word) for word in option[1:])]
     assert above("uv", "pip", "install", *option, ".").environments == (str(tmp_path / "v"),)
@@ -108,7 +108,7 @@ def test_build_works_for_the_environment_whose_python_runs_it(above, tmp_path):
     assert by_path.environments == by_name.environments == (str(tmp_path / "v"),)
 
 
-def test_a_process_that_may_not_be_read_is_nobody(tmp_path):
+def test_unreadable_process_is_ignored(tmp_path):
     assert probe_frontend(78, tmp_path) == Frontend()
 
 

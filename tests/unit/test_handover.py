@@ -44,14 +44,14 @@ def file_of(tmp_path, kind="wheel", project=None, settings=None, environ=None):
     return made
 
 
-def test_the_next_hook_takes_what_the_first_one_left(tmp_path, facts):
+def test_next_hook_reads_the_facts_of_the_first(tmp_path, facts):
     file_of(tmp_path).leave(facts, marks(facts))
     earlier = file_of(tmp_path).take()
     assert earlier.facts == facts
     assert earlier.stale(marks(facts)) == frozenset()
 
 
-def test_the_file_is_the_users_alone_and_goes_when_it_is_taken_away(tmp_path, facts):
+def test_handover_file_is_private_and_removed_after_use(tmp_path, facts):
     made = file_of(tmp_path)
     made.leave(facts, marks(facts))
     (path,) = made.store.folder.iterdir()
@@ -108,14 +108,14 @@ def test_another_process_that_calls_hooks_has_another_file(tmp_path):
         b"\xff",
     ],
 )
-def test_a_file_that_cannot_be_read_is_none(tmp_path, facts, text):
+def test_unreadable_handover_file_is_ignored(tmp_path, facts, text):
     made = file_of(tmp_path)
     made.leave(facts, marks(facts))
     (made.store.folder / made.name).write_bytes(text)
     assert made.take() is None
 
 
-def test_a_file_that_others_may_write_that_is_a_link_or_that_is_old_is_none(tmp_path, facts):
+def test_writable_linked_or_old_handover_file_is_ignored(tmp_path, facts):
     made = file_of(tmp_path)
     made.leave(facts, marks(facts))
     path = made.store.folder / made.name
@@ -154,7 +154,7 @@ def test_a_cache_that_cannot_be_written_stops_nothing(tmp_path, facts):
     made.remove()
 
 
-def test_what_a_build_that_was_given_up_has_left_is_swept_up(tmp_path, facts):
+def test_files_of_an_abandoned_build_are_removed(tmp_path, facts):
     made = file_of(tmp_path)
     made.leave(facts, marks(facts))
     left = made.store.folder / "left"
@@ -191,13 +191,13 @@ def test_no_variable_is_written_down(tmp_path, facts):
         ("setuptools-80.9.0.dist-info", set()),
     ],
 )
-def test_what_a_frontend_installs_between_hooks_is_looked_at_again_and_nothing_else(site, facts, entry, families):
+def test_only_packages_installed_between_hooks_are_probed_again(site, facts, entry, families):
     earlier = Earlier(facts, marks(facts))
     (site / entry).mkdir()
     assert earlier.stale(marks(facts)) == families
 
 
-def test_a_package_of_another_version_is_looked_at_again(site, facts):
+def test_changed_package_version_is_probed_again(site, facts):
     info = site / "torch-2.11.0.dist-info"
     info.mkdir()
     earlier = Earlier(facts, marks(facts))
@@ -205,7 +205,7 @@ def test_a_package_of_another_version_is_looked_at_again(site, facts):
     assert Family.TORCHES in earlier.stale(marks(facts))
 
 
-def test_an_import_that_leaves_bytecode_is_no_change(site, facts):
+def test_bytecode_is_not_a_change(site, facts):
     (site / "torch").mkdir()
     (site / "ziglang").mkdir()
     earlier = Earlier(facts, marks(facts))
@@ -214,7 +214,7 @@ def test_an_import_that_leaves_bytecode_is_no_change(site, facts):
     assert earlier.stale(marks(facts)) == frozenset()
 
 
-def test_a_compiler_that_was_replaced_is_looked_at_again(site, tmp_path, facts):
+def test_replaced_compiler_is_probed_again(site, tmp_path, facts):
     compiler = tmp_path / "g++"
     compiler.write_text("12")
     facts = replace(facts, compilers=(replace(facts.compilers[0], path=str(compiler)),))
@@ -224,7 +224,7 @@ def test_a_compiler_that_was_replaced_is_looked_at_again(site, tmp_path, facts):
     assert earlier.stale(marks(facts)) == {Family.COMPILERS}
 
 
-def test_a_conda_environment_that_changed_is_looked_at_again(site, tmp_path, facts):
+def test_changed_conda_environment_is_probed_again(site, tmp_path, facts):
     environ = {**ENVIRON, "CONDA_PREFIX": str(tmp_path / "env")}
     (tmp_path / "env" / "conda-meta").mkdir(parents=True)
     earlier = Earlier(facts, read_marks(Settings(), environ, Frontend(), facts))
@@ -233,7 +233,7 @@ def test_a_conda_environment_that_changed_is_looked_at_again(site, tmp_path, fac
     assert earlier.stale(read_marks(Settings(), environ, Frontend(), facts)) == families
 
 
-def test_a_look_after_another_probes_only_what_differs(tmp_path, site, facts, monkeypatch):
+def test_second_probe_reads_only_differences(tmp_path, site, facts, monkeypatch):
     from mamba_build_backend import probe
 
     environ = {"PATH": str(tmp_path)}

@@ -58,7 +58,7 @@ def test_the_first_page_lists_projects_by_their_normalized_names(out):
     assert [item["href"] for item in Links(index.page).found] == ["my-ext/", "other/"]
 
 
-def test_a_projects_page_links_its_wheels_with_hashes_and_what_pip_may_read_first(out):
+def test_project_page_links_wheels_with_hashes_and_metadata(out):
     index_writer.write_index(out, out / "wheels")
     page = out / "simple" / "my-ext" / "index.html"
     links = Links(page)
@@ -77,7 +77,7 @@ def test_a_projects_page_links_its_wheels_with_hashes_and_what_pip_may_read_firs
     assert "&gt;=3.9,&lt;4" in page.read_text()
 
 
-def test_the_json_pages_say_the_same(out):
+def test_json_pages_agree_with_html(out):
     index_writer.write_index(out, out / "wheels")
     top = json.loads((out / "simple" / "index.v1_json").read_text())
     assert top == {"meta": {"api-version": "1.1"}, "projects": [{"name": "my-ext"}, {"name": "other"}]}
@@ -93,14 +93,14 @@ def test_the_json_pages_say_the_same(out):
     assert len(first["core-metadata"]["sha256"]) == 64
 
 
-def test_a_second_time_nothing_is_written(out):
+def test_second_run_writes_nothing(out):
     index_writer.write_index(out, out / "wheels")
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
     index_writer.write_index(out, out / "wheels")
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == before
 
 
-def test_a_project_whose_last_wheel_is_gone_is_listed_no_more(out):
+def test_project_without_wheels_is_no_longer_listed(out):
     index_writer.write_index(out, out / "wheels")
     (out / "wheels" / OTHER).unlink()
     index_writer.write_index(out, out / "wheels")
@@ -108,7 +108,7 @@ def test_a_project_whose_last_wheel_is_gone_is_listed_no_more(out):
     assert [item["href"] for item in Links(out / "simple" / "index.html").found] == ["my-ext/"]
 
 
-def test_wheels_beside_the_index_need_no_other_folder(tmp_path):
+def test_wheels_next_to_the_index_need_no_other_folder(tmp_path):
     wheel(tmp_path, OTHER, requires="")
     index_writer.write_index(tmp_path)
     (link,) = Links(tmp_path / "simple" / "other" / "index.html").found
@@ -138,7 +138,7 @@ def index(*arguments, env):
         ("lying-1.0-py3-none-any.whl", {"Version": ""}, "its METADATA is that of lying None"),
     ],
 )
-def test_a_file_that_is_no_wheel_is_left_out_and_told(out, clean_env, name, content, told):
+def test_file_that_is_not_a_wheel_is_skipped_and_reported(out, clean_env, name, content, told):
     if isinstance(content, bytes):
         (out / "wheels" / name).write_bytes(content)
     else:
@@ -175,7 +175,7 @@ def variant(folder, label, cuda="13.0"):
     return named
 
 
-def test_variants_are_listed_with_one_file_that_says_what_their_labels_stand_for(tmp_path):
+def test_variants_are_listed_with_a_file_of_their_labels(tmp_path):
     variant(tmp_path, "cu13")
     variant(tmp_path, "cu12", "12.8")
     index = index_writer.write_index(tmp_path)
@@ -197,7 +197,7 @@ def test_variants_are_listed_with_one_file_that_says_what_their_labels_stand_for
     }
 
 
-def test_a_label_that_stands_for_two_things_or_for_nothing_is_left_out_with_why(tmp_path):
+def test_ambiguous_or_unknown_label_is_skipped_with_a_reason(tmp_path):
     variant(tmp_path, "cu13")
     later = variants.variant_name(SECOND.replace("cp311", "cp312"), "cu13")
     variant(tmp_path / "x", "cu13", "12.8").rename(tmp_path / later)

@@ -84,7 +84,7 @@ def command(*arguments, env, cwd=ROOT):
         ("[axes\n", "is not valid TOML"),
     ],
 )  # fmt: skip
-def test_a_wrong_file_is_told_with_what_to_type(tmp_path, text, told):
+def test_invalid_matrix_file_is_reported_with_a_fix(tmp_path, text, told):
     with pytest.raises(SettingsError) as caught:
         loaded(tmp_path, text)
     assert told in str(caught.value)
@@ -96,7 +96,7 @@ def test_the_checkouts_own_file_can_be_read():
     assert len(cells(load_matrix(ROOT / "manylinux" / "matrix.toml", ROOT))) == 24
 
 
-def test_what_the_file_shows_as_comments_is_understood(tmp_path):
+def test_commented_examples_of_the_file_are_valid(tmp_path):
     lines = (ROOT / "manylinux" / "matrix.toml").read_text().splitlines()
     shown = [
         line.removeprefix("# ")
@@ -138,7 +138,7 @@ def test_cells_are_all_combinations_but_the_excluded_and_then_the_included(tmp_p
 # What a cell would be.
 
 
-def test_a_cell_is_planned_for_its_python_and_torch_whatever_this_machine_has(tmp_path):
+def test_cell_is_planned_regardless_of_this_machine(tmp_path):
     (item,) = planned(tmp_path, AXES.replace("3.11", "3.13").replace("2.11", "2.15"))
     assert item.id == "mamba-ssm-2.3.0-cp313-torch2.15-cu132"
     assert item.problems == ()
@@ -152,7 +152,7 @@ def test_a_project_without_a_version_is_the_newest_that_goes_with_the_torch(tmp_
     assert [item.id for item in planned(tmp_path, text)] == ["mamba-ssm-2.3.2.post1-cp311-torch2.11-cu130"]
 
 
-def test_a_cell_whose_cuda_is_not_on_this_machine_gets_its_nvcc_from_nvidias_archives(tmp_path):
+def test_cell_with_a_missing_cuda_gets_nvcc_from_the_archives(tmp_path):
     (item,) = planned(tmp_path, '[settings]\nabi = "torch"\n' + AXES.replace("2.11", "2.8"))
     assert (item.problems, item.plan.cuda, item.plan.archives.release.release) == ((), "12.8", "12.8.1")
     (item,) = planned(tmp_path, '[settings]\nabi = "torch"\ncuda-mirror = "off"\n' + AXES.replace("2.11", "2.8"))
@@ -175,15 +175,15 @@ def test_a_cell_whose_cuda_is_not_on_this_machine_gets_its_nvcc_from_nvidias_arc
         ({"upstream": "causal-conv1d==1.6.1", "torch": "2.0"}, "causal-conv1d 1.6.1 does not work with torch 2.0"),
     ],
 )  # fmt: skip
-def test_a_combination_that_cannot_be_is_left_out_with_the_reason(tmp_path, axes, told):
+def test_impossible_combination_is_skipped_with_the_reason(tmp_path, axes, told):
     assert told in reasons(tmp_path, **axes)
 
 
-def test_all_reasons_are_told(tmp_path):
+def test_all_reasons_are_printed(tmp_path):
     assert len(reasons(tmp_path, torch="2.0", python="3.13", cuda="13.0", cxx11abi="TRUE")) == 3
 
 
-def test_a_torch_of_another_cuda_is_planned_for_that_cuda_and_the_note_says_what_installs_it(tmp_path):
+def test_torch_for_another_cuda_is_planned_with_an_install_note(tmp_path):
     machine = ROOT / "tests/facts/cuda12-minor-mismatch.json"
     (item,) = planned(tmp_path, AXES + 'cuda = ["12.8"]\n', machine=machine)
     assert item.problems == ()
@@ -197,7 +197,7 @@ def test_a_torch_of_another_cuda_is_planned_for_that_cuda_and_the_note_says_what
     ("requirement", "cuda"),
     [("torch==2.11.*", "13.0"), ("torch==2.11.0+cu128", "12.8"), ("torch==2.0.1+cu118", "11.8"), ("torch>=2.11,<2.12", "13.0")],
 )  # fmt: skip
-def test_the_local_version_of_a_requirement_says_its_cuda(requirement, cuda):
+def test_local_version_of_a_requirement_names_its_cuda(requirement, cuda):
     found = facts.from_json({**json.loads(MACHINE.read_text())["facts"], "torches": []})
     made = plan.decide(settings.load_settings({"torch": requirement}, {}, {}), found, LOADED)
     assert made.target.cuda == cuda
@@ -209,7 +209,7 @@ def test_a_torch_that_is_newer_than_the_tables_is_planned_and_noted(tmp_path):
     assert any("torch 2.99 is newer than the newest known release" in note for note in item.plan.notes)
 
 
-def test_settings_of_a_cell_are_stronger_than_the_matrixs_and_these_than_the_projects(tmp_path):
+def test_cell_settings_override_matrix_and_project_settings(tmp_path):
     (tmp_path / "ext").mkdir()
     (tmp_path / "ext" / "pyproject.toml").write_text(PROJECT)
     text = AXES.replace("mamba-ssm==2.3.0", "./ext") + '[settings]\nglibc = "2.27"\n'
@@ -237,7 +237,7 @@ def test_wheels_for_several_torches_get_several_names(tmp_path):
         planned(tmp_path, text + 'local-version = "lab1"\n')
 
 
-def test_one_cell_that_is_said_in_two_ways_is_built_once(tmp_path):
+def test_duplicate_cell_is_built_once(tmp_path):
     text = AXES.replace('"mamba-ssm==2.3.0"', '"causal-conv1d", "causal-conv1d==1.6.1"')
     first, second = planned(tmp_path, text)
     assert first.problems == ()
@@ -245,7 +245,7 @@ def test_one_cell_that_is_said_in_two_ways_is_built_once(tmp_path):
     assert second.id != first.id
 
 
-def test_paths_are_meant_from_the_file_and_each_cell_has_a_build_folder_of_its_own(tmp_path):
+def test_paths_are_relative_to_the_file_and_each_cell_has_its_build_folder(tmp_path):
     matrix = AXES + '[settings]\nbuild-dir = "./work"\nsource = "./mirrors"\nhost-compiler = "g++-12"\n'
     (item,) = planned(tmp_path, matrix)
     given = dict(item.settings)
@@ -253,7 +253,7 @@ def test_paths_are_meant_from_the_file_and_each_cell_has_a_build_folder_of_its_o
     assert (given["source"], given["host-compiler"]) == (f"{tmp_path}/mirrors", "g++-12")
 
 
-def test_an_environment_is_taken_where_it_is_and_made_where_it_is_not(tmp_path):
+def test_existing_environment_is_used_and_a_missing_one_created(tmp_path):
     text = AXES.replace('"3.11"', '"3.11", "3.12", "3.13"') + "[environments]\n"
     text += f'"3.11-2.11" = "{sys.executable}"\n"3.12-2.11-13.0" = "/nowhere/python"\n'
     first, second, third = planned(tmp_path, text)
@@ -269,7 +269,7 @@ def test_an_environment_is_taken_where_it_is_and_made_where_it_is_not(tmp_path):
 MIXED = AXES.replace('"3.11"', '"3.11", "3.12", "3.8"') + '[settings]\narch = "9.0"\nabi = "torch"\n'
 
 
-def test_the_table_says_what_each_cell_would_be_or_why_not(tmp_path, clean_env):
+def test_table_shows_the_wheel_or_the_reason_of_each_cell(tmp_path, clean_env):
     done = command("matrix", written(tmp_path, MIXED), "--facts", MACHINE, env=clean_env)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -314,7 +314,7 @@ def test_json_has_all_cells_with_plan_or_reason(tmp_path, clean_env):
     assert bad["skip"]["problems"][0]["fix"]
 
 
-def test_where_no_cell_can_be_built_the_exit_code_is_3_and_the_reasons_are_on_stderr(tmp_path, clean_env):
+def test_no_buildable_cell_exits_with_3_and_prints_reasons_to_stderr(tmp_path, clean_env):
     path = written(tmp_path, AXES.replace("3.11", "3.8"))
     done = command("matrix", path, "--facts", MACHINE, "--github", env=clean_env)
     assert (done.returncode, done.stdout) == (3, "")
@@ -325,7 +325,7 @@ def test_where_no_cell_can_be_built_the_exit_code_is_3_and_the_reasons_are_on_st
         assert "torch 2.11 has wheels for Python 3.10 to 3.14" in done.stdout
 
 
-def test_the_file_is_the_one_of_this_folder_or_else_the_checkouts(tmp_path, clean_env):
+def test_matrix_file_is_here_or_in_the_checkout(tmp_path, clean_env):
     here = command("matrix", "--facts", MACHINE, env=clean_env, cwd=tmp_path)
     assert here.stdout.splitlines()[-1].startswith("24 cells")
     written(tmp_path, AXES)
@@ -337,7 +337,7 @@ def test_the_file_is_the_one_of_this_folder_or_else_the_checkouts(tmp_path, clea
     assert "none.toml cannot be read: No such file or directory" in done.stderr
 
 
-def test_this_machine_is_looked_at_where_no_other_is_given(tmp_path, clean_env):
+def test_this_machine_is_probed_by_default(tmp_path, clean_env):
     empty = tmp_path / "bin"
     empty.mkdir()
     env = {**clean_env, "MAMBA_BUILD_ABI": "torch", "PATH": str(empty), "XDG_CACHE_HOME": str(tmp_path / "cache")}

@@ -88,7 +88,7 @@ def collected(out):
     return done.stdout, data, {item["id"]: item for item in data["cells"]}
 
 
-def test_each_cell_has_a_state_and_what_failed_its_reason_and_its_log(out):
+def test_failed_cell_has_a_reason_and_a_log(out):
     said, data, by_name = collected(out)
     assert said.startswith("1 built, 3 failed, 1 skipped, 1 not tried")
     assert data["schema"] == 1
@@ -105,7 +105,7 @@ def test_each_cell_has_a_state_and_what_failed_its_reason_and_its_log(out):
     assert by_name["later"]["state"] == "not tried"
 
 
-def test_an_index_that_is_down_shows_with_pips_line(out):
+def test_unreachable_index_shows_the_line_of_pip(out):
     _, _, by_name = collected(out)
     assert by_name["nowhere"]["state"] == "failed"
     assert by_name["nowhere"]["error"] == (
@@ -124,7 +124,7 @@ def test_the_table_has_a_row_for_each_cell(out):
     assert "#error made to fail" in rows[2]
 
 
-def test_only_audited_wheels_are_published_and_one_that_is_no_longer_good_is_taken_away(out):
+def test_only_wheels_that_pass_the_audit_stay_published(out):
     collected(out)
     name = "one-1.0-cp311-cp311-linux_x86_64.whl"
     assert os.listdir(out / "wheels") == [name]
@@ -137,7 +137,7 @@ def test_only_audited_wheels_are_published_and_one_that_is_no_longer_good_is_tak
     assert os.listdir(out / "wheels") == ["somebody-elses-1.0-py3-none-any.whl"]
 
 
-def test_a_wheel_with_the_name_of_anothers_fails(out):
+def test_two_wheels_of_one_name_fail(out):
     (out / "cells.json").write_text(json.dumps({"schema": 1, "cells": [cell("one"), cell("copy")]}))
     built(out, "copy", wheel="one-1.0-cp311-cp311-linux_x86_64.whl")
     _, _, by_name = collected(out)
@@ -160,7 +160,7 @@ def test_a_folder_that_the_workflow_has_not_seen_is_a_sentence(tmp_path):
         (COMPILER.replace("    /tmp", "/tmp"), "upstream's build failed with exit code 1"),
     ],
 )
-def test_the_line_that_says_why_is_found(log, told):
+def test_line_with_the_cause_is_found(log, told):
     assert report.last_error(log) == told
 
 
@@ -180,7 +180,7 @@ def doctor(**torch):
         ({**doctor(), "plan": {"torch": {"chosen": None}}, "problems": [{"code": "torch-cpu", "found": "it has no CUDA"}]}, "it has no CUDA; torch 2.11"),
     ],
 )  # fmt: skip
-def test_an_environment_is_taken_only_for_the_torch_that_it_has(tmp_path, found, told):
+def test_environment_is_used_only_for_its_own_torch(tmp_path, found, told):
     path = tmp_path / "doctor.json"
     path.write_text(json.dumps(found))
     command = [sys.executable, ROOT / "manylinux" / "environment.py", path, "--torch", "2.11", "--cuda", "13.0"]
@@ -189,7 +189,7 @@ def test_an_environment_is_taken_only_for_the_torch_that_it_has(tmp_path, found,
     assert told in done.stderr
 
 
-def test_an_environment_in_which_doctor_does_not_run_is_told(tmp_path):
+def test_environment_without_a_working_doctor_is_reported(tmp_path):
     (tmp_path / "doctor.json").write_text("")
     command = [
         sys.executable,

@@ -55,7 +55,7 @@ def composed(**config):
     return metadata.compose_metadata(made(**config), [PKG_INFO], {"name": "mamba-ssm-portable"}, ("AUTHORS", "LICENSE"))
 
 
-def test_a_stable_wheel_asks_for_the_oldest_torch_and_python_alone():
+def test_stable_wheel_requires_only_the_oldest_torch_and_python():
     lines = composed(abi="stable").partition("\n\n")[0].splitlines()
     assert "Requires-Dist: torch>=2.0" in lines
     assert "Requires-Dist: triton" in lines, "a bound would replace the torch that is there: each pins its own"
@@ -65,7 +65,7 @@ def test_a_stable_wheel_asks_for_the_oldest_torch_and_python_alone():
     assert made(abi="stable", **{"local-version": "auto"}).local_version == "cu13"
 
 
-def test_the_wheel_is_upstreams_under_our_name_and_pins_its_torch():
+def test_wheel_has_our_name_and_pins_its_torch():
     head, _, body = composed(abi="torch").partition("\n\n")
     assert head.splitlines() == [
         "Metadata-Version: 2.4",
@@ -105,7 +105,7 @@ Requires-Dist: einops
 """
 
 
-def test_a_wheel_with_its_companion_requires_what_both_do_and_not_the_companion():
+def test_wheel_with_a_companion_requires_what_both_require():
     made_ = made(**{"with-causal-conv1d": "true"})
     pkg_info = PKG_INFO.replace("Requires-Dist: einops\n", "Requires-Dist: einops\nRequires-Dist: causal-conv1d>=1.4\n")
     names = ("LICENSE", "causal-conv1d/LICENSE")
@@ -130,14 +130,14 @@ def composed_for(machine, pkg_info=PKG_INFO, **given):
     return metadata.compose_metadata(made, [pkg_info], {"name": "mamba-ssm-portable"}, ())
 
 
-def test_an_old_torch_brings_the_numpy_and_the_transformers_that_it_works_with():
+def test_old_torch_pins_its_numpy_and_transformers():
     text = composed_for("numpy-2.1-torch-2.1.2", abi="torch")
     assert "Requires-Dist: numpy<2\n" in text
     assert "Requires-Dist: transformers<4.56,>=4.37\n" in text
     assert "Requires-Dist: torch==2.1.*\n" in text
 
 
-def test_a_partner_that_upstream_requires_of_everybody_is_held_to_the_binding_that_is_called():
+def test_required_partner_is_limited_to_the_fitting_binding():
     text = composed_for(
         "ubuntu20.04-torch-2.0-mamba-1.0.1",
         "Name: mamba_ssm\nVersion: 1.0.1\nRequires-Dist: causal_conv1d\n\n",
@@ -146,7 +146,7 @@ def test_a_partner_that_upstream_requires_of_everybody_is_held_to_the_binding_th
     assert "Requires-Dist: causal_conv1d<1.1.0,>=1.0.0\n" in text
 
 
-def test_what_upstream_requires_by_mistake_is_left_out():
+def test_wrong_requirements_of_upstream_are_dropped():
     pkg_info = "Name: causal_conv1d\nVersion: 1.1.1\nRequires-Dist: buildtools\nRequires-Dist: ninja\n\n"
     text = composed_for(
         "ubuntu20.04-torch-2.0-mamba-1.0.1", pkg_info, upstream="causal-conv1d", **{"upstream-version": "1.1.1"}
@@ -176,7 +176,7 @@ def test_a_local_version_is_in_the_metadata_and_in_the_folder_name(given, versio
     assert metadata.dist_info_name(text) == f"mamba_ssm_portable-{version}.dist-info"
 
 
-def test_the_guard_stands_before_the_first_import_and_once():
+def test_guard_comes_once_before_the_first_import():
     source = '"""Doc."""\nfrom __future__ import annotations\n__version__ = "1"\n\nfrom x import y\nimport z\n'
     once = repair.insert_guard(source, "mamba_ssm_portable")
     assert once.splitlines()[4].startswith("import mamba_ssm_portable._guard  #")
@@ -208,7 +208,7 @@ def test_authors_outside_ascii_and_folded_lines_stay_readable():
     assert text.endswith("\n\nÜber\n")
 
 
-def test_a_description_has_one_kind_of_line_end_and_is_the_body_wherever_upstream_has_it():
+def test_description_is_the_body_with_one_kind_of_line_end():
     assert self_metadata("Name: tiny\r\nVersion: 1.0\r\n\r\n# A\r\n\r\nb\rc\n").endswith("\n\n# A\n\nb\nc\n")
     field = "Name: tiny\nVersion: 1.0\nDescription: # A\n        \n            code\n       |text\n\n"
     text = self_metadata(field)
@@ -227,7 +227,7 @@ def test_no_value_can_add_a_field(before, line_end, after):
     assert message.get_payload() == "body\n"
 
 
-def test_a_field_that_core_metadata_do_not_have_is_left_out():
+def test_unknown_metadata_field_is_dropped():
     assert "X-Internal" not in self_metadata("Name: tiny\nVersion: 1.0\nX-Internal: secret\n\n")
 
 
@@ -240,13 +240,13 @@ def test_a_field_that_core_metadata_do_not_have_is_left_out():
         ("Name: tiny\nVersion: 1.0\nRequires-Python: three\n\n", "cannot be understood"),
     ],
 )
-def test_metadata_that_cannot_be_relied_on_are_an_error_in_one_sentence(pkg_info, found):
+def test_unreliable_metadata_are_one_sentence(pkg_info, found):
     with pytest.raises(SourceError, match=found) as caught:
         self_metadata(pkg_info)
     assert "\n" not in str(caught.value)
 
 
-def test_a_pkg_info_that_is_no_utf_8_is_told(tmp_path):
+def test_pkg_info_that_is_not_utf_8_is_reported(tmp_path):
     (tmp_path / "PKG-INFO").write_bytes("Name: tiny\nAuthor: Jörg\n".encode("latin-1"))
     with pytest.raises(SourceError, match="it is not UTF-8"):
         metadata.released_pkg_info(tmp_path)
@@ -267,7 +267,7 @@ pytest
 """
 
 
-def test_requirements_that_an_old_setuptools_writes_beside_are_taken():
+def test_requires_txt_of_an_old_setuptools_is_read():
     text = with_requirements("Metadata-Version: 2.1\nName: a\nVersion: 1\n\nThe text\n", REQUIRES)
     message = HeaderParser().parsestr(text)
     found = [str(Requirement(item)) for item in message.get_all("Requires-Dist")]

@@ -64,7 +64,7 @@ def test_rewriting_twice_is_rewriting_once(given_words):
 
 
 @given(st.lists(st.one_of(selects, others, plain)))
-def test_no_architecture_of_upstreams_survives_in_any_spelling(options):
+def test_no_architecture_of_upstream_survives(options):
     given_words = [word for item in options for word in item]
     for rest in (replace_upstreams(given_words, []), without(given_words, ARCHITECTURES)):
         assert not [item for item in parse(rest) if item.name in ARCHITECTURES]
@@ -78,7 +78,7 @@ def test_no_architecture_of_upstreams_survives_in_any_spelling(options):
 
 
 @given(st.lists(st.one_of(selects, others, plain)))
-def test_what_the_plan_says_is_said_once_and_last(options):
+def test_plan_options_come_once_and_last(options):
     rest = replace_upstreams([word for item in options for word in item], PLANNED)
     assert rest[-len(PLANNED) :] == PLANNED
     assert not [item for item in parse(rest[: -len(PLANNED)]) if item.name in REPLACED]
@@ -107,7 +107,7 @@ def test_each_spelling_of_an_architecture_is_known(spelling):
     assert item.value == spelling[-1].split("=", len(spelling) == 1)[-1]
 
 
-def test_an_option_for_another_program_is_its_value():
+def test_option_for_another_program_is_a_value():
     given_words = ["-Xcompiler", "-std=c++14", "-Xptxas", "-arch=sm_80", "-include", "-gencode"]
     assert replace_upstreams(given_words, []) == given_words
 

@@ -52,7 +52,7 @@ def apply(row, tree):
     patching.apply_patches([row], tree, "mamba-ssm 1.0")
 
 
-def test_a_patch_that_fits_is_applied_and_leaves_nothing_else(series):
+def test_fitting_patch_is_applied_and_leaves_nothing_else(series):
     row, tree = series
     apply(row, tree)
     assert (tree / "csrc/a.cuh").read_text() == BEFORE.replace("line 5\n", "five\n").replace("line 15\n", "fifteen\n")
@@ -103,7 +103,7 @@ def fork(tree, content, row, tmp_path, monkeypatch, echo=print):
     ],
     ids=["patched already", "another version"],
 )
-def test_a_fork_that_the_patch_does_not_fit_is_refused_and_left_as_it_is(series, tmp_path, monkeypatch, content, told):
+def test_fork_that_no_patch_fits_is_refused_and_unchanged(series, tmp_path, monkeypatch, content, told):
     row, tree = series
     made, shop = fork(tree, content, row, tmp_path, monkeypatch)
     before = {path: path.read_bytes() for path in tree.rglob("*") if path.is_file()}
@@ -115,7 +115,7 @@ def test_a_fork_that_the_patch_does_not_fit_is_refused_and_left_as_it_is(series,
 
 
 @pytest.mark.parametrize("fits", [True, False])
-def test_a_fix_that_does_not_fit_a_fork_is_said_and_left_out_of_the_record(series, tmp_path, monkeypatch, fits):
+def test_unfitting_fix_of_a_fork_is_reported_and_not_recorded(series, tmp_path, monkeypatch, fits):
     row, tree = series
     said = []
     content = BEFORE if fits else BEFORE.replace("line 15\n", "another 15\n")
@@ -140,7 +140,7 @@ def patched(text):
 
 
 @pytest.mark.parametrize(("shown", "concern"), [("", "who"), ("how", "")])
-def test_a_fix_says_how_it_was_shown_and_whom_it_concerns(shown, concern):
+def test_fix_names_its_evidence_and_its_users(shown, concern):
     data = {
         "file": "a",
         "upstream": "mamba-ssm",
@@ -164,7 +164,7 @@ def test_a_link_out_of_the_tree_is_not_followed(series, tmp_path):
     assert (tmp_path / "somebody.cuh").read_text() == BEFORE
 
 
-def test_of_several_files_none_is_changed_where_one_does_not_fit(series, tmp_path):
+def test_one_unfitting_file_leaves_all_files_unchanged(series, tmp_path):
     row, tree = series
     (tmp_path / "patches/0001-a.patch").write_text(PATCH + PATCH.replace("a.cuh", "b.cuh"))
     (tree / "csrc/b.cuh").write_text(BEFORE.replace("line 15\n", "another 15\n"))
@@ -187,7 +187,7 @@ def test_of_several_files_none_is_changed_where_one_does_not_fit(series, tmp_pat
     ],
     ids=["cut", "count", "renamed", "outside", "new file", "twice", "empty", "no hunk"],
 )
-def test_a_patch_that_is_damaged_is_told(series, tmp_path, damage, told):
+def test_damaged_patch_is_reported(series, tmp_path, damage, told):
     row, tree = series
     (tmp_path / "patches/0001-a.patch").write_text(damage(PATCH))
     with pytest.raises(SourceError, match="cannot be read") as caught:
@@ -196,14 +196,14 @@ def test_a_patch_that_is_damaged_is_told(series, tmp_path, damage, told):
     assert (tree / "csrc/a.cuh").read_text() == BEFORE
 
 
-def test_a_file_that_is_not_there_is_told(series):
+def test_missing_file_is_reported(series):
     row, tree = series
     (tree / "csrc/a.cuh").unlink()
     with pytest.raises(SourceError, match="does not fit this source"):
         apply(row, tree)
 
 
-def test_a_patch_that_is_not_there_is_told(series):
+def test_missing_patch_is_reported(series):
     row, tree = series
     with pytest.raises(SourceError, match="is not there"):
         apply(PatchRow("0002-b.patch", row.upstream, "", "", "", "", "b"), tree)
@@ -219,7 +219,7 @@ def test_a_patch_that_is_not_there_is_told(series):
         ("mamba-ssm", "1.9", "", "it is for CUDA >=13"),
     ],
 )
-def test_a_patch_is_for_what_its_row_says(name, version, cuda, why):
+def test_patch_applies_to_the_versions_of_its_row(name, version, cuda, why):
     assert (
         PatchRow("a", "mamba-ssm", "<2", ">=13", why="w").misfit(
             ProjectVersion(Project(name), version), cuda, "2.11", 17
@@ -235,14 +235,14 @@ def test_a_patch_may_be_for_a_language_standard():
     assert patch.misfit(row, "13.0", "2.11", 17) == "it is for C++ >=20"
 
 
-def test_every_patch_of_the_series_is_there_and_every_file_is_in_the_series():
+def test_patch_files_and_series_agree():
     files = {path.relative_to(PATCHES).as_posix() for path in PATCHES.rglob("*.patch")}
     assert files == {row.file for row in LOADED.patches}
     assert files
 
 
 @pytest.mark.parametrize("row", LOADED.patches, ids=lambda row: row.file)
-def test_a_patch_concerns_versions_that_are_known_and_quotes_no_more_than_it_must(row):
+def test_patch_names_known_versions_and_short_context(row):
     assert bool(row.copies) != any(row.concerns(item) for item in LOADED.versions)
     text = (PATCHES / row.file).read_text()
     assert all(line[0] in " +-@" for line in text.splitlines())
@@ -251,7 +251,7 @@ def test_a_patch_concerns_versions_that_are_known_and_quotes_no_more_than_it_mus
         assert len(kept) <= 6, "three lines of context before and after"
 
 
-def test_a_patch_asks_for_no_tool(tmp_path):
+def test_patch_needs_no_tool(tmp_path):
     """It is applied where neither patch nor git is installed, as in a slim container."""
     chosen, found = recording.load(ROOT / "tests" / "facts" / "cuda13-mamba-2.2.4.json", {})
     planned = plan.decide(chosen, found, LOADED)
@@ -265,7 +265,7 @@ def command(*arguments):
     return typed("patches", *arguments)
 
 
-def test_the_command_lists_what_applies_and_why_the_rest_does_not():
+def test_patches_command_lists_what_applies_and_reasons():
     machine = ROOT / "tests" / "facts" / "debian12-torch2.11-cuda13.0.json"
     done = command("--facts", str(machine), "-C", "upstream-version=2.2.4")
     assert done.returncode == 0
@@ -290,7 +290,7 @@ def test_the_command_lists_what_applies_and_why_the_rest_does_not():
     assert {item["file"] for item in data["not-applied"]} == {row.file for row in LOADED.patches}
 
 
-def test_check_tells_what_cannot_be_tried(tmp_path):
+def test_check_names_patches_that_cannot_be_tried(tmp_path):
     assert shutil.which("git")
     subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "empty.git")], check=True)
     done = command("check", "-C", f"source={tmp_path / 'empty.git'}", "-C", f"cache-dir={tmp_path / 'cache'}")

@@ -5,7 +5,7 @@ import os
 from mamba_build_backend.source import pip_config
 
 
-def test_pips_files_and_variables_are_merged_in_pips_order(tmp_path):
+def test_pip_configuration_is_merged_in_the_order_of_pip(tmp_path):
     user, override = tmp_path / "home/.config/pip/pip.conf", tmp_path / "override.conf"
     user.parent.mkdir(parents=True)
     user.write_text(
@@ -28,7 +28,7 @@ def test_pips_files_and_variables_are_merged_in_pips_order(tmp_path):
     assert config.index_urls == ("https://env.example/simple",)
 
 
-def test_uvs_variables_count_where_pip_says_nothing():
+def test_uv_variables_count_without_a_pip_setting():
     config = pip_config.read_index_config(
         {"PIP_CONFIG_FILE": os.devnull, "UV_DEFAULT_INDEX": "https://uv.example/simple"}
     )

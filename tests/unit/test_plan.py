@@ -76,7 +76,7 @@ TYPED = re.compile(
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
-def test_every_fix_begins_with_what_is_typed(path):
+def test_every_fix_begins_with_its_command(path):
     for problem in planned(path)[2].problems:
         assert problem.fix, problem.code
         for line in problem.fix:
@@ -116,7 +116,7 @@ def test_facts_survive_json(path):
         ({"surprise": 1}, "unknown field 'surprise'"),
     ],
 )
-def test_facts_that_are_not_facts_are_refused(data, complaint):
+def test_invalid_facts_are_refused(data, complaint):
     with pytest.raises(ValueError, match=complaint):
         facts.from_json(data)
 
@@ -144,7 +144,7 @@ def test_all_covers_every_gpu_of_cuda_13_with_the_fewest_front_ends():
         ({"upstream": "self"}, "", "contains the same files"),
     ],
 )  # fmt: skip
-def test_what_owns_the_same_files_under_another_name_is_told(settings, said, unsaid):
+def test_owner_of_the_same_files_is_reported(settings, said, unsaid):
     chosen, found = recording.load(ROOT / "tests" / "facts" / "upstream-beside.json", settings)
     told = "\n".join(plan.decide(chosen, found, tables.load_tables()).notes)
     assert said in told
@@ -171,7 +171,7 @@ def needing(glibcxx, glibc="2.17"):
 RECORDED_TORCH = ROOT / "tests" / "facts" / "debian12-torch2.11-cuda13.0.json"
 
 
-def test_a_wheel_may_need_no_more_of_libstdcxx_than_its_glibcs_policy_or_its_torch():
+def test_libstdcxx_limit_comes_from_the_policy_or_torch():
     assert needing("3.4.22").glibcxx == "3.4.22"
     assert needing("3.4.21").glibcxx == "3.4.21"
     assert needing("3.4.11").glibcxx == "3.4.19"  # what every system of glibc 2.17 has
@@ -205,13 +205,13 @@ def on(machine, *, driver=None, ported=True, facts_too=None, **config):
         ("free-threaded", {"abi": "auto"}, "torch", "this Python is free-threaded"),
     ],
 )  # fmt: skip
-def test_the_wheel_is_for_everyone_wherever_it_can_be(machine, change, abi, because):
+def test_wheel_is_stable_by_default(machine, change, abi, because):
     made = on(machine, **change)
     assert (made.abi.value.name, made.abi.because.count(because)) == (abi, 1)
     assert not [item for item in made.problems if item.code.startswith("abi")]
 
 
-def test_a_project_that_is_not_ported_cannot_be_asked_for_the_stable_abi():
+def test_unported_project_refuses_the_stable_abi():
     (problem,) = on("debian12-torch2.11-cuda13.0", ported=False, abi="stable").problems
     assert (problem.code, problem.needed) == ("abi-upstream", "no mamba-ssm is ported")
     assert problem.fix == ("-C abi=torch   (a wheel for the installed torch and Python)",)
@@ -261,7 +261,7 @@ NONE, CU13, CU12, CU11 = "no-torch", "cuda13-no-toolkit", "torch-cu128-nvcc-11.7
         (NONE, "580.82", H100, "13.2", "index"),
     ],
 )
-def test_driver_gpu_and_torch_choose_what_is_fetched(machine, driver, gpu, cuda, by):
+def test_driver_gpu_and_torch_choose_the_download(machine, driver, gpu, cuda, by):
     bare = {"toolkits": (), "gpus": (gpu,) if gpu else ()}
     made = on(machine, driver=driver, abi="auto", facts_too=bare)
     assert (made.cuda, "archives" if made.archives else "index") == (cuda, by)
@@ -316,9 +316,7 @@ def kit(version, **fields):
         (CU12, ["10.1"], "", None, "off", None),
     ],
 )
-def test_what_is_here_and_fits_is_taken_first_and_what_does_not_is_passed_over(
-    machine, here, driver, gpu, mirror, taken
-):
+def test_fitting_nvcc_of_the_machine_comes_first(machine, here, driver, gpu, mirror, taken):
     too = {"toolkits": tuple(kit(item) for item in here), "gpus": (gpu,) if gpu else ()}
     made = on(machine, driver=driver, abi="auto", cuda_mirror=mirror, facts_too=too)
     home = f"/usr/local/cuda-{taken}" if taken else taken
@@ -327,7 +325,7 @@ def test_what_is_here_and_fits_is_taken_first_and_what_does_not_is_passed_over(
     assert ("no-toolkit" in [item.code for item in made.problems]) == (taken is None)
 
 
-def test_a_toolkit_for_a_driver_that_was_not_seen_is_said():
+def test_toolkit_for_an_unseen_driver_is_reported():
     made = on(CU12, driver="", abi="auto", cuda_mirror="off", facts_too={"toolkits": (kit("13.0"),)})
     assert any("the wheel will need a driver for CUDA 13" in note for note in made.notes)
     made = on(CU12, driver="550.54", abi="auto", cuda_mirror="off", facts_too={"toolkits": (kit("13.0"),)})
@@ -343,7 +341,7 @@ def names(release):
     )
 
 
-def test_offline_names_exactly_what_is_missing_and_where_to_put_it():
+def test_offline_names_missing_files_and_their_folder():
     first, *rest = names("12.9.1")
     made = on(CU12, offline="true", facts_too={"toolkits": (), "fetched": (first,)})
     source, nvcc = made.problems
@@ -360,7 +358,7 @@ def test_offline_names_exactly_what_is_missing_and_where_to_put_it():
     assert (made.problems, made.archives.missing, made.toolkit.value.version) == ((), (), "12.9")
 
 
-def test_offline_names_the_packages_that_pip_must_find_too():
+def test_offline_names_the_packages_that_pip_must_find():
     made = on(CU12, offline="true", facts_too={"compilers": ()})
     (note,) = [text for text in made.notes if text.startswith("offline is set, so pip")]
     assert all(requirement in note for requirement in made.requirements)
@@ -378,7 +376,7 @@ def test_offline_names_the_packages_that_pip_must_find_too():
         ("something 1", "apt-get install python3.11-dev"),
     ],
 )
-def test_a_wheel_for_one_torch_needs_pythons_header_and_one_for_many_does_not(distribution, command):
+def test_only_a_wheel_for_one_torch_needs_the_python_header(distribution, command):
     machine = recording.load(ROOT / "tests" / "facts" / f"{CU12}.json", {})[1].machine
     without = replace(machine, python_header=False, distribution=distribution)
     made = on(CU12, abi="torch", facts_too={"machine": without})
@@ -390,7 +388,7 @@ def test_a_wheel_for_one_torch_needs_pythons_header_and_one_for_many_does_not(di
         assert on(CU12, abi="torch", facts_too={"machine": there}).problems == on(CU12, abi="torch").problems
 
 
-def test_offline_wants_the_commit_of_a_source_from_git():
+def test_offline_needs_the_commit_of_a_git_source():
     made = on(CU12, offline="true", source="git")
     assert made.problems[0].found.startswith("offline is set, and tag v2.3.2.post1 of https://")
     assert made.problems[0].fix[0].startswith("git clone --mirror ")
@@ -400,7 +398,7 @@ def test_offline_wants_the_commit_of_a_source_from_git():
     ]
 
 
-def test_a_folder_of_archives_is_all_that_there_is():
+def test_mirror_folder_is_the_only_source_of_archives():
     """What lies there is taken, the newest release of it that is whole; what is missing there is named with the folder."""
     some = {"toolkits": (), "fetched": names("12.4.1")}
     made = on(CU12, cuda_mirror="/media/usb", facts_too=some)
@@ -410,13 +408,13 @@ def test_a_folder_of_archives_is_all_that_there_is():
     assert "--output-dir /media/usb " in problem.fix[0]
 
 
-def test_what_is_second_to_an_archive_that_is_not_here_says_so():
+def test_fallback_for_a_missing_archive_is_reported():
     made = on(CU12, offline="true", facts_too={"toolkits": (kit("11.7"),)})
     assert made.toolkit.value.version == "11.7"
     assert any(names("12.9.1")[0] in note and "the build uses CUDA 11.7" in note for note in made.notes)
 
 
-def test_nvidias_archives_can_be_asked_for_and_be_done_without():
+def test_archives_of_nvidia_can_be_required_or_switched_off():
     asked = on(CU12, driver="580.82", cuda_home="redist", facts_too={"toolkits": (kit("12.8"),)})
     assert (asked.cuda, asked.toolkit.forced, asked.toolkit.because) == ("12.9", True, "setting cuda-home")
     (problem,) = on(CU12, driver="550.54", cuda_mirror="off", facts_too={"toolkits": ()}).problems
@@ -426,7 +424,7 @@ def test_nvidias_archives_can_be_asked_for_and_be_done_without():
     assert "setting cuda-home: NVIDIA's archives" in problem.found
 
 
-def test_what_a_driver_runs_is_what_is_advised_where_nothing_may_be_fetched():
+def test_advice_without_downloads_fits_the_driver():
     """Torch is for CUDA 13, and this machine's driver for CUDA 12."""
     made = on(NONE, driver="535.104", cuda_mirror="off", facts_too={"toolkits": ()})
     (problem,) = made.problems
@@ -437,7 +435,7 @@ def test_what_a_driver_runs_is_what_is_advised_where_nothing_may_be_fetched():
 
 
 @pytest.mark.parametrize("change", [{"arch": "riscv64"}, {"libc": "musl"}, {"system": "Darwin"}])
-def test_where_nvidia_has_no_archives_none_are_offered(change):
+def test_archives_are_offered_only_if_nvidia_has_them(change):
     _, found = recording.load(ROOT / "tests" / "facts" / f"{CU12}.json", {})
     made = on(CU12, facts_too={"toolkits": (), "machine": replace(found.machine, **change)})
     assert made.archives is None
@@ -468,7 +466,7 @@ def test_the_password_of_a_mirror_is_not_in_a_report():
         ("7.5;10.0", "8.0", False),
     ],
 )
-def test_a_gpu_that_the_named_architectures_do_not_serve_is_said(arch, capability, runs):
+def test_gpu_without_a_named_architecture_is_reported(arch, capability, runs):
     gpu = facts.Gpu("a GPU", capability)
     made = on("debian12-torch2.11-cuda13.0", driver="590.44", facts_too={"gpus": (gpu,)}, arch=arch)
     said = [note for note in made.notes if "does not run on this machine's GPU, a GPU" in note]
@@ -476,7 +474,7 @@ def test_a_gpu_that_the_named_architectures_do_not_serve_is_said(arch, capabilit
     assert not made.problems
 
 
-def test_where_no_memory_is_free_there_is_one_compiler():
+def test_no_free_memory_gives_one_compiler():
     _, machine, _ = planned(next(path for path in RECORDED if path.stem == "debian12-torch2.11-cuda13.0"))
     machine = replace(machine, machine=replace(machine.machine, cores=16, memory_available=1))
     made = plan.decide(settings.load_settings({}, {}, {}), machine, tables.load_tables())
@@ -510,7 +508,7 @@ def test_where_no_memory_is_free_there_is_one_compiler():
         (2, {"jobs": "16", "memory": "64G"}, "9.0", 16, 1, 4, False),
     ],
 )
-def test_compilers_are_as_many_as_cores_and_memory_hold(cores, given, arch, jobs, threads, split, noted):
+def test_cores_and_memory_limit_the_compilers(cores, given, arch, jobs, threads, split, noted):
     _, machine, _ = planned(next(path for path in RECORDED if path.stem == "debian12-torch2.11-cuda13.0"))
     machine = replace(machine, machine=replace(machine.machine, cores=cores, memory_available=200_000_000_000))
     made = plan.decide(settings.load_settings({"arch": arch, **given}, {}, {}), machine, tables.load_tables())
@@ -536,14 +534,14 @@ def test_compilers_are_as_many_as_cores_and_memory_hold(cores, given, arch, jobs
         ({"arch": "9.0", "compress": "default"}, False),
     ],
 )
-def test_files_that_are_alike_are_dealt_out_for_a_small_wheel(given, dealt):
+def test_alike_files_are_regrouped_for_a_small_wheel(given, dealt):
     _, machine, _ = planned(RECORDED_TORCH)
     made = plan.decide(settings.load_settings(given, {}, {}), machine, tables.load_tables())
     assert not made.problems
     assert len(made.regrouped) == (3 if dealt else 0)
 
 
-def test_no_cache_is_taken_where_the_setting_says_so():
+def test_cache_setting_switches_the_cache_off():
     chosen, found = recording.load(ROOT / "tests/facts/ccache-on-path.json", {"cache": "off"})
     made = plan.decide(chosen, found, tables.load_tables())
     assert (made.compiler_cache.value, made.compiler_cache.forced, made.compiler_cache.rejected) == (None, True, ())
@@ -552,7 +550,7 @@ def test_no_cache_is_taken_where_the_setting_says_so():
 
 
 @pytest.mark.parametrize(("compress", "told"), [("size", True), ("none", True), ("default", False), ("", False)])
-def test_a_compression_that_nvcc_does_not_have_is_said(compress, told):
+def test_compression_that_nvcc_lacks_is_reported(compress, told):
     _, machine, _ = planned(next(path for path in RECORDED if path.stem == "cuda12-minor-mismatch"))
     made = plan.decide(
         settings.load_settings({"compress": compress} if compress else {}, {}, {}), machine, tables.load_tables()

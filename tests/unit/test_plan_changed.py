@@ -7,10 +7,10 @@ TEXTS = {text.partition(" (")[0]: f"== {text}" for text in AGREED.read_text(enco
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_changed_machine_is_told_what_was_agreed_on(case):
+def test_changed_machine_gets_the_recorded_report(case):
     """``python tests/update_reports.py`` writes the texts anew."""
     assert case.text() == TEXTS[case.name]
 
 
-def test_each_text_has_a_case_and_each_case_a_name_of_its_own():
+def test_each_text_has_a_case_with_its_own_name():
     assert list(TEXTS) == [case.name for case in CASES]

@@ -56,7 +56,7 @@ def test_later_gpus_share_the_oldest_pass_from_ampere_on(arch, how, shared, deri
     assert made.runs == (len(shared) - len(derived) if shared else len(made.passes))
 
 
-def test_files_share_nothing_with_sccache_which_runs_the_steps_itself():
+def test_sccache_shares_no_front_end():
     made = planned("sccache-asked", arch="8.0;9.0")
     assert not made.gpu_code.value.shared.files
     assert (made.nvcc.threads, made.nvcc.split) == (1, 1)
@@ -69,7 +69,7 @@ def test_a_project_that_names_no_such_files_shares_none():
 @pytest.mark.parametrize(
     ("arch", "share"), [("9.0", None), ("8.0+PTX", None), ("8.0;9.0", 0.78), ("all", 0.37), ("7.5;8.0", 0.54)]
 )
-def test_a_build_for_one_gpu_takes_this_part_of_the_time(arch, share):
+def test_build_for_one_gpu_takes_this_part_of_the_time(arch, share):
     found = native_share(planned(arch=arch).gpu_code.value)
     assert (found if found is None else round(found, 2)) == share
 
@@ -84,7 +84,7 @@ def test_a_toolkit_that_was_unpacked_goes_to_both_parts():
     assert ready(after).toolkit is unpacked
 
 
-def test_what_is_still_to_be_installed_stops_a_build_that_is_not_isolated():
+def test_missing_packages_stop_a_build_without_isolation():
     made = planned("torch-asked-with-its-cuda")
     with pytest.raises(PlanError) as caught:
         made.check()
@@ -112,7 +112,7 @@ def test_without_one_of_the_tools_nothing_is_built(lacking):
         ("companion-none", ["companion"]),
     ],
 )
-def test_metadata_need_the_sources_and_nothing_of_the_machine(machine, kept):
+def test_metadata_need_only_the_sources(machine, kept):
     _, made = planned_for(FACTS / f"{machine}.json")
     assert [item.code for item in made.without_machine().problems] == kept
 
@@ -134,7 +134,7 @@ def test_labels_name_the_cuda_and_the_torch(machine, settings, label, local):
     assert (made.variant, made.local_version) == (label, local)
 
 
-def test_json_says_of_each_choice_what_was_taken():
+def test_json_names_each_choice():
     chosen, found = recording.load(FACTS / "h100-ubuntu24.04.json", {"gpu-code": "compact", "arch": "7.5;8.0;9.0"})
     cache = CompilerCache(CacheProgram.CCACHE, "/usr/bin/ccache", "4.9")
     found = replace(found, compiler_caches=(cache,))
@@ -190,7 +190,7 @@ def test_patches_are_listed_with_why_for_each_part():
     }
 
 
-def test_what_a_setting_names_is_asked_for():
+def test_choice_by_a_setting_is_marked_as_forced():
     made = planned("gxx-11-alone-cuda-11.6-asked")
     assert (made.toolkit.value.version, made.toolkit.forced) == ("11.6", True)
     assert planned().toolkit.forced is False
@@ -215,7 +215,7 @@ def kinds(machine, **options):
     ]
 
 
-def test_the_first_line_of_what_is_told_has_its_colour_and_the_rest_is_plain():
+def test_only_the_first_line_of_a_message_has_colour():
     lines = kinds("no-torch")
     assert [kind for kind, _ in lines[:3]] == [report.TITLE, report.WARNING, report.PLAIN]
     lines = kinds("rocky-8-without-nvcc")
@@ -244,7 +244,7 @@ def test_a_report_is_as_wide_as_is_asked(width):
     assert width - 8 < max(len(line) for line in told) <= width
 
 
-def test_a_problem_shows_where_the_whole_report_is_and_the_whole_report_does_not():
+def test_only_the_short_report_names_the_whole_report():
     found, made = planned_for(FACTS / "no-gxx-abi-torch.json")
     assert report.plan_text(found, made).endswith("\n1 problem. More: python -m mamba_build_backend doctor -v\n")
     assert report.plan_text(found, made, verbose=True).endswith("\n1 problem.\n")

@@ -6,7 +6,7 @@ from mamba_build_backend.core.errors import SettingsError
 from mamba_build_backend.plan.nvcc import EnvironmentFlags, environment_flags
 
 
-def test_words_of_the_environment_reach_nvcc_as_the_plan_leaves_them():
+def test_environment_options_reach_nvcc_as_planned():
     environ = {
         "NVCC_PREPEND_FLAGS": "-ccbin /conda/g++ -Xptxas '-O1 -v'",
         "NVCC_APPEND_FLAGS": "-Ofc=max",
@@ -22,7 +22,7 @@ def test_words_of_the_environment_reach_nvcc_as_the_plan_leaves_them():
     assert environment_flags({}).notes() == []
 
 
-def test_a_quote_that_is_not_closed_is_said_before_anything_is_compiled():
+def test_unclosed_quote_is_reported_before_the_compile():
     with pytest.raises(SettingsError, match="NVCC_APPEND_FLAGS=-Xptxas '-v: No closing quotation") as caught:
         environment_flags({"NVCC_APPEND_FLAGS": "-Xptxas '-v"})
     assert caught.value.problems[0].fix == ("unset NVCC_APPEND_FLAGS",)

@@ -42,7 +42,7 @@ def with_partner(headers):
     return plan.decide(chosen, replace(found, trees=(first, second)), tables.load_tables())
 
 
-def test_a_partner_that_needs_more_of_torch_makes_both_for_one_torch():
+def test_partner_that_needs_more_of_torch_ties_both_to_one_torch():
     assert [part.abi.value.name for part in with_partner(()).parts] == ["stable", "stable"]
     made = with_partner(["ATen/native/Resize.h"])
     assert [part.upstream.value.title for part in made.parts] == ["mamba-ssm 1.1.1", "causal-conv1d 1.1.1"]
@@ -51,12 +51,12 @@ def test_a_partner_that_needs_more_of_torch_makes_both_for_one_torch():
     assert [part.toolkit for part in made.parts] == [made.toolkit] * 2
 
 
-def test_a_partner_that_is_not_ported_is_told():
+def test_unported_partner_is_reported():
     (problem,) = planned("companion", unported("causal-conv1d")).problems
     assert (problem.code, problem.needed) == ("abi-upstream", "no causal-conv1d is ported")
 
 
-def test_all_that_stands_in_the_way_of_one_wheel_for_everyone_is_said():
+def test_all_obstacles_to_a_stable_wheel_are_reported():
     chosen, found = recording.load(FACTS / "free-threaded.json", {})
     old = replace(found.torches[0], version="1.13.1+cu117")
     made = plan.decide(chosen, replace(found, torches=(old,)), tables.load_tables())
@@ -73,12 +73,12 @@ def test_all_that_stands_in_the_way_of_one_wheel_for_everyone_is_said():
         assert any("pip install" in way for way in problem.fix) == (installer == "pip")
 
 
-def test_what_is_told_of_a_companion_is_told_once():
+def test_message_about_a_companion_is_printed_once():
     made = planned("companion")
     assert (made.companion.notes, made.companion.warnings, made.companion.problems) == ((), (), ())
 
 
-def test_a_version_that_is_not_ported_is_answered_with_those_that_are():
+def test_unported_version_names_the_ported_versions():
     known = unported("mamba-ssm", but=("2.2.4", "2.3.0"))
     (problem,) = planned(known=known, upstream_version="1.2.2", abi="stable").problems
     assert (problem.code, problem.needed) == ("abi-upstream", "the first ported release is mamba-ssm 2.2.4")
@@ -89,9 +89,7 @@ def test_a_version_that_is_not_ported_is_answered_with_those_that_are():
 
 
 @pytest.mark.parametrize(("torch_min", "python_min"), [("9.0", ""), ("", "3.99"), ("9.0", "3.99")])
-def test_where_no_version_goes_with_what_is_here_the_oldest_is_planned_for_and_its_needs_are_told(
-    torch_min, python_min
-):
+def test_no_fitting_version_plans_the_oldest_with_its_needs(torch_min, python_min):
     known = with_rows(lambda row: replace(row, torch_min=torch_min, python_min=python_min, needs_why="its code is so"))
     made = planned(known=known)
     good = made.upstream.value.project.good
@@ -110,7 +108,7 @@ def test_where_no_version_goes_with_what_is_here_the_oldest_is_planned_for_and_i
     assert [item.fix for item in told] == [(f"use {text[6:].partition(':')[0]} or newer",) for text in needs]
 
 
-def test_the_newest_that_goes_with_the_python_is_told():
+def test_newest_version_for_the_python_is_named():
     (problem,) = planned(CU11, upstream="causal-conv1d", upstream_version="1.6.1").problems
     assert problem.code == "upstream-needs"
     assert problem.fix == (
@@ -129,7 +127,7 @@ def test_the_newest_that_goes_with_the_python_is_told():
         ({"upstream": "causal-conv1d"}, (), "known to work with causal-conv1d 1.6.2.post1 under any torch"),
     ],
 )
-def test_pins_are_of_what_is_known(settings, pins, because):
+def test_pins_are_known_versions(settings, pins, because):
     made = planned(**settings)
     assert made.pins.value == pins
     if settings["upstream"] == "self":
@@ -151,7 +149,7 @@ def test_pins_are_of_what_is_known(settings, pins, because):
         (BARE, {"abi": "torch", "torch": "torch==2.1.*"}, 17, False, True),
     ],
 )
-def test_the_target_is_what_its_torch_is(machine, settings, standard, new_abi, setuptools):
+def test_target_follows_its_torch(machine, settings, standard, new_abi, setuptools):
     made = planned(machine, **settings)
     row = next(
         row
@@ -162,7 +160,7 @@ def test_the_target_is_what_its_torch_is(machine, settings, standard, new_abi, s
     assert made.target.setuptools == row.setuptools
 
 
-def test_why_each_partner_is_none_for_this_torch_is_kept():
+def test_reason_against_each_partner_is_kept():
     made = planned(CU11, upstream="mamba-ssm", upstream_version="2.3.2.post1")
     assert (made.partner.value, made.partner.because) == ("", "causal-conv1d >=1.5.1 needs torch 2.4")
     assert made.partner.rejected[0].what == "causal-conv1d 1.6.2.post1", "the newest of its time first"
@@ -170,7 +168,7 @@ def test_why_each_partner_is_none_for_this_torch_is_kept():
     assert planned().partner.rejected == ()
 
 
-def test_a_partner_of_another_version_is_taken_where_its_own_does_not_go_with_the_python():
+def test_another_partner_version_is_used_if_the_usual_one_does_not_fit_python():
     known = with_rows(
         lambda row: (
             replace(row, python_min="3.99", needs_why="of match") if row.title == "causal-conv1d 1.6.2.post1" else row
@@ -196,7 +194,7 @@ def test_a_partner_of_another_version_is_taken_where_its_own_does_not_go_with_th
     assert note.endswith("; -C upstream-version=2.2.4 has a matching one")
 
 
-def test_what_is_linked_against_says_what_it_is():
+def test_sysroot_names_its_origin():
     zig = planned("zig-installed").sysroot.value
     assert (zig.provider, zig.found_in, zig.glibc, zig.origin) == (
         "zig",
@@ -232,7 +230,7 @@ def together(machine, *wanted):
     return plan.assemble.decide_together(chosen, found, tables.load_tables())
 
 
-def test_two_that_do_not_go_together_are_told_with_what_does():
+def test_unfitting_pair_is_reported_with_a_fitting_one():
     first, second = together(CU13, ("mamba-ssm", ""), ("causal-conv1d", "1.2.0"))
     assert not first.problems
     (problem,) = second.problems
@@ -249,7 +247,7 @@ def test_two_that_do_not_go_together_are_told_with_what_does():
     assert second.problems[-1].fix[0].startswith("python -m mamba_build_backend build mamba-ssm==2.2.4 causal-conv1d ")
 
 
-def test_the_second_is_the_one_that_goes_with_the_first_unless_it_is_none_of_its():
+def test_second_version_fits_the_first_or_is_the_newest():
     assert [item.upstream.value.version for item in together(CU13, ("mamba-ssm", "2.2.4"), ("causal-conv1d", ""))] == [
         "2.2.4",
         "1.5.0.post8",
@@ -260,7 +258,7 @@ def test_the_second_is_the_one_that_goes_with_the_first_unless_it_is_none_of_its
     ]
 
 
-def test_wheels_of_the_same_modules_are_told():
+def test_wheels_with_the_same_modules_are_reported():
     one, other = together(CU12, ("mamba-ssm", "2.2.4"), ("mamba-ssm", ""))
     (told,) = overwriting([one, other])
     assert told == (
@@ -277,7 +275,7 @@ def test_wheels_of_the_same_modules_are_told():
         ({"table": {"source": "/home/u/repo/mamba"}}, "pyproject.toml"),
     ],
 )
-def test_a_changed_tree_needs_consent_where_it_was_not_named_on_the_command_line(place, named):
+def test_changed_tree_not_named_on_the_command_line_needs_consent(place, named):
     _, found = recording.load(FACTS / "fork.json", {})
     chosen = load_settings({}, place.get("environ", {}), place.get("table", {}))
     (problem,) = plan.decide(chosen, found, tables.load_tables()).problems
@@ -299,7 +297,7 @@ def forked(**changes):
     return made.upstream.value, base, there
 
 
-def test_a_changed_tree_is_itself_and_keeps_what_holds_of_the_release():
+def test_changed_tree_keeps_the_rules_of_its_release():
     row, base, there = forked()
     assert (row.index_file, row.index_sha256, row.git_tag, row.git_commit, row.tree_sha256) == ("", "", "", "", ())
     assert (row.fork.is_whole, row.fork.sha256, row.fork.path) == (True, there.sha256, there.path)
@@ -309,7 +307,7 @@ def test_a_changed_tree_is_itself_and_keeps_what_holds_of_the_release():
     assert (row.transformers, row.partner) == (base.transformers, base.partner)
 
 
-def test_a_changed_tree_of_another_name_has_another_author_and_no_packages_need_nothing():
+def test_renamed_tree_has_its_own_author_and_a_tree_without_packages_no_needs():
     row, _, _ = forked(name="vision-mamba")
     assert (row.name, row.project.license, row.fork.is_whole) == ("vision-mamba", "", False)
     row, base, _ = forked(packages=(), imports=())
@@ -318,7 +316,7 @@ def test_a_changed_tree_of_another_name_has_another_author_and_no_packages_need_
     assert base.partner
 
 
-def test_a_tests_binding_and_all_stable_headers_are_no_reason_for_one_torch():
+def test_binding_of_a_test_does_not_tie_the_wheel_to_one_torch():
     row, base, there = forked(headers=STABLE_HEADERS)
     assert row.stable == base.stable != ""
     row, _, _ = forked(files=(*there.files, ("tests/check.cpp", "0123456789")))
@@ -334,12 +332,12 @@ def beside(*packages, machine=CU13, **settings):
     return plan.decide(chosen, replace(found, torches=(there, *found.torches[1:])), tables.load_tables())
 
 
-def test_only_the_partner_of_a_version_that_does_not_fit_is_told():
+def test_only_an_unfitting_partner_is_reported():
     assert not [note for note in beside("causal-conv1d==1.6.0", "triton==1.0").notes if "the binding of" in note]
     assert [note for note in beside("causal-conv1d==1.4.0").notes if "needs the binding of >=1.5.1" in note]
 
 
-def test_who_owns_the_same_files_is_told_once_and_rightly():
+def test_owner_of_the_same_files_is_reported_once():
     (note,) = [note for note in beside("mamba-ssm==2.2.2", distribution_name="other").notes if "the same files" in note]
     assert note == (
         "mamba-ssm 2.2.2 is installed, and other contains the same files. Remove it before you install this wheel"
@@ -350,20 +348,20 @@ def test_who_owns_the_same_files_is_told_once_and_rightly():
     )
 
 
-def test_a_fork_has_the_label_that_was_asked_for_or_one_of_its_own():
+def test_fork_has_the_requested_label_or_its_own():
     assert planned("fork", local_version="lab1").local_version == "lab1"
     made = planned("fork")
     assert made.local_version == f"fork{made.upstream.value.fork.sha256[:8]}"
 
 
-def test_an_sdist_builds_what_it_carries_unless_another_version_is_asked_for():
+def test_sdist_builds_its_own_source_by_default():
     made = planned("sdist")
     assert made.source.value == EmbeddedArchive(made.upstream.value.archive_name)
     made = planned("sdist", upstream_version="2.2.4")
     assert (made.upstream.value.version, made.source.value.commit) == ("2.2.4", made.upstream.value.git_commit)
 
 
-def test_an_nvcc_that_is_newer_than_the_tables_compiles_for_the_first_of_each_generation_that_it_brings():
+def test_nvcc_newer_than_the_tables_compiles_for_each_new_generation():
     chosen, found = recording.load(FACTS / "newer-than-the-tables.json", {})
     (kit,) = found.toolkits
     known = ("75", "80", "86", "90", "100", "103", "110", "120", "121", "130", "133", "140")

@@ -57,7 +57,7 @@ def own(items, where):
 # --- CUDA
 
 
-def test_usr_local_and_the_hpc_sdk_are_found_with_the_newest_first(tmp_path):
+def test_usr_local_and_hpc_sdk_are_found_newest_first(tmp_path):
     for name in ("cuda-9.2", "cuda-11.8", "cuda-12.4"):
         nvcc(tmp_path / "usr/local" / name / "bin/nvcc", name[5:])
         whole(tmp_path / "usr/local" / name / "include", tmp_path / "usr/local" / name / "lib64")
@@ -80,7 +80,7 @@ def test_nvhpc_root_names_an_sdk_anywhere(tmp_path):
     assert hpc.version == "12.4"
 
 
-def test_debians_toolkit_is_the_one_behind_its_script(tmp_path):
+def test_toolkit_of_debian_is_found_through_its_script(tmp_path):
     usr = tmp_path / "usr"
     nvcc(usr / "lib/nvidia-cuda-toolkit/bin/nvcc", "11.8")
     script(usr / "bin/nvcc", f'exec {usr}/lib/nvidia-cuda-toolkit/bin/nvcc "$@"')
@@ -90,7 +90,7 @@ def test_debians_toolkit_is_the_one_behind_its_script(tmp_path):
     assert item.includes == (str(usr / "include"),)
 
 
-def test_condas_headers_lie_under_targets(tmp_path):
+def test_conda_headers_are_under_targets(tmp_path):
     conda = tmp_path / "env"
     (conda / "conda-meta").mkdir(parents=True)
     nvcc(conda / "bin/nvcc")
@@ -101,7 +101,7 @@ def test_condas_headers_lie_under_targets(tmp_path):
     assert item.includes[0] == str(conda / "targets/x86_64-linux/include")
 
 
-def test_what_a_toolkit_lacks_is_told_and_so_is_what_lies_beside_torch(tmp_path):
+def test_missing_toolkit_parts_and_parts_next_to_torch_are_found(tmp_path):
     nvcc(tmp_path / "usr/local/cuda/bin/nvcc")
     touch(tmp_path / "usr/local/cuda/include/cuda_runtime.h")
     (item,) = own(found({}, tmp_path), "/usr/local")
@@ -111,7 +111,7 @@ def test_what_a_toolkit_lacks_is_told_and_so_is_what_lies_beside_torch(tmp_path)
     assert cuda.parts_beside(site) == ("cusparse.h", "libcudart")
 
 
-def test_an_nvcc_on_path_leads_home_through_links_and_scripts(tmp_path):
+def test_nvcc_on_path_is_traced_to_its_toolkit(tmp_path):
     real = nvcc(tmp_path / "opt/cuda/bin/nvcc", top=str(tmp_path / "opt/cuda"))
     script(tmp_path / "bin/nvcc", f'exec {real} "$@"')
     assert cuda.home_of(tmp_path / "bin/nvcc", dict(os.environ)) == tmp_path / "opt/cuda"
@@ -144,7 +144,7 @@ def test_an_nvcc_before_11_2_names_no_architectures(tmp_path):
     assert (item.version, item.archs, item.problem) == ("10.1", (), None)
 
 
-def test_a_variable_that_leads_nowhere_is_told(tmp_path):
+def test_variable_with_a_missing_path_is_reported(tmp_path):
     (item,) = found({"CUDA_HOME": str(tmp_path / "gone")}, tmp_path)
     assert item.found_in == "CUDA_HOME"
     assert "there is no" in item.problem
@@ -153,7 +153,7 @@ def test_a_variable_that_leads_nowhere_is_told(tmp_path):
 # --- what the build makes of a layout that is not one folder
 
 
-def test_a_view_takes_debians_own_headers_and_nothing_else_of_usr_include(tmp_path):
+def test_view_holds_only_the_cuda_headers_of_debian(tmp_path):
     usr = tmp_path / "usr"
     nvcc(usr / "lib/nvidia-cuda-toolkit/bin/nvcc")
     whole(usr / "include", usr / "lib/x86_64-linux-gnu")
@@ -172,7 +172,7 @@ def test_a_view_takes_debians_own_headers_and_nothing_else_of_usr_include(tmp_pa
     assert os.readlink(view / "bin/nvcc") == str(usr / "lib/nvidia-cuda-toolkit/bin/nvcc")
 
 
-def test_a_view_of_condas_layout_has_no_python_and_the_headers_where_cuda_home_is_asked(tmp_path):
+def test_view_of_conda_has_headers_in_cuda_home_and_no_python(tmp_path):
     conda = tmp_path / "env"
     (conda / "conda-meta").mkdir(parents=True)
     nvcc(conda / "bin/nvcc")
@@ -186,7 +186,7 @@ def test_a_view_of_condas_layout_has_no_python_and_the_headers_where_cuda_home_i
     assert sorted(path.name for path in (view / "bin").iterdir()) == ["nvcc", "nvcc.profile"]
 
 
-def test_a_toolkit_without_maths_is_completed_from_beside_torch_and_its_own_headers_win(tmp_path):
+def test_toolkit_without_maths_is_completed_from_packages_of_torch(tmp_path):
     home, site = tmp_path / "cuda", tmp_path / "site"
     nvcc(home / "bin/nvcc")
     touch(home / "include/cuda_runtime.h", home / "include/crt/host_config.h", home / "lib64/libcudart.so")
@@ -226,7 +226,7 @@ def test_red_hats_toolsets_are_found_without_being_enabled(tmp_path):
     ]  # fmt: skip
 
 
-def test_condas_and_numbered_compilers_and_clang_are_listed_and_clang_has_a_reason(tmp_path):
+def test_conda_and_numbered_compilers_are_found_and_clang_is_refused(tmp_path):
     conda, path = tmp_path / "env", tmp_path / "bin"
     gxx(conda / "bin/x86_64-conda-linux-gnu-g++", "13.3.0")
     for name in ("g++", "g++-12", "g++-4.8"):
@@ -241,7 +241,7 @@ def test_condas_and_numbered_compilers_and_clang_are_listed_and_clang_has_a_reas
 
 
 @pytest.mark.parametrize("asked", ["", "g++", "{cache}/g++", "ccache g++"])
-def test_a_cache_under_a_compilers_name_is_passed_over_for_the_compiler_itself(tmp_path, asked):
+def test_cache_with_the_name_of_a_compiler_is_skipped(tmp_path, asked):
     """Debian's /usr/lib/ccache looks for the compiler on PATH, and found the script that had called it, for ever."""
     cache, path = tmp_path / "lib" / "ccache", tmp_path / "bin"
     gxx(path / "g++", "12.2.0")
@@ -269,7 +269,7 @@ def test_a_compiler_that_does_not_start_is_a_value(tmp_path):
     assert "failed with exit code 127" in item.problem
 
 
-def test_a_compiler_that_gives_no_answer_is_given_up(tmp_path, monkeypatch):
+def test_unresponsive_compiler_is_skipped(tmp_path, monkeypatch):
     from mamba_build_backend.core import process
 
     slow = script(tmp_path / "bin/g++", "exec sleep 60")
@@ -291,7 +291,7 @@ def install_torch(site: Path, version: str = "2.1.2+cu118", cuda_version: str = 
     )
 
 
-def test_torch_is_read_with_what_is_installed_beside_it(tmp_path):
+def test_torch_is_read_with_its_neighbours(tmp_path):
     install_torch(tmp_path)
     for name in (
         "numpy-2.1.3.dist-info",
@@ -326,12 +326,12 @@ def test_a_torch_without_a_version_is_a_value(tmp_path, text):
     assert "version.py" in torch.read_torch(tmp_path, "test").problem
 
 
-def test_a_neighbour_with_a_version_that_nobody_can_read_is_left_out(tmp_path):
+def test_neighbour_with_an_unreadable_version_is_skipped(tmp_path):
     (tmp_path / "numpy-local_build.dist-info").mkdir()
     assert torch.installed_beside(tmp_path) == ()
 
 
-def test_a_compiler_that_says_no_version_is_a_value(tmp_path):
+def test_compiler_without_a_version_is_a_value(tmp_path):
     gxx(tmp_path / "bin/g++", "experimental")
     (item,) = compilers.probe_compilers(DEFAULT, {"PATH": str(tmp_path / "bin")}, root=tmp_path)
     assert "-dumpfullversion" in item.problem
@@ -340,7 +340,7 @@ def test_a_compiler_that_says_no_version_is_a_value(tmp_path):
 # --- symbol versions, environment, machine, GPUs
 
 
-def test_the_needs_of_real_libraries_are_those_that_pyelftools_reads():
+def test_needs_of_real_libraries_agree_with_pyelftools():
     from mamba_build_backend.symbols import elf
 
     folder = Path(sysconfig.get_config_var("DESTSHARED"))
@@ -354,12 +354,12 @@ def test_the_needs_of_real_libraries_are_those_that_pyelftools_reads():
 @pytest.mark.parametrize(
     "content", [b"", b"no elf", b"\x7fELF\x01\x01" + b"\0" * 80, b"\x7fELF\x02\x01" + b"\xff" * 80]
 )
-def test_what_is_no_library_has_no_needs(tmp_path, content):
+def test_file_that_is_not_a_library_has_no_needs(tmp_path, content):
     (tmp_path / "a.so").write_bytes(content)
     assert quick_reader.newest_needs([tmp_path / "a.so", tmp_path / "none.so"]) == {}
 
 
-def test_condas_lib_is_taken_out_of_the_linkers_path_and_the_rest_stays(tmp_path):
+def test_only_conda_lib_is_removed_from_the_linker_path(tmp_path):
     (tmp_path / "env/conda-meta").mkdir(parents=True)
     value = f"{tmp_path}/env/lib:/opt/slurm/lib"
     (item,) = environment.probe_environment({"LD_LIBRARY_PATH": value})
@@ -370,11 +370,11 @@ def test_condas_lib_is_taken_out_of_the_linkers_path_and_the_rest_stays(tmp_path
 
 
 @pytest.mark.parametrize("name", ["LDSHARED", "LDCXXSHARED", "INCLUDES", "LIBRARIES", "NVCC_CCBIN", "CFLAGS", "CPATH"])
-def test_a_variable_that_leads_to_the_hosts_compilers_or_folders_is_dropped(name):
+def test_variable_of_host_compilers_or_folders_is_dropped(name):
     assert environment.probe_environment({name: "/usr/x"}) == (Polluted(name, "/usr/x"),)
 
 
-def test_condas_host_compiler_is_taken_out_of_nvccs_flags_and_the_users_own_stay():
+def test_only_the_conda_host_compiler_is_removed_from_nvcc_flags():
     (item,) = environment.probe_environment({"NVCC_PREPEND_FLAGS": "-ccbin=/env/bin/g++ -Xptxas -v"})
     assert item.kept == "-Xptxas -v"
     (item,) = environment.probe_environment({"NVCC_APPEND_FLAGS": "-ccbin /env/bin/g++"})
@@ -448,7 +448,7 @@ def test_a_batch_systems_memory_limit_counts(tmp_path):
         ),
     ],
 )
-def test_files_that_the_kernel_keeps_in_memory_are_free_and_nothing_is_not_unknown(files, free, tmp_path):
+def test_page_cache_counts_as_free_memory(files, free, tmp_path):
     for name, text in {
         "proc/meminfo": "MemAvailable: 64000000 kB",
         **{f"sys/fs/cgroup/{k}": v for k, v in files.items()},
@@ -474,7 +474,7 @@ MAPS = """\
         (1, None, "program"),
     ],
 )
-def test_pythons_own_functions_are_where_this_process_has_them(tmp_path, monkeypatch, shared, mapped, found):
+def test_python_functions_are_found_in_this_process(tmp_path, monkeypatch, shared, mapped, found):
     said = {"Py_ENABLE_SHARED": shared, "INSTSONAME": "libpython3.11.so.1.0", "LIBDIR": "/nowhere"}
     monkeypatch.setattr(machine.sysconfig, "get_config_var", said.get)
     if mapped:
@@ -484,7 +484,7 @@ def test_pythons_own_functions_are_where_this_process_has_them(tmp_path, monkeyp
     assert machine.find_python_library(tmp_path) == (program if found == "program" else found)
 
 
-def test_without_proc_the_library_is_where_python_was_installed(tmp_path, monkeypatch):
+def test_library_of_python_is_found_without_proc(tmp_path, monkeypatch):
     touch(tmp_path / "lib/libpython3.11.so.1.0")
     said = {"Py_ENABLE_SHARED": 1, "INSTSONAME": "libpython3.11.so.1.0", "LIBDIR": str(tmp_path / "lib")}
     monkeypatch.setattr(machine.sysconfig, "get_config_var", said.get)
@@ -495,11 +495,11 @@ def test_without_proc_the_library_is_where_python_was_installed(tmp_path, monkey
     ("version", "old"),
     [("20.3.4", True), ("22.3.1", True), ("23.0.1", True), ("23.1", False), ("26.0.1", False), ("", False)],
 )
-def test_a_pip_before_23_1_takes_settings_as_variables(version, old):
+def test_pip_before_23_1_gets_settings_as_variables(version, old):
     assert shell.is_old(version) is old
 
 
-def test_pip_says_its_version_also_where_an_isolated_build_hides_it(tmp_path, monkeypatch):
+def test_pip_version_is_read_in_an_isolated_build(tmp_path, monkeypatch):
     monkeypatch.setattr(shell, "find_spec", lambda name: None)
     monkeypatch.setattr(shell.sysconfig, "get_path", lambda name: str(tmp_path))
     assert shell.find_pip_version() == ""
@@ -509,7 +509,7 @@ def test_pip_says_its_version_also_where_an_isolated_build_hides_it(tmp_path, mo
 
 
 @pytest.mark.parametrize(("above", "told"), [("pip", True), ("", True), ("uv", False), ("build", False)])
-def test_a_way_is_spelled_for_whoever_runs_the_hook(monkeypatch, above, told):
+def test_fix_is_spelled_for_the_running_frontend(monkeypatch, above, told):
     monkeypatch.setattr(shell, "probe_frontend", lambda: frontend.Frontend(above))
     monkeypatch.setattr(shell, "find_pip_version", lambda: "23.0.1")
     way = "-C offline=false   (if there is a network)"
@@ -523,7 +523,7 @@ def test_the_distribution_is_read_as_os_release_has_it(tmp_path):
     assert machine.probe_machine(root=tmp_path).distribution == "rocky 8.9"
 
 
-def test_the_driver_is_asked_through_nvidia_smi_where_python_cannot(tmp_path, monkeypatch):
+def test_nvidia_smi_answers_if_nvml_cannot(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", None)
     script(tmp_path / "nvidia-smi", 'echo "NVIDIA H100 80GB HBM3, 9.0, 580.65.06"; echo "NVIDIA A100, 8.0, 580.65.06"')
     answer = gpus.probe_gpus({"PATH": str(tmp_path)}, root=tmp_path)
@@ -534,7 +534,7 @@ def test_the_driver_is_asked_through_nvidia_smi_where_python_cannot(tmp_path, mo
     assert (answer.driver, answer.asked) == ("580.65.06", True)
 
 
-def test_a_driver_that_nobody_can_ask_still_has_a_version(tmp_path, monkeypatch):
+def test_driver_version_is_read_without_nvidia_smi(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", None)
     script(tmp_path / "nvidia-smi", "echo 'Field \"compute_cap\" is not a valid field to query.'; exit 2")
     touch(tmp_path / "proc/driver/nvidia/version")
@@ -545,7 +545,7 @@ def test_a_driver_that_nobody_can_ask_still_has_a_version(tmp_path, monkeypatch)
     assert (answer.gpus, answer.driver, answer.asked) == ((), "470.223.02", False)
 
 
-def test_a_machine_without_nvidia_is_no_complaint(tmp_path, monkeypatch):
+def test_machine_without_nvidia_is_not_a_problem(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", None)
     answer = gpus.probe_gpus({"PATH": str(tmp_path)}, root=tmp_path)
     assert (answer.gpus, answer.driver, answer.asked) == ((), "", True)
@@ -560,7 +560,7 @@ def test_a_machine_without_nvidia_is_no_complaint(tmp_path, monkeypatch):
         (b"built for sm_80 sm_90 and others", ()),
     ],
 )
-def test_torchs_own_gpus_are_read_from_its_library(tmp_path, text, expected):
+def test_gpus_of_torch_are_read_from_its_library(tmp_path, text, expected):
     (tmp_path / "torch" / "lib").mkdir(parents=True)
     (tmp_path / "torch" / "version.py").write_text("__version__ = '2.11.0'\n")
     noise = b"\0needs sm_80 or newer\0" + bytes(range(256)) * 40
@@ -577,7 +577,7 @@ def test_torchs_own_gpus_are_read_from_its_library(tmp_path, text, expected):
         (["conda-meta/history"], {"PIXI_PROJECT_ROOT": "/w"}, Manager.PIXI),
     ],
 )
-def test_the_shell_is_told_by_the_environment(tmp_path, files, environ, manager):
+def test_environment_tells_the_shell(tmp_path, files, environ, manager):
     for name in files:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()

@@ -82,7 +82,7 @@ def test_each_process_of_a_session_is_asked_once_to_end():
     assert child.communicate()[0] == "1\n"
 
 
-def test_what_a_command_leaves_running_is_ended(tmp_path):
+def test_leftover_processes_of_a_command_are_ended(tmp_path):
     """As the steps of an nvcc that was killed."""
     code = "import subprocess as s; print(s.Popen(['sleep', '60'], stdout=s.DEVNULL, stderr=s.DEVNULL).pid)"
     said = []
@@ -107,7 +107,7 @@ def test_the_log_holds_the_command_as_it_can_be_pasted(tmp_path):
         (["sleep", "5"], "did not answer within 0.2 s"),
     ],
 )
-def test_a_tool_that_fails_is_told_with_its_command(argv, told):
+def test_failed_tool_is_reported_with_its_command(argv, told):
     with pytest.raises(ToolError, match=told) as caught:
         capture(argv, env=os.environ, timeout=0.2)
     assert quoted(argv) in str(caught.value)
@@ -120,7 +120,7 @@ def test_a_bug_keeps_its_traceback(tmp_path):
     assert "Traceback" in done.stderr
 
 
-def test_a_reader_that_leaves_is_no_error_of_ours():
+def test_closed_pipe_is_not_an_error():
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-m", "mamba_build_backend", "doctor", "--schema"]

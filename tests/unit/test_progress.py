@@ -34,11 +34,11 @@ NINJA = "[3/10] /t/bin/nvcc -MD -MF x.o.d -c -c /t/csrc/scan_bwd.cu -o x.o -O3"
         (60, 2, 1, 0, None),
     ],
 )
-def test_the_time_left_is_learned_from_this_run(seconds, done, running, total, expected):
+def test_remaining_time_is_estimated_from_this_run(seconds, done, running, total, expected):
     assert left(seconds, done, running, total) == expected
 
 
-def test_a_pulse_survives_its_line_and_other_lines_are_none():
+def test_pulse_line_round_trips():
     pulse = Pulse(3, 10, 61.5, ("a [b].cu",), 1_500_000_000, 120.0)
     lines = []
     quiet = Progress(lines.append, verbose=False, environ={PULSE: "1"})
@@ -52,14 +52,14 @@ def test_a_pulse_survives_its_line_and_other_lines_are_none():
         assert read_pulse(text) is None
 
 
-def test_for_a_person_a_pulse_is_one_line():
+def test_terminal_shows_a_pulse_as_one_line():
     pulse = Pulse(3, 10, 61.5, ("a.cu", "b.cu"), 1_500_000_000, 120.0)
     assert pulse.text() == "3 of 10 files, 1:01; compiling a.cu, b.cu; 1.5 GB; about 2:00 left"
     many = replace(pulse, running=tuple("abcdef"), left=None, memory=0, total=0)
     assert many.text() == "1:01; compiling a, b, c, d and 2 more"
 
 
-def test_a_rich_that_is_too_old_makes_way_for_pips(monkeypatch):
+def test_rich_of_pip_replaces_an_old_rich(monkeypatch):
     old = SimpleNamespace(BarColumn=lambda bar_width: None, TextColumn=None, Progress=None)  # rich 11
     console = SimpleNamespace(Console=lambda stderr: SimpleNamespace(is_terminal=True, is_dumb_terminal=False))
     monkeypatch.setitem(sys.modules, "rich.progress", old)
@@ -71,7 +71,7 @@ def test_a_rich_that_is_too_old_makes_way_for_pips(monkeypatch):
     assert progress_bar._progress() is None
 
 
-def test_without_a_terminal_a_line_comes_only_after_a_minute_of_silence(monkeypatch):
+def test_log_gets_a_heartbeat_after_a_silent_minute(monkeypatch):
     lines, now = [], [1000.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     said = Progress(lines.append, verbose=False)
@@ -91,7 +91,7 @@ def test_without_a_terminal_a_line_comes_only_after_a_minute_of_silence(monkeypa
     assert len(lines) == 2, "with -v every line of the compilers passes by"
 
 
-def test_the_files_that_compilers_are_at_and_their_memory_are_the_systems_word(tmp_path):
+def test_running_files_and_memory_come_from_proc(tmp_path):
     compiler = tmp_path / "x86_64-conda-linux-gnu-c++"
     compiler.symlink_to(sys.executable)
     code = "import time; kept = bytearray(50_000_000); time.sleep(30)"
@@ -112,7 +112,7 @@ def test_the_files_that_compilers_are_at_and_their_memory_are_the_systems_word(t
     assert at_work([os.getpid()])[0] == ()
 
 
-def test_the_share_of_one_architecture_is_less_the_more_there_are():
+def test_share_of_one_architecture_falls_with_their_number():
     tables = load_tables()
     front_ends = tables.cuda_row("13.0").front_ends
     everything = native_share(GpuCode(front_ends))

@@ -58,7 +58,7 @@ def beside(tmp_path, monkeypatch):
 read = projects.read_projects
 
 
-def test_the_default_project_is_the_one_whose_file_says_so():
+def test_default_project_is_marked_in_its_file():
     assert Settings().upstream == projects.default_project() == "mamba-ssm"
     assert projects.project_names() == ("mamba-ssm", "causal-conv1d")
 
@@ -92,7 +92,7 @@ def test_another_projects_partner_gets_a_setting_by_its_folder_alone(beside):
         load_settings({"with-forth": "true"}, {}, {})
 
 
-def test_a_machines_file_keeps_which_partner_goes_along(tmp_path):
+def test_machine_file_keeps_the_partner(tmp_path):
     facts = recording.load(ROOT / "tests/facts/companion.json", {})[1]
     path = tmp_path / "machine.json"
     recording.save(path, load_settings({"with-causal-conv1d": "true"}, {}, {}), facts, {})
@@ -100,7 +100,7 @@ def test_a_machines_file_keeps_which_partner_goes_along(tmp_path):
     assert recording.load(path, {})[0].companions == ("causal-conv1d",)
 
 
-def test_every_known_project_is_looked_for_beside_torch(tmp_path):
+def test_every_known_project_is_searched_next_to_torch(tmp_path):
     for name in ("mamba_ssm-2.3.0", "causal_conv1d_portable-1.6.1", "numpy-2.1.0", "pandas-2.0"):
         (tmp_path / f"{name}.dist-info").mkdir()
     assert [item.name for item in installed_beside(tmp_path)] == ["numpy", "causal-conv1d-portable", "mamba-ssm"]
@@ -156,7 +156,7 @@ THIRD = ROOT / "tests/packages/projects/torch-linear-assignment"
 
 
 @pytest.mark.parametrize("name", ["project.toml", "versions.toml", "check.py"])
-def test_the_page_shows_the_third_projects_folder_as_it_is(name):
+def test_page_shows_the_folder_of_the_third_project(name):
     (text,) = [block.text for block in blocks(PAGE) if block.options == (name,)]
     assert text == (THIRD / name).read_text(encoding="utf-8")
 

@@ -43,14 +43,14 @@ def arch_lists(draw):
 
 
 @given(arch_lists())
-def test_a_list_of_architectures_that_was_read_is_read_again_as_itself(text):
+def test_architecture_list_round_trips(text):
     once = parse_archs("arch", text)
     assert parse_archs("arch", once) == once
     assert parse_archs("arch", once.split(";")) == once
 
 
 @given(arch_lists())
-def test_architectures_keep_their_order_and_stand_once(text):
+def test_architectures_are_unique_and_keep_their_order(text):
     items = parse_archs("arch", text).split(";")
     assert len(set(items)) == len(items)
     first = parse_archs("arch", re.split(r"[;,\s]+", text)[0]).split(";")
@@ -58,7 +58,7 @@ def test_architectures_keep_their_order_and_stand_once(text):
 
 
 @given(st.text(max_size=12))
-def test_any_text_is_an_architecture_list_that_is_read_again_or_a_sentence(text):
+def test_any_text_is_an_architecture_list_or_one_sentence(text):
     try:
         once = parse_archs("arch", text)
     except SettingsError as error:
@@ -70,7 +70,7 @@ def test_any_text_is_an_architecture_list_that_is_read_again_or_a_sentence(text)
 
 
 @given(st.sets(st.sampled_from(["7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "12.0"]), min_size=1))
-def test_each_architecture_that_is_asked_for_is_compiled_for_once(asked):
+def test_each_requested_architecture_is_compiled_once(asked):
     codes = decided({"arch": ";".join(asked)}).gpu_code.value.codes
     assert sorted(codes) == sorted(arch.replace(".", "") for arch in asked)
 
@@ -114,7 +114,7 @@ def test_every_setting_survives_the_environment(texts):
 
 
 @given(st.sampled_from(sorted(TEXTS)), st.data())
-def test_a_setting_of_the_command_line_is_stronger_than_every_other_place(key, data):
+def test_command_line_overrides_every_other_setting(key, data):
     texts = [data.draw(TEXTS[key]) for _ in range(3)]
     chosen = load_settings({key: texts[0]}, as_environment({key: texts[1]}), {key: texts[2]})
     assert replace(chosen, origins=()) == replace(load_settings({key: texts[0]}, {}, None), origins=())
@@ -122,7 +122,7 @@ def test_a_setting_of_the_command_line_is_stronger_than_every_other_place(key, d
 
 
 @given(st.text(max_size=10))
-def test_a_key_that_is_no_setting_is_a_sentence(key):
+def test_unknown_key_is_one_sentence(key):
     if key not in TEXTS:
         with pytest.raises(SettingsError, match="unknown setting"):
             load_settings({key: "1"}, {}, None)
@@ -142,7 +142,7 @@ def upstream_for(torch, name="mamba-ssm"):
 
 
 @given(st.sampled_from(TORCHES), st.sampled_from(sorted(GOOD)))
-def test_the_newest_good_version_that_goes_with_the_torch_is_chosen(torch, name):
+def test_newest_good_version_for_the_torch_is_chosen(torch, name):
     chosen = upstream_for(torch, name)
     rows = {row.version: row for row in TABLES.versions_of(name)}
     fitting = [rows[good] for good in GOOD[name] if Version(rows[good].torch_min or "0") <= Version(torch)]
@@ -156,7 +156,7 @@ def test_a_newer_torch_never_gets_an_older_version(one, other):
 
 
 @given(st.sampled_from(TORCHES), st.sampled_from([">=", "<=", "<", ">", "!="]))
-def test_a_requirement_of_torch_is_planned_for_the_newest_that_it_admits(release, operator):
+def test_torch_requirement_is_planned_for_its_newest_version(release, operator):
     made = decided({"torch": f"torch{operator}{release}"}, torches=())
     ways = SpecifierSet(f"{operator}{release}")
     admitted = [row for row in TORCHES if any(ways.contains(f"{row}.{patch}") for patch in range(3))]
@@ -200,7 +200,7 @@ def strings_in(value):
 
 
 @given(machines())
-def test_no_secret_home_user_or_host_survives_in_a_recorded_machine(machine):
+def test_recorded_machine_holds_no_secret_home_user_or_host(machine):
     private, value = machine
     for text in strings_in(without_names(value, private)):
         assert not any(secret in text for secret in private.secrets)
@@ -210,13 +210,13 @@ def test_no_secret_home_user_or_host_survives_in_a_recorded_machine(machine):
 
 
 @given(machines())
-def test_a_machine_that_names_nobody_is_left_as_it_is(machine):
+def test_machine_without_names_stays_unchanged(machine):
     private, value = machine
     once = without_names(value, private)
     assert without_names(once, private) == once
     assert json.loads(json.dumps(once)) == once
 
 
-def test_the_model_of_settings_is_the_one_that_is_tried():
+def test_settings_model_covers_every_setting():
     assert set(TEXTS) == set(known_keys())
     assert load_settings({}, {}, None) == Settings()

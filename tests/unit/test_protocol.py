@@ -57,7 +57,7 @@ def written(path, step=STEP):
     "step",
     [STEP, BuildStep(SETUP, None), BuildStep(replace(SETUP, stable=None, regroupings=()), replace(CONFIG, derived_ptx=None))],
 )  # fmt: skip
-def test_a_step_is_read_as_it_was_written(tmp_path, step):
+def test_protocol_step_round_trips(tmp_path, step):
     written(tmp_path / "step.json", step)
     assert protocol.read(str(tmp_path / "step.json")) == step
 
@@ -84,7 +84,7 @@ def test_every_field_of_every_type_is_tried():
 
 @pytest.mark.parametrize("path", PLACES, ids=lambda path: ".".join(map(str, path)))
 @pytest.mark.parametrize("how", ["missing", "unknown", "type"])
-def test_what_is_not_as_described_is_named(tmp_path, path, how):
+def test_protocol_error_names_the_field(tmp_path, path, how):
     data = written(tmp_path / "step.json")
     *way, key = path
     target = data

@@ -48,7 +48,7 @@ def facts_of(path):
         ("https://host/simple?token=abcdef&x=1", "https://host/simple?token=***&x=1"),
     ],
 )
-def test_nothing_that_names_a_person_is_kept(text, clean):
+def test_recording_keeps_no_personal_names(text, clean):
     assert recording.without_names({"a": [text]}, ALICE) == {"a": [clean]}
 
 
@@ -69,20 +69,20 @@ def test_every_name_that_a_user_has_on_a_machine_is_replaced():
     assert recording.without_names("/data/alice/of/bobby", private) == "/data/user/of/user"
 
 
-def test_a_label_that_is_the_users_name_is_none_in_a_saved_machine(tmp_path):
+def test_user_name_as_a_label_is_not_saved(tmp_path):
     settings = load_settings({"local-version": "alice1"}, {}, {})
     recording.save(tmp_path / "m.json", settings, facts_of(MACHINE), {"HOME": "/nowhere", "USER": "alice"})
     assert "alice" not in (tmp_path / "m.json").read_text()
 
 
-def test_secrets_are_the_values_of_variables_that_look_like_it():
+def test_values_of_secret_looking_variables_are_secrets():
     private = recording.private_words(
         {"HF_TOKEN": "hf_abcdef", "MY_API_KEY": "0123456789", "KEYBOARD": "qwertz-de", "PATH": "/usr/bin"}
     )
     assert private.secrets == ("0123456789", "hf_abcdef")
 
 
-def test_what_is_saved_is_planned_elsewhere_to_the_same_plan(tmp_path):
+def test_saved_machine_gives_the_same_plan_elsewhere(tmp_path):
     settings = load_settings(
         {"arch": "8.0;9.0", "memory": "8G", "repair": "false"}, {"CUDA_HOME": "/usr/local/cuda-13.0"}, {}
     )
@@ -95,7 +95,7 @@ def test_what_is_saved_is_planned_elsewhere_to_the_same_plan(tmp_path):
     assert decide(again, found, load_tables()) == decide(settings, facts, load_tables())
 
 
-def test_doctor_plans_for_a_machine_in_a_file_and_takes_settings_on_top():
+def test_doctor_plans_for_a_saved_machine_with_settings():
     done = doctor("--facts", MACHINE)
     assert done.returncode == 0
     assert "debian 12" in done.stdout
@@ -115,7 +115,7 @@ def test_doctor_saves_this_machine_and_the_file_gives_the_same_report(tmp_path, 
     assert again.stdout.splitlines()[0] == saved.stdout.splitlines()[0]
 
 
-def test_doctor_saves_nothing_where_it_cannot_write(tmp_path):
+def test_doctor_saves_nothing_to_a_read_only_place(tmp_path):
     done = doctor("--save", tmp_path / "no" / "m.json")
     assert done.returncode == 7
     assert "Traceback" not in done.stderr
@@ -137,7 +137,7 @@ def test_doctor_saves_nothing_where_it_cannot_write(tmp_path):
         ('{"facts": {}, "settings": {"jobs": 3}}', "is not a machine file"),
     ],
 )
-def test_a_file_that_is_no_machine_is_refused(tmp_path, content, told):
+def test_file_that_is_not_a_machine_is_refused(tmp_path, content, told):
     (tmp_path / "m.json").write_text(content)
     done = doctor("--facts", tmp_path / "m.json")
     assert done.returncode == 2
@@ -146,12 +146,12 @@ def test_a_file_that_is_no_machine_is_refused(tmp_path, content, told):
     assert "Traceback" not in done.stderr
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path):
+def test_missing_file_is_reported(tmp_path):
     with pytest.raises(SettingsError, match="cannot be read"):
         recording.load(tmp_path / "none.json", {})
 
 
-def test_a_setting_in_the_file_that_nobody_knows_is_told_with_a_guess(tmp_path):
+def test_unknown_setting_in_the_file_is_reported_with_a_guess(tmp_path):
     data = json.loads(MACHINE.read_text())
     (tmp_path / "m.json").write_text(json.dumps({**data, "settings": {"archs": "8.0"}}))
     done = doctor("--facts", tmp_path / "m.json")

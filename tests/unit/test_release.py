@@ -33,7 +33,7 @@ STEPS = [
 PLAN = plan.load()
 
 
-def test_what_is_planned_is_known_to_the_tables_and_its_settings_can_be_read():
+def test_release_plan_has_known_versions_and_valid_settings():
     known = {(row.name, row.version) for row in load_tables().versions}
     assert {(item.project, item.version) for item in PLAN.wheels} <= known
     assert load_settings({**PLAN.settings, "build-tag": str(PLAN.wheels[0].build)}, {}, {}).abi == "stable"
@@ -83,12 +83,12 @@ def edited(tmp_path, old, new):
         ),
     ],
 )
-def test_a_plan_that_says_less_or_more_is_refused(old, new, told, tmp_path):
+def test_incomplete_or_overfull_release_plan_is_refused(old, new, told, tmp_path):
     with pytest.raises(SystemExit, match=told):
         plan.load(edited(tmp_path, old, new))
 
 
-def test_the_notes_of_a_version_are_its_section(capsys):
+def test_release_notes_are_the_section_of_the_version(capsys):
     text = "# Changelog\n\n## Unreleased\n\n- New.\n\n## 0.2.0, 2026-12-01\n\n- Old.\n- Two.\n\n## 0.2\n\n- Older.\n\n## 0.1\n"
     assert notes.section(text, "0.2.0") == "- Old.\n- Two.\n"
     assert notes.section(text, "0.2") == "- Older.\n"
@@ -98,7 +98,7 @@ def test_the_notes_of_a_version_are_its_section(capsys):
     assert notes.section((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), "Unreleased")
 
 
-def test_a_tag_that_is_not_the_codes_version_has_no_notes(capsys, monkeypatch):
+def test_tag_of_another_version_has_no_notes(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["notes.py", "v99.0"])
     with pytest.raises(SystemExit):
         notes.main()
@@ -177,7 +177,7 @@ def test_a_whole_release_has_no_problem(dist):
         ({"build": 9}, "does not state build 1"),
     ],
 )
-def test_a_wheel_that_is_not_as_planned_is_named(dist, change, said):
+def test_unplanned_wheel_is_named(dist, change, said):
     made_wheel(dist, PLAN.wheels[0], **change)
     (problem,) = told(dist)
     assert said in problem
@@ -196,7 +196,7 @@ def test_missing_other_and_large_files_are_named(dist):
     assert f"mamba_build_backend-{__version__}.tar.gz is not there" in said
 
 
-def test_a_wheel_for_one_torch_is_none_of_a_release(dist):
+def test_wheel_for_one_torch_is_not_released(dist):
     wheel = PLAN.wheels[0]
     for path in dist.glob(f"{wheel.stem}*x86_64.whl"):
         path.unlink()
@@ -218,7 +218,7 @@ def test_an_action_is_pinned_by_its_commit_and_a_command_is_a_script(where, step
     assert "${{" not in line, "what comes from outside stands in a variable"
 
 
-def test_only_a_tag_uploads_and_nothing_is_uploaded_that_was_not_tried():
+def test_only_a_tag_uploads_and_only_tested_files():
     jobs = RELEASE["jobs"]
     assert jobs["publish"]["needs"] == ["check", "linux", "environments"]
     for name in ("publish", "notes", "site"):
@@ -242,7 +242,7 @@ def test_the_rehearsal_runs_each_script_of_the_workflow_but_the_uploads():
     assert rehearse.SCRIPTS == ROOT / "release"
 
 
-def test_a_release_is_built_without_the_settings_of_who_makes_it():
+def test_release_ignores_settings_of_its_maker():
     given = {"MAMBA_BUILD_ARCH": "9.0", "MAMBA_BUILD_CACHE_DIR": "/c", "PATH": "/bin", "SOURCE_DATE_EPOCH": "7"}
     made = make_distributions.step.__globals__["variables"](given)
     assert "MAMBA_BUILD_ARCH" not in made
@@ -250,7 +250,7 @@ def test_a_release_is_built_without_the_settings_of_who_makes_it():
     assert made["SOURCE_DATE_EPOCH"] == "1577836800"
 
 
-def test_the_install_check_says_what_it_lacks(tmp_path, monkeypatch, capsys):
+def test_install_check_names_missing_tools(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["install_check.py", str(tmp_path), "--torch", "", "--python", "3.11"])
     with pytest.raises(SystemExit):
         install_check.main()

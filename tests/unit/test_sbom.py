@@ -118,7 +118,7 @@ PLANS = {
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_it_is_whole_and_each_reference_leads_somewhere(name, tmp_path):
+def test_sbom_is_whole_and_its_references_resolve(name, tmp_path):
     document = json.loads(written(staged(PLANS[name](), tmp_path)))
     assert document["bomFormat"] == "CycloneDX"
     assert document["specVersion"] == "1.6"
@@ -139,14 +139,14 @@ def test_it_is_whole_and_each_reference_leads_somewhere(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_it_is_valid_by_the_official_schema_of_cyclonedx(name, tmp_path):
+def test_sbom_is_valid_by_the_schema_of_cyclonedx(name, tmp_path):
     validator = JsonStrictValidator(SchemaVersion.V1_6)
     text = written(staged(PLANS[name](), tmp_path)).decode()
     assert validator.validate_str(text) is None
     assert validator.validate_str(text.replace('"required"', '"needed"')) is not None
 
 
-def test_it_names_the_wheel_its_source_what_is_compiled_in_and_what_is_not(tmp_path):
+def test_sbom_names_wheel_source_and_compiled_parts(tmp_path):
     document = json.loads(written(staged(made(abi="torch"), tmp_path)))
     wheel = document["metadata"]["component"]
     assert wheel["purl"] == "pkg:pypi/mamba-ssm@2.3.2.post1"
@@ -175,7 +175,7 @@ def test_it_names_the_wheel_its_source_what_is_compiled_in_and_what_is_not(tmp_p
     assert component(document, "runtime/torch")["purl"] == "pkg:pypi/torch@2.11.0%2Bcu130"
 
 
-def test_the_toolchain_stands_in_its_formulation(tmp_path):
+def test_sbom_has_the_toolchain_in_its_formulation(tmp_path):
     zig = plan.Choice(facts.Sysroot(facts.SysrootProvider.ZIG, "/home/u/zig", "the cache"), "test")
     (formula,) = json.loads(written(staged(replace(made(), sysroot=zig), tmp_path)))["formulation"]
     assert [(item["type"], item["name"], item["version"]) for item in formula["components"]] == [
@@ -205,7 +205,7 @@ def test_a_patched_source_has_the_released_one_as_ancestor_and_each_patch_with_i
     assert reference["hashes"] == [{"alg": "SHA-256", "content": sha256(ROOT / "patches" / file)}]
 
 
-def test_a_fork_is_not_called_what_upstream_released(tmp_path):
+def test_sbom_does_not_call_a_fork_a_release(tmp_path):
     document = json.loads(written(staged(made(), tmp_path, digest="f" * 64, verified=False)))
     source = component(document, "upstream/mamba-ssm")
     assert "purl" not in source
@@ -220,7 +220,7 @@ def test_a_companion_is_a_second_source(tmp_path):
     assert component(document, "upstream/causal-conv1d")["pedigree"]["ancestors"][0]["hashes"]
 
 
-def test_with_the_stable_abi_our_headers_are_in_and_torchs_binding_is_not(tmp_path):
+def test_sbom_of_a_stable_wheel_has_our_headers(tmp_path):
     document = json.loads(written(staged(made(abi="stable"), tmp_path)))
     assert "headers in place of torch's" in component(document, "compiled-in/mamba-build-backend")["description"]
     assert "compiled-in/pybind11" not in refs(document)
@@ -230,7 +230,7 @@ def test_with_the_stable_abi_our_headers_are_in_and_torchs_binding_is_not(tmp_pa
     assert not {"compiled-in/torch", "runtime/cuda"} & refs(document)
 
 
-def test_of_a_projects_own_only_what_is_known_is_said(tmp_path):
+def test_sbom_of_an_own_project_holds_only_known_facts(tmp_path):
     document = json.loads(written(staged(own(), tmp_path)))
     assert document["metadata"]["component"]["purl"] == "pkg:pypi/tiny@1.0"
     assert refs(document) == {
@@ -245,7 +245,7 @@ def test_of_a_projects_own_only_what_is_known_is_said(tmp_path):
     assert refs(with_headers) - refs(document) == {"compiled-in/mamba-build-backend", "compiled-in/cuda-runtime"}
 
 
-def test_two_builds_in_different_places_write_the_same_bytes_and_no_place(tmp_path, monkeypatch):
+def test_sbom_is_reproducible_and_holds_no_path(tmp_path, monkeypatch):
     here = written(staged(made(), tmp_path / "one"))
     monkeypatch.setenv("HOME", "/srv/someone")
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
@@ -258,7 +258,7 @@ def test_two_builds_in_different_places_write_the_same_bytes_and_no_place(tmp_pa
     assert not re.search(rf"\b{re.escape(getpass.getuser())}\b", text)
 
 
-def test_an_editable_wheel_has_one_too(tmp_path):
+def test_editable_wheel_has_an_sbom(tmp_path):
     item = made(repair="false")
     machine = recording.load(ROOT / "tests" / "facts" / "debian12-torch2.11-cuda13.0.json", {})[1].machine
     shop = BuildContext(tmp_path, tmp_path / "log", {}, lambda _line: None)
@@ -314,14 +314,14 @@ def test_a_wheel_with_its_companion_holds_the_licences_of_both(tmp_path):
     assert (info / "licenses/causal-conv1d/AUTHORS").is_file()
 
 
-def test_our_notice_is_our_licence_and_each_material_that_asks_for_one_has_one():
+def test_each_material_has_its_licence_notice():
     assert (third_party.NOTICES / "mamba-build-backend.txt").read_bytes() == (ROOT / "LICENSE").read_bytes()
     for name in ("plain", "companion", "stable"):
         for path in third_party.notices(PLANS[name]()).values():
             assert "Redistribution" in path.read_text()
 
 
-def test_a_projects_own_says_itself_what_its_licences_are(tmp_path):
+def test_own_project_names_its_licences(tmp_path):
     (made_,) = parts_of(own(abi="stable"), tmp_path)
     (made_.tree / "vendor").mkdir()
     (made_.tree / "vendor" / "MIT.txt").write_text("MIT\n")

@@ -77,7 +77,7 @@ def test_the_sdist_of_this_project_holds_files_of_these_kinds_and_no_other():
         assert held == {name for name in lines.splitlines() if not name.startswith(".") and (ROOT / name).is_file()}
 
 
-def test_what_git_tracks_is_in_whatever_its_name_and_what_is_new_is_named(project):
+def test_tracked_files_are_in_the_sdist_and_new_ones_named(project):
     write(project, "scratch/secret.txt", "src/b.cu")
     held, notes = names(project)
     assert held == ALL
@@ -92,27 +92,27 @@ def test_an_ignored_file_is_neither_in_nor_named(project):
     assert names(project) == (ALL, "")
 
 
-def test_a_file_that_was_deleted_and_is_still_tracked_is_left_out(project):
+def test_deleted_tracked_file_is_left_out(project):
     (project / "setup.py").unlink()
     assert names(project) == (ALL - {"setup.py"}, "")
 
 
 @pytest.mark.parametrize("name", ["src/Zustandsräume.cu", "src/a\nb.cu", 'src/"quoted".cu', "src/a b\t.cu"])
-def test_names_of_every_kind_are_taken(project, name):
+def test_names_of_every_kind_are_packed(project, name):
     write(project, name)
     git(project, "add", "-A")
     assert names(project) == ({*ALL, name}, "")
     assert names(project, {**ENV, "LC_ALL": "C", "LANG": "C"})[0] == {*ALL, name}
 
 
-def test_a_name_that_is_no_text_is_taken(project):
+def test_name_that_is_not_utf_8_is_packed(project):
     name = os.fsdecode(b"src/\xff.cu")
     write(project, name)
     git(project, "add", "-A")
     assert names(project)[0] == {*ALL, name}
 
 
-def test_links_are_followed_within_the_project_alone(project, tmp_path):
+def test_links_are_followed_only_within_the_project(project, tmp_path):
     write(tmp_path, "outside/private.txt")
     (project / "same.cu").symlink_to("src/a.cu")
     (project / "private.txt").symlink_to(tmp_path / "outside/private.txt")
@@ -147,7 +147,7 @@ def test_a_submodule_is_in_if_it_is_checked_out_and_else_named(project, tmp_path
 
 
 @pytest.mark.parametrize("ignored", [True, False])
-def test_an_unpacked_sdist_in_somebody_elses_repository_is_taken_whole(project, ignored):
+def test_unpacked_sdist_in_a_foreign_repository_is_whole(project, ignored):
     inner = project / "unpacked"
     write(inner, "pyproject.toml", "setup.py", "PKG-INFO", "build/left.py", "src/a.cu", "src/a.so")
     if ignored:
@@ -161,21 +161,21 @@ def test_a_project_in_a_folder_of_a_repository_is_listed_for_itself(project):
     assert names(project / "python") == ({"pyproject.toml", "a.py"}, "")
 
 
-def test_without_git_all_that_no_build_left_is_taken(project, tmp_path):
+def test_sdist_without_git_holds_all_but_build_results(project, tmp_path):
     shutil.rmtree(project / ".git")
     write(project, "venv/pyvenv.cfg", "dist/a.whl", "src/b.cu")
     (project / "gone").symlink_to("nothing")
     assert names(project) == ({"pyproject.toml", "setup.py", "src/a.cu", "src/b.cu"}, "")
 
 
-def test_a_repository_without_a_git_program_is_told(project, tmp_path):
+def test_repository_without_git_is_reported(project, tmp_path):
     (tmp_path / "empty").mkdir()
     held, notes = names(project, {"PATH": str(tmp_path / "empty")})
     assert held == {"pyproject.toml", "setup.py", "src/a.cu"}
     assert "there is no git on PATH" in notes
 
 
-def test_a_git_that_refuses_is_told(project, tmp_path):
+def test_refusal_of_git_is_reported(project, tmp_path):
     """As in a container, where the folder belongs to another user."""
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin/git"
@@ -186,5 +186,5 @@ def test_a_git_that_refuses_is_told(project, tmp_path):
     assert "dubious ownership" in notes
 
 
-def test_a_git_hooks_variables_lead_nowhere_else(project, tmp_path):
+def test_variables_of_a_git_hook_are_ignored(project, tmp_path):
     assert names(project, {**ENV, "GIT_DIR": str(tmp_path), "GIT_WORK_TREE": "/"}) == (ALL, "")

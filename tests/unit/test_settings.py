@@ -6,7 +6,7 @@ from mamba_build_backend.core.errors import SettingsError
 from mamba_build_backend.core.settings import as_environment, known_keys, load_settings
 
 
-def test_the_three_places_in_order_of_strength():
+def test_settings_come_from_three_places_in_order():
     table, env, config = (
         {"glibc": "2.24", "jobs": 2, "arch": "8.0"},
         {"MAMBA_BUILD_GLIBC": "2.28", "MAMBA_BUILD_JOBS": "3"},
@@ -79,7 +79,7 @@ def test_architectures_are_read_in_every_usual_notation(given, read):
         ("torch", {"a": 1}, "a value of type dict"),
     ],
 )
-def test_a_value_that_cannot_be_read_is_refused_with_an_example(key, value, complaint):
+def test_unreadable_value_is_refused_with_an_example(key, value, complaint):
     with pytest.raises(SettingsError, match=complaint) as caught:
         load_settings({key: value}, {}, {})
     assert caught.value.problems[0].fix
@@ -91,7 +91,7 @@ def test_toml_values_keep_their_types():
     assert (loaded.repair, loaded.jobs, loaded.arch, loaded.memory) == (False, 4, "8.0;9.0", int(2.5 * 1024**3))
 
 
-def test_variables_of_torch_are_honoured_where_nothing_else_is_said():
+def test_variables_of_torch_count_without_a_setting():
     env = {"TORCH_CUDA_ARCH_LIST": "8.0 9.0", "MAX_JOBS": "5", "CUDA_HOME": "/opt/cuda"}
     loaded = load_settings({}, env, {})
     assert (loaded.arch, loaded.jobs, loaded.cuda_home) == ("8.0;9.0", 5, "/opt/cuda")
@@ -114,7 +114,7 @@ def test_uv_builds_again_when_a_setting_changes_that_decides_what_a_wheel_holds(
 @pytest.mark.parametrize(
     ("given", "label"), [("lab1", "lab1"), ("+cu13_x-y", "cu13.x.y"), ("", None), ("auto", "auto")]
 )
-def test_a_local_version_label_is_made_of_what_a_file_name_takes(given, label):
+def test_local_version_label_fits_a_file_name(given, label):
     assert load_settings({"local-version": given}, {}, {}).local_version == label
 
 

@@ -34,7 +34,7 @@ def test_each_fenced_block_says_what_it_is_and_how_it_is_run(page):
                 assert block.commands, f"{block}: no command"
 
 
-def test_there_is_something_to_run_of_each_kind():
+def test_each_kind_of_block_occurs():
     assert {block.world for block in all_blocks()} >= WORLDS - {"yaml"}
 
 

@@ -57,13 +57,13 @@ def world(tmp_path, monkeypatch):
     return tree, archive, find
 
 
-def test_the_released_archive_is_taken_by_its_hash(world):
+def test_released_archive_is_recognised_by_its_hash(world):
     _, archive, find = world
     source = find(archive, "2.3.0")
     assert (source.path, source.digest, source.verified) == (archive, sha256(archive), True)
 
 
-def test_a_tree_is_taken_by_its_content_whatever_its_name(world, tmp_path):
+def test_tree_is_recognised_by_content_not_name(world, tmp_path):
     tree, _, find = world
     source = find(tree)
     assert (source.path, source.verified) == (tree, True)
@@ -73,7 +73,7 @@ def test_a_tree_is_taken_by_its_content_whatever_its_name(world, tmp_path):
 
 
 @pytest.mark.parametrize("pack", [tar_of, zip_of])
-def test_the_same_content_packed_by_somebody_else_is_taken_too(world, tmp_path, pack):
+def test_repacked_content_is_recognised(world, tmp_path, pack):
     tree, _, find = world
     source = find(pack(tmp_path / "v2.2.4.archive", FILES))
     assert source.verified
@@ -83,7 +83,7 @@ def test_the_same_content_packed_by_somebody_else_is_taken_too(world, tmp_path, 
 
 
 @pytest.mark.parametrize("how", ["changed", "patched"])
-def test_a_tree_that_was_changed_is_refused_and_left_as_it_is(world, how):
+def test_changed_tree_is_refused_and_unchanged(world, how):
     tree, _, find = world
     (tree / "csrc/scan.cu").write_text(f"// {how}\n")
     with pytest.raises(
@@ -96,7 +96,7 @@ def test_a_tree_that_was_changed_is_refused_and_left_as_it_is(world, how):
     assert (tree / "csrc/scan.cu").read_text() == f"// {how}\n"
 
 
-def test_a_fork_is_taken_where_that_was_allowed_and_is_marked(world):
+def test_permitted_fork_is_used_and_marked(world):
     tree, _, find = world
     (tree / "csrc/scan.cu").write_text("// ours\n")
     source = find(tree, **{"allow-unverified": "true"})
@@ -104,7 +104,7 @@ def test_a_fork_is_taken_where_that_was_allowed_and_is_marked(world):
     assert source.digest == archives.tree_sha256(tree)
 
 
-def test_a_fork_with_a_version_of_its_own_is_built_by_the_rules_of_the_one_that_was_named(world):
+def test_fork_with_its_own_version_follows_the_named_version(world):
     tree, _, find = world
     (tree / "mamba_ssm/__init__.py").write_text('__version__ = "2.2.4+mine"\n')
     assert not find(tree, "2.3.0", **{"allow-unverified": "true"}).verified
@@ -119,7 +119,7 @@ def test_a_fork_of_another_version_than_the_planned_one_is_named(world):
 
 
 @pytest.mark.parametrize("allowed", ["true", "false"])
-def test_another_released_version_is_named_whatever_was_allowed(world, allowed):
+def test_other_released_version_is_always_named(world, allowed):
     tree, _, find = world
     with pytest.raises(SourceError, match=r"is mamba-ssm 2\.2\.4; mamba-ssm 2\.3\.0 is what is to be built"):
         find(tree, "2.3.0", **{"allow-unverified": allowed})
@@ -129,7 +129,7 @@ def test_another_released_version_is_named_whatever_was_allowed(world, allowed):
 @pytest.mark.parametrize(
     ("lost", "told"), [("setup.py", r"holds no setup\.py"), ("csrc/scan.cu", r"holds no CUDA sources \(\*\.cu\)")]
 )
-def test_an_archive_without_what_is_compiled_is_refused_whatever_was_allowed(world, tmp_path, lost, told, allowed):
+def test_archive_without_kernels_is_always_refused(world, tmp_path, lost, told, allowed):
     _, _, find = world
     files = {name: data for name, data in FILES.items() if name != lost}
     with pytest.raises(SourceError, match=told) as caught:
@@ -137,7 +137,7 @@ def test_an_archive_without_what_is_compiled_is_refused_whatever_was_allowed(wor
     assert "-C source=auto" in str(caught.value)
 
 
-def test_a_damaged_archive_and_one_that_is_not_there_are_told(world, tmp_path):
+def test_damaged_and_missing_archives_are_reported(world, tmp_path):
     _, _, find = world
     (tmp_path / "a.tar.gz").write_bytes(b"x")
     with pytest.raises(SourceError, match=r"a\.tar\.gz is damaged"):
@@ -170,7 +170,7 @@ def test_no_two_versions_have_the_same_content():
 
 
 @pytest.mark.parametrize("command", ["doctor", "build"])
-def test_a_source_that_is_not_there_is_said_before_anything_is_installed(command, clean_env, tmp_path):
+def test_missing_source_is_reported_before_any_install(command, clean_env, tmp_path):
     facts_option = ["--facts", str(ROOT / "tests/facts/source-missing.json")] if command == "doctor" else []
     done = subprocess.run(
         [sys.executable, "-m", "mamba_build_backend", command, *facts_option, "-C", f"source={tmp_path}/nowhere"],

@@ -30,7 +30,7 @@ def test_a_call_that_gets_another_answer_changes_few_lines():
     assert sorted(set(after) - set(before)) == ['  1 RuntimeError "too long"', "fwd: 2 RuntimeError"]
 
 
-def test_the_recorded_file_is_as_it_is_written():
+def test_recorded_answers_are_in_canonical_form():
     answers = parse(ANSWERS.read_text(encoding="utf-8"))
     assert {call.partition(" ")[0] for call in answers} == {
         "fwd", "bwd", "causal_conv1d_fwd", "causal_conv1d_bwd", "causal_conv1d_update",
@@ -38,7 +38,7 @@ def test_the_recorded_file_is_as_it_is_written():
 
 
 @pytest.mark.parametrize("wrong", [("fwd: 1 ", "fwd: 2 "), ("  2 TypeError", "  3 TypeError"), ("    cpu\n", "")])
-def test_a_count_that_is_not_that_of_its_lines_is_refused(wrong):
+def test_wrong_line_count_is_refused(wrong):
     text = render("2.11.0", RECORDED)
     assert wrong[0] in text
     with pytest.raises(ValueError, match="changed by hand"):

@@ -22,6 +22,6 @@ def test_every_name_of_python_that_the_headers_use_is_declared():
     assert used <= declared
 
 
-def test_python_itself_comes_first_where_it_has_its_header():
+def test_python_header_comes_first_if_present():
     text = OWN.read_text()
     assert text.index("#include_next <Python.h>") < text.index("typedef")

@@ -40,7 +40,7 @@ def script(tmp_path, seconds):
     )
 
 
-def test_two_that_start_together_build_it_once_and_both_get_it_whole(tmp_path):
+def test_two_processes_create_a_folder_once(tmp_path):
     started = [
         subprocess.Popen([sys.executable, "-c", script(tmp_path, 0.5)], stdout=subprocess.PIPE, text=True)
         for _ in range(2)
@@ -49,7 +49,7 @@ def test_two_that_start_together_build_it_once_and_both_get_it_whole(tmp_path):
     assert (tmp_path / "count").read_text() == "x"
 
 
-def test_a_file_system_without_locks_is_worked_on_without(tmp_path, monkeypatch):
+def test_file_system_without_locks_is_used_without_locks(tmp_path, monkeypatch):
     monkeypatch.setattr(
         locks.fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOLCK, "No locks available"))
     )
@@ -60,7 +60,7 @@ def test_a_file_system_without_locks_is_worked_on_without(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_one_that_is_interrupted_leaves_nothing_that_looks_whole(tmp_path, number):
+def test_interrupted_creation_leaves_no_whole_folder(tmp_path, number):
     child = subprocess.Popen(
         [sys.executable, "-c", script(tmp_path, 30)], stderr=subprocess.DEVNULL, preexec_fn=interruptible
     )
@@ -81,7 +81,7 @@ def test_a_file_in_the_way_is_one_sentence(tmp_path):
     assert "-C cache-dir=/another/folder" in str(caught.value)
 
 
-def test_a_full_disk_is_one_sentence_and_nothing_half_made(tiny_disk):
+def test_full_disk_is_one_sentence_and_leaves_nothing(tiny_disk):
     with pytest.raises(StorageError, match="it is full"):
         prepared(tiny_disk / "thing", lambda draft: (draft / "big").write_bytes(bytes(200_000)) and None)
     assert [path.name for path in tiny_disk.iterdir() if not path.name.endswith(".lock")] == []
@@ -93,14 +93,14 @@ def test_a_read_only_disk_is_one_sentence(tiny_disk):
         prepared(tiny_disk / "thing", lambda draft: None)
 
 
-def test_a_full_disk_elsewhere_is_told_by_the_boundary(tiny_disk, capsys):
+def test_boundary_reports_a_full_disk_elsewhere(tiny_disk, capsys):
     with pytest.raises(SystemExit) as caught, error_boundary.user_errors():
         (tiny_disk / "big").write_bytes(bytes(200_000))
     assert caught.value.code == 7
     assert "mamba-build-backend: error: " in capsys.readouterr().err
 
 
-def test_a_work_folder_with_blanks_and_letters_of_any_script_gets_a_plain_name(tmp_path):
+def test_work_folder_gets_a_plain_name(tmp_path):
     wanted = tmp_path / "mein Ordner – 模型"
     with work_folder(Settings(build_dir=str(wanted))) as folder:
         assert str(folder).isascii()
@@ -113,7 +113,7 @@ def test_a_work_folder_with_blanks_and_letters_of_any_script_gets_a_plain_name(t
         assert folder == first, "ninja knows its objects again"
 
 
-def test_a_temporary_work_folder_is_removed_unless_it_is_to_be_kept():
+def test_temporary_work_folder_is_removed_by_default():
     with work_folder(Settings()) as folder:
         pass
     assert not folder.exists()
@@ -137,7 +137,7 @@ def shared_name():
     Path(f"/tmp/{name}.lock").unlink(missing_ok=True)
 
 
-def test_a_folder_with_one_name_is_one_builds_at_a_time(shared_name):
+def test_named_work_folder_serves_one_build_at_a_time(shared_name):
     with stand_in(shared_name) as folder:
         assert folder == Path("/tmp") / shared_name
         (folder / "file").touch()
@@ -148,7 +148,7 @@ def test_a_folder_with_one_name_is_one_builds_at_a_time(shared_name):
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="lacks a second user: only root can become one")
-def test_a_folder_with_one_name_is_the_next_users_after_it(shared_name):
+def test_named_work_folder_passes_to_the_next_user(shared_name):
     with stand_in(shared_name) as folder:
         assert folder is not None
     child = os.fork()

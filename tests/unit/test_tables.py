@@ -33,7 +33,7 @@ def test_every_row_names_its_source(name):
             assert source not in ("", [], "x", "?")
 
 
-def test_the_tables_reach_as_far_as_is_promised():
+def test_tables_cover_the_promised_versions():
     assert (LOADED.cuda[0].version, LOADED.cuda[-1].version) == ("11.6", "13.5")
     assert (LOADED.torch[0].version, LOADED.torch[-1].version) == ("1.13", "2.15")
     known = {(row.name, row.version) for row in LOADED.versions}
@@ -59,18 +59,18 @@ def test_the_sass_of_a_release_covers_every_gpu_of_a_desk_or_a_server(row):
 
 
 @pytest.mark.parametrize("row", LOADED.cuda, ids=lambda row: row.version)
-def test_ways_to_install_name_that_release_and_no_other(row):
+def test_install_commands_name_exactly_their_release(row):
     assert row.version in row.conda or (not row.conda and version.Version(row.version) >= version.Version("13.4"))
     assert row.apt == "cuda-toolkit-" + row.version.replace(".", "-")
 
 
 @pytest.mark.parametrize("row", LOADED.torch, ids=lambda row: row.version)
-def test_a_torch_is_built_for_a_cuda_that_is_known(row):
+def test_torch_rows_name_known_cuda_versions(row):
     assert set(row.builds) <= {cuda.version for cuda in LOADED.cuda}
     assert all(re.fullmatch(r"3\.\d+", python) for python in row.python)
 
 
-def test_a_torch_is_told_by_its_cuda_where_the_index_has_another():
+def test_torch_requirement_names_its_cuda_if_pypi_has_another():
     machine = facts.Machine("Linux", "x86_64", "glibc", "2.35", 4, 1, "3.11.2", "cp311", "/venv")
     (row,) = [row for row in LOADED.torch if row.version == "2.11"]
     for cuda, told in (
@@ -81,13 +81,13 @@ def test_a_torch_is_told_by_its_cuda_where_the_index_has_another():
 
 
 @pytest.mark.parametrize("row", [row for row in LOADED.versions if row.partner], ids=lambda row: row.version)
-def test_a_mamba_goes_with_a_causal_conv1d_that_the_table_knows_and_that_fits(row):
+def test_mamba_has_a_known_fitting_causal_conv1d(row):
     known = {item.version for item in LOADED.versions if item.name == "causal-conv1d"}
     assert row.partner in known
     assert specifiers.SpecifierSet(row.partner_fits).contains(row.partner, prereleases=True)
 
 
-def test_a_version_comes_from_the_index_where_its_archive_is_whole_and_else_from_its_tag():
+def test_version_comes_from_pypi_or_from_its_tag():
     for row in LOADED.versions:
         whole = version.Version("2.2.5" if row.name == "mamba-ssm" else "1.5.2")
         assert bool(row.index_sha256) or row.git_commit
@@ -156,7 +156,7 @@ def test_a_project_with_a_mistake_is_refused(tmp_path, name, old, new, complaint
         load_projects(tmp_path / "projects")
 
 
-def test_a_table_of_texts_is_pairs_and_a_source_is_not_loaded():
+def test_text_table_loads_as_pairs_without_sources():
     (mamba, causal) = LOADED.projects
     assert mamba.environment[0] == ("MAMBA_FORCE_BUILD", "TRUE")
     assert dict(mamba.extras)["mamba3"][0] == "tilelang"
@@ -164,12 +164,12 @@ def test_a_table_of_texts_is_pairs_and_a_source_is_not_loaded():
     assert {row.project for row in LOADED.versions} == {mamba, causal}
 
 
-def test_what_each_project_takes_in_names_its_licence_and_where_it_was_seen():
+def test_bundled_materials_name_their_licence_and_source():
     for project in LOADED.projects:
         assert [item.name for item in project.third_party] == ["cccl"]
     data = {name: tomllib.loads((PROJECTS / name / "project.toml").read_text()) for name in read_projects()}
     assert all(item["source"] for project in data.values() for item in project["third-party"])
 
 
-def test_each_neighbour_that_is_known_to_break_a_torch_is_looked_for():
+def test_each_bad_neighbour_of_torch_is_probed():
     assert {row.package for row in LOADED.bad_neighbours} <= set(NEIGHBOURS)

@@ -38,27 +38,27 @@ def planned(machine, *targets, **given):
         ([], ["mamba-ssm 2.3.2.post1"]),
     ],
 )
-def test_what_is_named_is_built_and_a_causal_conv1d_without_a_version_goes_with_its_mamba(targets, titles):
+def test_named_targets_are_built_with_a_fitting_causal_conv1d(targets, titles):
     named, made = planned("debian12-torch2.11-cuda13.0", *targets)
     assert named == titles
     drive.raise_together(made)
 
 
-def test_a_pair_that_does_not_go_together_is_told_with_one_that_does():
+def test_unfitting_targets_are_reported_with_a_fitting_pair():
     _, made = planned("debian12-torch2.11-cuda13.0", "mamba-ssm==2.2.4", "causal-conv1d==1.6.1")
     with pytest.raises(PlanError, match=r"mamba-ssm 2\.2\.4 and causal-conv1d 1\.6\.1 do not work together") as caught:
         drive.raise_together(made)
     assert "build mamba-ssm==2.2.4 causal-conv1d" in str(caught.value)
 
 
-def test_where_none_goes_with_this_torch_an_older_mamba_is_named():
+def test_torch_without_a_fitting_version_names_an_older_mamba():
     _, made = planned("numpy-2.1-torch-2.1.2", "mamba-ssm==2.3.0", "causal-conv1d")
     with pytest.raises(PlanError) as caught:
         drive.raise_together(made)
     assert "build mamba-ssm==2.2.4 causal-conv1d" in str(caught.value)
 
 
-def test_the_problems_of_all_are_told_at_once_and_each_once():
+def test_problems_of_all_targets_are_printed_once():
     _, made = planned("no-gxx", "mamba-ssm==9.9", "causal-conv1d==0.1")
     with pytest.raises(PlanError) as caught:
         drive.raise_together(made)
@@ -85,7 +85,7 @@ def test_targets_that_cannot_be_read_are_one_sentence(targets, given, told):
     assert caught.value.exit_code == 2
 
 
-def test_an_unknown_project_is_told_by_the_command(clean_env):
+def test_command_names_an_unknown_project(clean_env):
     done = subprocess.run(
         [sys.executable, "-m", "mamba_build_backend", "build", "flash-attn", "mamba-ssm==9.9"],
         cwd=ROOT, env=clean_env, capture_output=True, text=True, check=False,
@@ -96,7 +96,7 @@ def test_an_unknown_project_is_told_by_the_command(clean_env):
     assert "Traceback" not in done.stderr
 
 
-def test_a_path_of_the_command_line_is_meant_from_where_it_is_typed(clean_env, tmp_path):
+def test_command_line_path_is_relative_to_the_current_folder(clean_env, tmp_path):
     (tmp_path / "mamba_ssm-2.3.0.tar.gz").write_bytes(b"x")
     done = subprocess.run(
         [sys.executable, "-m", "mamba_build_backend", "doctor", "--json", "-C", "source=./mamba_ssm-2.3.0.tar.gz"],
@@ -119,7 +119,7 @@ def test_a_path_of_the_command_line_is_meant_from_where_it_is_typed(clean_env, t
         ("cuda-home=cuda/12", "{here}/cuda/12"),
     ],
 )
-def test_a_path_of_a_setting_is_from_where_the_command_was_typed(tmp_path, monkeypatch, given, meant):
+def test_setting_path_is_relative_to_the_current_folder(tmp_path, monkeypatch, given, meant):
     monkeypatch.chdir(tmp_path)
     read = options.read_settings(argparse.Namespace(config_setting=[given], allow_unverified=False, tree=None))
     assert [*read.values()] == [meant.format(here=tmp_path)]

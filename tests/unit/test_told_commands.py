@@ -17,7 +17,7 @@ from mamba_build_backend.probe import recording
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
-def test_nobody_is_sent_in_a_circle(path):
+def test_fixes_end(path):
     """Each told way is gone: its problem is solved by it, and no new one has come."""
     settings, facts = recording.load(path, {})
     made = planned_for(path)[1]
@@ -33,14 +33,14 @@ def test_nobody_is_sent_in_a_circle(path):
             assert codes <= before, (command, codes)
 
 
-def test_a_setting_that_was_given_is_repeated_once():
+def test_given_setting_is_repeated_once():
     here = commands.Here(Shell(), "/src/m", ("arch=native", "cuda-home=/old"))
     assert here.install() == "python -m pip install /src/m -C arch=native -C cuda-home=/old"
     way = here.way("-C cuda-home=/new   (one that is here)")
     assert way == "python -m pip install /src/m -C arch=native -C cuda-home=/new   (one that is here)"
 
 
-def test_a_pip_that_is_too_old_for_settings_gets_them_as_variables():
+def test_old_pip_gets_settings_as_variables():
     old = Shell(settings_by_variable=True)
     here = commands.Here(old, "/src/m", ("arch=native", "cuda-home=/old"))
     way = here.way("-C cuda-home='/new one'   (one that is here)")
@@ -57,7 +57,7 @@ def test_a_pip_that_is_too_old_for_settings_gets_them_as_variables():
     ]
 
 
-def test_a_way_that_is_no_command_is_said_as_it_is():
+def test_instruction_is_printed_without_a_command():
     text = "-C the project's name"
     assert commands.Here(Shell(), "/src/m").way(text) == text
 
@@ -69,19 +69,19 @@ def test_a_path_with_blanks_is_quoted():
 
 
 @pytest.mark.parametrize("machine", ["conda-forge-torch-without-cuda"])
-def test_pip_puts_nothing_over_condas_torch(machine):
+def test_pip_never_replaces_torch_of_conda(machine):
     made = planned_for(next(path for path in RECORDED if path.stem == machine))[1]
     for problem in made.problems:
         assert not [way for way in problem.fix if re.search(r"pip install .*torch", way)]
 
 
-def test_the_builds_of_the_table_are_those_that_it_has_gpus_for():
+def test_torch_builds_and_gpu_lists_agree():
     for row in TABLES.torch:
         assert tuple(cuda for cuda, _ in row.gpus) == row.builds
         assert set(row.builds_for("aarch64")) <= {*row.builds}
 
 
-def test_torch_on_an_arm_machine_is_never_the_index_default():
+def test_torch_on_an_arm_machine_is_never_the_default_of_pypi():
     path = next(path for path in RECORDED if path.stem == "spark-gb10-torch-2.10")
     data = json.loads(path.read_text())
     settings, facts = recording.load(path, data["settings"])

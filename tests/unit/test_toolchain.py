@@ -47,7 +47,7 @@ def test_each_symbol_keeps_its_newest_allowed_version_and_newer_symbols_are_left
     assert kept[3].kind == "tls"
 
 
-def test_the_index_nvcc_and_torchs_headers_become_one_folder(tmp_path):
+def test_nvcc_of_pypi_and_headers_of_torch_become_one_folder(tmp_path):
     build, torch = tmp_path / "build" / "nvidia" / "cu13", tmp_path / "site" / "nvidia" / "cu13"
     for path in (build / "bin/nvcc", build / "bin/crt/link.stub", build / "nvvm/bin/cicc", build / "include/crt/host_config.h",
                  torch / "include/cuda_runtime.h", torch / "include/crt/host_config.h", torch / "lib/libcudart.so.13"):  # fmt: skip
@@ -79,7 +79,7 @@ def cuda(tmp_path):
     return home
 
 
-def test_nothing_stands_before_the_programs_of_a_toolkit(cuda, tmp_path):
+def test_toolkit_programs_run_without_stand_ins(cuda, tmp_path):
     view = toolkit.apply_toolkit(Toolkit(str(cuda), "test"), tmp_path, tmp_path / "work")
     files = [path for path in cuda.rglob("*") if path.is_file()]
     assert len(files) == 7
@@ -88,7 +88,7 @@ def test_nothing_stands_before_the_programs_of_a_toolkit(cuda, tmp_path):
     assert not [path for path in view.rglob("*") if path.is_file() and not path.is_symlink()]
 
 
-def test_with_compact_two_steps_of_nvcc_have_a_stand_in(cuda, tmp_path):
+def test_compact_replaces_two_steps_of_nvcc(cuda, tmp_path):
     home = cuda
     shims = {PYTHON: sys.executable, NVCC_STEPS_SHIM: str(nvcc_steps.__file__)}
     for _ in range(2):  # as in a build folder that stays
@@ -113,17 +113,17 @@ def test_with_compact_two_steps_of_nvcc_have_a_stand_in(cuda, tmp_path):
 
 
 @pytest.mark.parametrize(("known", "takes"), [("--orig_src_path_name=*|--version", True), ("--version", False)])
-def test_an_option_of_cudafe_that_is_not_documented_is_asked_for(tmp_path, known, takes):
+def test_undocumented_option_of_cudafe_is_probed(tmp_path, known, takes):
     program(tmp_path / "cudafe++", f'for word in "$@"; do case $word in {known}) ;; *) exit 4 ;; esac; done')
     assert probe_options.takes_source_path(tmp_path / "nvcc", dict(os.environ)) == takes
 
 
-def test_a_cudafe_that_is_not_there_takes_no_option(tmp_path):
+def test_missing_cudafe_accepts_no_option(tmp_path):
     assert not probe_options.takes_source_path(tmp_path / "nvcc", dict(os.environ))
 
 
 @pytest.mark.parametrize(("said", "takes"), [("--frandom-seed <seed>   (-frandom-seed)", True), ("--threads", False)])
-def test_an_option_of_newer_nvcc_is_looked_for_in_its_help(tmp_path, said, takes):
+def test_help_of_nvcc_shows_its_new_options(tmp_path, said, takes):
     program(tmp_path / "nvcc", f"echo '{said}'")
     assert probe_options.takes_seed(tmp_path / "nvcc", dict(os.environ)) == takes
 
@@ -133,7 +133,7 @@ def program(path, script):
     path.chmod(0o755)
 
 
-def test_tables_load_and_a_newer_version_is_planned_by_the_nearest_row():
+def test_newer_version_is_planned_by_the_nearest_row():
     loaded = load_tables()
     assert loaded.cuda_row("14.7") == loaded.cuda[-1]
     assert loaded.cuda_row("12.7").version == "12.6"
@@ -143,7 +143,7 @@ def test_tables_load_and_a_newer_version_is_planned_by_the_nearest_row():
 
 
 @pytest.mark.parametrize("asked", [False, True])
-def test_a_found_sccache_is_done_without_while_another_build_has_its_folder(asked, tmp_path):
+def test_sccache_is_skipped_while_another_build_holds_its_folder(asked, tmp_path):
     launcher = Launcher("sccache", ("/bin/false",), {}, asked=asked)
     tools = Toolchain(
         tmp_path, tmp_path, tmp_path, tmp_path, seed_option=True, source_path_option=True, launcher=launcher

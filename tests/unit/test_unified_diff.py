@@ -48,7 +48,7 @@ def by_us(content, diff):
 
 @some
 @given(FILE, FILE, st.integers(0, 3))
-def test_the_difference_of_two_files_makes_the_one_of_the_other(tmp_path, old, new, context):
+def test_diff_of_two_files_turns_one_into_the_other(tmp_path, old, new, context):
     diff = diff_of(tmp_path, old, new, context)
     if diff:
         assert by_us(old, diff) == new
@@ -59,7 +59,7 @@ def test_the_difference_of_two_files_makes_the_one_of_the_other(tmp_path, old, n
 
 @some
 @given(FILE, FILE, FILE)
-def test_what_is_taken_here_git_takes_too_with_the_same_result(tmp_path, old, new, other):
+def test_accepted_patches_apply_in_git_with_the_same_result(tmp_path, old, new, other):
     diff = diff_of(tmp_path, old, new)
     if diff:
         try:
@@ -71,7 +71,7 @@ def test_what_is_taken_here_git_takes_too_with_the_same_result(tmp_path, old, ne
 
 @settings(deadline=None)
 @given(FILE, st.binary(max_size=200))
-def test_no_bytes_end_in_anything_but_a_refusal(content, diff):
+def test_any_other_bytes_are_refused(content, diff):
     for text in (diff, b"--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n" + diff):
         try:
             for change in unified_diff.parse(text):
@@ -89,7 +89,7 @@ def test_neither_an_offset_nor_fuzz_is_tried():
         assert (caught.value.hunk, caught.value.line) == (1, line)
 
 
-def test_words_around_the_files_are_no_part_of_a_patch():
+def test_text_around_a_patch_is_ignored():
     diff = b"why\n\ndiff --git a/x.cu b/x.cu\nindex 1..2\n--- a/x.cu\t2026\n+++ b/x.cu\n@@ -1 +1 @@ int f()\n-a\n+b\n-- \n2.47\n"
     assert by_us(b"a\n", diff) == b"b\n"
     assert re.search(rb"^-- $", diff, re.MULTILINE)

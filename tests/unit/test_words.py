@@ -143,7 +143,7 @@ def facts_of(path):
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.stem)
-def test_other_words_make_no_other_plan(path, reworded_plan):
+def test_changed_sentences_change_no_plan(path, reworded_plan):
     chosen, facts, others = facts_of(path)
     one = plan.decide(chosen, facts, tables.load_tables())
     other = reworded_plan.decide(chosen, others, tables.load_tables())
@@ -151,7 +151,7 @@ def test_other_words_make_no_other_plan(path, reworded_plan):
     assert decided(one) == decided(other)
 
 
-def test_the_words_are_really_others(reworded_plan):
+def test_sentences_are_really_changed(reworded_plan):
     chosen, facts, others = facts_of(ROOT / "tests/facts/no-gxx-abi-torch.json")
     (one,) = plan.decide(chosen, facts, tables.load_tables()).problems
     (other,) = reworded_plan.decide(chosen, others, tables.load_tables()).problems
@@ -160,21 +160,21 @@ def test_the_words_are_really_others(reworded_plan):
     assert one.fix != other.fix
 
 
-def test_where_a_setting_came_from_is_no_word(monkeypatch):
+def test_origin_of_a_setting_is_not_a_sentence(monkeypatch):
     """The place is what decides: a variable of torch's is weaker than a setting, whatever they are called in a report."""
     given = load_settings({}, {"CUDA_HOME": "/usr/local/cuda"}, None)
     assert given.place("cuda-home") is core_settings.Place.ALIAS
     assert load_settings({"cuda-home": "/x"}, {}, None).place("cuda-home") is core_settings.Place.OPTION
 
 
-def test_what_a_build_of_ours_is_told_hangs_on_a_key_and_not_on_words():
+def test_answer_for_our_build_depends_on_a_key_not_on_sentences():
     for failure in known_failures.load_failures():
         for fix in failure.fixes:
             if not fix.elsewhere:
                 assert "upstream's own build" not in fix.text, failure.id
 
 
-def test_facts_say_where_each_candidate_was_found():
+def test_facts_name_the_origin_of_each_candidate():
     for path in RECORDED:
         facts = recording.load(path, {})[1]
         assert isinstance(facts, Facts)
@@ -183,7 +183,7 @@ def test_facts_say_where_each_candidate_was_found():
             assert item.origin.value != "unknown", (path.name, item.found_in)
 
 
-def test_the_folder_of_the_plan_has_no_comparison_with_a_sentence():
+def test_plan_code_compares_no_sentences():
     """`==`, `!=`, `in` and startswith with a text of several words."""
     for path in sorted(Path(plan.__file__).parent.glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

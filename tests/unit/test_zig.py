@@ -28,13 +28,13 @@ def made(machine, *compilers, **config):
     ("cuda", "release"),
     [("11.6", ""), ("11.8", "0.9.1"), ("12.1", ""), ("12.4", "0.12.1"), ("12.9", "0.12.1"), ("13.0", "0.13.0"), ("14.0", "0.13.0")],
 )  # fmt: skip
-def test_each_cuda_has_the_zig_that_it_was_tried_with(cuda, release):
+def test_each_cuda_has_its_tested_zig(cuda, release):
     row = tables.load_tables().zig_compiler(cuda)
     assert (row.version if row else "") == release
     assert row is None or row.requirement.startswith(f"ziglang=={release}")
 
 
-def test_a_gxx_that_fits_is_taken_first_whether_zig_is_there_or_not():
+def test_fitting_gxx_comes_before_zig():
     assert made("debian12-torch2.11-cuda13.0", ZIG).compiler.value.kind is CompilerKind.GCC
     assert made("debian12-torch2.11-cuda13.0", ZIG, host_compiler="zig").compiler.value == ZIG
 
@@ -49,7 +49,7 @@ def test_zig_brings_its_glibc_so_that_no_sysroot_is_made_or_installed():
     assert absent.portable
 
 
-def test_another_release_of_zig_does_not_count():
+def test_other_zig_release_is_ignored():
     other = replace(ZIG, version="0.12.1")
     assert made("no-gxx", other).installs_tool(Tool.COMPILER)
 
@@ -63,14 +63,14 @@ def test_another_release_of_zig_does_not_count():
         ("unknown-distribution-aarch64-no-gxx", {}),
     ],
 )
-def test_where_zig_cannot_serve_a_gxx_is_asked_for(machine, config):
+def test_gxx_is_required_if_zig_cannot_serve(machine, config):
     got = made(machine, ZIG, **config)
     assert "no-compiler" in [item.code for item in got.problems]
     assert got.compiler.value is None
     assert got.installs_tool(Tool.COMPILER) is None
 
 
-def test_cxx_in_the_environment_is_a_hint_and_zig_comes_after_it():
+def test_cxx_variable_is_only_a_hint_before_zig():
     data = json.loads((ROOT / "tests" / "facts" / "no-gxx.json").read_text())
     chosen = settings.load_settings({}, {"CXX": "g++-9"}, {})
     got = plan.decide(chosen, facts.from_json(data["facts"]), tables.load_tables())
@@ -78,7 +78,7 @@ def test_cxx_in_the_environment_is_a_hint_and_zig_comes_after_it():
     assert got.installs_tool(Tool.COMPILER)
 
 
-def test_what_is_linked_in_is_named():
+def test_statically_linked_parts_are_named():
     names = [item.name for item in third_party.materials(made("no-gxx", ZIG))]
     assert "libc++" in names
     assert "libstdc++" not in names
@@ -108,7 +108,7 @@ def test_one_header_is_changed_in_the_view_and_not_in_the_toolkit(tmp_path, deep
     assert (view / deep / "crt/host_config.h").read_text() == "host"
 
 
-def test_a_toolkit_without_that_line_stays_as_it_is(tmp_path):
+def test_toolkit_without_the_line_stays_unchanged(tmp_path):
     home, view = tmp_path / "home", tmp_path / "view"
     (home / "crt").mkdir(parents=True)
     (home / "crt/common_functions.h").write_text("nothing of it")
@@ -118,7 +118,7 @@ def test_a_toolkit_without_that_line_stays_as_it_is(tmp_path):
     assert (view / "include").is_symlink()
 
 
-def test_where_no_zig_serves_the_driver_decides_which_cuda_and_a_gxx_for_it_is_asked_for():
+def test_driver_chooses_cuda_and_gxx_if_no_zig_serves():
     """A compiler can be installed by anybody, a driver cannot."""
     data = json.loads((ROOT / "tests" / "facts" / "debian12-torch2.11-cuda13.0.json").read_text())
     found = facts.from_json(data["facts"])
