@@ -1,4 +1,7 @@
-"""Roots of a Linux with Python and pip alone, made and entered by manylinux/check-root, with the package index that pip knows here."""
+"""Root folders of a Linux with only Python and pip.
+
+manylinux/check-root makes and enters them. They use the same package index as pip here.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,7 @@ class BareRoot:
         if os.geteuid() != 0 or not shutil.which("debootstrap", path=f"{os.environ['PATH']}:/usr/sbin"):
             lacking("root, and debootstrap")
         self.folders += pip_folders(pip_variables(self.env))
-        # pip itself reads its settings from variables alone there.
+        # pip itself reads its settings only from variables there.
         self.variables = {**pip_variables(self.env), "HOME": "/out/home", "TMPDIR": "/out/tmp", **self.variables}
         for name in ("home", "tmp", "stand-ins"):
             (self.out / name).mkdir(parents=True)
@@ -64,7 +67,7 @@ class BareRoot:
         return run(*command, env=dict(self.env), cwd=ROOT, check=check)
 
     def run(self, *command: object, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
-        """A command there, with these variables beside the root's own."""
+        """A command in the root, with these variables in addition to those of the root."""
         binds = [part for folder in self.folders for part in ("--bind", folder)]
         words = [f"{key}={value}" for key, value in {**self.variables, **variables}.items()]
         unset = ["-u", "PYTHONPATH", "-u", "PYTHONDONTWRITEBYTECODE"]
@@ -76,7 +79,7 @@ class BareRoot:
         return self.run("python", *arguments, check=check, PATH=path, VIRTUAL_ENV="/out/venv", **variables)
 
     def put_torch(self, site: Path) -> None:
-        """Torch and what it requires, from another environment, as links to its files: installed there, it would fill 5 GB."""
+        """Torch and its requirements, as links to the files of another environment: an installation would fill 5 GB."""
         (own,) = (self.out / "venv" / "lib").glob("python*/site-packages")
         self.folders.append(site)
         for name in sorted(torchs_entries(site)):
@@ -99,7 +102,7 @@ class BareRoot:
             subprocess.run(["cp", "-a", kept, cache / "zig"], check=True)
 
     def put_project(self) -> str:
-        """This project, as somebody has it who downloaded its archive; where it is there."""
+        """This project as a user downloads it, as an archive; gives its folder in the root."""
         shutil.copytree(ROOT, self.out / "project", ignore=shutil.ignore_patterns(*_LEFT))
         return "/out/project"
 
@@ -139,7 +142,7 @@ def pip_variables(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def pip_folders(variables: Mapping[str, str]) -> list[Path]:
-    """The folders that such variables name: of an index beside its pages, of certificates, of wheels."""
+    """The folders that such variables name: pages and files of an index, certificates, wheels."""
     return sorted(set(_named_folders(variables)))
 
 
@@ -147,5 +150,5 @@ def _named_folders(variables: Mapping[str, str]) -> Iterator[Path]:
     for word in " ".join(variables.values()).split():
         path = Path(word.removeprefix("file://"))
         if path.is_absolute() and path.exists():
-            # The files of an index often lie beside its pages.
+            # An index often has its files next to its pages.
             yield path.parent if path.is_file() or word.startswith("file:") else path

@@ -1,8 +1,8 @@
-"""Recorded machines with something changed, and what that changes in what their users are told.
+"""Recorded machines with one change each, and the resulting change of the report.
 
-A machine of ``tests/facts`` stands for somebody's; what is decided has many more sides than people who sent theirs. Each case here is such
-a machine with another driver, GPU, system, compiler or setting. ``tests/changed_machines.txt`` holds what its user is told: the problems, or
-the lines of the report that differ from the machine's own. ``python tests/update_reports.py`` writes it anew.
+The machines of ``tests/facts`` do not cover every decision. Each case here is such a machine with another driver, GPU,
+system, compiler or setting. ``tests/changed_machines.txt`` holds the report: its problems, or the lines that differ
+from the report of the recorded machine. ``python tests/update_reports.py`` writes it anew.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Changed:
         return found, plan.decide(settings, found, tables.load_tables())
 
     def text(self) -> str:
-        """The problems; where there are none, what is other than in the report of the machine as it was recorded."""
+        """The problems; without problems, the lines that differ from the report of the recorded machine."""
         found, made = self.planned()
         lines = report.plan_text(
             found, made, verbose=self.shown == "whole" or not (made.problems or self.shown)
@@ -71,7 +71,7 @@ class Changed:
 
 
 def _changed(found: Facts, key: str, value: Any) -> Any:
-    """A dictionary changes fields of what is there; of several compilers or torches, the first one's."""
+    """A dictionary changes fields of the recorded value; of several compilers or torches, it changes the first."""
     if not isinstance(value, dict):
         return value
     there = getattr(found, key)
@@ -79,7 +79,7 @@ def _changed(found: Facts, key: str, value: Any) -> Any:
 
 
 def texts() -> Iterator[str]:
-    """Of all cases."""
+    """The number of all cases."""
     return (item.text() for item in CASES)
 
 
@@ -130,7 +130,7 @@ CU13, CU12, CU11, BARE = (
     "causal-conv1d-default-torch-2.1",
     "no-torch",
 )
-"""A whole machine with CUDA 13.0, 12.8 and 11.8, and one with a g++ alone."""
+"""A complete machine with CUDA 13.0, 12.8 and 11.8, and a machine with only g++."""
 
 CASES = (
     # Whether the GPU and the driver run what is compiled.
@@ -282,7 +282,7 @@ CASES = (
     Changed("the Python is newer than every torch, and none is here", BARE, ONE_TORCH, {**python("3.17")}),
     Changed("the newest torch that this Python has", BARE, ONE_TORCH, {**python("3.9")}),
     Changed("a ROCm build whose version cannot be read", "torch-rocm", {}, {"torches": {"version": ""}}),
-    # Trees that somebody changed.
+    # Changed source trees.
     Changed("a tree that is a release", "fork", {}, {"trees": {"sha256": tables.load_tables().versions_of("mamba-ssm")[-1].tree_sha256[0]}}),
     Changed("a tree that is trusted", "fork", {"allow-unverified": "true"}, {}),
     Changed("a tree of another project than is asked for", "fork", {"upstream": "causal-conv1d"}, {}),

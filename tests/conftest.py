@@ -28,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test's tier is the folder that it lies in."""
+    """The folder of a test is its tier."""
     for item in items:
         tier = Path(item.path).relative_to(ROOT / "tests").parts[0]
         if tier in ("unit", "integration", "e2e"):
@@ -39,7 +39,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A user's compiler cache stays out of the tests. They share one of their own: what one has compiled, no other compiles."""
+    """Tests do not use the user's compiler cache.
+
+    They share a cache of their own, so that nothing is compiled twice.
+    """
     for name in [name for name in os.environ if name.startswith(("CCACHE_", "SCCACHE_"))]:
         del os.environ[name]
     if item.get_closest_marker("unit") or item.get_closest_marker("cold"):

@@ -1,4 +1,4 @@
-"""Debian's own CUDA toolkit in a folder, for tests that build with it: nothing of this machine is changed."""
+"""Debian's CUDA toolkit unpacked into a folder, for tests that build with it. This machine stays unchanged."""
 
 from __future__ import annotations
 

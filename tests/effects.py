@@ -1,4 +1,4 @@
-"""What a told command does to a machine: its facts before and after, without running anything."""
+"""The effect of a printed command on a machine: its facts before and after, without running anything."""
 
 import re
 from dataclasses import replace
@@ -53,7 +53,7 @@ def installed_toolkit(part, facts):
 
 
 def after(facts, command):
-    """The facts of the machine once a command was typed; None where it is no command that this test knows the effect of."""
+    """The facts of the machine after a command; None if this test does not know the effect of the command."""
     changed = False
     parts = command.split(" && ")
     if any(part.startswith("module ") for part in parts):

@@ -1,4 +1,4 @@
-"""ELF files and wheels that nobody's linker and no packer makes: any number where a number is, any list leading anywhere."""
+"""ELF files and wheels that no linker and no packer makes: any number and any list may be wrong."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ odd = st.one_of(
 
 
 def elf(sections, changes=(), *, machine=62, kind=3, wide=True, little=True):
-    """An ELF file; ``sections`` are (name, sh_type, flags, link, info, entsize, data), ``changes`` (row, field, value) of their table."""
+    """An ELF file.
+
+    ``sections`` are (name, sh_type, flags, link, info, entsize, data), ``changes`` (row, field, value) of their table.
+    """
     order, word = "<" if little else ">", "Q" if wide else "I"
     names = b"\0" + b"".join(name.encode() + b"\0" for name, *_ in sections) + b".shstrtab\0"
     head_size = 64 if wide else 52

@@ -1,12 +1,12 @@
-"""The compile matrix: builds what ``matrix.toml`` lists, and notes what came of it.
+"""The compile matrix: build the rows of ``matrix.toml`` and record the results.
 
     python tests/matrix.py list
     python tests/matrix.py run torch2.0-cuda11.8 --python /venv/bin/python [--source MIRRORS] [mamba-ssm==1.0.1 …]
     python tests/matrix.py note torch2.0-cuda11.8 WHEEL … --python /venv/bin/python
 
-``run`` is done on the machine that has the torch, the toolkit and the compilers; ``--source`` is a folder with git mirrors,
-mamba.git and causal-conv1d.git, where there is no network. ``note`` does what ``run`` does with a wheel that was
-built before. A result is a wheel that was audited and imported beside that torch; it goes into matrix-results.json.
+Use ``run`` on the machine that has the torch, the toolkit and the compilers; ``--source`` is a folder with git mirrors,
+mamba.git and causal-conv1d.git, for a machine without network. ``note`` does the same with a wheel that was built
+before. A result is a wheel that passed the audit and was imported with that torch; it goes into matrix-results.json.
 Standard library only: it runs under the Python of any environment.
 """
 
@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
         with tempfile.TemporaryDirectory() as folder:
             start = time.monotonic()
             command = [options.python, "-m", "mamba_build_backend", "build", build["what"], "-w", folder]
-            # With abi=stable the torch would be of no matter.
+            # With abi=stable the version of torch would not matter.
             command += ["-C", f"arch={environment['arch']}", "-C", "abi=torch"]
             command += ["-C", f"host-compiler={build['gxx']}"] if "gxx" in build else []
             command += ["-C", f"cuda-home={environment['cuda-home']}"] if "cuda-home" in environment else []
@@ -114,7 +114,7 @@ def check(wheel: Path, options: argparse.Namespace, *, seconds: int | None = Non
         pip = [python, "-m", "pip", "install", "-q", "--no-input"]
         subprocess.run([*pip, "packaging", "platformdirs", wheel], check=True, cwd=folder)
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
-        # The record says no more where that torch lies.
+        # The record no longer holds the folder of that torch.
         code = "import importlib.util as u, os; print(os.path.dirname(os.path.dirname(u.find_spec('torch').origin)))"
         said = subprocess.run([options.python, "-c", code], capture_output=True, text=True, check=True).stdout
         audit = [python, "-m", "mamba_build_backend", "audit", "--json", wheel, "--torch", said.strip()]
@@ -156,7 +156,7 @@ def imports(python: Path, modules: list[str]) -> str:
 
 
 def overlay(python: str, folder: Path) -> Path:
-    """A virtual environment that sees another one's packages, and into which nothing of it is installed again."""
+    """A virtual environment that sees the packages of another one without installing them again."""
     subprocess.run([python, "-m", "venv", folder / "v"], check=True)
     mine = folder / "v" / "bin" / "python"
     where = "import sysconfig; print(sysconfig.get_path('purelib'))"

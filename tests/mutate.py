@@ -5,9 +5,10 @@
     python tests/mutate.py mamba_build_backend/plan/gpus.py --jobs 8
     python tests/mutate.py --every 20               a sample
 
-The changes are mutmut's (an operator, a constant, an argument, a condition of one function). mutmut itself starts pytest for each, which
-takes longer than the tests: here pytest collects once, and each change is put into a fork of that process, where the tests that run the
-changed function go until one fails. What survives is printed as a diff; the exit status is 1 where the score is below ``--least``.
+mutmut makes the changes (an operator, a constant, an argument, a condition of one function). mutmut itself starts
+pytest for each, which takes longer than the tests: here pytest collects once, and a fork of that process gets each
+change and runs the tests of the changed function until one fails. The script prints survivors as diffs; the exit status
+is 1 if the score is below ``--least``.
 """
 
 from __future__ import annotations
@@ -233,7 +234,7 @@ def named(space: dict[str, Any], qualified: str) -> types.FunctionType:
 
 
 def undecorated(found: Any) -> Any:
-    """What lies in a property, a class method, a cache."""
+    """Code in a property, a class method or a cache."""
     for attribute in ("fget", "__func__", "__wrapped__"):
         found = getattr(found, attribute, found)
     return found
@@ -281,7 +282,7 @@ def trace(items: list[pytest.Item], files: set[str], out: str) -> bool:
     rows = []
     for number, (item, after) in enumerate(zip(items, [*items[1:], None])):
         called.clear()
-        # The plan of a recorded machine was made above, and is remembered for the tests that have the machine as their parameter.
+        # The plans of recorded machines are cached above, for the tests that have a machine as their parameter.
         machine = getattr(getattr(item, "callspec", None), "params", {}).get("path")
         if machine is None:
             support.planned_for.cache_clear()

@@ -1,8 +1,9 @@
 """Checks the project's prose: ``python tests/prose.py`` prints ``file:line: rule: better words`` for each finding.
 
-The rules are in ``tests/prose.toml``, and proselint runs them. ``prose_passages.py`` finds the prose of a file. Known findings are
-counted in ``tests/prose_left.json`` for each rule and part of the project: more than that is an error. ``--lower`` writes the counts
-anew and never raises one. ``--all`` prints the known findings too. File names as arguments limit what is printed.
+proselint runs the rules of ``tests/prose.toml``. ``prose_passages.py`` finds the prose of a file.
+``tests/prose_left.json`` has the number of known findings for each rule and part of the project; a higher number is an
+error. ``--lower`` writes the numbers anew and never raises one. ``--all`` prints known findings too. Arguments limit
+the output to files or folders.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ def examples() -> tuple[dict[str, str], ...]:
 
 
 def pieces(sentence: str) -> list[str]:
-    """An example as it can stand in a file: without marks, in one line; ``…`` stands for words that were left out."""
+    """An example as a file can hold it: without marks, in one line; ``…`` means that words are missing."""
     return [piece for part in sentence.split("…") if len(piece := " ".join(plain(part).split()).strip(" .;:,()")) > 12]
 
 
@@ -112,7 +113,8 @@ def _at_starts(patterns: list[re.Pattern[str]], text: str, check: Check) -> Iter
     for start, sentence in _sentences(text):
         for pattern in patterns:
             if match := pattern.match(sentence):
-                yield CheckResult(check.path, check.message, (start + match.start(), start + match.end()), None)
+                yield CheckResult(check.path, check.message, (start, start + match.end()), None)
+                break
 
 
 def _too_long(text: str, check: Check) -> Iterator[CheckResult]:
@@ -165,6 +167,8 @@ def findings_in(text: str, path: str) -> list[Finding]:
     for result in linted:
         begin, end = result.check_result.span
         whole = f"\n{text}\n"
+        while begin < end - 1 and whole[begin] in f" \n:;,(.{END}":
+            begin += 1
         begin = max(whole.rfind(" ", 0, begin), whole.rfind("\n", 0, begin)) + 1 if whole[begin] == "'" else begin
         words = " ".join(whole[begin : max(end, begin + 60)].partition(END)[0].split())[:70]
         rule = result.check_result.check_path.removeprefix("house.")

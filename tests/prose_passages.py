@@ -1,7 +1,7 @@
-"""The prose of a file, in its lines: docstrings, comments and messages of Python, paragraphs of Markdown, sentences of TOML.
+"""The prose of a file, in its lines: docstrings, comments and messages of Python, Markdown, sentences of TOML.
 
-``passages`` gives as many lines as the file has, so that a finding has the file's line number. Where a passage ends, ``¶`` stands. Code,
-addresses and quoted output are left out: code in a sentence becomes ``Xxx``.
+``passages`` gives as many lines as the file has, so that a finding has the file's line number. ``¶`` ends a passage. It
+leaves out code, addresses and quoted output: code in a sentence becomes ``Xxx``.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _TOML_WORDS = (
 
 
 def files() -> Iterator[tuple[Path, str]]:
-    """Each file that holds prose of the project's own, with its kind: markdown, python, backend (with its messages), toml, report."""
+    """Each file with the project's own prose, and its kind: markdown, python, backend (with messages), toml, report."""
     for path in sorted(path for pattern in _LOOKED_AT for path in ROOT.glob(pattern)):
         name = path.relative_to(ROOT).as_posix()
         kind = _kind(name)
@@ -158,7 +158,7 @@ def _put_docstring(lines: list[str], first: int, source: list[str]) -> None:
     body = "\n".join(source).strip()
     body = re.sub(r"^[rRbBuU]*(\"\"\"|'''|\"|')", "", body)
     body = re.sub(r"(\"\"\"|'''|\"|')$", "", body)
-    # Blocks of code: what is indented more than the text, after a blank line or "::".
+    # Blocks of code are indented more than the text.
     indent = min((len(line) - len(line.lstrip()) for line in source[1:] if line.strip()), default=0)
     kept = []
     for number, line in enumerate(body.split("\n")):

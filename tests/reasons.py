@@ -1,6 +1,7 @@
-"""Every reason that a plan of a recorded machine gives, each once: what was taken and why, and what was not.
+"""Every reason in the plans of recorded machines, each once: each choice and each rejected candidate.
 
-The reports show the most of them with ``-v`` alone. ``tests/reasons.txt`` holds them all, so that a change of a sentence is seen.
+Only ``-v`` shows most of them in a report. ``tests/reasons.txt`` holds all of them, so that a diff shows a changed
+sentence.
 """
 
 from __future__ import annotations

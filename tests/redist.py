@@ -1,4 +1,4 @@
-"""NVIDIA's archives as tests make them: their layout, a table of their own hashes, and servers with the faults that there are."""
+"""Archives in NVIDIA's layout, a table of their hashes, and servers with every kind of fault."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ Answer = Callable[[http.server.BaseHTTPRequestHandler, bytes], None]
 
 
 def whole(request: http.server.BaseHTTPRequestHandler, data: bytes) -> None:
-    """The file, or the part of it that was asked for."""
+    """The file, or the requested part of it."""
     asked = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
     start = int(asked[1]) if asked else 0
     request.send_response(206 if asked else 200)
@@ -147,7 +147,7 @@ _OTHERS = ("cublas", "cudalibxt", "cufft", "curand", "cusolver", "cusparse", "np
 
 
 def packed_toolkit(home: Path, release: str, folder: Path) -> tuple[RedistRelease, dict[str, bytes]]:
-    """A toolkit as tests/debian.py makes it, cut into NVIDIA's three archives: ``lib``, cicc in nvvm/bin, no mathematical libraries."""
+    """The toolkit of tests/debian.py as three NVIDIA archives: ``lib``, cicc in nvvm/bin, no mathematical libraries."""
     arch = {"x86_64": "linux-x86_64", "aarch64": "linux-sbsa"}[platform.machine()]
     headers = [path for path in sorted((home / "include").iterdir()) if not path.name.startswith(_OTHERS)]
     profile = folder / "nvcc.profile"
@@ -181,7 +181,7 @@ def packed_toolkit(home: Path, release: str, folder: Path) -> tuple[RedistReleas
 
 
 def table_of(release: RedistRelease, address: str) -> str:
-    """tables/redist.toml for these archives alone."""
+    """tables/redist.toml with only these archives."""
     text = f'[nvidia]\naddress = "{address}"\naddress-china = "{address}"\nlicence = "its licence"\n'
     text += 'licence-address = "https://example.org/licence"\nsource = "a test"\n'
     for item in release.archives:

@@ -1,6 +1,6 @@
-"""Write ``projects/NAME/files.toml``: which content each source file has in which release. Look at the diff before you commit it.
+"""Write ``projects/NAME/files.toml``: the content of each source file in each release. Read the diff.
 
-Give a mirror of each repository, ``git clone --mirror URL``, and beside them the archives of releases that have no tag::
+Give a mirror of each repository, ``git clone --mirror URL``, and the archives of releases that have no tag::
 
     python tests/release_files.py mamba-ssm=/path/to/mamba.git causal-conv1d=/path/to/causal-conv1d.git causal_conv1d-1.7.0.tar.gz
 """

@@ -1,8 +1,9 @@
-"""Runs the checks and the tests: ``python tests/run.py`` for all, ``python tests/run.py fast`` for those of a minute.
+"""Run the checks and the tests: ``python tests/run.py`` runs all, ``python tests/run.py fast`` those of a minute.
 
-``fast`` checks style, types, imports and the site, and runs the unit tests, in an environment without torch. ``all`` does that
-first, and then runs the integration and the end-to-end tests in an environment with torch. ``integration`` and ``e2e`` run one
-tier. Environments are made once and kept in the user's cache folder. Standard library only. Extra arguments go to pytest.
+``fast`` checks style, prose, types, imports and the site, and runs the unit tests, in an environment without torch.
+``all`` does that first, and then runs the integration and the end-to-end tests in an environment with torch.
+``integration`` and ``e2e`` run one tier. Environments are kept in the user's cache folder. Standard library only. Extra
+arguments go to pytest.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def main() -> int:
 
 
 def checks(python: Path) -> int:
-    """Style, types, the order of imports, the site; each on a core of its own. The first exit status that is not 0."""
+    """Style, prose, types, the order of imports, the site, in parallel. Gives the first exit status that is not 0."""
     with tempfile.TemporaryDirectory(prefix="mamba-docs-") as site:
         commands = [
             [python, "-m", "ruff", "check", "."],
@@ -87,7 +88,7 @@ def checks(python: Path) -> int:
 
 
 def tests(tier: str, python: Path, rest: list[str]) -> int:
-    """The tests of a tier. Builds of e2e use all cores themselves, what comes between them one: two files share the machine."""
+    """Run the tests of a tier. Builds of e2e use all cores, the rest of e2e one, so two files share the machine."""
     parallel = ["-n", "2", "--dist", "loadfile"] if tier == "e2e" else ["-n", "auto", "--dist", "loadgroup"]
     # Files that are named are run in place of the whole tier.
     named = any((ROOT / word.partition("::")[0]).exists() for word in rest if not word.startswith("-"))
@@ -126,8 +127,8 @@ def environment(*, with_torch: bool) -> Path:
         pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         group = ["--group", f"{ROOT / 'pyproject.toml'}:test"]
         subprocess.run([*pip, "uv>=0.5"], check=True)
-        # uv takes a fifth of pip's time, but does not read pip's configuration: an index that only pip knows is for pip.
-        # Each build of a test starts three Pythons that import torch: 5 s from its text, 2 s from bytecode.
+        # uv takes a fifth of pip's time, but does not read pip's configuration: pip handles an index that only pip
+        # knows. Each build of a test starts three Pythons that import torch: 5 s from source, 2 s from bytecode.
         wanted = ["pip>=25.1", *group, *([TORCH] if with_torch else [])]
         if subprocess.run(
             [folder / "bin" / "uv", "pip", "install", "--quiet", "--compile-bytecode", "--python", python, *wanted],

@@ -1,14 +1,20 @@
-"""The fenced blocks of the README and of docs/, each with the note above it that says how it is run.
+"""The fenced blocks of the README and of docs/, each with a note above it for the test that runs it.
 
-``<!-- run: here -->``  commands that compile nothing, run as they stand in this checkout (``exit=3``: with that exit code)
-``<!-- run: tiny -->``  commands that build: run in a copy of a project of two files, in an environment that holds torch
-``<!-- run: mamba -->`` commands that build or use mamba-ssm itself, which the end-to-end tests do; here each must be understood
-``<!-- run: project -->`` commands of docs/add-a-project.md, which tests/e2e/test_third_project.py runs in a copy of this checkout
-``<!-- run: toml -->``  data: toml, yaml, python must be valid, and ``python`` is run too (``python mamba``: only compiled)
-``<!-- run: told -->``  commands of tables/failure_words.toml, which tests/integration/test_told_everywhere.py gives to shells
-``<!-- run: text -->``  what a program prints, and other things that nobody types (``quoted``: lines that the block above prints)
+``<!-- run: here -->``  commands that compile nothing, run unchanged in this checkout (``exit=3``: with that exit code)
 
-A block of ``console`` has prompts and may show output. A block of ``bash`` has commands alone, so that it can be pasted from anywhere.
+``<!-- run: tiny -->``  commands that build: run in a copy of a project of two files, in an environment with torch
+
+``<!-- run: mamba -->`` commands that build or use mamba-ssm, as the end-to-end tests do; here each must parse
+
+``<!-- run: project -->`` commands of docs/add-a-project.md, for tests/e2e/test_third_project.py in a copy
+
+``<!-- run: toml -->``  data: toml, yaml, python must be valid; runs ``python``, too (``python mamba``: compiles it)
+
+``<!-- run: told -->``  commands of tables/failure_words.toml, for the shells of test_told_everywhere.py
+
+``<!-- run: text -->``  output of a program, and other untyped text (``quoted``: lines that the block above prints)
+
+A block of ``console`` has prompts and may show output. A block of ``bash`` has only commands, to be pasted.
 """
 
 from __future__ import annotations
@@ -42,7 +48,7 @@ class Block:
 
     @property
     def commands(self) -> list[str]:
-        """The commands without their comments: of ``bash`` each line, of others the lines after a prompt."""
+        """The commands without their comments: each line of ``bash``, otherwise the lines after a prompt."""
         lines = re.sub(r"\\\n\s*(?:> )?", "", self.text).splitlines()
         if self.language == "bash":
             typed = [line for line in lines if line and not line.startswith("#")]

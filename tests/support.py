@@ -1,4 +1,4 @@
-"""What several tests need: where things are, how a skip is said, and how frontends are driven."""
+"""Helpers of several tests: paths, skips, frontends."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ RECORDED = sorted((ROOT / "tests" / "facts").glob("*.json"))
 
 
 HURRIED = {"NVCC_APPEND_FLAGS": "-Ofc=max"}
-"""nvcc's own way to compile in a third of the time and optimise less: for tests of all but the kernels' machine code."""
+"""nvcc's own option to compile in a third of the time and optimise less, for tests that do not run kernels."""
 
 
 @functools.cache
@@ -56,7 +56,7 @@ PROGRAMS = {".", "apt-get", "pacman", "zypper", "git", "cd", "conda", "curl", "d
 
 
 def check_typed(typed_here: Sequence[str]) -> None:
-    """Each part begins with a program that is known, and nothing is left to be filled in; test_told_commands has a shell read them."""
+    """Each part begins with a known program and has no gap; in test_told_commands a shell parses it."""
     for command in typed_here:
         assert not re.search(r"…|\{|\}|, then | FILE\b(?!\.whl)|WHEEL", command.replace("$(", "(")), command
         for part in re.split(r"&&|\|(?!\|)|;(?![^']*')", re.sub(r"'[^']*'|\"[^\"]*\"", "''", command)):
@@ -97,7 +97,7 @@ def run(*command: object, env: dict[str, str], cwd: Path, check: bool = True) ->
 def typed(
     *arguments: object, env: Mapping[str, str] | None = None, cwd: Path = ROOT, text: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """A command of the backend as ``python -m mamba_build_backend`` runs it, in this process: the same without half a second."""
+    """Run ``python -m mamba_build_backend`` with these words in this process, which saves half a second."""
     from mamba_build_backend.cli import main
     from mamba_build_backend.core import error_boundary
 
@@ -169,7 +169,7 @@ def ready(plan: BuildPlan) -> ReadyPlan:
 
 
 def call_encrypted(path: Path) -> None:
-    """Set bit 0 of the flags, in each header of both kinds of a zip file: its files are said to be encrypted."""
+    """Set bit 0 of the flags in each header of both kinds of a zip file, which marks its files as encrypted."""
     data = bytearray(path.read_bytes())
     for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         at = data.find(mark)
@@ -186,7 +186,7 @@ def record_row(name: str, data: bytes) -> str:
 
 
 def packed_wheel(folder: Path, files: Mapping[str, bytes], name: str, record: Callable[[str], str] = str) -> Path:
-    """A wheel of these files under this name; what is not given of its .dist-info is made; ``record`` may change RECORD."""
+    """A wheel of these files under this name; adds missing .dist-info files; ``record`` may change RECORD."""
     distribution, version, tag = name[: -len(".whl")].split("-", 2)
     info = f"{distribution}-{version}.dist-info"
     made = dict(files)
@@ -223,7 +223,7 @@ def environment_with_torch(folder: Path, torch_site: Path) -> Path:
 
 @contextmanager
 def empty_environment(folder: Path, env: dict[str, str]) -> Iterator[Path]:
-    """A new virtual environment with pip alone, and its Python; gone at the end."""
+    """A new virtual environment with only pip, and its Python; removed at the end."""
     try:
         run(sys.executable, "-m", "venv", folder, env=env, cwd=ROOT)
         yield folder / "bin" / "python"
@@ -237,18 +237,18 @@ def activated(env: dict[str, str], python: Path) -> dict[str, str]:
 
 
 def shared_folder(factory: pytest.TempPathFactory) -> Path:
-    """A temporary folder that all processes of a test session share; with pytest-xdist each has one of its own below it."""
+    """A temporary folder that all processes of a test session share; each pytest-xdist worker has a folder below it."""
     folder = factory.getbasetemp()
     return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
 
 
 def kept_folder() -> Path:
-    """Where tests keep what takes minutes to make; .../mamba-ssm-portable-tests, beside the environments of run.py."""
+    """The cache of files that take minutes to make: .../mamba-ssm-portable-tests, with run.py's environments."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mamba-ssm-portable-tests"
 
 
 def released_tree(title: str, into: Path) -> Path:
-    """The source of a release that the package index has, unpacked; ``title`` is ``name==version``."""
+    """The source of a release on PyPI, unpacked; ``title`` is ``name==version``."""
     from mamba_build_backend.core import archives
     from mamba_build_backend.source import index
     from mamba_build_backend.tables import load_tables
@@ -272,7 +272,7 @@ def old_torch(env: Mapping[str, str]) -> Path:
 
 
 def cut_kernels(tree: Path) -> None:
-    """Leave one kernel of each 16 or 32 in the CUDA files: for what has to be compiled and is not run, in a fifth of the time."""
+    """Keep one kernel of each 16 or 32 in the CUDA files: saves four fifths of the time if no test runs the kernels."""
     (header,) = tree.rglob("static_switch.h")
     text = header.read_text()
     assert text.count("if (COND) {") == text.count("constexpr bool CONST_NAME = true;") == 1
@@ -282,7 +282,7 @@ def cut_kernels(tree: Path) -> None:
 
 
 def python_of_version(number: str) -> Path:
-    """A Python of this version with its headers: on PATH, pyenv's, uv's, or one that uv installs."""
+    """A Python of this version with its headers: on PATH, from pyenv or from uv, which may install it."""
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
     found = [shutil.which(f"python{number}"), *sorted(pyenv.glob(f"{number}.*/bin/python{number}"))]
     for path in (*filter(None, found), *_uvs_python(number)):
@@ -347,7 +347,7 @@ def served(folder: Path) -> Iterator[str]:
 
 
 def wrong_calls_are_answered(wheel: Path, folder: Path, env: dict[str, str]) -> None:
-    """The module of ``tiny_stable`` is imported beside torch, and each wrong call gets the answer that upstream's binding would give."""
+    """Import the module of ``tiny_stable`` with torch: each wrong call gets the answer of upstream's binding."""
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
     program = """

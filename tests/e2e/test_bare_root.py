@@ -1,7 +1,7 @@
-"""pip alone: Debian 12 and 11 with python3 and python3-venv, no compiler, no nvcc, no git, no header of Python's.
+"""Only pip: Debian 12 and 11 with python3 and python3-venv, no compiler, no nvcc, no git, no Python header.
 
-Torch is shared with the other tests, and bound in; of CUDA 12's the version file alone is another. nvcc 13 and zig come from the package index; NVIDIA's archives are Debian's real
-tools in their layout, served on this machine.
+The root shares torch with the other tests by a bind mount; for CUDA 12, only its version file differs. nvcc 13 and zig
+come from PyPI. A server on this machine has Debian's real CUDA tools in the layout of NVIDIA's archives.
 """
 
 import os
@@ -53,7 +53,10 @@ def test_mamba_builds_installs_and_imports_with_pip_only(debian_12):
 
 
 def built_from_archives(root, release, number):
-    """The tiny project, by Debian's tools as NVIDIA's archives, past an nvcc and a g++ that do not fit; what pip said, and the record."""
+    """The tiny project with Debian's tools as NVIDIA's archives, despite an unsuitable nvcc and g++.
+
+    Gives the output of pip and the record.
+    """
     root.put_wrong_tools()
     release, files = packed_toolkit(cuda_toolkit(release, kept_folder()), number, root.out)
     tree = copy_tiny(root.out / "tiny", "tiny_stable")

@@ -1,4 +1,7 @@
-"""A fork as people make them, built as its user does: another package, one CUDA file changed, a setup.py that wants a GPU and a README."""
+"""A typical fork, built as its user builds it.
+
+The package has another name, one CUDA file is changed, and setup.py needs a GPU and a README.
+"""
 
 import json
 import re

@@ -1,6 +1,6 @@
-"""The real wheel, as a user builds it: mamba-ssm with its causal-conv1d for one architecture, and every torch that it is for.
+"""The real wheel, as a user builds it: mamba-ssm with its causal-conv1d for one architecture, for every torch.
 
-The file is built once, beside torch 2.11.0, and used under the oldest torch that is known, under that one and under the newest.
+The wheel is built once, with torch 2.11.0, and used with the oldest known torch, with 2.11.0 and with the newest.
 """
 
 import json

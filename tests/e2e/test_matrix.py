@@ -1,4 +1,4 @@
-"""What the matrix rests on: a row that needs nothing but the package index, and a source that is patched for its compiler."""
+"""The basis of the matrix: a row that needs only PyPI, and a source that needs a patch for its compiler."""
 
 import json
 import subprocess
@@ -31,7 +31,7 @@ def test_a_row_of_the_matrix_is_built_audited_and_imported(env, tmp_path):
 
 
 def test_a_patch_makes_an_old_source_compile_with_cuda_13(tmp_path, torch_site, gxx):
-    """2.2.5 is the one version that the index has whole and that needs the patch; one file of it shows both."""
+    """Only 2.2.5 has its whole source on PyPI and needs the patch; one file of 2.2.5 shows both."""
     home = nvcc_home()
     if not (home / "include" / "cccl").is_dir():
         lacking("CUDA 13")

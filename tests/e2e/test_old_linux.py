@@ -1,4 +1,7 @@
-"""What was built here, loaded on an old Linux: Debian 11 (glibc 2.31, libstdc++ 3.4.28), made and entered by manylinux/check-root."""
+"""Files built here and loaded on an old Linux: Debian 11 (glibc 2.31, libstdc++ 3.4.28).
+
+manylinux/check-root makes and enters the Debian root.
+"""
 
 import json
 import os
@@ -156,7 +159,7 @@ def site(python):
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory, env, python):
-    """mamba-ssm 2.3.0 with torch's ABI by the recipe, and without it: nvcc 11.8 and g++ 11. What is looked at is the host's side."""
+    """mamba-ssm 2.3.0 with torch's ABI, nvcc 11.8 and g++ 11, with the recipe and without. Only host code matters."""
     if shutil.which("g++-11") is None:
         lacking("g++-11 (apt-get install g++-11)")
     home, wheels = cuda_toolkit("11.8", kept_folder()), {}

@@ -1,4 +1,4 @@
-"""A third project, added by its folder alone: docs/add-a-project.md, command by command, in a copy of this checkout."""
+"""A third project, added only by its folder: docs/add-a-project.md, command by command, in a copy of this checkout."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ ROW = tomllib.loads((ROOT / f"tests/packages/projects/{NAME}/versions.toml").rea
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory, torch_site, gxx):
-    """The copy after all commands, and what they printed."""
+    """The copy after all commands, and their output."""
     folder = tmp_path_factory.mktemp("third") / "checkout"
     left_out = shutil.ignore_patterns(".git", "build", "dist", "docs", "facts", "logs", "__pycache__", ".*_cache")
     shutil.copytree(ROOT, folder, ignore=left_out)

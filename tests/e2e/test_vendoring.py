@@ -1,4 +1,4 @@
-"""`vendor`, proven on three projects that are not mamba-ssm: a small one, causal-conv1d's own tree, and somebody else's."""
+"""`vendor`, tested on three other projects: a small one, causal-conv1d's own tree, and a foreign one from PyPI."""
 
 import json
 import re
@@ -74,7 +74,7 @@ def test_causal_conv1d_from_its_own_tree(tmp_path, env, torch_site, gxx):
 
 
 def test_extension_of_another_project_from_pypi(tmp_path, env, torch_site, gxx):
-    """spatial-correlation-sampler 0.5.0: a pyproject.toml of its own, package_dir, OpenMP, pybind11, no static metadata."""
+    """spatial-correlation-sampler 0.5.0: own pyproject.toml, package_dir, OpenMP, pybind11, no static metadata."""
     command = ["-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:", "--no-build-isolation"]
     run(sys.executable, *command, "spatial-correlation-sampler==0.5.0", env=env, cwd=tmp_path)
     (archive,) = tmp_path.glob("*.tar.gz")

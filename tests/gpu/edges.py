@@ -1,23 +1,26 @@
-"""Right results: every kernel of the wheels at every edge, beside a reference in plain torch and float64.
+"""Right results: every kernel of the wheels at every edge, compared with a reference in plain torch and float64.
 
-    python tests/gpu/edges.py mamba.whl conv.whl [--only conv|update|scan|ssd|state|norm|fused|races|long ...] [--every N] [--json FILE]
+    python tests/gpu/edges.py mamba.whl conv.whl [--only conv|update|scan|ssd|state|norm|fused|races|long ...] \\
+        [--every N] [--json FILE]
     PYTORCH_NO_CUDA_MEMORY_CACHING=1 compute-sanitizer --target-processes all --error-exitcode 9 \\
         python tests/gpu/edges.py mamba.whl conv.whl --only conv update scan --every 40
     python tests/gpu/edges.py --self-test
 
-The first needs a GPU. The second needs neither that nor a wheel: it tries the references, the bounds, and faults put in.
+The first two need a GPU. The last needs neither a GPU nor a wheel: it tests the references, the bounds and injected
+faults.
 
-Edges are lengths around every chunk and vector, layouts, types, and what may be left out. The bounds follow from the types:
+Edges are lengths around every chunk and vector, layouts, types, and optional arguments. The bounds follow from the
+types:
 
-    |ours - reference| <= 2 * eps(type of the output) * |reference| + roundings * eps(type of the arithmetic) * amplitude
+    |ours - reference| <= 2 * eps(output type) * |reference| + roundings * eps(arithmetic type) * amplitude
 
-The functions named ..._slack say the second part: the roundings on the longest path, and the amplitude. That is the sum of
-what is added up, without signs, where that is cheap (conv, update), and elsewhere the largest number of the reference times
-the root of how many are added. What is only copied must have the same bits. Where the reference is not finite, a kernel must
-not be either.
+The functions named ..._slack give the second part: the roundings on the longest path, and the amplitude. The amplitude
+is the sum of the absolute terms where that is cheap (conv, update), and elsewhere the largest number of the reference
+times the root of the number of terms. Copied values must have the same bits. A kernel must not be finite where the
+reference is not.
 
-A kernel that fails may take the CUDA context with it: the groups run in processes of their own, which go on with the next
-group. Triton compiles its kernels for one of their three smallest tilings, another one in each group, and searches none.
+A failing kernel may destroy the CUDA context: each group runs in its own process, so that the next group still runs.
+Triton compiles its kernels for one of their three smallest tilings, another one in each group, and does not search.
 """
 
 from __future__ import annotations
@@ -76,7 +79,7 @@ class Config(str):
 
 
 class Draw:
-    """The random tensors of a case: the same for the same words, whatever ran before."""
+    """The random tensors of a case. The same words always give the same tensors."""
 
     def __init__(self, device: str, *words: object) -> None:
         self.device = device
@@ -125,7 +128,7 @@ def cast(value: Any, real: torch.dtype) -> Any:
 
 
 def with_gradients(forward: Call, given: Given) -> Outputs:
-    """What a function gives, and by autograd the gradients of its inputs from those of its outputs, given["grads"]."""
+    """The outputs of a function and, by autograd, the input gradients for the output gradients given["grads"]."""
     if "grads" not in given:
         return forward(given)
     tensors = {name: value for name, value in given.items() if isinstance(value, torch.Tensor)}
@@ -137,7 +140,7 @@ def with_gradients(forward: Call, given: Given) -> Outputs:
 
 
 def named(given: Given, *names: str) -> Given:
-    """Those of the names that are given; what is false was not asked for."""
+    """The gradients of the given names. A false value means that the case does not ask for the gradient."""
     return {name: given[name] for name in names if given.get(name, False) is not False}
 
 
@@ -200,7 +203,7 @@ def unsigned(given: Given) -> Given:
 
 
 def conv_slack(given: Given, reference: Outputs) -> dict[str, Any]:
-    """Roundings: one a tap and 32 of a fast exponential; of sums over the sequence also a thread's share and the blocks'."""
+    """Roundings: 1 a tap, 32 for a fast exponential; for sums over the sequence also those of threads and blocks."""
     bare, (batch, _, length) = unsigned(given), given["x"].shape
     if given["silu"]:  # its derivative changes by no more than its argument, and is made from terms of up to that
         bare["grads"]["out"] = bare["grads"]["out"] * (1 + conv_reference(bare)["out"])
@@ -262,7 +265,7 @@ def update_reference(given: Given) -> Outputs:
 
 
 def update_slack(given: Given, reference: Outputs) -> dict[str, Any]:
-    """As the convolution's."""
+    """Same as for the convolution."""
     roundings = given["weight"].shape[1] + 32
     return {"out": update_reference(unsigned(given))["out"] * roundings * ULP, "conv_state": None}
 
@@ -339,7 +342,7 @@ def scan_reference(given: Given) -> Outputs:
 
 
 def scan_slack(given: Given, reference: Outputs) -> dict[str, Any]:
-    """256 roundings: the 16 steps of a thread, its block's, the chunks', the state's; a fast sine counts as a few."""
+    """256 roundings: 16 steps of a thread, its block, the chunks, the state; a fast sine counts as a few."""
     dim, steps = given["u"].shape[1], given["u"][:, 0].numel()
     terms = dict.fromkeys(reference, given["A"].shape[1]) | dict.fromkeys(("dA", "dD", "ddelta_bias"), steps)
     terms |= {f"d{name}": steps if given[name].dim() == 2 else dim for name in "BC"}
@@ -357,7 +360,7 @@ def call_scan(module: types.ModuleType, given: Given) -> Outputs:
     found = module.bwd(*inputs, dout, x, out, None, given["softplus"], False)
     names = ("du", "ddelta", "dA", "dB", "dC", "dD", "ddelta_bias", "dz")
     gradients = {name: value for name, value in zip(names, found) if value is not None}
-    # The state is the interface's: where B does not vary, the binding's is without it.
+    # The state is that of the interface. If B does not vary, the binding's state is without B.
     interface = importlib.import_module("mamba_ssm.ops.selective_scan_interface")
     _, last_state = interface.selective_scan_fn(*inputs, given["softplus"], True)
     return {"out": out, "last_state": last_state, **dict(zip(["out_z"], gated)), **gradients}
@@ -405,10 +408,10 @@ def ssd_reference(given: Given) -> Outputs:
 
 
 def ssd_slack(given: Given, reference: Outputs) -> dict[str, Any]:
-    """Roundings of what enters a product of matrices, two each: 4 forward, 8 backward. float32 enters as TF32, of 10 bits.
+    """Roundings of the inputs of matrix products, two each: 4 forward, 8 backward. float32 enters as TF32, of 10 bits.
 
-    They are independent of each other: in a sum their error grows as the sum does. 256 more are those of the sums; dD, which
-    comes of no product of matrices, has those alone.
+    They are independent of each other: in a sum their error grows as the sum does. The sums add 256; dD is not the
+    result of a matrix product and has only those 256.
     """
     dot = 2.0**-10 if given["x"].dtype is torch.float32 else torch.finfo(given["x"].dtype).eps
     batch, length, _, dim = given["x"].shape
@@ -507,7 +510,7 @@ def norm_reference(given: Given) -> Outputs:
 
 
 def norm_slack(given: Given, reference: Outputs) -> dict[str, Any]:
-    """Roundings: a lane's share of a row, and 32. The backward reads a sum in half precision as it is stored: rounded."""
+    """Roundings: a lane's share of a row, and 32. The backward pass reads half-precision sums as stored: rounded."""
     x, _, inverse = norm_rows(cast(given, torch.float64))
     few = (32 + given["x"].shape[-1] / 32) * ULP
     stored = torch.finfo(given["residual"].dtype).eps if "residual" in given else 0
@@ -680,7 +683,7 @@ def tiled(number: int) -> None:
 
 
 def crossed(row: str) -> list[Config]:
-    """Every combination of a row's words; those between strokes exclude each other, a plus joins some that go together."""
+    """Every combination of the words of a row. Words between strokes exclude each other; a plus joins words."""
     choices = itertools.product(*(place.split("/") for place in row.split(", ")))
     return [Config(", ".join(word for place in places for word in place.split("+") if word)) for places in choices]
 
@@ -782,7 +785,7 @@ CASES: dict[str, dict[str, list[int]]] = {
         "norm, bfloat16, rms/gated, rows 524296, huge": [4096],
     },
 }
-"""Of each function, the words that are crossed, and the lengths. What is in NEEDS is left out of versions without it."""
+"""The words to combine and the lengths, for each function. Versions without a feature in NEEDS skip it."""
 
 
 @dataclass(frozen=True)
@@ -795,7 +798,7 @@ class Case:
 
 
 def all_cases(kernels: dict[str, Kernel], sections: Iterable[str], every: int = 1) -> Iterator[Case]:
-    """Of each configuration every so many of the lengths, from another one on each time."""
+    """Every n-th length of each configuration, with another start for each configuration."""
     for section in sections:
         for row, (words, all_lengths) in enumerate(CASES[section].items()):
             for number, config in enumerate(crossed(words)):
@@ -885,7 +888,7 @@ def bits(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def last_of(case: Case, tensor: torch.Tensor) -> torch.Tensor:
-    """Of what is huge, the last channels or rows; a channel's sums over the batch are whole."""
+    """The last channels or rows of a huge tensor. A channel's sums over the batch are complete."""
     if case.kernel == "norm":
         return tensor[-8:] if tensor.dim() == 2 else tensor
     return tensor[:, -8:] if tensor.dim() == 3 else tensor[-8:]
@@ -1099,7 +1102,7 @@ def plain_conv(given: Given) -> Outputs:
 
 
 def plain_update(given: Given) -> Outputs:
-    """A circular buffer, turned so that its oldest entry is its first, is one that moves up."""
+    """A circular buffer, rotated so that its oldest entry comes first, equals a shifting buffer."""
     turns = given["cache_seqlens"].tolist()
     turned = torch.stack([state.roll(-turn, 1) for state, turn in zip(given["conv_state"], turns)])
     full, size, steps = torch.cat((turned, given["x"]), 2), turned.shape[2], given["x"].shape[2]
@@ -1109,7 +1112,7 @@ def plain_update(given: Given) -> Outputs:
 
 
 def loop(decay: torch.Tensor, drive: torch.Tensor, readout: torch.Tensor, state: Any = 0) -> tuple[torch.Tensor, Any]:
-    """A state that goes through the last dimension; the one before that is the state's."""
+    """A state that iterates over the last dimension; the dimension before it belongs to the state."""
     outs = []
     for t in range(drive.shape[-1]):
         state = decay[..., t] * state + drive[..., t]
@@ -1229,7 +1232,7 @@ def roundings_pass() -> Iterator[str]:
 
 
 def short_last_chunk(given: Given) -> Outputs:
-    """As upstream's convolution was: backward, a last chunk shorter than a vector does not see what lies before it."""
+    """The old fault of upstream's convolution: backward, a last chunk shorter than a vector ignores earlier values."""
     right, length, vector = stand_in("conv", given), given["x"].shape[2], 4 if given["x"].dtype is torch.float32 else 8
     start = (length - 1) // (128 * vector) * 128 * vector
     if start == 0 or length - start >= vector:
@@ -1264,7 +1267,7 @@ def faults_are_found() -> Iterator[str]:
         return kernel, partial(spoilt, kernel, name, change)
 
     model, none = "channels first, silu, float32 weights", partial(raising, RuntimeError("none\nmore"))
-    for (kernel, call), config, lengths, says in (  # what a line of the report must say
+    for (kernel, call), config, lengths, says in (  # the words that a line of the report must hold
         (("conv", short_last_chunk), f"float32, {model}", conv_lengths(512), tail(4)),
         (("conv", short_last_chunk), f"bfloat16, {model}", conv_lengths(1024), tail(8)),
         (dealt("conv", "out", partial(one, (0, 0, 6), math.nan)), "silu", [9], "3 to 3 from the end: not finite"),

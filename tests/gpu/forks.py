@@ -1,19 +1,20 @@
-"""Forks on a GPU: the kernels of each wheel beside a reference in plain torch and float64, forward and backward.
+"""Forks on a GPU: the kernels of each wheel compared with a reference in plain torch and float64, forward and backward.
 
     python tests/gpu/forks.py vim_mamba.whl,vim_conv.whl segmamba.whl vmamba.whl [--only scan inner ...] [--every N]
     python tests/gpu/forks.py --stand-ins vim_mamba.whl,vim_conv.whl
     python tests/gpu/forks.py --self-test
 
-Wheels that work together are joined by a comma; each such set is imported in processes of its own, since forks have modules of one
-name. What is tried is what a set holds: the scan of a copy of mamba-ssm by its own interface, its fused functions (mamba_inner_fn,
-mamba_inner_fn_no_out_proj, bimamba_inner_fn), its Triton kernels, a copy of causal-conv1d, and VMamba's selective_scan_cuda_core,
-_oflex, _ndstate and _nrow. Each case is a line, and a wrong answer ends the run with status 1.
+A comma joins wheels that work together; each such set is imported in its own processes, since forks have modules of one
+name. The script tests the parts of a set: the scan of a copy of mamba-ssm through its own interface, its fused
+functions (mamba_inner_fn, mamba_inner_fn_no_out_proj, bimamba_inner_fn), its Triton kernels, a copy of causal-conv1d,
+and VMamba's selective_scan_cuda_core, _oflex, _ndstate and _nrow. Each case is a line, and a wrong answer ends the run
+with status 1.
 
-References, bounds and the comparison are those of edges.py. A library that a package imports and that is not installed (einops,
-transformers, huggingface_hub) gets a stand-in, and a line says so.
+References, bounds and the comparison are those of edges.py. A missing library that a
+package imports (einops, transformers, huggingface_hub) gets a stand-in, and a line names it.
 
-The first command needs a GPU. The second replaces the compiled modules by plain torch on the CPU: it tries the fork's own Python, the
-references and the bounds. The third needs no wheel, and puts faults in, which must be found.
+The first command needs a GPU. The second replaces the compiled modules by plain torch on the CPU: it tests the fork's
+own Python, the references and the bounds. The third needs no wheel: it injects faults, which must be found.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ def core_reference(given: Given) -> Outputs:
 
 
 def core_slack(given: Given, reference: Outputs) -> dict[str, Any]:
-    """As the scan's; gradients of shared steps are added up after they were rounded to the type."""
+    """Same as for the scan. Gradients of shared steps are rounded to the type, then added up."""
     wide = edges.cast(of_each_channel(given), torch.float64)
     own = with_gradients(scan_reference, wide) if wide["delta"].shape != given["delta"].shape else reference
     slack = edges.scan_slack(wide, own)
@@ -164,7 +165,7 @@ def inner_reference(given: Given) -> Outputs:
     x = edges.conv_reference({**conv, "return_final_states": False})["out"]
     steps, b, c = (x.transpose(1, 2) @ given["x_proj"].T).split((rank, wide, wide), -1)
     b, c = b + given.get("B_bias", 0), c + given.get("C_bias", 0)
-    # Of a complex number both parts stand side by side, in a step's row as along the sequence.
+    # Both parts of a complex number are adjacent, in the row of a step and along the sequence.
     b, c = (weight.unflatten(-1, (state, -1)).permute(0, 2, 1, 3).flatten(-2)[:, None] for weight in (b, c))
     scan = {"u": x, "delta": (steps @ given["dt_proj"].T).transpose(1, 2), "B": b, "C": c, "z": z}
     scan |= {"A": given["A"], "D": given["D"], "delta_bias": given["delta_bias"], "softplus": True}
@@ -176,7 +177,7 @@ def inner_reference(given: Given) -> Outputs:
 
 
 def inner_slack(given: Given, reference: Outputs) -> dict[str, Any]:
-    """256 roundings of the sums; and of the type what goes from one part to the next is rounded to, 8 forward and 24 backward."""
+    """256 roundings of the sums, and 8 forward and 24 backward where one part passes values of the type to the next."""
     kind = given["xz"].dtype
     batch, _, length = given["xz"].shape
     summed = {name: batch * length for name in reference if name not in ("out", "dxz")}
@@ -276,7 +277,7 @@ CASES: dict[str, dict[str, list[int]]] = {
     "ndstate": {row.replace(PLAIN, f"{PLAIN}, state 1").replace(", /D", ", state 1, /D"): some for row, some in OF_VMAMBA.items()},
     "nrow": {**OF_VMAMBA, f"{TYPES}, {PLAIN}, dim 12, rows 2/rows 3/rows 4": FEW},
 }  # fmt: skip
-"""Of each section, the words that are crossed, and the lengths."""
+"""The words to combine and the lengths, for each section."""
 
 OWN = {
     "scan": Kernel("", "", interface_given, call_interface, interface_reference, edges.scan_slack, -1),
@@ -298,7 +299,7 @@ def all_cases(kernels: dict[str, Kernel], sections: Iterable[str], every: int) -
 
 
 def loaded(folder: Path, on_cpu: bool) -> tuple[dict[str, Kernel], list[str]]:
-    """What the wheels in a folder hold, and what is to be said of it."""
+    """The contents of the wheels in a folder, and the notes about them."""
     said = [*_stand_ins_of_libraries()] if [*folder.glob("*/ops/selective_scan_interface.py")] else []
     kernels: dict[str, Kernel] = {}
     compiled = {item.name.partition(".")[0]: item for item in folder.glob("*.so")}
@@ -330,7 +331,7 @@ def loaded(folder: Path, on_cpu: bool) -> tuple[dict[str, Kernel], list[str]]:
 
 
 def _package(name: str) -> Iterator[str]:
-    """Imports a package as its users do; if a library is too new for it, what it calls is imported without its ``__init__.py``."""
+    """Import a package as its users do. If a library is too new for it, import its parts without ``__init__.py``."""
     try:
         importlib.import_module(name)
         yield f"import {name}: ok"
@@ -474,7 +475,7 @@ def _scan_forward(section: str, *args: Any) -> list[Any]:
     count = 8 if section else 9
     given, kind = _scan_of(section, args[:count]), args[0].dtype
     found = core_reference(given)
-    # Where B does not vary, the kernels multiply by it at the end, and what they keep is without it.
+    # If B does not vary, the kernels multiply by B at the end and store values without it.
     bare = {"B": torch.ones_like(given["B"])} if given["B"].dim() == 2 else {}
     state = core_reference({**given, **bare})["last_state"]
     x = torch.stack((torch.zeros_like(state), state), -1).flatten(-2)[:, :, None]

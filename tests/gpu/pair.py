@@ -3,11 +3,11 @@
     python tests/gpu/pair.py build OUT --source SOURCES [--links WHEELS] [--plain] mamba-ssm==2.3.0 causal-conv1d==1.6.1 …
     python tests/gpu/pair.py test OUT --tests TESTS [--against plain] mamba-ssm==2.3.0 causal-conv1d==1.6.1
 
-SOURCES: a folder of upstream's archives. WHEELS: the build tools, where there is no network. TESTS: the ``tests`` folders of
-upstream's tags, as <project>-<version>. The builds run side by side, for compute capability 9.0, with this machine's glibc
-(``repair=false``), since the wheels stay here; --plain also builds the same archives with upstream's own setup.py, cut to
-the same capability and otherwise as it is. ``test`` runs the tests of all the named projects, installed together, and with
---against plain says which of them pass on the plain build and not on ours.
+SOURCES: a folder of upstream's archives. WHEELS: the build tools, for a machine without network. TESTS: the ``tests``
+folders of upstream's tags, as <project>-<version>. The builds run side by side, for compute capability 9.0, with this
+machine's glibc (``repair=false``), since the wheels stay here; --plain also builds the same archives with upstream's
+own setup.py, cut to the same capability and otherwise unchanged. ``test`` runs the tests of all named projects,
+installed together, and with --against plain prints those that pass only on the plain build.
 
 Runs under the Python that has the torch; needs nvcc, and pytest and pytest-xdist among WHEELS or installed.
 """

@@ -1,9 +1,9 @@
-"""Rounding to bfloat16 in Turing's instructions, as they are written in place of Ampere's one: for all numbers there are, on a GPU.
+"""Compare rounding to bfloat16 in Turing's instructions with torch, for all numbers, on a GPU.
 
     python tests/gpu/rounding.py
 
-Compiles a kernel for compute_80, rewrites it as a build does, has the result assembled for the GPU that is here, and compares it with
-torch, 2**32 times. Needs nvcc, and torch with CUDA.
+Compiles a kernel for compute_80, rewrites it as a build does, assembles it for this machine's GPU, and compares it
+with torch 2**32 times. Needs nvcc, and torch with CUDA.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@
 
 Any two builds of the same source can be compared like that, of both projects or of one.
 
-Every output must have the same bits, and every wrong call the same error; on two GPUs also from the other device. Outputs that
-upstream's kernels add up with atomics differ from run to run: those are held to what upstream's own repetition gives.
-Upstream's own tests are run by ``pair.py``.
+Every output must have the same bits, and every wrong call the same error; on two GPUs also from the other device.
+Outputs that upstream's kernels add up with atomics differ from run to run: they may differ as much as upstream's own
+repetitions. ``pair.py`` runs upstream's own tests.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def scan_cases() -> Iterator[dict[str, Any]]:
     ):
         state = 8
         wide = length * (2 if weight.is_complex else 1)
-        # Upstream's backward (selective_scan_bwd_kernel.cuh, 2.3.0) takes the place of a group in complex dB and dC for twice as
-        # far as it is: with several groups it adds to memory that is not theirs.
+        # Upstream's backward pass (selective_scan_bwd_kernel.cuh, 2.3.0) doubles the offset of a group in complex dB
+        # and dC. With several groups it adds to memory of other tensors.
         alone = weight.is_complex and (vary_b or vary_c)
         dim, groups = (channels // most, 1) if alone else (channels, most)
 
@@ -106,8 +106,8 @@ def same(
 ) -> None:
     """Raise unless both, ours and theirs, are alike: type, strides and bits.
 
-    Outputs whose numbers are ``sums`` are added up by atomics, in any order: they may differ as much as repetitions of theirs,
-    by ``repeat``, differ among themselves. Of any other that differs it is told whether its repetitions do.
+    Atomics add up the outputs numbered in ``sums``, in any order: they may differ as much as repetitions of theirs, by
+    ``repeat``, differ among themselves. For any other difference, the message says whether its repetitions differ.
     """
     ours, theirs = pair
     assert len(ours) == len(theirs), (len(ours), len(theirs))
@@ -125,7 +125,7 @@ def same(
             assert repeat is not None, said
             runs = runs or [repeat() for _ in range(8)]
             spread = max(distance(run[index], other) for run in runs)
-            # Eight repetitions may miss an order: a sum's last bits are those of its largest part.
+            # Eight repetitions may miss an order: the last bits of a sum depend on its largest part.
             rounding = (
                 4 * torch.finfo(one.dtype).eps * float(other.abs().max())
                 if one.is_floating_point() or one.is_complex()
@@ -268,7 +268,7 @@ def backward_conv(module: ModuleType, given: dict[str, Any], silu: bool) -> list
 
 
 def determinism_is_asked_each_time(pairs: dict[str, Modules]) -> str:
-    """CAUSAL_CONV1D_DETERMINISTIC and torch.use_deterministic_algorithms, changed between calls, as upstream takes them"""
+    """CAUSAL_CONV1D_DETERMINISTIC and torch.use_deterministic_algorithms, changed between calls."""
     given = {"x": random(16, 64, 2048), "weight": random(64, 4), "bias": random(64), "seq_idx": None, "states": None}
     kept = os.environ.get("CAUSAL_CONV1D_DETERMINISTIC")
     said = []

@@ -1,4 +1,4 @@
-"""One cache for all tests and processes of this tier, so that the sysroot is made once, and helpers to drive frontends."""
+"""One cache for all tests and processes of this tier, so that the sysroot is made once; helpers for frontends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``audit`` of a file of 1 MB ends within 5 s and 500 MB, whatever is in it, and says in a sentence what is wrong."""
+"""``audit`` of any file of 1 MB ends within 5 s and 500 MB, and names each fault in one sentence."""
 
 import importlib
 import json
@@ -69,7 +69,7 @@ def need_lists():
 
 
 def overlapping_lists():
-    """Lists of versions, each of which leads to one long list of others."""
+    """Version lists that all lead to one long list of other versions."""
     size = 500_000
     data = words("<HHIII", [(1, 65535, 1, size - 16 * n, 16) for n in range(size // 16)])
     return [(".dynstr", STRTAB, 2, 0, 0, 0, b"\0x\0"), (".gnu.version_r", VERNEED, 2, 1, size // 16, 0, data + words("<IHHII", [(0, 0, 2, 1, 16)] * 30000))]  # fmt: skip
@@ -91,13 +91,13 @@ def one_long_name():
 
 
 def many_names():
-    """Symbols that are asked for, all under the ends of names of a bearable length."""
+    """Required symbols whose names are all suffixes of one long name."""
     names = (b"a" * 60_000 + b"\0") * 8
     return [(".dynstr", STRTAB, 2, 0, 0, 0, names), (".dynsym", DYNSYM, 2, 1, 0, 24, words("<IBBHQQ", [(n, 0x12, 0, 0, 0, 0) for n in range(20_000)]))]  # fmt: skip
 
 
 def small_rows():
-    """A symbol table whose rows are said to be of one byte."""
+    """A symbol table whose header claims rows of one byte."""
     return [(".dynstr", STRTAB, 2, 0, 0, 0, b"\0x\0"), (".dynsym", DYNSYM, 2, 1, 0, 1, b"\1" * 900_000)]
 
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 from support import PACKAGES, ROOT, nvcc_home, run
 
-pytestmark = pytest.mark.cold  # What a build takes is measured.
+pytestmark = pytest.mark.cold  # The test measures the time of a build.
 
 
 def test_build_is_measured_next_to_the_build_of_upstream(env, tmp_path, torch_site, gxx):

@@ -1,4 +1,7 @@
-"""A wheel holds no name of its builder: a build with canaries for names, in every variable, path and tool's output, and all bytes searched."""
+"""A wheel holds no name of its builder.
+
+The build runs with canaries as names in every variable, path and tool output; the test searches all bytes.
+"""
 
 import os
 import zipfile
@@ -34,7 +37,7 @@ _FOLDERS = (
 
 
 def canaries(folder: Path, env: dict[str, str]) -> dict[str, str]:
-    """The environment of somebody whose every name is a canary."""
+    """The environment of a user whose every name is a canary."""
     out = dict(env)
     for name in _WORDS:
         out[name] = f"{CANARY}{name.lower().replace('_', '')}"
@@ -77,7 +80,7 @@ def test_no_byte_of_a_wheel_names_its_builder(tiny, env, tmp_path):
     found = [name for name, data in held.items() if CANARY.encode() in (name.encode() + data).lower()]
     assert found == []
     assert CANARY.encode() not in wheel.read_bytes().lower()
-    # What reached a compiler is told all the same.
+    # The build still prints the variables that reached a compiler.
     variables = {item["name"]: item["value"] for item in record_of(wheel)["variables"]}
     assert set(variables) >= {"NVCC_APPEND_FLAGS", "NVCC_PREPEND_FLAGS"}
     assert "***" in variables["NVCC_APPEND_FLAGS"]

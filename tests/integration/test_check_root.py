@@ -1,4 +1,4 @@
-"""manylinux/check-root, as a program: with an engine that writes down what it was asked, and in a root of this machine's own files."""
+"""manylinux/check-root as a program: with an engine that records its arguments, and in a root of local files."""
 
 import fcntl
 import json
@@ -44,7 +44,7 @@ shutil.which = lambda name, **more: None if name == "debootstrap" else which(nam
 
 @pytest.fixture
 def check(tmp_path):
-    """Run check-root in a folder of the test's, with a cache that is its own."""
+    """Run check-root in a temporary folder with its own cache."""
 
     def run(*arguments, before=(), **environ):
         env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), **environ}
@@ -58,7 +58,7 @@ def check(tmp_path):
 
 @dataclass
 class Asked:
-    """What an engine was asked to run."""
+    """The request that an engine received."""
 
     engine: str
     options: list
@@ -83,7 +83,7 @@ class Asked:
 
 @pytest.fixture
 def contained(check, tmp_path):
-    """Run check-root with engines alone on PATH; gives its end and what the engine was asked, or None."""
+    """Run check-root with only engines on PATH; gives the finished process and the engine's request, or None."""
 
     def run(*arguments, engines=("docker",), status=0):
         programs, calls = tmp_path / "programs", tmp_path / "calls"
@@ -108,7 +108,7 @@ def contained(check, tmp_path):
 
 @pytest.fixture
 def wheel(tmp_path):
-    """A wheel of this tag, with an extension module that is none."""
+    """A wheel of this tag whose extension module is not a library."""
 
     def make(tag="cp39-cp39", name="selective_scan_cuda"):
         files = {f"{name}.so": b"\x7fELF", "mamba_ssm/__init__.py": b""}
@@ -215,7 +215,7 @@ def test_wheel_for_many_pythons_runs_with_the_oldest_or_the_named_one(contained,
     assert sentence(contained(*arguments, "--python=3.9")[0]) == (
         "the wheel is for Python 3.10 and newer, and --python is 3.9\ncheck-root: error:   fix:  --python 3.10"
     )
-    # Beside one that is for a single Python, it is that one.
+    # With a wheel for a single Python next to it, that Python wins.
     both = ("--image", "a:1", "--wheel", wheel("cp312-cp312", "causal_conv1d_cuda"), wheel("cp310-abi3"))
     assert contained(*both)[1].program == "python3.12"
     assert contained(*both)[1].command[3:] == ["causal_conv1d_cuda", "selective_scan_cuda"]

@@ -1,4 +1,4 @@
-"""The command line and the hooks in other environments than the tests' own: with pip alone, without pip, from an sdist."""
+"""The command line and the hooks in other environments: with only pip, without pip, from an sdist."""
 
 import os
 import re
@@ -23,7 +23,7 @@ def bare(clean_env, tmp_path):
 
 @pytest.fixture
 def released(tmp_path):
-    """A project that carries a released archive: what an sdist is, without the package index."""
+    """A project that carries a released archive, like an sdist, without PyPI."""
     row = next(row for row in load_tables().versions if row.index_sha256)
     tree = tmp_path / "tree"
     shutil.copytree(ROOT, tree, ignore=shutil.ignore_patterns(".git", "build", "dist", "tests", ".*"))
@@ -58,7 +58,7 @@ def test_doctor_needs_nothing_but_pip(tmp_path):
 def test_missing_tools_without_isolation_are_one_sentence(tmp_path, clean_env):
     if sys.version_info < (3, 11):
         lacking("a Python for which the newest torch has wheels: an older torch may want another CUDA than is here")
-    """pip --no-build-isolation in an environment with pip alone: what is missing is named, whichever hook comes first."""
+    """pip --no-build-isolation in an environment with only pip: every hook names the missing packages."""
     import venv
 
     venv.create(tmp_path / "v", with_pip=True, system_site_packages=False)
@@ -96,7 +96,7 @@ def test_environment_without_pip_gets_the_whole_list_of_missing_packages(tmp_pat
 
 
 def test_an_sdist_of_a_version_from_git_carries_its_source_and_builds_from_it(bare, tmp_path):
-    """A version whose archive on the index holds no CUDA sources: the tag's tree goes into the sdist, known by its content."""
+    """PyPI's archive of this version has no CUDA sources: the sdist carries the tag's tree, verified by content."""
     import tarfile
 
     from support import zip_of

@@ -1,4 +1,4 @@
-"""ccache and sccache in front of the compilers: they hit in another folder, and never wrongly; broken ones are said."""
+"""ccache and sccache in front of the compilers: hits in another folder, no wrong hits, reports of broken caches."""
 
 import os
 import shutil
@@ -86,13 +86,13 @@ def test_ccache_sees_a_change_for_only_one_architecture(project, env, ccache, to
     header = built(other, env)
     assert header[0] == ["ccache: 2 of 3 found in the cache"]
     assert len({before[1], edited[1], header[1]}) == 3
-    # What nvcc takes from the environment is in the key, too.
+    # The environment variables that nvcc reads are in the key, too.
     appended = built(other, {**env, "NVCC_APPEND_FLAGS": "-Xptxas -O1"})
     assert appended[0] == [
         "note: NVCC_APPEND_FLAGS=-Xptxas -O1 reaches nvcc",
         "ccache: 1 of 3 found in the cache",
     ]
-    # So are the programs that rewrite its PTX, for the C++ file, too.
+    # The programs that rewrite its PTX are also in the key, for the C++ file, too.
     assert built(other, env, "-C", "gpu-code=compact")[0] == ["ccache: 0 of 3 found in the cache"]
     # Other architectures are other objects.
     assert built(other, env, arch="9.0")[0] == ["ccache: 1 of 3 found in the cache"]
@@ -164,7 +164,7 @@ def program(folder, name, script):
 
 
 def refused(project, env, tmp_path):
-    """What is said where just this cache was asked for, and it does not work."""
+    """The message if the user asked for this cache and it does not work."""
     done = pip_wheel(project, tmp_path / "no", env, "-C", "cache=ccache", check=False, isolated=False)
     assert done.returncode != 0
     assert "add -C cache=off to the command  # compiles all each time" in done.stderr

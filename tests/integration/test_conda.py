@@ -92,7 +92,7 @@ def test_conda_recipe_uses_the_compilers_of_the_build_prefix(tiny, env, conda, t
 
 @pytest.mark.parametrize(("abi", "glibcxx"), [("old", "3.4.18"), ("new", "3.4.21")])
 def test_libstdcxx_recipe_works_with_gxx_of_conda(conda, env, tmp_path, abi, glibcxx):
-    """It has its own name, target and archiver, and beside it no libstdc++ of the system's layout."""
+    """conda's g++ has its own name, target and archiver, and no libstdc++ in the system's layout next to it."""
     build = PACKAGES / "link_sample" / "build.py"
     python_path = {**env, "PYTHONPATH": str(ROOT)}
     run(sys.executable, build, tmp_path / "out", conda / "bin" / f"{TRIPLE}-g++", env=python_path, cwd=tmp_path)

@@ -1,4 +1,7 @@
-"""A wheel for aarch64, compiled here: by zig, nvcc and CUDA's runtime of the package index, and imported by that processor's Python in qemu."""
+"""A wheel for aarch64, compiled here by zig and nvcc with PyPI's CUDA runtime.
+
+A Python for aarch64 imports it in qemu.
+"""
 
 import os
 import shutil
@@ -46,7 +49,7 @@ def wheel(cross, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def python_there(tmp_path_factory):
-    """What starts a Python for aarch64: Debian's, unpacked, in qemu."""
+    """The command that starts a Python for aarch64: Debian's Python, unpacked, in qemu."""
     emulator, unpack = shutil.which("qemu-aarch64"), shutil.which("dpkg-deb")
     maker = shutil.which("debootstrap", path=f"{os.environ['PATH']}:/usr/sbin")
     if not (emulator and maker and unpack and os.geteuid() == 0):

@@ -1,4 +1,4 @@
-"""What a release uploads: the tool as a distribution of its own, the sdists, and what each holds; used as from an index."""
+"""The files of a release: the distribution of the tool, the sdists, their contents, and their use from an index."""
 
 import email
 import json
@@ -83,7 +83,7 @@ def sdist(made):
 
 @pytest.fixture
 def installed(wheel, env, tmp_path):
-    """A Python beside which the tool is installed, in an environment without pip."""
+    """A Python with the tool installed, in an environment without pip."""
     venv = tmp_path / "installed"
     run(uv_program(), "venv", "-q", "--python", sys.executable, venv, env=env, cwd=tmp_path)
     python = venv / "bin" / "python"
@@ -93,7 +93,7 @@ def installed(wheel, env, tmp_path):
 
 @pytest.fixture
 def tool(installed, env, tmp_path):
-    """Type ``mamba-build-backend WORDS`` in a folder that is no project."""
+    """Run ``mamba-build-backend WORDS`` in a folder without a project."""
     (tmp_path / "elsewhere").mkdir()
 
     def call(*words, check=True, cwd=tmp_path / "elsewhere", **variables):
@@ -185,7 +185,7 @@ def test_twine_finds_nothing_wrong_with_them(wheel, sdist, env, tmp_path):
 
 
 def test_the_sdist_builds_alone_and_gives_the_bytes_of_the_checkout(wheel, tmp_path):
-    """``made`` built the wheel from the sdist: here it is built from the checkout itself, in another folder at another time."""
+    """``made`` built the wheel from the sdist; this test builds it from the checkout, in another folder, later."""
     build(TOOL, tmp_path / "direct", "--wheel")
     assert only_wheel(tmp_path / "direct").read_bytes() == wheel.read_bytes()
 
@@ -204,7 +204,7 @@ def test_sdist_of_causal_conv1d_equals_a_vendored_project(env, tmp_path):
     own = ["LICENSE", "PKG-INFO", "README.md", "pyproject.toml", "upstream/causal_conv1d-1.7.0.tar.gz"]
     assert names_of(path) == sorted([*copy, *own])
     run(sys.executable, "-m", "twine", "check", "--strict", path, env=env, cwd=tmp_path)
-    # It says its metadata without torch, a compiler or the network: what is in it is enough.
+    # The sdist gives its metadata without torch, a compiler or the network.
     with tarfile.open(path) as file:
         file.extractall(tmp_path, filter="data")
     folder = tmp_path / "causal_conv1d_portable-1.7.0"
@@ -333,7 +333,7 @@ def test_another_project_is_built_by_the_tool_from_an_index(frontend, made, env,
 
 
 def test_installed_tool_builds_in_a_temporary_folder(installed, tool, tmp_path):
-    """Up to the hook that would compile: it is asked for metadata alone. The environment has no pip, so that uv is the frontend."""
+    """Up to the hook that would compile: uv asks only for metadata, because the environment has no pip."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     variables = {"TMPDIR": str(temporary), "PATH": f"{installed.parent}:{Path(uv_program()).parent}:/usr/bin:/bin"}

@@ -1,4 +1,4 @@
-"""Copies of real releases, changed as people change them, through doctor and vendor; and what their setup.py is told where it asks."""
+"""Changed copies of real releases in doctor and vendor, and the answers that their setup.py gets."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def edit(path, more=b"\n# ours\n"):
 
 
 def plan_of(report):
-    """What a build does: all but why."""
+    """The decisions of a plan, without the reasons."""
     return {key: value for key, value in report["plan"].items() if key != "parts"}, [
         {key: value for key, value in part.items() if key != "because"} for part in report["plan"]["parts"]
     ]
@@ -121,7 +121,7 @@ def test_a_vendored_fork_has_the_plan_of_the_path(copy, tmp_path):
     after = plan_of(doctor("--project", tree))
     pyproject = {"sha256", "path"}
     for plan, parts in (before, after):
-        plan["local_version"] = ""  # of the content, and pyproject.toml is content
+        plan["local_version"] = ""  # a hash of the content, and pyproject.toml belongs to the content
         for part in parts:
             part["fork"] = {key: value for key, value in part["fork"].items() if key not in pyproject}
     assert after == before
@@ -180,7 +180,7 @@ def test_gpu_and_readme_are_pretended_only_for_a_fork(tmp_path, torch_site, clea
 
 
 def test_hook_builds_the_fork_that_its_command_line_names(copy, clean_env):
-    """``pip wheel . -C source=TREE``: the consent is in the config settings; a variable alone is none."""
+    """``pip wheel . -C source=TREE``: config settings are consent; a variable is not."""
     tree = copy(CONV, "conv")
     edit(tree / "causal_conv1d/__init__.py")
     code = "import mamba_build_backend as b, sys; print(b.get_requires_for_build_wheel({} if len(sys.argv) == 1 else {'source': sys.argv[1]}))"

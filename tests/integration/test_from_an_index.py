@@ -1,7 +1,7 @@
-"""A wheel from a package index, by pip, by an old pip and by uv: which one is taken, and what is said where none can be had.
+"""A wheel from a package index, installed by pip, an old pip and uv: their choice, and the message without one.
 
-The wheels are real ones by name, tags and metadata, and hold a module of one line: what they are compiled of has its own tests. The index
-is the server that a release's rehearsal uses.
+The wheels have real names, tags and metadata, and a module of one line; other tests compile real ones. The index is
+the server that the rehearsal of a release uses.
 """
 
 import os
@@ -27,7 +27,7 @@ OLD_PIP = "21.3"
 
 
 def wheel(folder: Path, build: str = "", tags: str = TAGS, version: str = VERSION, name: str = NAME) -> Path:
-    """A wheel with this build tag, in which ``NAME.BUILD`` says so."""
+    """A wheel with this build tag, which contains ``NAME.BUILD``."""
     folder.mkdir(parents=True, exist_ok=True)
     info = f"{name}-{version}.dist-info"
     fields = [
@@ -94,7 +94,7 @@ class Installer:
 
 @pytest.fixture(params=["pip", "old pip", "uv"])
 def installer(request, env, tmp_path):
-    """Of this machine's indexes none is known to it."""
+    """An environment without the indexes of this machine."""
     clean = {
         key: value for key, value in env.items() if not key.startswith(("PIP_", "UV_")) and "proxy" not in key.lower()
     }
@@ -172,7 +172,7 @@ def test_pip_takes_the_highest_build_of_two_indexes_and_uv_the_first_index(insta
             installer.install("mamba-ssm-portable", index=address, extra=second)
             assert installer.build == "2"
             return
-        # For uv an extra index goes before the other. Of one version it takes the first index's, whatever the strategy.
+        # uv prefers an extra index. For one version it takes the file of the first index with any strategy.
         for strategy in ("first-index", "unsafe-best-match"):
             options = ["--index-strategy", strategy, "--reinstall"]
             installer.install(*options, "mamba-ssm-portable", index=second, extra=address)
@@ -191,7 +191,7 @@ def test_index_with_wheels_only_for_other_machines_is_reported(installer, index)
 
 @pytest.fixture
 def pages(env, tmp_path):
-    """An index of files, as `index` writes it for any web server: what is done to a wheel later, the pages do not know."""
+    """An index of files, as `index` writes it for any web server: its pages do not change with the wheels."""
     folder = tmp_path / "pages"
 
     def write(*builds):
@@ -324,7 +324,7 @@ def test_uv_locks_and_syncs_the_wheel_and_builds_nothing(index, env, tmp_path):
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
-    """A git repository with this tree in it, as it lies here."""
+    """A git repository that holds this tree."""
     folder = shared_folder(tmp_path_factory) / "repository"
     with locked(folder.with_suffix(".lock")):
         if not folder.exists():

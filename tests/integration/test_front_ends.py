@@ -65,7 +65,7 @@ def variables(path, derived):
 
 @pytest.fixture
 def compiled(tmp_path, gxx):
-    """Compiles the source with these options and orders; returns the kernels of each image, its PTX, and the host's part."""
+    """Compile the source with these options and orders; gives the kernels of each image, its PTX and the host part."""
     home = nvcc_home()
     view = apply_toolkit(Toolkit(str(home), "test"), tmp_path, tmp_path / "work", compact=True)
     (tmp_path / "kernels.cuh").write_text(HEADER)
@@ -101,7 +101,7 @@ def ptx_texts(fat: bytes) -> list[str]:
 
 
 def test_nvidias_tools_write_all_gpu_code_by_default(tmp_path, gxx):
-    """What nvcc makes in the build's view of the toolkit is what the toolkit itself makes; with gpu-code=compact it is not."""
+    """nvcc gives the same result in the build's view as in the toolkit, but not with gpu-code=compact."""
     home = nvcc_home()
     (tmp_path / "kernels.cuh").write_text(HEADER)
     (tmp_path / "kernels_joined.cu").write_text(SOURCE)
@@ -164,7 +164,8 @@ def test_one_front_end_also_serves_turing(compiled, options):
     for mine, theirs in zip(spared[0], plain[0]):
         assert mine.keys() == theirs.keys()
         different = {name for name in mine if mine[name] != theirs[name]}
-        # Of Turing, what rounds to bfloat16: it is written in another way than by its own front end. Of later ones, nothing.
+        # In Turing's kernels, only the rounding to bfloat16 differs from its own front end. Later GPUs have no
+        # difference.
         assert all("nv_bfloat16" in name for name in different)
     others = [mine == theirs for mine, theirs in zip(spared[0], plain[0])]
     assert sorted(others) == [False, True, True]
@@ -208,7 +209,7 @@ def test_option_table_lists_every_option_with_a_value():
     rows = re.findall(r"^(--[\w-]+)( +[^\s(-][^(]*?)? +\(?(--?[\w-]+)\)? *$", said, re.MULTILINE)
     assert len(rows) > 80
     valued = {name for spelling, value, short in rows if value.strip() for name in (spelling, short)}
-    valued |= {"--dependency-output", "-MF"}  # of which the help does not say so
+    valued |= {"--dependency-output", "-MF"}  # the help does not list their values
     listed = {name for spelling, _, short in rows for name in (spelling, short)}
     assert valued <= set(VALUED)
     assert not listed - valued & set(VALUED)

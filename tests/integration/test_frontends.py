@@ -25,7 +25,7 @@ USED = "size 0 n 3\n\ncaught a torch error\n"
 
 
 def used(wheel, folder, env):
-    """Unpack the wheel and use its extension beside the torch of this environment."""
+    """Unpack the wheel and use its extension with the torch of this environment."""
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
     done = run(sys.executable, "-c", USE, env={**env, "PYTHONPATH": str(folder)}, cwd=folder)
@@ -277,7 +277,7 @@ def test_ctrl_c_leaves_no_process_no_wheel_and_an_intact_cache(tiny, env, tmp_pa
         if "compiling this project" in line:
             break
     deadline = time.monotonic() + 60
-    # ninja is there from the first compile to the last; a g++ that is asked for its version comes before it.
+    # ninja runs from the first compile to the last; the g++ that prints its version runs before it.
     while not (at_work := "ninja" in working(tmp_path)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert at_work
@@ -338,7 +338,7 @@ def project_copy(tmp_path):
 
 
 def test_doctor_takes_less_than_a_second_and_a_half(env, torch_site, gxx):
-    """Not a benchmark: an import of torch or a compile would break it. Of processor time, since other tests run beside."""
+    """Not a benchmark: an import of torch or a compile would break it. Counts CPU time, since other tests run."""
     before = os.times()
     done = run(sys.executable, "-m", "mamba_build_backend", "doctor", env=env, cwd=ROOT, check=False)
     after = os.times()

@@ -22,7 +22,7 @@ def left(cache):
 
 @pytest.fixture
 def own_cache(env, tmp_path, cache):
-    """A cache of this test's own; the sysroot in it is the session's."""
+    """A cache for only this test, with the sysroot of the session."""
     folder = tmp_path / "cache"
     folder.mkdir()
     (cache / "sysroots").mkdir(exist_ok=True)
@@ -35,7 +35,8 @@ def test_pip_install_probes_the_machine_once(tiny, own_cache, tmp_path):
     first, *later = looks(done)
     assert first == FRESH
     assert len(later) == 2, "metadata and wheel"
-    # Where the first hook asked for ziglang, for its glibc, compilers and sysroots are looked for again; torch and nvcc are not.
+    # After the first hook required ziglang for its glibc, the probe repeats compilers and sysroots, but not torch and
+    # nvcc.
     assert {word for line in later for word in line.removeprefix(TAKEN).split(", ")} <= {
         "compilers",
         "sysroots",

@@ -1,4 +1,4 @@
-"""Sources from the package index: as pip would find them, verified, kept; nothing left behind where that fails."""
+"""Sources from PyPI: found as pip finds them, verified and cached; a failure leaves nothing."""
 
 import os
 import socket

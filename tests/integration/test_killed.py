@@ -1,6 +1,6 @@
-"""A build that is stopped, at each of its stages: no wheel, no half cache, no process, and the next build works.
+"""A build stopped at any stage leaves no wheel, no half cache and no process, and the next build works.
 
-Each stage holds still when it is reached, so that the moment is the same every time; the compilers of the last tests are real.
+Each stage waits at its start, so that the moment is the same every time; the compilers of the last tests are real.
 """
 
 import os
@@ -49,7 +49,7 @@ mamba_build_backend.build_wheel(sys.argv[3], None)
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """Outside of the folders that are looked at."""
+    """Outside of the folders that the test watches."""
     return copy_tiny(tmp_path_factory.mktemp("killed") / "tiny")
 
 
@@ -128,7 +128,7 @@ def compiling(project, places, torch_site, gxx, tmp_path):
     command = [sys.executable, "-c", code, tmp_path / "dist"]
     build = started(command, places, project)
     deadline = time.monotonic() + 120
-    # Of the project's own files: the probe asks compilers, too.
+    # Compilers of the project's own files: the probe runs compilers, too.
     while not any(re.search(r"(cc1plus|cicc) .*/tiny(_kernel)?\.(cpp|cu) ", words) for words in processes(tmp_path)):
         assert build.poll() is None, build.stderr.read()
         assert time.monotonic() < deadline
@@ -159,7 +159,7 @@ def test_repeated_signals_do_not_prevent_cleanup(compiling, tmp_path):
 
 
 def test_killed_build_leaves_no_process_and_the_next_build_cleans_up(compiling, places, project, tmp_path):
-    """SIGKILL: too little memory, or a cluster's last word. Nobody can tidy up, but the next one."""
+    """SIGKILL (OOM killer, batch scheduler): only the next build can clean up."""
     command, build = compiling
     build.kill()
     build.wait(timeout=10)

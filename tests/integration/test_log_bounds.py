@@ -1,4 +1,4 @@
-"""``explain`` takes time that grows with a log's length alone, and memory that does not, whatever the log holds."""
+"""The time of ``explain`` grows only with the length of a log, and its memory does not grow, for any log."""
 
 import importlib
 import io
@@ -81,7 +81,7 @@ def repeats(tree):
 
 
 def hostile(pattern):
-    """Texts of a million letters that all but match, again and again: a start of a match repeated, and a start with an endless rest."""
+    """Texts of a million letters that almost match: a repeated start of a match, and a start with an endless rest."""
     for sample in samples(parser.parse(pattern)):
         starts = {sample[:cut] for cut in range(1, len(sample)) if not sample[cut - 1].isalnum()} | {sample[:-1]}
         for start in sorted(filter(None, starts), key=len)[-6:]:
@@ -134,7 +134,7 @@ def test_a_million_letters_are_explained_in_time(text):
 
 
 MEMORY = 110 << 20
-"""Of addresses, of which Python itself takes a third."""
+"""Bytes of address space; Python itself takes a third."""
 MESSAGE = "ImportError: /lib64/libc.so.6: version `GLIBC_2.32' not found (required by x.so)\n"
 
 

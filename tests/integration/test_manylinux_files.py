@@ -1,4 +1,4 @@
-"""manylinux/Dockerfile and manylinux/build-and-prove, with a program in the engine's place that writes down what it was asked."""
+"""manylinux/Dockerfile and manylinux/build-and-prove, with a program as the engine that records its arguments."""
 
 import itertools
 import json
@@ -21,7 +21,7 @@ WHEEL = "mamba_ssm_portable-2.3.0-cp312-cp312-manylinux_2_24_x86_64.whl"
 # What a shell script calls: nothing else is on PATH, so that no engine of this machine is found.
 PROGRAMS = ("basename", "bash", "cat", "dirname", "id", "mkdir", "mktemp", "rm", "tail", "tr", "uname")
 
-# An engine. Its answers are files beside it: of an image asked for its glibc and Python, and exit codes of what it runs.
+# An engine. Files next to it hold its answers: glibc and Python of an image, and exit codes of commands.
 ENGINE = """\
 #!{python} -IS
 import json, os, sys
@@ -55,7 +55,7 @@ ROOT_CHECKER = ENGINE.replace("kind = argv[0]", "sys.exit(answers.get(argv[1], 0
 
 @pytest.fixture
 def world(tmp_path):
-    """Run build-and-prove in a checkout of its own, with the engines that are named; gives its end and what they were asked."""
+    """Run build-and-prove in its own checkout with the named engines; gives the finished process and their requests."""
     checkout, programs = tmp_path / "check out", tmp_path / "bin"
     (checkout / "manylinux").mkdir(parents=True)
     programs.mkdir()

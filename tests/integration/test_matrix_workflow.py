@@ -1,4 +1,4 @@
-"""The workflow of a matrix from end to end: one cell fails, is mended, and what was built is installed from its index."""
+"""The whole workflow of a matrix: a cell fails, gets its fix, and pip installs the wheels from the index."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Source archives that are not what they say, and names and times that no file can have: refused in a sentence, nothing left, in time."""
+"""Damaged source archives, and impossible names and times: refused in one sentence, in time, leaving nothing."""
 
 import io
 import lzma
@@ -77,7 +77,7 @@ def refused(path, into, match):
 
 
 def with_method(path):
-    """Packed in a way that nobody knows."""
+    """Packed in an unknown format."""
     data = bytearray(path.read_bytes())
     for mark, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
         at = data.find(mark)

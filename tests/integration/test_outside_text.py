@@ -1,4 +1,4 @@
-"""What comes from outside and is shown: no secret in it, nothing that a terminal obeys; and files that are none."""
+"""Foreign text in the output: no secret, and no escape that a terminal obeys; and special files."""
 
 import os
 import socket
@@ -142,7 +142,7 @@ def test_shown_text_holds_no_terminal_escape(text):
     assert not any(0x7F <= ord(letter) <= 0x9F for letter in shown)
 
 
-# Files that are none.
+# Special files.
 
 
 def make(kind, path):

@@ -59,7 +59,7 @@ def test_requires_fills_an_offline_wheelhouse_that_builds_without_an_index(tiny,
 
 
 def test_pip_download_of_the_sdist_with_metadata_only_needs_neither_torch_nor_compiler(env, tmp_path):
-    """What a login node does for a node without network."""
+    """A login node prepares a wheelhouse for a node without network."""
     if subprocess.run([sys.executable, "-c", "import unearth"], check=False).returncode:
         lacking("unearth")
     from support import ROOT
@@ -120,7 +120,7 @@ def test_only_the_command_line_adds_a_variant_label(tiny, env, tmp_path):
 
 
 def test_an_sdist_of_a_project_keeps_what_its_setup_requires(tiny, env, tmp_path, torch_site):
-    """And a project may leave its name and version to setup.py: those are asked for where pyproject.toml is silent."""
+    """A project may leave its name and version to setup.py, which runs if pyproject.toml lacks them."""
     text = (tiny / "pyproject.toml").read_text()
     head, _, tail = text.partition("[project]")
     (tiny / "pyproject.toml").write_text(head + "[tool." + tail.partition("[tool.")[2])

@@ -111,7 +111,7 @@ def test_aarch64_library_keeps_the_same_floor(zig_package, cache, tmp_path, abi,
 
 
 def test_functions_that_moved_into_libc_link_to_their_old_library(compiler, root, tmp_path):
-    """torch 2.15's headers call dlsym; nobody links libdl any more, since glibc 2.34 has it in libc."""
+    """torch 2.15's headers call dlsym; builds no longer link libdl, since glibc 2.34 has dlsym in libc."""
     _, cxx = portable(compiler, root, tmp_path, "2.17")
     source = """#include <dlfcn.h>
 #include <pthread.h>

@@ -23,7 +23,7 @@ exec {real} "$@"
 
 @pytest.fixture
 def toolkit(tmp_path):
-    """This machine's toolkit as a folder of links, with an nvcc in front of the real one that does something else first."""
+    """This machine's toolkit as a folder of links, with a wrapper in front of the real nvcc."""
     home = nvcc_home()
 
     def make(before):
@@ -70,7 +70,7 @@ def test_compiler_killed_in_the_retry_is_reported(tiny, env, toolkit, tmp_path):
 
 @pytest.mark.parametrize("variable", ["MAMBA_BUILD_BUILD_DIR", "TMPDIR"])
 def test_full_disk_during_a_build_is_reported(tiny, env, tmp_path, variable):
-    """Whichever met it first: the linker in the build folder, or nvcc in the folder for temporary files."""
+    """The first program that meets it: the linker in the build folder, or nvcc in the folder for temporary files."""
     small = tmp_path / "small"
     small.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", small], check=False).returncode:

@@ -1,4 +1,4 @@
-"""Debian's real CUDA tools in the layout of NVIDIA's archives, served on this machine: fetched, unpacked, and compiled with."""
+"""Debian's real CUDA tools in the layout of NVIDIA's archives, served on this machine, unpacked and used."""
 
 import shutil
 import sys

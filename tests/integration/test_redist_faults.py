@@ -1,4 +1,4 @@
-"""NVIDIA's archives from mirrors of this machine: what arrives is a whole toolkit, and what does not is one sentence and nothing else."""
+"""NVIDIA's archives from mirrors on this machine: the result is a whole toolkit, or one sentence and no file."""
 
 import io
 import os
@@ -68,7 +68,7 @@ def test_toolkit_view_has_lib64_for_lib(tmp_path):
     view = toolkit.apply_toolkit(found, None, tmp_path / "work")
     for name in ("lib64/libcudart.so", "lib64/libcudart_static.a", "include/cub/cub.cuh", "bin/nvcc", "nvvm/bin/cicc"):
         assert (view / name).exists(), name
-    whole = replace(found, missing=())  # where somebody unpacked the mathematical libraries beside it
+    whole = replace(found, missing=())  # with the mathematical libraries unpacked next to it
     assert (toolkit.apply_toolkit(whole, None, tmp_path / "work") / "lib64/libcudart.so").exists()
 
 
@@ -112,7 +112,7 @@ def sent_elsewhere(to):
 
 
 def body(change, *, declared=True):
-    """An answer with another content; ``declared``: its length is said, or the connection's end ends it."""
+    """An answer with other content. ``declared``: the header gives its length; otherwise the connection ends it."""
 
     def answer(request, data):
         request.send_response(200)
@@ -375,7 +375,7 @@ def test_nvcc_that_does_not_run_is_reported(tmp_path):
 
 
 def hostile(*members, release="12.4.1"):
-    """A release whose first archive holds these members, as the table knows it: only the unpacker stands in the way."""
+    """A release whose first archive holds these members, with the table's hash: only the unpacker can refuse it."""
     good, files = small_release()
     top = good.archives[0].top
     out = io.BytesIO()
@@ -438,7 +438,7 @@ def test_hard_link_becomes_a_separate_file(tmp_path):
         ("{top}/bin/real", FILE, "", nvcc), ("{top}/bin/nvcc", HARD, "{top}/bin/real", b""), ("{top}/include/crt/host_config.h", FILE, "", b""),
     )  # fmt: skip
     folder = laid_out(files, tmp_path / "given", flat=True)
-    with pytest.raises(ToolError, match="cannot be started"):  # its mode is that of the archive
+    with pytest.raises(ToolError, match="cannot be started"):  # it has the mode of its archive entry
         obtain(release, str(folder), tmp_path / "cache")
     (made,) = (tmp_path / "cache" / "cuda").glob("12*")
     assert (made / "bin" / "nvcc").read_bytes() == nvcc

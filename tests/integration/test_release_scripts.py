@@ -62,7 +62,7 @@ def test_a_wheel_that_cannot_be_imported_fails_the_check(source, told, dist, env
 
 
 def test_the_environment_of_the_check_has_no_compiler_and_leaves_nothing(dist, env, tmp_path_factory):
-    """PATH leads to the environment alone, and what was made is gone."""
+    """PATH holds only the environment, and the check removes its files."""
     wheel = plan.load().wheels[0]
     module = wheel.project.replace("-", "_")
     (dist / f"{wheel.stem}{TAGS}.whl").unlink()

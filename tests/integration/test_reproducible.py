@@ -15,7 +15,7 @@ from mamba_build_backend.core.files import sha256
 
 pytestmark = pytest.mark.cold  # Each build compiles: the cache would give the same bytes anyway.
 
-# As upstream's kernels: nothing in it is defined for other files, so that nvcc has to make up a name for this one.
+# Like upstream's kernels: it defines nothing for other files, so nvcc has to make up a name for this file.
 HIDDEN = """\
 namespace { __device__ float kept[4]; }
 template <typename T> __global__ void hidden(T* x) { *x = kept[0] + 1; }
@@ -25,7 +25,7 @@ template void call<float>(float*);
 
 
 def built(folder, name, env, *options, seconds=0):
-    """The wheel of a copy of the tiny project whose files are as old as is said."""
+    """The wheel of a copy of the tiny project whose files have this age."""
     project = copy_tiny(folder / name / "tiny")
     (project / "csrc" / "hidden.cu").write_text(HIDDEN)
     setup = project / "setup.py"
@@ -65,7 +65,7 @@ def test_builds_are_reproducible_and_hold_no_build_path(tmp_path, clean_env, cac
     secrets += [name for name in (getpass.getuser(), socket.gethostname()) if len(name) > 5]  # "root" is also a word
     with zipfile.ZipFile(one) as archive:
         for name in archive.namelist():
-            # What the backend is called, and what its files are.
+            # The name of the backend, and its files.
             content = re.sub(rb"mamba-build-(backend|record)", b"", archive.read(name))
             for secret in secrets:
                 assert secret.encode() not in content, f"{secret} in {name}"

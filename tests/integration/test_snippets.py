@@ -1,4 +1,4 @@
-"""The commands of the README and of docs/, as they stand there: in this checkout, and on a project of two files."""
+"""The commands of the README and of docs/, as printed: in this checkout, and on a project of two files."""
 
 import os
 import shlex
@@ -17,7 +17,7 @@ def python(tmp_path_factory, torch_site):
 
 
 def commands():
-    """Each command once, with the first place where it stands."""
+    """Each command once, with its first place."""
     found = {}
     for block in all_blocks("tiny"):
         for command in block.commands:

@@ -1,4 +1,4 @@
-"""Every command with every kind of path that is not what it asks for: a sentence and an exit code, at once, and never a traceback."""
+"""Every command with every kind of wrong path gives a sentence and an exit code at once, and no traceback."""
 
 import json
 import os
@@ -269,7 +269,7 @@ def test_endless_output_ends_a_program(tmp_path):
 
 def test_closed_terminal_cleans_up_as_ctrl_c_does(tmp_path):
     code = (
-        # Whoever started the tests may have said that SIGHUP is ignored, as nohup does.
+        # The parent of the tests may ignore SIGHUP, as nohup does.
         "import os, signal, time\nsignal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
         "from mamba_build_backend.core.error_boundary import user_errors\n"
         "from mamba_build_backend.core.settings import load_settings\nfrom mamba_build_backend.core.work_folder import work_folder\n"
@@ -299,7 +299,7 @@ def test_hook_cleans_up_if_its_frontend_ends(tmp_path):
     assert list((tmp_path / "t").iterdir()) == []
 
 
-# The index replaces nobody's pages.
+# The index replaces no foreign pages.
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ BINDINGS = {
 
 @pytest.fixture(scope="session")
 def trees(cache, tmp_path_factory):
-    """The sources of the versions that the tables call ported: the index's, or with MAMBA_BUILD_SOURCE=MIRRORS the tags'."""
+    """The sources of the ported versions: from PyPI, or with MAMBA_BUILD_SOURCE=MIRRORS from the tags."""
     environ = {**os.environ, "MAMBA_BUILD_CACHE_DIR": str(cache)}
     job = make_job(ROOT, {"abi": "stable"}, environ)
     tables, found = load_tables(), {}
@@ -64,7 +64,7 @@ def trees(cache, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def compiled(trees, gxx, torch_site, tmp_path_factory):
-    """The module of each binding, by the title of a version; those of the same text are compiled once."""
+    """The module of each binding, by the title of a version; equal texts are compiled once."""
     known, out = {}, {}
     for title, (plan, tree) in trees.items():
         module, folder, binding, launchers = BINDINGS[plan.upstream.value.name]
@@ -95,7 +95,7 @@ def compile_binding(gxx, torch_site, library, sources, *includes):
 
 @pytest.mark.parametrize("reading", [{}, {"MAMBA_STABLE_NO_EXCHANGE": "1"}], ids=["by the table", "by methods"])
 def test_stable_headers_agree_with_torch_on_numbers_and_views(gxx, torch_site, tmp_path, clean_env, reading):
-    """What forks' bindings use beside upstream's."""
+    """Names that bindings of forks use in addition to those of upstream."""
     compile_binding(gxx, torch_site, tmp_path / "fork_binding.abi3.so", [HERE / "fork_binding.cpp"])
     command = [sys.executable, HERE / "fork_calls.py", "check", tmp_path]
     said = run(*command, env={**clean_env, **reading}, cwd=tmp_path).stdout
@@ -136,7 +136,7 @@ def test_binding_of_every_ported_version_compiles_without_torch(compiled):
 
 
 def test_missing_python_header_gives_the_same_code(trees, gxx, torch_site, tmp_path):
-    """Of Debian's python3 without python3-dev: the declarations that come along are Python's own."""
+    """Debian's python3 without python3-dev: the declarations of the stable headers agree with Python."""
     cuda, newest = next(torch_site.glob("nvidia/cu1*")), {}
     for plan, tree in trees.values():
         newest[plan.upstream.value.name] = tree
@@ -219,7 +219,7 @@ def test_extension_names_a_torch_that_does_not_fit(compiled, tmp_path, clean_env
         start = "__version__, CUDA, HIP = '2.13.0', '13.0', None\nclass Tensor: pass\n"
         text = f"{start}{torch}\nclass version: cuda, hip = CUDA, HIP\n"
         (tmp_path / "torch.py").write_text(text)
-    # -S: without site-packages, where the real one lies; the folder is what python -c has in front.
+    # -S leaves out site-packages, which holds the real torch; python -c puts this folder first.
     command = [sys.executable, "-S", "-c", "import selective_scan_cuda"]
     done = run(*command, check=False, cwd=tmp_path, env=clean_env)
     last = done.stderr.partition("\nImportError: ")[2]

@@ -1,4 +1,4 @@
-"""Every command that doctor and explain tell, on any machine and in any shell: a shell reads it, and its program takes its options."""
+"""Every command of doctor and explain, on any machine: a shell parses it, and its program accepts its options."""
 
 import json
 import random
@@ -151,7 +151,7 @@ def test_printed_python_is_valid(parts):
 
 
 def machines(count, seed):
-    """Machines that somebody may have: torches, GPUs, drivers, nvccs, compilers, Pythons and systems in any combination."""
+    """Possible machines: torches, GPUs, drivers, nvccs, compilers, Pythons and systems in any combination."""
     _, base = recording.load(next(path for path in RECORDED if path.stem == "rtx5090-torch-2.4"), {})
     chance = random.Random(seed)
     for _ in range(count):

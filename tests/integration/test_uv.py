@@ -26,7 +26,7 @@ def uv(env, tmp_path):
 
 
 def test_uv_pip_install_builds_for_the_torch_of_the_active_environment(tiny, uv, env, python):
-    """uv shows a backend its temporary environment alone: without a look at uv itself, it would get the newest torch."""
+    """uv exposes only its temporary environment to a backend. Without uv's command line, the newest torch would win."""
     active = activated(env, python)
     said = uv("pip", "install", "--no-deps", ".", cwd=tiny, **active).stderr
     assert "+ tiny-cuda==1.2.3" in said
@@ -48,7 +48,7 @@ def test_uv_build_makes_both_files_in_a_project_whose_venv_is_not_active(tiny, u
 
 
 def test_uv_sync_gives_the_build_the_torch_of_the_lock(tmp_path, uv, torch_site, gxx):
-    """The snippet of docs/researcher.md, with the tiny project in place of this one: it resolves without a build, then builds once."""
+    """The snippet of docs/researcher.md with the tiny project: uv resolves it without a build, then builds it once."""
     (text,) = [block.text for block in blocks("docs/researcher.md") if "match-runtime" in block.text]
     assert 'mamba-ssm-portable = [{ requirement = "torch", match-runtime = true }]' in text
     copy_tiny(tmp_path / "tiny")
@@ -83,7 +83,7 @@ def test_a_list_of_settings_is_one_setting(tiny, uv, env, python, tmp_path):
 
 
 def test_uv_installs_a_variant_if_the_driver_runs_its_cuda(tiny, uv, env, python, tmp_path):
-    """The drafts of PEP 817 and 825; no driver is here, so uv is told of one, as its provider allows."""
+    """The drafts of PEP 817 and 825. This machine has no driver, so a variable of uv's provider names one."""
     active = activated(env, python)
     uv("build", "--wheel", "-C", "variant=auto", "-C", "repair=false", "-o", tmp_path / "plain", cwd=tiny, **active)
     plain = only_wheel(tmp_path / "plain")

@@ -89,7 +89,7 @@ def snapshot(folder):
 
 
 def rerecord(copy, version=__version__):
-    """Make the record that of the files that lie there, as a backend with those files would have written it."""
+    """Rewrite the record as a backend with the present files would have written it."""
     record = json.loads((copy / "VENDORED.json").read_text())
     for name in record["files"]:
         record["files"][name] = sha256(copy / name)
@@ -418,7 +418,7 @@ def test_tomlkit_is_needed_only_for_an_edit(typed, tmp_path, monkeypatch):
 
 def test_the_patches_of_mamba_ssm_are_carried_and_found_by_the_copy(typed, project, clean_env):
     status, said, _ = typed("vendor", project, "--upstream", "mamba-ssm")
-    rows = load_tables().patches  # its partner's, too
+    rows = load_tables().patches  # also those of its partner
     assert status == 0
     assert f"with {len(rows)} patches" in said
     facts = ROOT / "tests/facts/cuda13-mamba-2.2.4.json"
@@ -527,7 +527,7 @@ def test_every_command_that_a_copy_has_works_in_it(typed, project, clean_env, up
 
 
 def test_copy_of_the_old_layout_is_replaced(typed, project):
-    """All modules lay side by side, and the version stood in __init__.py."""
+    """The old layout: all modules in one folder, and the version in __init__.py."""
     copy = project / "mamba_build_backend"
     copy.mkdir()
     texts = {
@@ -650,6 +650,6 @@ def test_copy_without_the_patches_of_its_upstream_reports_them(typed, project, c
     machine = ("--facts", ROOT / "tests/facts/cuda13-mamba-2.2.4.json")
     planned = in_project(project, clean_env, "doctor", *machine, "-C", "upstream=mamba-ssm")
     assert (planned.returncode, planned.stderr) == (2, done.stderr)
-    # What a copy without projects builds where nothing is said is the project that holds it.
+    # By default, a copy without projects builds the project that holds it.
     assert "this project for torch" in in_project(project, clean_env, "doctor", *machine).stdout
     assert "Traceback" not in done.stderr

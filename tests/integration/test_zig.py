@@ -1,4 +1,4 @@
-"""No g++, no torch: a wheel by zig and the package index, and what its binding answers."""
+"""No g++, no torch: a wheel by zig and PyPI, and the answers of its binding."""
 
 import os
 import shutil
@@ -124,7 +124,7 @@ def test_zig_wheel_imports_and_answers_as_a_gxx_wheel(wheel, torch_site, tmp_pat
 
 
 def test_compiler_cache_hits_regardless_of_the_folder_of_zig(tmp_path, bare, zig_package, clean_env):
-    """As in isolated builds, each of which has a zig of its own that is gone afterwards."""
+    """Each isolated build has its own zig, which it removes afterwards."""
     if shutil.which("ccache") is None:
         lacking("ccache")
     programs, said = tmp_path / "programs", []

@@ -1,7 +1,7 @@
-"""What upstream's own bindings answer to each call, as a text that a person can read and compare: ``answers.txt``.
+"""The answers of upstream's own bindings to each call, as a text that people can compare: ``answers.txt``.
 
-A block for each function, its answers sorted, and below each answer the calls that get it, one a line. An answer that changes is a
-line that changes; a call that gets another one leaves one list and appears in another. Standard library only.
+Each function has a block with its answers, sorted, and below each answer its calls, one a line. A changed answer is a
+changed line; a call with another answer moves to another list. Standard library only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ ACCEPTED = "accepted"
 
 
 def render(torch: str, answers: dict[str, Answer], script: str = "calls.py") -> str:
-    """The text of these answers, whose keys are a function and its case, with a blank between; recorded with this torch by ``script``."""
+    """The text of these answers.
+
+    The keys are a function and its case, with a space between. ``script`` recorded the answers with this torch.
+    """
     lines = [
         f"# torch {torch}: {len(answers)} calls. Written by tests/stable/{script} record.",
         "# A function, how many answers of each kind it gives; each answer, how often; the calls that get it.",
@@ -42,7 +45,7 @@ def render(torch: str, answers: dict[str, Answer], script: str = "calls.py") -> 
 
 
 def parse(text: str) -> dict[str, Answer]:
-    """The answers in a text of ``render``. Raises ValueError where its counts are not those of its lines."""
+    """Read the answers from a text of ``render``. Raises ValueError if its counts differ from its lines."""
     answers: dict[str, Answer] = {}
     function, answer = "", None
     for line in text.splitlines():

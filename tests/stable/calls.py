@@ -1,10 +1,10 @@
-"""Calls of both bindings, wrong ones above all, and what upstream's own binding answers to each: ``answers.txt``.
+"""Calls of both bindings, most of them wrong, and the answers of upstream's own binding: ``answers.txt``.
 
     python tests/stable/calls.py record FOLDER    from wheels with abi=torch, unpacked in FOLDER: writes answers.txt
     python tests/stable/calls.py check FOLDER     compares the modules in FOLDER with it; exit code 1 where one differs
 
-The tensors are fake ones on a CUDA device, so no GPU is needed, and a GPU that is there is hidden: a call that passes every
-check ends where the driver is asked for the stream. Where that is, the answer is ``null``: each torch has its own words.
+The tensors are fake ones on a CUDA device, so no GPU is needed, and a present GPU is hidden: a call that passes every
+check ends where it requests the stream from the driver. The answer there is ``null``: each torch has its own words.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main() -> int:
     given = all_answers()
     print(f"torch {torch.__version__}, Python {sys.version.split()[0]}: {len(given)} calls")
     if command == "record":
-        # A fake tensor has no data for data_ptr<int>(): said by upstream's binding alone, and of fake tensors alone.
+        # A fake tensor has no data for data_ptr<int>(). Only upstream's binding raises this, and only for fake tensors.
         kept = {
             case: answer
             for case, answer in given.items()
@@ -93,7 +93,7 @@ FakeTensor.__repr__ = shown
 
 
 def tensor(*shape, dtype=FLOAT, device="cuda", strides=None, view=lambda made: made):
-    """A fake tensor, made of one without memory: torch before 2.10 asks for a driver where a function is given a CUDA device."""
+    """A fake tensor, made without memory: torch before 2.10 needs a driver if a function gets a CUDA device."""
     if shape == ((),):
         shape = ()
     with no_dispatch():

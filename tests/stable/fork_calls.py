@@ -1,9 +1,10 @@
-"""Calls of what forks' bindings use beside upstream's, and what torch's own headers answer to each: ``fork_answers.txt``.
+"""Calls of the names that only bindings of forks use, and the answers of torch's own headers: ``fork_answers.txt``.
 
     python tests/stable/fork_calls.py record FOLDER         from fork_binding.cpp, compiled in FOLDER with torch's headers
     python tests/stable/fork_calls.py check FOLDER          from the same, compiled with ours; exit code 1 where one differs
-    python tests/stable/fork_calls.py compare OURS THEIRS   wheels of one fork, abi=stable and abi=torch, unpacked in two folders:
-                                                            VMamba's and MSVMamba's selective_scan_cuda_...; nothing is written
+    python tests/stable/fork_calls.py compare OURS THEIRS   wheels of one fork, abi=stable and abi=torch, unpacked in two
+                                                            folders: selective_scan_cuda_... of VMamba and MSVMamba; writes
+                                                            nothing
 
 The first two call with real tensors of the CPU, the third with fake ones on a CUDA device; none needs a GPU.
 """
@@ -27,7 +28,7 @@ KNOWN = Path(__file__).with_name("fork_answers.txt")
 
 
 class Index:
-    """A whole number, as numpy's are."""
+    """A whole number, like numpy's integers."""
 
     def __init__(self, value: int) -> None:
         self.value = value

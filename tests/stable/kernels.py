@@ -2,7 +2,7 @@
 
     python tests/stable/kernels.py --ours stable/*.whl --theirs torch/*.whl
 
-Wants NVIDIA's cuobjdump (torch's Triton has one) and no GPU. Both must have been compiled by one nvcc with the same flags.
+Needs NVIDIA's cuobjdump (torch's Triton has one) and no GPU. One nvcc must have compiled both with the same flags.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""One and the same wheels under every torch: installed, imported, called. What came of it is in ``torches.json``, for the docs.
+"""The same wheels with every torch: installed, imported, called. ``torches.json`` has the results, for the docs.
 
     python tests/stable/torches.py mamba.whl conv.whl [--only 2.6 …] [--python 3.10=/usr/bin/python3.10 …]
 
-The wheels are those of abi=stable: mamba-ssm's, and causal-conv1d's, which is installed where its own Python can be (torch 2.4,
-Python 3.10). Each torch gets a new environment, with the transformers that the tables name for it; uv installs the wheels, and
-pip says what it would install. Neither may touch torch, Triton or a package of NVIDIA's. Then ``python -m mamba_ssm_portable``
-is asked, and the calls of ``calls.py`` are made, of both modules everywhere. Needs uv, a network, and
-8 GB of disk; one torch takes two minutes.
+The wheels have abi=stable: mamba-ssm, and causal-conv1d where its Python code works (torch 2.4, Python 3.10). Each
+torch gets a new environment, with the transformers that the tables name for it; uv installs the wheels, and pip prints
+what it would install. Neither may touch torch, Triton or a package of NVIDIA. Then the script runs ``python -m
+mamba_ssm_portable`` and the calls of ``calls.py``, of both modules everywhere. Needs uv, a network, and 8 GB of disk;
+one torch takes two minutes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ ROWS = (
     ("2.6.0", "3.13"), ("2.7.1", "3.10"), ("2.8.0", "3.9"), ("2.8.0", "3.13"), ("2.9.1", "3.12"), ("2.10.0", "3.10"), ("2.11.0", "3.11"),
     ("2.11.0", "3.13"), ("2.12.*", "3.12"), ("2.13.*", "3.10"), ("2.14.*", "3.13"), ("2.15.*", "3.11"), ("2.15.*", "3.13"),
 )  # fmt: skip
-"""torch and Python: the index's build of each minor version from 2.0 on."""
+"""torch and Python: PyPI's build of each minor version from 2.0 on."""
 OURS = ("torch", "triton", "nvidia-")
 
 

@@ -1,4 +1,4 @@
-"""How large a file and a function of the backend may be. What imports what is checked by ``lint-imports`` (pyproject.toml)."""
+"""The largest size of a file and of a function of the backend. ``lint-imports`` checks imports (pyproject.toml)."""
 
 import ast
 from pathlib import Path
@@ -37,7 +37,7 @@ _OPENS_ITSELF = (
     "payload/",
     "stable/python/",
 )
-"""The one place, and files that Python starts or that travel: they import nothing of the backend, and read what it wrote."""
+"""The one module for paths, and files that Python starts or that travel: they import no module of the backend."""
 
 
 def _asks_itself(node):
@@ -65,7 +65,7 @@ def test_only_one_module_opens_and_tests_paths():
 
 
 def test_no_code_cuts_parts_of_parents():
-    """Python 3.9 has no slices of them: a TypeError there alone."""
+    """Only Python 3.9 raises a TypeError for slices of parents."""
     found = []
     for path in sorted(BACKEND.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

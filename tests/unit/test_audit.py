@@ -28,7 +28,7 @@ FILES = {
 
 
 def made(folder, files=FILES, *, name=NAME, record=str):
-    """A wheel of 1.0, whatever its name is changed to afterwards."""
+    """A wheel of version 1.0 under any file name."""
     return packed_wheel(folder, files, NAME, record).rename(folder / name)
 
 
@@ -326,7 +326,7 @@ def test_damaged_fatbin_is_read_in_bounded_time():
         for _ in range(chance.randint(1, 3)):
             data[chance.choice([0, len(whole)]) + chance.randrange(4, 60)] = chance.choice([0, 255])
         assert sum(code.size for code in elf.read_fatbin(bytes(data))) <= len(data)
-    # Headers that say they are of no length must not be read for ever.
+    # Headers that claim a length of 0 must not cause an endless loop.
     assert list(elf.read_fatbin(struct.pack("<IHHQ", 0xBA55ED50, 1, 0, 0) * 3)) == []
 
 

@@ -1,4 +1,4 @@
-"""The build record: named fields, the same bytes whatever the plan's are called, and nothing of its builder's machine."""
+"""The build record: named fields, the same bytes for any names in the plan, and no fact about its builder's machine."""
 
 import copy
 import json
@@ -28,7 +28,7 @@ TORCH = facts.Torch(
 )
 TOOLKIT = facts.Toolkit("/usr/local/cuda-13.0", "PATH", version="13.0")
 COMPILER = facts.Compiler("/usr/bin/g++", "PATH", version="12.2.0", target="x86_64-linux-gnu")
-# The time that a record takes to be drawn is no fact about records.
+# The time to draw a record is not a property of records.
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -96,7 +96,7 @@ GOLDEN = ("schema-2", "schema-2-companion", "schema-2-patched")
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_record_round_trips_byte_for_byte(name):
-    """A field may be added. What is renamed or leaves needs a new schema number, and a reader for this one."""
+    """A field may be added. A renamed or removed field needs a new schema number, and a reader for this number."""
     text = (RECORDS / f"{name}.json").read_text(encoding="utf-8")
     assert written(read_record(json.loads(text))) == text
 

@@ -209,7 +209,7 @@ def test_progress_prints_one_line_for_each_file(line, said):
 
 
 def test_setup_py_compiles_if_no_prebuilt_wheel_is_found(tmp_path):
-    """What causal-conv1d's, mamba-ssm's and flash-attn's setup.py do."""
+    """Like setup.py of causal-conv1d, mamba-ssm and flash-attn."""
     setup = """
         import urllib.request, urllib.error
         try:

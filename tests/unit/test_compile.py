@@ -1,4 +1,4 @@
-"""What stands in front of nvcc, g++, cicc and fatbinary."""
+"""The wrappers in front of nvcc, g++, cicc and fatbinary."""
 
 import math
 import random
@@ -289,7 +289,7 @@ def test_bfloat16_is_rounded_to_nearest_even():
         if word & 0xFFFF == 0:
             assert made == down
             continue
-        # What comes after the largest is as far away as if there were no infinity.
+        # Values above the largest count as if there were no infinity.
         far = [abs(Fraction(value) - Fraction(exact(choice))) for choice in (down, up)]
         nearest = min((down, up), key=lambda choice: (far[choice - down], choice & 1))
         assert made == nearest, hex(word)
@@ -338,7 +338,7 @@ def test_unknown_module_is_not_rewritten(target):
 @pytest.mark.parametrize(("name", "short"), [("%f1", "f1"), ("%p1", "p1"), ("%rd12", "rd12"), ("%tid.x", "%tid.x")])
 def test_registers_lose_their_percent_sign_if_names_stay_unique(name, short):
     assert f"u64 {short}," in compact(KERNEL.replace("mov.u32 \t%r1, %tid.x", f"mov.u64 {name}, %r450"))
-    # Of a program's own: global f1, r1 and rs1 would be hidden by the registers.
+    # The registers would hide the program's own global names f1, r1 and rs1.
     for other in ("f1", "r1", "rs1"):
         text = KERNEL.replace("\t// .globl", f".global .u32 {other};\n\t// .globl")
         assert "%rs1" in compact(text)
@@ -425,7 +425,7 @@ def test_front_end_runs_unchanged_without_reusable_output(front_ends, tmp_path, 
 
 
 def test_a_front_end_that_is_killed_ends_as_killed(tmp_path):
-    """As the build gives a compiler that the system has killed a second try."""
+    """The build retries a compiler that the OOM killer stopped."""
     cicc = tmp_path / "cicc"
     cicc.write_text("#!/bin/sh\nkill -KILL $$\n")
     cicc.chmod(0o755)
@@ -453,7 +453,7 @@ def test_ptx_is_rewritten_only_on_request(upstream):
 @pytest.mark.parametrize(
     ("arch", "passes"),
     [
-        ("all", []),  # what the table says of all files is so already
+        ("all", []),  # every row of the table is already correct
         ("7.5;9.0", []),
         ("9.0+PTX;8.0;10.0", [("80", "80 90 100 PTX")]),
         ("9.0;7.5;8.6", [("86", "86 90"), ("75", "75")]),

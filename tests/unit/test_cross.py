@@ -1,4 +1,4 @@
-"""A wheel for another processor than this machine's: what is taken for it, and what is said where it cannot be."""
+"""A wheel for the processor of another machine: its tools, and the messages if they are missing."""
 
 import json
 import zipfile
@@ -127,7 +127,7 @@ def test_toolkit_view_replaces_only_the_runtime(tmp_path):
 
 @pytest.mark.parametrize("machine", ["auto", "aarch64"])
 def test_zig_sees_the_python_header_of_debian_only_for_the_native_processor(tmp_path, monkeypatch, machine):
-    """Debian's pyconfig.h includes one of the processor's, from a folder beside, where zig does not look."""
+    """Debian's pyconfig.h includes the file of the processor from a sibling folder that zig does not search."""
     headers = tmp_path / "usr" / "include"
     for folder in ("python3.11", "x86_64-linux-gnu/python3.11"):
         (headers / folder).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""What the documents tell people to type is something that the program understands."""
+"""The program accepts every command of the documents."""
 
 import re
 import shlex
@@ -14,7 +14,7 @@ from mamba_build_backend.core.settings import known_keys, load_settings
 from mamba_build_backend.tables import load_tables
 
 REPORTS = sorted(ROOT.glob("tests/facts/*.txt"))
-"""What doctor says of the recorded machines: commands are told there too."""
+"""Reports of doctor for the recorded machines, which print commands, too."""
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 COMMANDS = sorted(

@@ -1,4 +1,4 @@
-"""Known failures: each with a real sample of its message, recognised in whatever surrounds it, and nothing else."""
+"""Known failures: explain recognises a real sample of each message in any log, and nothing else."""
 
 import json
 import re

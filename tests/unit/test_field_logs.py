@@ -1,4 +1,4 @@
-"""Public reports: each with its true cause and the right way out, which the answer has to name, and commands that can be typed."""
+"""Public reports: the answer has to name the true cause and the right fix, and its commands can be typed."""
 
 import functools
 import io
@@ -155,7 +155,7 @@ def test_a_message_in_the_middle_of_a_long_log_is_found(path):
     noise = "a line of output like many others\n" * 7_000
     text = long_log.read_log(io.BytesIO(f"{noise}{path.read_text(encoding='utf-8')}\n{noise}".encode()))
     ids = [item.id for item in known_failures.explain(text).explanations]
-    # What ends a log is not at its end here.
+    # A message that is only valid at the end of a log is in the middle here.
     assert path.name.partition(".")[0] in ids or path.name.startswith(("wheel-download-hangs", "building-without"))
 
 

@@ -1,4 +1,4 @@
-"""Trees that somebody changed: which release they are most like, what of its knowledge holds for them, and what cannot be built."""
+"""Changed source trees: the most similar release, its facts that still hold, and trees that cannot be built."""
 
 import json
 import os
@@ -435,7 +435,7 @@ def test_every_release_has_its_files_and_existing_stable_headers():
             assert len(item.files_of(row.version)) > 8, row.title
     include = ROOT / "mamba_build_backend" / "stable" / "include"
     there = {path.relative_to(include).as_posix() for path in include.rglob("*.*") if "mamba_stable" not in path.parts}
-    assert there - {"Python.h"} == set(STABLE_HEADERS)  # that one is Python's, not torch's
+    assert there - {"Python.h"} == set(STABLE_HEADERS)  # Python.h belongs to Python, not to torch
 
 
 def test_two_forks_with_one_module_are_reported(world):
@@ -480,7 +480,7 @@ def test_fix_for_copies_applies_to_copies_with_its_lines_only(world):
 
 
 def archived(folder, into, top="mamba"):
-    """The folder as an archive of one folder ``top``, or of its files alone."""
+    """The folder as an archive of one folder ``top``, or of only its files."""
     with tarfile.open(into, "w:gz") as tar:
         tar.add(folder, arcname=top)
     return into
@@ -525,7 +525,7 @@ def test_archive_without_a_project_is_reported_early(world, tmp_path, make, told
 
 
 def test_copy_of_a_copy_is_recognised_by_its_kernel_names(world):
-    """As Spatial-Mamba's, which began with VMamba's scan and changed every file of it."""
+    """Like Spatial-Mamba, which began with VMamba's scan and changed every file."""
     files = {path: data + b"// ours\n" for path, data in forks.scan().items() if path.startswith("csrc/")}
     names = {REVERSE, "csrc/selective_scan/static_switch.h"}
     files = {path: data for path, data in files.items() if path in names}

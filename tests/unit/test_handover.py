@@ -1,4 +1,4 @@
-"""What one hook hands over to the next: whose file it is, when it is taken, and what is looked at again."""
+"""The facts that one hook passes to the next: the owner of the file, its life, and the parts that are probed again."""
 
 import json
 import os

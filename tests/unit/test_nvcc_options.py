@@ -1,4 +1,4 @@
-"""nvcc's options, parsed: for whatever upstream's setup.py hands over."""
+"""The parser of nvcc's options, for any options in upstream's setup.py."""
 
 import pytest
 from hypothesis import given
@@ -68,7 +68,7 @@ def test_no_architecture_of_upstream_survives(options):
     given_words = [word for item in options for word in item]
     for rest in (replace_upstreams(given_words, []), without(given_words, ARCHITECTURES)):
         assert not [item for item in parse(rest) if item.name in ARCHITECTURES]
-    # What is left are the other options, in their order and whole.
+    # The remaining words are the other options, in their order and whole.
     kept = [
         item
         for item in options

@@ -221,7 +221,7 @@ def test_a_toolkit_without_the_static_runtime_still_makes_a_wheel():
     _, found = recording.load(RECORDED_TORCH, {})
     (kit,) = found.toolkits
     without = {"toolkits": (replace(kit, missing=(*kit.missing, "libcudart_static")),)}
-    # The index's nvcc brings the runtime: it is asked for then.
+    # nvcc from PyPI brings the runtime: the plan then requires it.
     assert on(RECORDED_TORCH.stem, facts_too=without).abi.value.name == "stable"
     made = on(RECORDED_TORCH.stem, facts_too=without, cuda_home=kit.home)
     found = replace(kit, missing=without["toolkits"][0].missing, origin=facts.Origin.SETTING)
@@ -240,7 +240,7 @@ NONE, CU13, CU12, CU11 = "no-torch", "cuda13-no-toolkit", "torch-cu128-nvcc-11.7
 @pytest.mark.parametrize(
     ("machine", "driver", "gpu", "cuda", "by"),
     [
-        # The driver says which major version, whatever torch is for; the newest release of it knows the most GPUs and g++.
+        # The driver sets the major version for any torch; its newest release knows the most GPUs and g++ versions.
         (CU13, "580.82", H100, "13.0", "index"),
         (CU12, "580.82", H100, "13.0", "index"),
         (CU11, "580.82", None, "13.0", "index"),
@@ -252,7 +252,7 @@ NONE, CU13, CU12, CU11 = "no-torch", "cuda13-no-toolkit", "torch-cu128-nvcc-11.7
         (CU13, "", None, "13.0", "index"),
         (CU12, "", None, "12.9", "archives"),
         (CU11, "", None, "11.8", "archives"),
-        # A GPU that CUDA 13 knows no more, or that an older CUDA does not know yet.
+        # A GPU that CUDA 13 no longer knows, or that an older CUDA does not know yet.
         (CU12, "580.82", V100, "12.9", "archives"),
         (CU12, "570.124", B300, "12.9", "archives"),
         (CU12, "580.82", B300, "13.0", "index"),
@@ -275,7 +275,7 @@ def test_driver_gpu_and_torch_choose_the_download(machine, driver, gpu, cuda, by
     [("7.0", "580.82", "12.9"), ("9.0", "580.82", "13.0"), ("7.0;9.0", "", "12.9"), ("6.1", "470.57", "12.9"), ("all", "470.57", "12.9")],
 )  # fmt: skip
 def test_for_other_machines_the_named_gpus_and_torch_choose(arch, driver, cuda):
-    """What is fetched compiles for all GPUs that are named; this machine's driver does not make it older than torch."""
+    """A downloaded nvcc compiles for all named GPUs; this machine's driver does not make it older than torch."""
     made = on(CU12, driver=driver, abi="auto", arch=arch, facts_too={"toolkits": ()})
     assert (made.cuda, [item.code for item in made.problems]) == (cuda, [])
 
@@ -299,12 +299,13 @@ def kit(version, **fields):
 @pytest.mark.parametrize(
     ("machine", "here", "driver", "gpu", "mirror", "taken"),
     [
-        # What is here and fits is taken, were it older than what could be had.
+        # An installed nvcc that fits wins, even over a newer download.
         (CU12, ["12.1"], "580.82", None, "auto", "12.1"),
         (CU12, ["13.0"], "580.82", None, "auto", "13.0"),
         (CU12, ["12.4", "13.0"], "550.54", H100, "auto", "12.4"),
         (CU13, ["12.4"], "550.54", H100, "auto", "12.4"),
-        # What does not is passed over: too old for the project, than torch, for the GPU; too new for the driver, or for one not seen.
+        # Others are skipped: too old for the project, torch or the GPU; too new for the driver, or for an unseen
+        # driver.
         (CU12, ["10.1"], "", None, "auto", ""),
         (CU12, ["11.7"], "", None, "auto", ""),
         (CU12, ["12.1"], "570.124", B300, "auto", ""),
@@ -399,7 +400,7 @@ def test_offline_needs_the_commit_of_a_git_source():
 
 
 def test_mirror_folder_is_the_only_source_of_archives():
-    """What lies there is taken, the newest release of it that is whole; what is missing there is named with the folder."""
+    """The folder's newest complete release wins; the message names the folder and the missing files."""
     some = {"toolkits": (), "fetched": names("12.4.1")}
     made = on(CU12, cuda_mirror="/media/usb", facts_too=some)
     assert (made.problems, made.archives.release.release, made.archives.mirror) == ((), "12.4.1", "/media/usb")
@@ -499,11 +500,11 @@ def test_no_free_memory_gives_one_compiler():
         (64, {"memory": "100G"}, "9.0", 48, 1, 4, False),
         (64, {"memory": "20G"}, "9.0", 17, 1, 1, False),
         (64, {"upstream": "causal-conv1d", "memory": "30G"}, "all", 5, 5, 1, False),
-        # Nobody knows how many files a project has.
+        # The number of files of a project is unknown.
         (64, {"upstream": "self", "memory": "100G"}, "all", 44, 2, 1, False),
         (16, {"memory": "2G"}, "all", 1, 1, 1, False),
         (16, {"jobs": "2"}, "all", 2, 1, 1, False),
-        # What was asked for never outweighs the memory.
+        # A requested number never outweighs the memory.
         (2, {"jobs": "16", "memory": "8G"}, "9.0", 6, 1, 1, True),
         (2, {"jobs": "16", "memory": "64G"}, "9.0", 16, 1, 4, False),
     ],

@@ -1,4 +1,4 @@
-"""What is decided and told on recorded machines with something changed: tests/changed_machines.py has the cases, and their texts beside it."""
+"""Decisions and messages for changed recorded machines: tests/changed_machines.py has the cases and their texts."""
 
 import pytest
 from changed_machines import AGREED, CASES

@@ -39,7 +39,7 @@ def named(passes):
         ("7.5;9.0;10.0", "compact", ["90: 90 100", "75: 75"], ()),
         ("7.5;9.0", "compact", [], ()),
         ("7.5;8.9", "compact", ["89: 89", "75: 75"], ("75",)),
-        # A letter is code for one GPU alone, and nothing is made of its pass.
+        # A letter means code for only one GPU, and no other pass is derived from it.
         ("8.0;9.0a", "nvcc", [], ()),
         ("8.0;9.0;10.0f", "compact", ["80: 80 90", "100f: 100f"], ()),
         # One pass is nothing to share.
@@ -124,7 +124,7 @@ def test_metadata_need_only_the_sources(machine, kept):
         ("torch-2.8-default", {"variant": "auto", "local_version": "auto", "abi": "torch"}, "cu12", "cu12torch2.8cxx11abiTRUE"),
         ("debian12-torch2.11-cuda13.0", {"variant": "lab.1", "local_version": "lab1"}, "lab.1", "lab1"),
         ("debian12-torch2.11-cuda13.0", {}, "", ""),
-        # The driver must run what compiled it, whatever torch was built with.
+        # The driver must run code of the compiling CUDA, regardless of torch's CUDA.
         ("cuda13-nearest", {"variant": "auto", "cuda_home": "redist"}, "cu12", ""),
         ("stable-old-torch", {"variant": "auto", "local_version": "auto"}, "cu12", "cu12"),
     ],

@@ -1,4 +1,4 @@
-"""What nvcc is told."""
+"""The options of nvcc."""
 
 import pytest
 

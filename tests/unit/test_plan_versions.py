@@ -1,4 +1,4 @@
-"""Which version of which project is planned for, where the tables of today leave no doubt: with other tables."""
+"""The planned project and version, with other tables where the current tables leave no doubt."""
 
 from dataclasses import replace
 
@@ -324,7 +324,7 @@ def test_binding_of_a_test_does_not_tie_the_wheel_to_one_torch():
 
 
 def beside(*packages, machine=CU13, **settings):
-    """The plan where these are installed beside torch."""
+    """The plan if these packages are installed next to torch."""
     chosen, found = recording.load(
         FACTS / f"{machine}.json", {key.replace("_", "-"): value for key, value in settings.items()}
     )

@@ -469,8 +469,8 @@ MAPS = """\
     ("shared", "mapped", "found"),
     [
         (1, "/opt/my python/lib/libpython3.11.so.1.0", "/opt/my python/lib/libpython3.11.so.1.0"),
-        (1, "/usr/lib/libz.so.1", "program"),  # Debian's, whose program holds all of it
-        (0, "/usr/lib/libpython3.11.so.1.0", "program"),  # somebody else's, loaded beside
+        (1, "/usr/lib/libz.so.1", "program"),  # Debian: the program holds all of Python
+        (0, "/usr/lib/libpython3.11.so.1.0", "program"),  # a library of another program
         (1, None, "program"),
     ],
 )

@@ -1,4 +1,7 @@
-"""Facts that hold for every input, tried with generated ones (hypothesis). ``--hypothesis-profile=long`` tries many more."""
+"""Properties of every input, tested with generated inputs (hypothesis).
+
+``--hypothesis-profile=long`` tries many more.
+"""
 
 import functools
 import json
@@ -136,7 +139,7 @@ GOOD = {project.name: project.good for project in TABLES.projects if project.goo
 
 @functools.cache
 def upstream_for(torch, name="mamba-ssm"):
-    """The version that is chosen beside this torch, of any CUDA: what else is wrong is not asked."""
+    """The chosen version for this torch, of any CUDA; ignores all other problems."""
     (found, *_) = MACHINE.torches
     return decided({"upstream": name}, torches=(replace(found, version=f"{torch}.0"),)).upstream.value
 
@@ -165,7 +168,7 @@ def test_torch_requirement_is_planned_for_its_newest_version(release, operator):
         assert made.target.version == max(admitted, key=Version)
 
 
-# A recorded machine names nobody.
+# A recorded machine holds no personal names.
 
 RESERVED = {"home", "user", "host", "root", "localhost", "http", "https", "scratch"}
 PERSONS = st.from_regex(r"[a-z][a-z0-9]{3,9}", fullmatch=True).filter(lambda name: name not in RESERVED)
@@ -174,7 +177,7 @@ SECRETS = st.from_regex(r"[A-Za-z0-9_+=-]{12,24}", fullmatch=True)
 
 @st.composite
 def machines(draw):
-    """Somebody's private words, and a nested JSON value whose strings hold them as a machine's facts do."""
+    """Private words of a user, and a nested JSON value whose strings hold them as a machine's facts do."""
     user, host, domain = (draw(PERSONS) for _ in range(3))
     home = draw(st.sampled_from(["/home/{}", "/data/people/{}", "/Users/{}/"])).format(user)
     secrets = tuple(sorted(draw(st.sets(SECRETS, min_size=1, max_size=2)), key=len, reverse=True))

@@ -78,7 +78,7 @@ PLACES = list(places(BuildStep))
 
 def test_every_field_of_every_type_is_tried():
     kinds = [item for item in vars(protocol).values() if is_dataclass(item)]
-    # SourceFile stands in two places.
+    # SourceFile occurs in two places.
     assert len(PLACES) == sum(len(fields(item)) for item in kinds) + len(fields(SourceFile))
 
 
@@ -125,7 +125,7 @@ def test_the_child_ends_with_one_line_where_its_file_is_wrong(tmp_path):
 
 
 def test_a_stand_in_finds_its_modules_and_no_others(tmp_path):
-    """Isolated, it sees the standard library first, then its own folder, and nothing of PYTHONPATH's or the current folder's."""
+    """In isolated mode it sees the standard library first, then its own folder; no PYTHONPATH, no current folder."""
     written(tmp_path / "step.json", BuildStep(SETUP, replace(CONFIG, cache_command=())))
     for name in ("json", "protocol", "nvcc_options", "dataclasses"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('another module')")

@@ -1,4 +1,4 @@
-"""The scripts and the workflows of a release: what is decided without building or uploading anything."""
+"""The scripts and the workflows of a release: their decisions, without building or uploading anything."""
 
 import json
 import re

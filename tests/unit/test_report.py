@@ -24,7 +24,7 @@ VALIDATOR = jsonschema.Draft202012Validator(json.loads(doctor_json.SCHEMA_FILE.r
 
 @by_machine
 def test_report_equals_the_recorded_one(path):
-    """The whole text of every machine stands beside it: python tests/update_reports.py writes them anew."""
+    """The whole text of every machine is in the file next to it: python tests/update_reports.py writes them anew."""
     assert report.plan_text(*planned(path), verbose=True) == path.with_suffix(".txt").read_text(encoding="utf-8")
 
 
@@ -89,7 +89,8 @@ def test_recorded_machines_cover_every_problem():
     )
     codes |= set(re.findall(r'"(torch-[a-z]+)" if', source)) | {"torch-broken"}
     had = {item.code for path in RECORDED for item in planned(path)[1].problems}
-    # What is not installed is a build environment's problem, and no machine's; every version of both projects is ported.
+    # Missing packages are a problem of the build environment, not of the machine; every version of both projects is
+    # ported.
     assert codes - {"not-installed", "abi-upstream"} == had
 
 

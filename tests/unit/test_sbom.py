@@ -61,7 +61,7 @@ def pkg_info(plan_):
 
 
 def content(plan_, folder, infos=None, **source):
-    """What is put into the wheel of a plan whose sources lie in a folder."""
+    """The files added to the wheel of a plan whose sources are in a folder."""
     made_ = parts_of(plan_, folder, **source)
     infos = infos or [pkg_info(part.plan) for part in made_]
     licences = licenses.licences(made_, infos)

@@ -1,4 +1,4 @@
-"""Which files an sdist holds: what git tracks, or what lies there where there is no git; and never a traceback."""
+"""The files of an sdist: those that git tracks, or without git those of the folder; and no traceback."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What the documents tell people to type is run, or at least understood."""
+"""Every command of the documents is run, or at least parsed."""
 
 import ast
 import json
@@ -50,7 +50,7 @@ def test_a_block_of_data_or_code_is_valid(block):
 
 @pytest.mark.parametrize("block", all_blocks("mamba", "tiny"), ids=str)
 def test_a_command_that_builds_is_understood(block):
-    """The integration tests run those of ``tiny``; of those of ``mamba``, their settings are planned here on a good machine."""
+    """The integration tests run the commands of ``tiny``; this test plans the settings of those of ``mamba``."""
     for command in block.commands:
         words = shlex.split(command)
         if words[:3] == ["python", "-m", "mamba_build_backend"]:

@@ -26,7 +26,7 @@ FILES = {
 
 @pytest.fixture
 def world(tmp_path, monkeypatch):
-    """A table in which 2.2.4 is the tree above and 2.3.0 the archive of it; returns the way to a plan for a source."""
+    """A table with the tree above as 2.2.4 and its archive as 2.3.0; gives a function that plans for a source."""
     tree = tmp_path / "mamba"
     for name, data in FILES.items():
         (tree / name).parent.mkdir(parents=True, exist_ok=True)

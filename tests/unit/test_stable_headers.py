@@ -1,4 +1,4 @@
-"""The headers of abi=stable: what they use of Python is declared by the one that stands in for a missing Python.h."""
+"""The headers of abi=stable: the stand-in for a missing Python.h declares every name of Python that they use."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""``build mamba-ssm causal-conv1d``: what is asked for, and one plan for all of it."""
+"""``build mamba-ssm causal-conv1d``: the requested projects, and one plan for all of them."""
 
 import argparse
 import json

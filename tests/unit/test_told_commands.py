@@ -1,4 +1,4 @@
-"""What doctor tells to type: one answer that satisfies everything, complete, and in the words of the shell that the user has."""
+"""doctor prints one complete answer that satisfies every constraint, in the syntax of the user's shell."""
 
 import json
 import re

@@ -1,7 +1,7 @@
-"""Every sentence that a user sees may be reworded: no decision hangs on one.
+"""Every sentence that a user sees may be reworded: no decision depends on a sentence.
 
-The packages that decide are loaded a second time with each of their sentences replaced by another, and plan for every recorded
-machine, whose own words are replaced too. What is decided has to be the same.
+The test loads the packages that decide a second time, with each of their sentences replaced, and plans for every
+recorded machine, whose own sentences are replaced too. The decisions have to be the same.
 """
 
 import ast
@@ -46,7 +46,7 @@ WORDS = (
 
 
 class Reworded(ast.NodeTransformer):
-    """Replaces what is a sentence (two words and more), in plain and in formatted strings, and leaves docstrings alone."""
+    """Replace every sentence (two words and more) in plain and formatted strings, but no docstring."""
 
     def visit_Constant(self, node):
         if isinstance(node.value, str) and re.search(r"[a-z]{2,}[ ,:]+[a-z(]", node.value):
@@ -115,11 +115,11 @@ def reworded_plan():
         for name in [name for name in sys.modules if name.startswith("mamba_build_backend.plan")]:
             del sys.modules[name]
         sys.modules.update(before)
-        mamba_build_backend.plan = plan  # the import of the other one has put it there
+        mamba_build_backend.plan = plan  # The import of the second copy has set it.
 
 
 def decided(value):
-    """What of a plan is decided, and not said."""
+    """The decisions of a plan, without its sentences."""
     if is_dataclass(value) and not isinstance(value, type):
         return {item.name: decided(getattr(value, item.name)) for item in fields(value) if item.name not in WORDS}
     if isinstance(value, tuple):
@@ -161,7 +161,7 @@ def test_sentences_are_really_changed(reworded_plan):
 
 
 def test_origin_of_a_setting_is_not_a_sentence(monkeypatch):
-    """The place is what decides: a variable of torch's is weaker than a setting, whatever they are called in a report."""
+    """The place decides: a variable of torch is weaker than a setting, under any names in a report."""
     given = load_settings({}, {"CUDA_HOME": "/usr/local/cuda"}, None)
     assert given.place("cuda-home") is core_settings.Place.ALIAS
     assert load_settings({"cuda-home": "/x"}, {}, None).place("cuda-home") is core_settings.Place.OPTION
