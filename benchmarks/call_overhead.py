@@ -1,10 +1,10 @@
-"""What a call of the binding costs, and whether the kernels are as fast: wheels with abi=stable beside upstream's own binding.
+"""The cost of a call, and the speed of the kernels: wheels with abi=stable compared with upstream's own binding.
 
     python benchmarks/call_overhead.py --ours mamba.whl conv.whl --theirs mamba.whl conv.whl [--json]
 
-THEIRS are wheels with abi=torch, or upstream's: the same source, whose binding is pybind11's. Both are loaded into one process
-and take turns, so that what the machine does meanwhile meets both. Microseconds of the host are those of a call that returns
-before its kernel has run; those of the GPU are between two CUDA events around many calls of a large one. Needs a GPU.
+THEIRS are wheels with abi=torch, or upstream's wheels: the same source, with a binding by pybind11. One process loads both
+and alternates between them, so that other work of the machine affects both. Microseconds of the host are those of a call
+that returns before its kernel ends; those of the GPU are between two CUDA events around many large calls. Needs a GPU.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import torch
 
 ROUNDS, CALLS = 60, 100
 SHAPES = ((8, 2048, 2048), (32, 1024, 512), (8, 2048, 4096), (16, 2048, 1000), (64, 2048, 128))
-"""Of a scan: batch, channels, length. Upstream has kernels of their own up to 128, 256, 512, 1024 steps, for more, and for
+"""Batch, channels and length of a scan. Upstream has separate kernels up to 128, 256, 512, 1024 steps, for more, and for
 lengths that fill no block."""
 Case = Callable[[ModuleType], Callable[[], object]]
 
@@ -157,7 +157,7 @@ def convolution_backward(batch: int, dim: int, length: int, *, dtype: torch.dtyp
 
 
 def small_cases() -> dict[str, tuple[str, Case]]:
-    """Calls whose kernels are over at once: what is left is the host's work."""
+    """Calls whose kernels end at once, so that they measure the host's work."""
     tiny, scan, conv = (1, 64, 16), "selective_scan_cuda", "causal_conv1d_cuda"
     return {
         "host: scan forward, 5 tensors": (scan, scan_forward(*tiny, dtype=torch.float32, full=False)),

@@ -1,13 +1,13 @@
-"""What two of nvcc's front ends come to, for the same GPU: the claims behind ``one-pass`` in projects/*/project.toml.
+"""The results of two of nvcc's front ends, for the same GPU: the claims behind ``one-pass`` in projects/*/project.toml.
 
     python -m mamba_build_backend build mamba-ssm==2.3.0 -w dist -C build-dir=/tmp/build -C keep-build-dir=true
     python benchmarks/front_ends.py /tmp/build --gpu 75 'selective_scan_*_joined*.cu'      # Turing's code from compute_80's PTX
     python benchmarks/front_ends.py /tmp/build --gpu 90 --low 80 --high 90 'selective_scan_*bf16*.cu'
 
-Compiles each file of that build's source tree twice, with the build's own flags: once by each front end. For a GPU older than one of
-them its PTX is rewritten, as a build with gpu-code=compact does. Prints for each file how many kernels are the same in PTX, letter by letter but for the name
-of an exact conversion, and how many in machine code, byte by byte; of both how many instructions and registers the kernels have in
-all, and the bytes that they spill.
+Compiles each file of that build's source tree twice, with the build's own flags: once by each front end. For a GPU older
+than one of them, rewrites its PTX as a build with gpu-code=compact does. Prints for each file the number of kernels that
+are the same in PTX, letter by letter but for the name of an exact conversion, and in machine code, byte by byte. For both
+front ends it prints the sums of instructions, registers and spilled bytes.
 """
 
 from __future__ import annotations

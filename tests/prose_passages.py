@@ -25,7 +25,7 @@ _LOOKED_AT = (
     "tests/reasons.txt", "tests/changed_machines.txt", "tests/facts/*.txt",
 )  # fmt: skip
 _LEFT_OUT = ("tests/packages/", "docs/zh/")
-_CODE = re.compile(r"``.+?``|`[^`\n]+`", re.DOTALL)
+_CODE = re.compile(r"``.+?``|`[^`]{1,200}`", re.DOTALL)
 _ADDRESS = re.compile(r"\bhttps?://\S+|<!--.*?-->|\]\([^)\s]*\)|<[a-z/!][^>]*>")
 _QUOTED = re.compile(r"\"[^\"\n]{1,200}\"|“[^”\n]{1,200}”")
 _GAP = re.compile(r"\{[^{}]*\}")
