@@ -19,9 +19,9 @@ cases, in sequence:
     nvcc       ours in a fresh build folder with gpu-code=nvcc, which is the default, arch=all
     compact    the same with gpu-code=compact
 
--C arch=LIST replaces arch=all of a case. The columns: seconds of wall clock; seconds of all cores together (getrusage of
-all children); the largest memory of all processes of the build together, sampled; the wheel. The ratio to upstream, or to
-the first case without upstream, is in brackets. The table goes to stdout, all data as JSON to OUT/result.json.
+-C arch=LIST replaces arch=all of a case. The columns: seconds of wall clock; seconds of all cores together (getrusage
+of all children); the largest memory of all processes of the build together, sampled; the wheel. The ratio to upstream,
+or to the first case without upstream, is in brackets. The table goes to stdout, all data as JSON to OUT/result.json.
 """
 
 from __future__ import annotations

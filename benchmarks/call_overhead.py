@@ -2,9 +2,10 @@
 
     python benchmarks/call_overhead.py --ours mamba.whl conv.whl --theirs mamba.whl conv.whl [--json]
 
-THEIRS are wheels with abi=torch, or upstream's wheels: the same source, with a binding by pybind11. One process loads both
-and alternates between them, so that other work of the machine affects both. Microseconds of the host are those of a call
-that returns before its kernel ends; those of the GPU are between two CUDA events around many large calls. Needs a GPU.
+THEIRS are wheels with abi=torch, or upstream's wheels: the same source, with a binding by pybind11. One process loads
+both and alternates between them, so that other work of the machine affects both. Microseconds of the host are those of
+a call that returns before its kernel ends; those of the GPU are between two CUDA events around many large calls. Needs
+a GPU.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ import torch
 
 ROUNDS, CALLS = 60, 100
 SHAPES = ((8, 2048, 2048), (32, 1024, 512), (8, 2048, 4096), (16, 2048, 1000), (64, 2048, 128))
-"""Batch, channels and length of a scan. Upstream has separate kernels up to 128, 256, 512, 1024 steps, for more, and for
-lengths that fill no block."""
+"""Batch, channels and length of a scan. Upstream has separate kernels up to 128, 256, 512, 1024 steps, for more, and
+for lengths that fill no block."""
 Case = Callable[[ModuleType], Callable[[], object]]
 
 

@@ -4,10 +4,10 @@
     python benchmarks/front_ends.py /tmp/build --gpu 75 'selective_scan_*_joined*.cu'      # Turing's code from compute_80's PTX
     python benchmarks/front_ends.py /tmp/build --gpu 90 --low 80 --high 90 'selective_scan_*bf16*.cu'
 
-Compiles each file of that build's source tree twice, with the build's own flags: once by each front end. For a GPU older
-than one of them, rewrites its PTX as a build with gpu-code=compact does. Prints for each file the number of kernels that
-are the same in PTX, letter by letter but for the name of an exact conversion, and in machine code, byte by byte. For both
-front ends it prints the sums of instructions, registers and spilled bytes.
+Compiles each file of that build's source tree twice, with the build's own flags: once by each front end. For a GPU
+older than one of them, rewrites its PTX as a build with gpu-code=compact does. Prints for each file the number of
+kernels that are the same in PTX, letter by letter but for the name of an exact conversion, and in machine code, byte by
+byte. For both front ends it prints the sums of instructions, registers and spilled bytes.
 """
 
 from __future__ import annotations

@@ -125,13 +125,15 @@ def _too_long(text: str, check: Check) -> Iterator[CheckResult]:
 
 def _known_example(text: str, check: Check) -> Iterator[CheckResult]:
     folded = " ".join(text.split())
-    for example in examples():
-        for piece in pieces(example["text"]):
-            if piece in folded:
-                # Where it begins: its words, with any blanks between them.
-                match = re.search(r"\s+".join(map(re.escape, piece.split())), text)
-                if match:
-                    yield CheckResult(check.path, check.message, match.span(), None)
+    for piece in _all_pieces():
+        # Where it begins: its words, with any blanks between them.
+        if piece in folded and (match := re.search(r"\s+".join(map(re.escape, piece.split())), text)):
+            yield CheckResult(check.path, check.message, match.span(), None)
+
+
+@functools.cache
+def _all_pieces() -> tuple[str, ...]:
+    return tuple(piece for example in examples() for piece in pieces(example["text"]))
 
 
 @functools.lru_cache(maxsize=2)
