@@ -95,7 +95,7 @@ class BareRoot:
         path.write_text(re.sub(r"^cuda: (.*?) = .*", rf"cuda: \1 = {cuda!r}", text, flags=re.MULTILINE))
 
     def put_zigs_library(self) -> None:
-        """What zig makes at its first link, in minutes, if a test has made it before."""
+        """Copy the C++ library that zig builds at its first link, in minutes, if an earlier test has it."""
         kept, cache = kept_folder() / "zig", self.out / "home" / ".cache" / "mamba-build-backend"
         cache.mkdir(parents=True)
         if kept.is_dir():

@@ -111,7 +111,7 @@ def variables(python: Path) -> dict[str, str]:
 def environment(*, with_torch: bool) -> Path:
     """The Python of the test environment, made or completed where needed."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mamba-ssm-portable-tests"
-    # What is installed, and not the rest of the file: tomllib is not in every Python that may run this.
+    # Only the installed packages count, not the rest of the file. Not every Python that may run this has tomllib.
     groups = (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("\n[dependency-groups]")[2]
     installed = groups.partition("\n[")[0] + TORCH + sys.version
     key = hashlib.sha256(installed.encode()).hexdigest()[:12]

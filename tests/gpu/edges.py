@@ -592,7 +592,7 @@ def call_fused(function: Callable[..., Any], given: Given) -> Outputs:
 
 @dataclass(frozen=True)
 class Kernel:
-    """What a wheel has, how it is called, and which dimension of its outputs the length is."""
+    """A kernel of a wheel, its call, and the output dimension of the length."""
 
     module: str
     name: str
@@ -740,7 +740,7 @@ CASES: dict[str, dict[str, list[int]]] = {
         f"float16, {WEIGHTS}, {FULL}": SOME,
         f"bfloat16, {WEIGHTS}, {FULL}, every second channel/odd offset": [length for length in SOME if length % 128],
         f"float32/bfloat16, float32 weights, {FULL}, large steps": SOME,
-        # What may reach beyond its tensor, or fault: other tensors' memory, or the CUDA context, is lost.
+        # These cases may write beyond their tensor or fault, and lose other tensors' memory or the CUDA context.
         f"float32/bfloat16, complex64 weights, {FULL}, groups 2/groups 4": SOME,
         f"float32, {WEIGHTS}, {FULL}, dim 10, groups 4": SOME[:4],
         f"float32/bfloat16, {WEIGHTS}, {FULL}, odd offset, whole chunks": [128, 256, 2048],
@@ -813,7 +813,7 @@ def lacking(kernel: Kernel, words: str) -> set[str]:
 
 
 def left_out(kernels: dict[str, Kernel], section: str) -> str:
-    """What the wheels do not have of a section."""
+    """The parts of a section that the wheels lack."""
     if section not in KERNELS:
         return ""
     if section not in kernels:
@@ -1025,7 +1025,7 @@ def parent(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
         for wheel in options.wheels:
             zipfile.ZipFile(wheel).extractall(folder)
-        # What is long needs the memory that the others use.
+        # The section of long cases needs the memory that the others use.
         for sections, parts in ((side_by_side, min(8, os.cpu_count() or 1)), (["long"], 1)):
             if set(sections) & set(options.only):
                 with ThreadPoolExecutor(parts) as pool:

@@ -18,7 +18,7 @@ SCRIPT = ROOT / "manylinux" / "build-and-prove"
 DOCKERFILE = (ROOT / "manylinux" / "Dockerfile").read_text(encoding="utf-8")
 WHEEL = "mamba_ssm_portable-2.3.0-cp312-cp312-manylinux_2_24_x86_64.whl"
 
-# What a shell script calls: nothing else is on PATH, so that no engine of this machine is found.
+# The programs of the shell scripts. Nothing else is on PATH, so that the scripts find no engine of this machine.
 PROGRAMS = ("basename", "bash", "cat", "dirname", "id", "mkdir", "mktemp", "rm", "tail", "tr", "uname")
 
 # An engine. Files next to it hold its answers: glibc and Python of an image, and exit codes of commands.

@@ -9,7 +9,7 @@ BACKEND = ROOT / "mamba_build_backend"
 MOST_LINES_OF_A_FILE = 400
 MOST_LINES_OF_A_FUNCTION = 60
 TOO_LONG: set[str] = set()
-"""What is longer, and why; nothing is today."""
+"""Longer functions, with the reason; none today."""
 
 
 def too_long(path: Path) -> set[str]:

@@ -96,7 +96,7 @@ def check_named(path):
         for fix in item.fixes:
             touched = {name for name in others if re.search(rf"(?:install|uninstall)\b[^&|]*[ '=]{name}\b", fix.text)}
             if fix.is_command and named:
-                # What mamba-ssm needs, and what needs causal-conv1d, goes with it.
+                # mamba-ssm needs causal-conv1d, so a command may name both.
                 assert not touched - PAIR.get(item.id, set()), fix.text
             assert not re.search(r"uninstall -y (?:mamba-ssm|torch)\b", fix.text)
 
