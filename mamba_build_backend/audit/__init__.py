@@ -1,1 +1,1 @@
-"""A finished wheel: read and judged."""
+"""Read and judge a finished wheel."""

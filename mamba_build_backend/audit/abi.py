@@ -1,4 +1,4 @@
-"""What an extension of Python's stable ABI uses of Python and torch, by its symbols."""
+"""Read from its symbols what an extension for Python's stable ABI uses of Python and torch."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .types import AbiUse, Extension
 
 _PYTHON = ("Py", "_Py")
 _SHIMS = ("aoti_torch_", "torch_")
-"""C functions that torch keeps for two years at least (its notes on the LibTorch stable ABI); C++ names begin with _Z."""
+"""C functions that torch keeps for at least two years (its notes on the LibTorch stable ABI); C++ names begin with _Z."""
 
 
 def read_abi(path: Path, needs: Needs) -> AbiUse | None:
-    """The symbols of one ``.abi3.so``; None of any other file."""
+    """Return the symbols of an ``.abi3.so``; None for any other file."""
     if not path.name.endswith(".abi3.so"):
         return None
     python = [name for name in needs.unversioned if name.startswith(_PYTHON)]
@@ -33,7 +33,7 @@ def read_abi(path: Path, needs: Needs) -> AbiUse | None:
 
 
 def _looked_up(symbols: list[str]) -> tuple[str, tuple[str, ...]]:
-    """The newest Python that one of the symbols asks for, and those that are in no stable ABI; nothing without the table."""
+    """Return the newest Python that a symbol needs, and symbols outside every stable ABI; empty without abi3info's table."""
     if find_spec("abi3info") is None:
         return "", ()
     from abi3info import DATAS, FUNCTIONS
@@ -50,15 +50,15 @@ def _looked_up(symbols: list[str]) -> tuple[str, tuple[str, ...]]:
 
 
 def check_abi(extension: Extension, python_min: str, *, stable: bool) -> list[Problem]:
-    """What breaks the promise of the ``abi3`` tag, whose Python is ``python_min``, or that of ``abi=stable``."""
+    """Return violations of the ``abi3`` tag for Python ``python_min``, or of ``abi=stable``."""
     use = extension.abi
     if use is None:
-        found, needed = f"{extension.path} is for one Python alone", "the wheel was built for the stable ABI"
-        return [Problem("abi", found, needed, ("-C verbose=true   (see how it was named)",))] if stable else []
+        found, needed = f"{extension.path} is for only one Python", "the wheel was built for the stable ABI"
+        return [Problem("abi", found, needed, ("-C verbose=true   (shows how the build named it)",))] if stable else []
     problems = []
     if use.python_outside:
         found = f"{extension.path} needs {_few(use.python_outside)}, which Python may change"
-        problems.append(Problem("abi-python", found, "its name promises Python's stable ABI", ()))
+        problems.append(Problem("abi-python", found, "the file name promises Python's stable ABI", ()))
     if use.python and python_min and version.Version(use.python) > version.Version(python_min):
         found = f"{extension.path} needs Python {use.python}"
         problems.append(Problem("abi-python", found, f"the tag promises Python {python_min}", ()))
@@ -73,7 +73,7 @@ def check_abi(extension: Extension, python_min: str, *, stable: bool) -> list[Pr
     strangers = [name for name in use.exports if not name.startswith("PyInit_")]
     if stable and strangers:
         found = f"{extension.path} exports {_few(strangers)}"
-        problems.append(Problem("abi-exports", found, "another library's symbols of these names must stay its own", ()))
+        problems.append(Problem("abi-exports", found, "exported names could clash with those of another library", ()))
     return problems
 
 

@@ -1,4 +1,4 @@
-"""A wheel's archive: what is in it, and whether that is what the wheel says of itself. Reads no ELF."""
+"""Read a wheel's archive and check it against the wheel's own name, metadata and RECORD. Reads no ELF files."""
 
 from __future__ import annotations
 
@@ -33,38 +33,38 @@ _UNRECORDED = ("RECORD", "RECORD.jws", "RECORD.p7s")
 _MOST_BYTES = 16 << 30
 _ALWAYS_UNPACKED = 32 << 20
 _MOST_RATIO = 50
-"""What deflate makes of extensions is a tenth; a file of zeros is a thousandth."""
+"""Extension modules compress about 10:1, a file of zeros 1000:1; a higher ratio than this indicates a zip bomb."""
 _MOST_LIBRARIES = 2000
 _MOST_ENTRIES = 200_000
 _MOST_OF_A_TEXT = {"METADATA": 2 << 20, "WHEEL": 64 << 10, "RECORD": 32 << 20, RECORD_NAME: 4 << 20}
-"""Bytes. The largest METADATA on the package index hold a changelog of some hundred kB."""
+"""Bytes. The largest METADATA on PyPI contain a changelog of some hundred kB."""
 _MOST_TAGS = 1000
 _MOST_REQUIREMENTS = 1000
-"""Those that name torch."""
+"""Requirements that name torch."""
 _REPACKED = (
     "download or build it again",
-    "python -m wheel pack FOLDER   (writes RECORD, for one that was changed on purpose)",
+    "python -m wheel pack FOLDER   (writes a new RECORD, if you changed the wheel on purpose)",
 )
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What an archive holds: problems, its shared libraries by their names in it, what it asks of torch, its build record."""
+    """Content of an archive: problems, shared libraries by their names in it, its requirement on torch, its build record."""
 
     problems: tuple[Problem, ...]
     libraries: tuple[tuple[str, Path], ...]
     torch: requirements.Requirement | None
-    """None where its metadata ask nothing of torch."""
+    """None if the metadata do not require torch."""
     record: BuildRecord | None
-    """None where it has none."""
+    """None if the wheel has no build record."""
 
 
 def read_archive(wheel: Path, folder: Path) -> Contents:
-    """Check a wheel's archive, and unpack its shared libraries into ``folder``. Raises AuditError for what is no wheel."""
+    """Check a wheel's archive, and unpack its shared libraries into ``folder``. Raises AuditError if it is not a wheel."""
     try:
         file = open_plain(wheel)
     except FileNotFoundError:
-        raise AuditError(f"{wheel} is not there", "the path of a wheel is needed") from None
+        raise AuditError(f"{wheel} does not exist", "the path of a wheel is needed") from None
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise AuditError(f"{wheel} cannot be read: {why}", "the path of a wheel is needed") from None
@@ -96,16 +96,18 @@ def _damage_told(wheel: Path) -> Iterator[None]:
             raise
         raise AuditError(
             f"{wheel.name} is damaged or was cut off ({damage.why(error)})",
-            "a whole file is needed",
+            "a complete file is needed",
             "download or build it again",
         ) from None
 
 
 def _text(archive: zipfile.ZipFile, name: str) -> bytes:
-    """A file of the wheel's own. Raises AuditError for one that is far longer than such a file is."""
+    """Read a metadata file of the wheel. Raises AuditError if it is far larger than such files are."""
     size, most = archive.getinfo(name).file_size, _MOST_OF_A_TEXT[PurePosixPath(name).name]
     if size > most:
-        raise AuditError(f"{name} in it has {size:,} bytes", f"at most {most:,} are read", "download or build it again")
+        raise AuditError(
+            f"{name} in the wheel has {size:,} bytes", f"at most {most:,} are allowed", "download or build it again"
+        )
     return archive.read(name)
 
 
@@ -131,14 +133,14 @@ def _torch_requirement(metadata: Message) -> requirements.Requirement | None:
         try:
             item = requirements.Requirement(str(text))
         except requirements.InvalidRequirement:
-            continue  # pip's to judge
+            continue  # pip reports it
         if utils.canonicalize_name(item.name) == "torch" and item.marker is None:
             return item
     return None
 
 
 def check_safe(wheel: Path, archive: zipfile.ZipFile) -> None:
-    """Raise AuditError for what must not be unpacked: files that lead outside, links, doubles, a bomb."""
+    """Raise AuditError for an archive that must not be unpacked: paths that lead outside, links, duplicates, a zip bomb."""
     seen: set[str] = set()
     whole = 0
     if len(archive.infolist()) > _MOST_ENTRIES:
@@ -150,7 +152,7 @@ def check_safe(wheel: Path, archive: zipfile.ZipFile) -> None:
         if outside or not path.parts or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise _unsafe(wheel, f"holds {item.filename!r}, which is a link or a path that leads outside")
         if str(path) in seen:
-            raise _unsafe(wheel, f"holds {item.filename!r} twice, and tools differ in which of them they take")
+            raise _unsafe(wheel, f"holds {item.filename!r} twice, and tools differ in which copy they use")
         if str(path) != item.filename.rstrip("/"):
             raise _unsafe(wheel, f"holds {item.filename!r}, which is {str(path)!r} in another spelling")
         seen.add(str(path))
@@ -165,7 +167,7 @@ def _unsafe(wheel: Path, found: str) -> AuditError:
 
 
 def _dist_info(wheel: Path, names: list[str]) -> tuple[str, list[Problem]]:
-    """The one .dist-info folder; empty, with what is wrong, where there is none, or not just one."""
+    """Return the .dist-info folder; or an empty name and the problem if there is not exactly one."""
     infos = sorted({name.split("/")[0] for name in names if name.split("/")[0].endswith(".dist-info")})
     if len(infos) == 1 and all(f"{infos[0]}/{name}" in names for name in ("METADATA", "WHEEL", "RECORD")):
         return infos[0], []
@@ -175,7 +177,7 @@ def _dist_info(wheel: Path, names: list[str]) -> tuple[str, list[Problem]]:
         else f"not all of METADATA, WHEEL and RECORD in {infos[0]}"
     )
     found = f"{wheel.name} holds {held}"
-    return "", [Problem("dist-info", found, "a wheel has one, with the three files", _REPACKED)]
+    return "", [Problem("dist-info", found, "a wheel has exactly one, with these three files", _REPACKED)]
 
 
 def _check_name(wheel: Path, archive: zipfile.ZipFile, info: str, stated: Message) -> Iterator[Problem]:
@@ -187,20 +189,23 @@ def _check_name(wheel: Path, archive: zipfile.ZipFile, info: str, stated: Messag
     undo = ("undo the renaming", "python -m wheel tags   (changes tags in both places)")
     if not same:
         yield Problem(
-            "name", f"{wheel.name} is named {name} {release}, and its METADATA says {inside}", "pip refuses it", undo
+            "name",
+            f"the file name of {wheel.name} says {name} {release}, its METADATA says {inside}",
+            "pip rejects such a wheel",
+            undo,
         )
     lines = [str(line) for line in _headers(archive, f"{info}/WHEEL").get_all("Tag") or []]
     if (count := sum(map(_count, lines))) > _MOST_TAGS:
-        yield Problem("tag", f"{wheel.name} has {count:,} tags inside", "the file name has its one or few", undo)
+        yield Problem("tag", f"{wheel.name} has {count:,} tags inside", "a wheel has one or a few", undo)
         return
     inside_tags = {tag for line in lines for tag in _expanded(line)}
     if inside_tags != {str(tag) for tag in tags}:
-        found = f"{wheel.name} is tagged otherwise inside: {', '.join(sorted(inside_tags)) or 'not at all'}"
-        yield Problem("tag", found, "the file name and WHEEL say the same of a wheel that was not renamed", undo)
+        found = f"{wheel.name} has other tags inside: {', '.join(sorted(inside_tags)) or 'none'}"
+        yield Problem("tag", found, "the tags in the file name and in WHEEL must be the same", undo)
 
 
 def _count(tag: str) -> int:
-    """How many tags a compressed one stands for: the product of its parts' numbers."""
+    """Return how many tags a compressed tag stands for: the product of its parts' counts."""
     return math.prod(part.count(".") + 1 for part in tag.split("-"))
 
 
@@ -215,33 +220,33 @@ def _check_record(archive: zipfile.ZipFile, info: str, names: list[str]) -> Iter
     try:
         rows = {row[0]: row[1:] for row in csv.reader(io.StringIO(text)) if row}
     except csv.Error as error:
-        yield Problem("record", f"RECORD cannot be read: {error}", "it is a table with commas", _REPACKED)
+        yield Problem("record", f"RECORD cannot be read: {error}", "RECORD is a CSV file", _REPACKED)
         return
     names = [name for name in names if not name.endswith("/")]
     there = set(names)
     free = {f"{info}/{name}" for name in _UNRECORDED}
     wrong = [f"{name} is not listed" for name in names if name not in rows and name not in free]
-    wrong += [f"{name} is listed and not there" for name in rows if name not in there]
+    wrong += [f"{name} is listed but missing" for name in rows if name not in there]
     for name in names:
         if name in rows and name not in free and (why := _difference(archive, name, rows[name])):
             wrong.append(f"{name} {why}")
     if wrong:
         more = f", and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        found = f"RECORD does not fit the files: {'; '.join(wrong[:3])}{more}"
-        yield Problem("record", found, "the wheel was changed after it was made, or damaged", _REPACKED)
+        found = f"RECORD does not match the files: {'; '.join(wrong[:3])}{more}"
+        yield Problem("record", found, "the wheel is damaged, or was changed after the build", _REPACKED)
 
 
 def _difference(archive: zipfile.ZipFile, name: str, stated: list[str]) -> str:
-    """How a file differs from its row in RECORD; empty where it does not."""
+    """Describe how a file differs from its row in RECORD; empty if it does not."""
     method, _, wanted = (stated[0] if stated else "").partition("=")
     if method not in _HASHES:
-        return f"has {method or 'no hash'}, where sha256 or a longer one is needed"
+        return f"has {method or 'no hash'}, but sha256 or a longer hash is needed"
     digest, size = hashlib.new(method), 0
     with archive.open(name) as file:
         while block := file.read(1 << 20):
             digest.update(block)
             size += len(block)
     if len(stated) > 1 and stated[1] and stated[1] != str(size):
-        return f"has {size} bytes and not {stated[1]}"
+        return f"has {size} bytes, not {stated[1]}"
     found = base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode("ascii")
     return "" if found == wanted.rstrip("=") else f"has another {method}"

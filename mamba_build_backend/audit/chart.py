@@ -1,4 +1,4 @@
-"""Where the bytes of a wheel's shared libraries are, as bars of text. Pure."""
+"""Draw the sizes in a wheel's shared libraries as bars of text. No I/O."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _BLOCKS = " ▏▎▍▌▋▊▉█"
 _MOST_CELLS = 60
 _LEAST_CELLS = 4
 _NARROW = 60
-"""Columns under which the percentages are left out."""
+"""With fewer columns, percentages are left out."""
 _KINDS = {
     "gpu": "GPU other",
     "code": "host code",
@@ -20,11 +20,11 @@ _KINDS = {
     "debug": "not stripped",
     "rest": "other",
 }
-"""What the bars of ``Section.kind`` are called; ``gpu`` is what remains beside the code of each architecture."""
+"""Labels by ``Section.kind``; ``gpu`` is the GPU code that belongs to no architecture."""
 
 
 def shares(extensions: Sequence[Extension]) -> dict[str, int]:
-    """Bytes by what they are for: GPU code by architecture, then the rest of the file. The sum is the files' size."""
+    """Return bytes by purpose: GPU code by architecture, then the rest. The sum is the size of the files."""
     sass: dict[int, int] = {}
     ptx: dict[int, int] = {}
     kinds = dict.fromkeys(_KINDS, 0)
@@ -35,7 +35,7 @@ def shares(extensions: Sequence[Extension]) -> dict[str, int]:
                 kinds["gpu"] -= size
         for section in item.sections:
             kinds[section.kind] += section.size
-        # The file's headers, the section table, and what lies between sections so that they are aligned.
+        # The file's headers, the section table, and padding between sections.
         kinds["rest"] += item.size - sum(section.size for section in item.sections)
     return {
         **{f"sm_{arch}": size for arch, size in sorted(sass.items())},
@@ -45,7 +45,7 @@ def shares(extensions: Sequence[Extension]) -> dict[str, int]:
 
 
 def chart(extensions: Sequence[Extension], width: int, *, ascii_only: bool = False) -> list[str]:
-    """A line with a bar for each share that is not empty, ``width`` columns at most (40 is enough for every name)."""
+    """Return a line with a bar for each nonempty share, at most ``width`` columns (40 is enough for every name)."""
     found = {name: size for name, size in shares(extensions).items() if size > 0}
     whole, most = sum(found.values()), max(found.values(), default=0)
     names = max(map(len, found), default=0)
@@ -68,14 +68,14 @@ def _ascii_bar(part: float, cells: int) -> str:
 
 
 def in_units(size: int) -> str:
-    """Bytes as one reads them: ``8.6 MB``, ``31.4 kB``, ``512 B``."""
+    """Format bytes with a unit: ``8.6 MB``, ``31.4 kB``, ``512 B``."""
     if size >= 999_950:
         return f"{size / 1e6:.1f} MB"
     return f"{size / 1e3:.1f} kB" if size >= 1000 else f"{size} B"
 
 
 def is_drawable(encoding: str | None) -> bool:
-    """Whether an output of this encoding can show the blocks."""
+    """Whether an output with this encoding can show the block characters."""
     try:
         _BLOCKS.encode(encoding or "ascii")
     except (UnicodeEncodeError, LookupError):

@@ -1,7 +1,7 @@
-"""Judge a finished wheel by its files: what it needs, whether that keeps its promises, what GPU code it holds.
+"""Judge a finished wheel by its files: its requirements, its promises, its GPU code.
 
-Works on anybody's wheel. Where the wheel carries a build record, its promises are the record's; the platform tag in the
-file name is a promise too.
+Works on any wheel. The promises are those in the wheel's build record, if there is one, and the platform tag in the file
+name.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from .archive import read_archive
 from .types import Extension, Promise, Provider, Report, TorchFit
 
 _MOST_TAGS = 1000
-"""A wheel has one, or the few that a compressed set of manylinux tags stands for."""
+"""A wheel has one tag, or the few of a compressed set of manylinux tags."""
 
 
 def audit_wheel(
@@ -44,20 +44,20 @@ def audit_wheel(
     required: Promise | None = None,
     torches: Sequence[Provider] = (),
 ) -> Report:
-    """Read the wheel and check it. ``torches`` are those in which its unversioned symbols are looked up.
+    """Read the wheel and check it. Unversioned symbols are looked up in each torch of ``torches``.
 
-    ``promise`` is what it must keep, by default what its record says; ``required`` what is asked of it beside that.
+    ``promise`` is the wheel's promise, by default from its build record; ``required`` are additional requirements.
 
-    Raises AuditError for a file that is no wheel; everything else that is wrong is a problem in the report.
+    Raises AuditError if the file is not a wheel; every other fault is a problem in the report.
     """
     try:
         _, _, _, tag_set = utils.parse_wheel_filename(plain_name(wheel.name))
     except ValueError as error:  # InvalidWheelFilename, and what its parts raise
         raise AuditError(
-            f"{wheel.name} is not named like a wheel: {error}", "pip reads a wheel's name: undo the renaming"
+            f"{wheel.name} is not a valid wheel name: {error}", "pip reads a wheel's name: undo the renaming"
         ) from None
     if len(tag_set) > _MOST_TAGS:
-        raise AuditError(f"the name of {wheel.name} stands for {len(tag_set):,} tags", "it has one, or a few")
+        raise AuditError(f"the name of {wheel.name} stands for {len(tag_set):,} tags", "a wheel has one or a few")
     with tempfile.TemporaryDirectory(prefix="mamba-audit-") as folder:
         held = read_archive(wheel, Path(folder))
         read = [(name, read_needs(path), path) for name, path in held.libraries]
@@ -98,7 +98,7 @@ def _torch_fit(
 ) -> TorchFit:
     own = [path for _, _, path in read]
     missing = not_defined((symbol for _, needs, _ in read for symbol in needs.unversioned), [*torch.libraries, *own])
-    # Symbols of CUDA's runtime carry a version, so it is the library's name that tells.
+    # Symbols of CUDA's runtime have a version, so compare the library's name.
     runtimes = {path.name for path in torch.libraries if path.name.startswith("libcudart.so.")}
     needed = {name for _, needs, _ in read for name in needs.needed if name.startswith("libcudart.so.")}
     known = {name for name in needed if any(runtime == name or runtime.startswith(f"{name}.") for runtime in runtimes)}
@@ -109,19 +109,20 @@ def _torch_fit(
 
 
 def _check_torches(fits: Sequence[TorchFit], asked: requirements.Requirement | None) -> Iterator[Problem]:
-    """One that the wheel asks for, and that lacks something; another is only reported."""
+    """Yield a problem for each torch that the wheel admits and that lacks symbols; other torches are only reported."""
     for fit in fits:
         if fit.asked and fit.missing:
             where = f"torch {fit.version}".strip() if fit.version else f"the torch in {fit.site}"
             found = (
-                f"{where}, with its CUDA and this Python, lacks {len(fit.missing)} of what the wheel needs: {fit.shown}"
+                f"{where}, with its CUDA and this Python, lacks {len(fit.missing)} of the symbols and libraries "
+                f"that the wheel needs: {fit.shown}"
             )
-            needed = "the import would fail" + (f", and the wheel asks for {asked}" if asked is not None else "")
+            needed = "the import would fail" + (f", and the wheel requires {asked}" if asked is not None else "")
             yield Problem("undefined", found, needed, ())
 
 
 def parse_required(text: str) -> Promise:
-    """What ``--require`` asks for, such as ``glibc=2.17,arch=8.0,arch=PTX``. Raises SettingsError."""
+    """Parse the value of ``--require``, such as ``glibc=2.17,arch=8.0,arch=PTX``. Raises SettingsError."""
     floors: dict[str, str] = {}
     codes: list[str] = []
     for item in text.split(","):
@@ -132,7 +133,7 @@ def parse_required(text: str) -> Promise:
             codes.append(value.replace(".", "").upper())
         else:
             raise SettingsError(
-                f"--require: {item.strip()!r} says nothing that can be checked",
+                f"--require: {item.strip()!r} is not a valid requirement",
                 f"it takes {', '.join(dict(FAMILIES))} with a version, and arch with a compute capability or PTX",
                 "--require glibc=2.17,arch=8.0",
             )
@@ -140,7 +141,7 @@ def parse_required(text: str) -> Promise:
 
 
 def recorded_promise(record: BuildRecord | None) -> Promise:
-    """The promise in a wheel's build record; empty where it has none. A wheel for its own machine promises nothing of others."""
+    """Return the promise in a build record; empty without one. A local wheel promises nothing for other machines."""
     if record is None:
         return Promise()
     codes = tuple(code if code == "PTX" else _plain(code) for code in record.gpu_code.codes)
@@ -153,12 +154,12 @@ def _plain(code: str) -> str:
 
 
 def measure(path: Path) -> Floor:
-    """The symbol versions that one library needs."""
+    """Return the symbol versions that one library needs."""
     return floor_of(read_needs(path))[0]
 
 
 def measure_all(paths: Sequence[Path], torch: Provider | None) -> tuple[Floor, EffectiveFloor]:
-    """What several libraries need, and what a system needs for them and this torch together."""
+    """Return what several libraries need, and what a system needs for them and this torch together."""
     found = [floor_of(read_needs(path)) for path in paths]
     blockers = [blocker for _, asked in found for blocker in asked]
     return highest([floor for floor, _ in found]), effective_floor(
@@ -167,10 +168,10 @@ def measure_all(paths: Sequence[Path], torch: Provider | None) -> tuple[Floor, E
 
 
 def torch_needs(torch: Provider) -> TorchNeeds | None:
-    """What the libraries in torch/lib ask of the system, and which of them; None where they cannot be read."""
+    """Return what the libraries in torch/lib need of the system, and which library needs it; None if they are unreadable."""
     best = {family: Asked() for _, family in FAMILIES}
     for path in torch.libraries:
-        # Not CUDA's, nor the Python of this machine, which was built for this machine's glibc.
+        # Skip CUDA's libraries, and this machine's Python, which was built for this machine's glibc.
         if path.parent.parts[-2:] == ("torch", "lib"):
             for family, number in newest_needs([path]).items():
                 if larger(best[family], Asked(number)).set_by == "torch":
@@ -211,7 +212,7 @@ def _by_arch(needs: Needs, kind: str) -> tuple[tuple[str, int], ...]:
 
 
 def _tag_glibc(tags: Sequence[str]) -> str | None:
-    """The oldest glibc that the file name claims to run on."""
+    """Return the oldest glibc that the file name claims to support."""
     legacy = {"manylinux1": "2.5", "manylinux2010": "2.12", "manylinux2014": "2.17"}
     found = [
         f"{match[1]}.{match[2]}" for tag in tags if (match := re.search(r"manylinux_([0-9]{1,9})_([0-9]{1,9})_", tag))
@@ -221,28 +222,28 @@ def _tag_glibc(tags: Sequence[str]) -> str | None:
 
 
 def _tag_python(tags: Sequence[str]) -> str:
-    """The oldest Python that an ``abi3`` tag promises: 3.10 of ``cp310-abi3``; empty where there is none."""
+    """Return the oldest Python that an ``abi3`` tag promises: 3.10 for ``cp310-abi3``; empty without such a tag."""
     found = [f"{match[1]}.{match[2]}" for tag in tags if (match := re.match(r"cp([0-9])([0-9]{1,9})-abi3-", tag))]
     return min(found, key=version.Version) if found else ""
 
 
 def _check_sections(extensions: Sequence[Extension]) -> Iterator[Problem]:
-    """A library without a section table, of which nothing can be said: not that it needs nothing."""
+    """Yield a problem for each library without a section table: its needs are unknown, not empty."""
     for item in extensions:
         if not item.sections:
-            found = f"{item.path} has no section table (it was stripped off), and what it needs cannot be read"
-            fix = ("build it again, with strip --strip-unneeded, which leaves the table",)
-            yield Problem("sections", found, "a wheel is judged by its symbol versions", fix)
+            found = f"{item.path} has no section table (it was stripped), so its symbol versions cannot be read"
+            fix = ("build it again, with strip --strip-unneeded, which keeps the table",)
+            yield Problem("sections", found, "the audit needs the symbol versions", fix)
 
 
 def _check_tags(tags: Sequence[str], extensions: Sequence[Extension]) -> Iterator[Problem]:
-    """What the file name says of machine and Python, against the binaries."""
+    """Compare the machine and Python in the file name with the binaries."""
     undo = ("undo the renaming",)
     pythons = {tag.split("-")[1] for tag in tags}
     for item in extensions:
         if not item.shared:
-            needed = "Python loads shared libraries, and no programs or parts of one"
-            yield Problem("kind", f"{item.path} is no shared library", needed, ("build it again",))
+            needed = "Python can load only shared libraries, not programs or object files"
+            yield Problem("kind", f"{item.path} is not a shared library", needed, ("build it again",))
         if not any(tag.endswith((f"_{item.machine}", "-any")) for tag in tags) or " " in item.machine:
             yield Problem("machine", f"{item.path} is for {item.machine}", f"the file name says {tags[0]}", undo)
         built = re.search(r"\.cpython-([0-9]+t?)-", item.path)
@@ -294,8 +295,8 @@ def _check_content(extensions: Sequence[Extension], promise: Promise, *, portabl
                 Problem(
                     "no-extension",
                     f"the wheel holds no {name.replace('.', '/')}.*.so",
-                    "it is what this wheel is for",
-                    ("-C verbose=true   (see what upstream's build did)",),
+                    "the wheel must contain this module",
+                    ("-C verbose=true   (shows what upstream's build did)",),
                 )
             )
     for extension in extensions:
@@ -304,8 +305,8 @@ def _check_content(extensions: Sequence[Extension], promise: Promise, *, portabl
             problems.append(
                 Problem(
                     "rpath",
-                    f"{extension.path} looks for libraries in {bad[0]}",
-                    "a folder of the build machine has no place in a wheel",
+                    f"{extension.path} searches for libraries in {bad[0]}",
+                    "a wheel must not refer to folders of the build machine",
                     (),
                 )
             )
@@ -318,12 +319,12 @@ def _check_codes(extensions: Sequence[Extension], codes: Sequence[str], who: str
     missing = [code for code in codes if (code == "PTX" and not ptx) or (code != "PTX" and code not in sass)]
     if not missing or not extensions:
         return []
-    found = f"there is no GPU code for {' '.join(missing)}"
-    return [Problem("gpu-code", found, f"{who} it", ("-C verbose=true   (see nvcc's command lines)",))]
+    found = f"the wheel has no GPU code for {' '.join(missing)}"
+    return [Problem("gpu-code", found, f"{who} it", ("-C verbose=true   (shows nvcc's command lines)",))]
 
 
 def provider(site: Path, release: str, cuda_home: Path | None, python_library: str | None) -> Provider:
-    """The torch in a site-packages with what it finds in the same process: CUDA's runtime and Python."""
+    """Return the torch in a site-packages with the libraries of the same process: CUDA's runtime and Python."""
     out = matching(site / "torch" / "lib", "lib*.so")
     out += matching(site, "nvidia/*/lib/libcudart.so.*")
     if cuda_home is not None:
@@ -334,7 +335,7 @@ def provider(site: Path, release: str, cuda_home: Path | None, python_library: s
 
 
 def check_report(report: Report) -> None:
-    """Raise AuditError with all problems of the report, if it has any."""
+    """Raise AuditError with all problems of the report, if there are any."""
     if report.problems:
         error = AuditError("the wheel failed its audit")
         error.problems = report.problems

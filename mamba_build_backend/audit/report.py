@@ -1,4 +1,4 @@
-"""An audit as text or JSON. Pure."""
+"""Format an audit as text or JSON. No I/O."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from .chart import chart, in_units
 from .types import ABI_TABLE, AbiUse, Report, TorchFit
 
 WIDTH = 100
-"""Columns of the bars where nothing is known of the output."""
+"""Columns of the bars if the output's width is unknown."""
 _MARGIN = " " * 14
 _EACH = 4
-"""With more libraries than these, one chart stands for all."""
+"""With more libraries than this, one chart shows the sum of all."""
 
 
 def audit_json(report: Report) -> dict[str, Any]:
-    """An audit for a machine to read."""
+    """Return an audit as JSON data."""
     return {"ok": not report.problems, **to_json(report)}
 
 
 def audit_text(report: Report, width: int = WIDTH, *, ascii_only: bool = False) -> str:
-    """An audit for a person; the bars of its sizes take ``width`` columns at most, and other lines what they need."""
+    """Return an audit as text; its bars take at most ``width`` columns, other lines as many as they need."""
     lines = [f"{report.wheel}  {report.size / 1e6:.1f} MB"]
     if not report.extensions:
-        lines.append("  no shared library in it: a pure Python wheel")
+        lines.append("  no shared libraries: a pure Python wheel")
     for item in report.extensions:
         lines.append(f"  {item.path}  {item.size / 1e6:.1f} MB")
         lines.append(
@@ -58,9 +58,7 @@ def audit_text(report: Report, width: int = WIDTH, *, ascii_only: bool = False) 
         lines += _runs_with(report.effective_floor)
         tied = report.requires_torch or any(item.uses_torch for item in report.extensions)
         if tied and not report.effective_floor.torch:
-            lines.append(
-                f"{_MARGIN}what its torch needs beside that is not known (give --torch of one that it asks for)"
-            )
+            lines.append(f"{_MARGIN}torch itself may need more (add --torch with a torch that the wheel requires)")
     lines += [f"  torch       {_fit(fit, report.requires_torch)}" for fit in report.torches]
     for problem in report.problems:
         first, *rest = problem.lines()
@@ -86,18 +84,18 @@ def _runs_with(floor: EffectiveFloor) -> list[str]:
 
 
 def _who(item: Effective, floor: EffectiveFloor) -> str:
-    """Who sets a floor, by what, and what the other needs."""
+    """Say whether wheel or torch sets a floor, by which symbol or library, and what the other needs."""
     by = item.by if len(item.by) <= _LONG else f"{item.by[: _LONG - 1]}…"
     if item.set_by == "wheel":
         torch = f"; torch {floor.torch} needs {item.torch}" if item.torch else ""
-        return f"the wheel itself sets it{f', for {by}' if by else ''}{torch}"
-    of = "" if floor.torch_source == "libraries" else ", for which it was built,"
+        return f"set by the wheel itself{f', for {by}' if by else ''}{torch}"
+    of = "" if floor.torch_source == "libraries" else ", the torch of the build"
     wheel = f"needs {item.wheel}" if item.wheel else "needs none"
-    return f"torch {floor.torch}{of} sets it{f', by {by}' if by else ''}; the wheel itself {wheel}"
+    return f"set by torch {floor.torch}{of}{f', in {by}' if by else ''}; the wheel itself {wheel}"
 
 
 _LONG = 48
-"""Characters of a mangled name that are shown; JSON has all."""
+"""Characters of a mangled name in the text; the JSON has the whole name."""
 
 
 def _abi(use: AbiUse) -> str:
@@ -115,4 +113,4 @@ def _abi(use: AbiUse) -> str:
 def _fit(fit: TorchFit, asked: str) -> str:
     name = fit.version or f"in {fit.site}"
     found = f"lacks {len(fit.missing)}: {fit.shown}" if fit.missing else "has every symbol"
-    return f"{name} {found}" + ("" if fit.asked else f"; the wheel asks for {asked}")
+    return f"{name} {found}" + ("" if fit.asked else f"; the wheel requires {asked}")

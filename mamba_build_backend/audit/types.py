@@ -1,4 +1,4 @@
-"""What an audit says: frozen records, apart from the code that reads ELF files."""
+"""Results of an audit: frozen records, separate from the code that reads ELF files."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from ..tables import Floor
 from ..wheel.build_record import BuildRecord
 
 SCHEMA = 1
-"""Of the JSON. It stays where keys are added."""
+"""Version of the JSON. Adding keys does not change it."""
 ABI_TABLE = "abi3info>=2024.10"
-"""Trail of Bits' table of CPython's Misc/stable_abi.toml. Asked for where a wheel for the stable ABI is built."""
+"""Trail of Bits' table of CPython's Misc/stable_abi.toml. A build requirement of wheels for the stable ABI."""
 
 
 @dataclass(frozen=True)
 class Promise:
-    """What a wheel must keep. ``codes`` are real architectures, or ``PTX``; ``extensions`` module names."""
+    """Promises of a wheel. ``codes``: real architectures, or ``PTX``; ``extensions``: module names."""
 
     floor: Floor | None = None
     codes: tuple[str, ...] = ()
     extensions: tuple[str, ...] = ()
     stable: bool = False
-    """Whether it serves every later torch and Python."""
+    """Whether the wheel works with every later torch and Python."""
 
 
 @dataclass(frozen=True)
 class Provider:
-    """A torch that a wheel is held against: where it is, its version (empty where it is not known), and its libraries' files."""
+    """A torch to compare a wheel with: its site-packages, its version (empty if unknown), and its library files."""
 
     site: str
     version: str
@@ -39,24 +39,24 @@ class Provider:
 
 @dataclass(frozen=True)
 class TorchFit:
-    """How a wheel and one torch go together."""
+    """Whether a wheel and one torch fit together."""
 
     site: str
     version: str
     asked: bool
-    """Whether the wheel's metadata admit this version; True where they, or the version, say nothing."""
+    """Whether the wheel's metadata admit this version; True if they require no torch, or the version is unknown."""
     missing: tuple[str, ...]
     """Symbols and libraries that this torch, CUDA and Python do not have."""
 
     @property
     def shown(self) -> str:
-        """The first of what is missing."""
+        """The first missing symbols, for a message."""
         return ", ".join(self.missing[:3]) + (" …" if len(self.missing) > 3 else "")
 
 
 @dataclass(frozen=True)
 class AbiUse:
-    """What an extension of Python's stable ABI uses; ``python`` is the newest version that one of its symbols asks for."""
+    """What an extension for Python's stable ABI uses; ``python`` is the newest version that a symbol needs."""
 
     python: str
     python_outside: tuple[str, ...]
@@ -64,17 +64,17 @@ class AbiUse:
     torch_shims: tuple[str, ...]
     """Functions of torch's stable C interface."""
     torch_outside: tuple[str, ...]
-    """What else must come from torch's libraries."""
+    """Other symbols that torch's libraries must provide."""
     exports: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Extension:
-    """One shared library of the wheel. Sizes in bytes; ``unresolved`` is None where nothing could be looked up."""
+    """One shared library of the wheel. Sizes in bytes; ``unresolved`` is None if no torch was given."""
 
     path: str
     machine: str
-    """As in platform tags: ``x86_64``; ``machine 8`` for one that none of them names."""
+    """As in platform tags: ``x86_64``; ``machine 8`` for a machine without a platform tag."""
     size: int
     floor: Floor
     blockers: tuple[tuple[str, str, str], ...]
@@ -84,18 +84,18 @@ class Extension:
     ptx: tuple[tuple[str, int], ...]
     unversioned: int
     unresolved: tuple[str, ...] | None
-    """Of the first torch that was given."""
+    """Symbols that the first given torch lacks."""
     abi: AbiUse | None = None
-    """Of an ``.abi3.so``."""
+    """None if the file is not an ``.abi3.so``."""
     sections: tuple[Section, ...] = ()
-    """What occupies the file; ``sass`` and ``ptx`` lie within those of the kind ``gpu``, as stored: nvcc may compress them."""
+    """Sections of the file; those of the kind ``gpu`` contain ``sass`` and ``ptx`` as stored, which nvcc may compress."""
 
     shared: bool = True
     """Whether a process can load it."""
 
     @property
     def uses_torch(self) -> bool:
-        """Whether it is linked to torch's libraries."""
+        """Whether the library is linked with torch's libraries."""
         return any(name.startswith(("libtorch", "libc10")) for name in self.needed)
 
 
@@ -109,10 +109,10 @@ class Report:
     extensions: tuple[Extension, ...]
     problems: tuple[Problem, ...]
     requires_torch: str = ""
-    """What its metadata ask of torch, such as ``torch==2.11.*``."""
+    """The metadata's requirement on torch, such as ``torch==2.11.*``."""
     torches: tuple[TorchFit, ...] = ()
     effective_floor: EffectiveFloor | None = None
-    """What a system must have for the wheel and its torch together; None where it holds no shared library."""
+    """What a system must have for the wheel and its torch together; None if the wheel has no shared library."""
     record: BuildRecord | None = None
-    """Of whatever schema it is in the wheel, in today's form."""
+    """The wheel's build record, converted to the current schema."""
     schema: int = SCHEMA

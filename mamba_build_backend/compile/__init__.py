@@ -1,1 +1,1 @@
-"""Upstream's setup.py, run with the plan's flags; what it is doing, and why it failed."""
+"""Run upstream's setup.py with the plan's flags, show its progress, and explain its failures."""

@@ -1,8 +1,8 @@
-"""Run upstream's setup.py in a process of its own, with the plan's flags in place of upstream's.
+"""Run upstream's setup.py in its own process, with the plan's flags in place of upstream's.
 
-Started as ``python _setup_py_child.py BUILD-STEP.json``; standard library only, since the build environment's packages belong to
-upstream here. ``toolchain/shims/protocol.py`` describes the file. Rewriting what setup.py hands to ``CUDAExtension`` works for every
-version and every project, where patching the text of setup.py would have to be done for each.
+Started as ``python _setup_py_child.py BUILD-STEP.json``. Imports only the standard library, because upstream controls the
+build environment's packages here. ``toolchain/shims/protocol.py`` describes the JSON file. Rewriting the arguments of
+``CUDAExtension`` works for every version and every project; patching the text of setup.py would need a patch for each.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING or __package__:
     from ..toolchain.shims.nvcc_options import replace_upstreams
     from ..toolchain.shims.protocol import ProtocolError, Regrouping, SetupPy, StableExtension, TorchStandIn, read
 else:
-    # Python puts this file's folder first on sys.path. The shims' folder takes its place while their modules are imported, and then
-    # goes as well: upstream's imports must not find modules of the backend.
+    # Python puts this file's folder first on sys.path. Replace it by the shims' folder while their modules are imported, then
+    # remove that too: upstream's imports must not find modules of the backend.
     _FOLDER = os.path.dirname(os.path.abspath(__file__))
     _SHIMS = os.path.join(os.path.dirname(_FOLDER), "toolchain", "shims")
     sys.path[:] = [_SHIMS, *(entry for entry in sys.path if entry != _FOLDER)]
@@ -37,7 +37,7 @@ else:
 
 
 def rewrite_cxx(upstreams: Sequence[str], planned: Sequence[str]) -> list[str]:
-    """Replace upstream's options of the host compiler that the plan decides: the language standard alone."""
+    """Replace the only host compiler option that the plan decides: the language standard."""
     return [*(flag for flag in upstreams if not re.match(r"-?-std=", flag)), *planned]
 
 
@@ -62,7 +62,7 @@ def make_stable(
     args: Any,
     kwargs: dict[str, Any],
 ) -> Any:
-    """``original(...)``; for the stable ABI with our headers in place of torch's, and linked against no library of torch's."""
+    """Call ``original``. For the stable ABI, use our headers in place of torch's, and link no library of torch."""
     if stable is None:
         return original(name, sources, *args, **kwargs)
     own = list(kwargs.get("libraries") or ())
@@ -71,7 +71,7 @@ def make_stable(
     kwargs["py_limited_api"] = True
     extension = original(name, sources, *args, **kwargs)
     extension.libraries = [*own, *stable.libraries]
-    # A header of torch's that ours do not stand in for is then a compile error, and never a wheel for one torch alone.
+    # A torch header that we do not replace is then a compile error; otherwise the wheel would work with only one torch.
     given = (str(path) for path in extension.include_dirs)
     extension.include_dirs = [path for path in given if not re.search(r"/torch/include(/|$)", path)]
     return extension
@@ -80,7 +80,7 @@ def make_stable(
 def regroup(sources: list[str], regroupings: Sequence[Regrouping]) -> list[str]:
     """Replace upstream's files by generated ones, for each regrouping whose files are all in ``sources`` and in one folder.
 
-    The generated files are written into that folder. ``compile/regroup_kernels.py`` is the other half.
+    Writes the generated files into that folder. ``compile/regroup_kernels.py`` generates their text.
     """
     for item in regroupings:
         members = [source for source in sources if os.path.basename(source) in item.files]
@@ -108,7 +108,7 @@ def _has_expected_header(regrouping: Regrouping, folder: str) -> bool:
 
 
 def _write_changed(path: str, text: str) -> None:
-    """Write a file unless it has this text: then it keeps its time, and ninja its object."""
+    """Write a file unless it already has this text: an unchanged time stamp lets ninja keep the object."""
     with open(path, "a+", encoding="utf-8") as file:
         file.seek(0)
         if file.read() != text:
@@ -117,19 +117,19 @@ def _write_changed(path: str, text: str) -> None:
 
 
 def _refuse_downloads() -> None:
-    # Upstream's setup.py takes a prebuilt wheel from the web if it finds one: built for another glibc, another ABI.
-    # Everything in urllib.request goes through this method.
+    # Upstream's setup.py downloads a prebuilt wheel if it finds one: built for another glibc, another ABI.
+    # Every function of urllib.request calls this method.
     def refuse(_self: Any, url: Any, *_: Any, **__: Any) -> Any:
         address = str(getattr(url, "full_url", url))
         print(f"mamba-build-backend: refused: setup.py wants to download {address}", file=sys.stderr)
-        # What a web server says of a file that it has not: some setup.py compiles after no other error.
+        # 404, as from a web server that lacks the file: some setup.py compile only after this error.
         raise urllib.error.HTTPError(address, 404, "a build from source takes no prebuilt wheel", Message(), None)
 
     setattr(urllib.request.OpenerDirector, "open", refuse)  # noqa: B010 - a method of another signature
 
 
 def _answer_as_if_gpu(capability: str) -> None:
-    """Let a setup.py that asks for a GPU see one that the wheel is for: the plan's options take the place of what it makes of it."""
+    """Show a GPU of the wheel's to a setup.py that asks torch for one; the plan's options replace its choice anyway."""
     import torch
 
     major, minor = (int(part) for part in capability.split("."))
@@ -159,7 +159,7 @@ _TEXTS = re.compile(
 
 
 def _read_missing_texts_as_empty() -> None:
-    """Copies of a project often lack its README or LICENSE, which its setup.py reads for the metadata."""
+    """Let ``open`` read a missing README or LICENSE as empty: copied projects often lack them, and setup.py reads them."""
     original = builtins.open
 
     def lenient(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
@@ -169,7 +169,10 @@ def _read_missing_texts_as_empty() -> None:
             name = os.path.basename(os.fspath(file)) if isinstance(file, (str, os.PathLike)) else ""
             if "r" not in mode or not _TEXTS.fullmatch(str(name)):
                 raise
-            print(f"mamba-build-backend: setup.py reads {name}, which is not there: taken as empty", file=sys.stderr)
+            print(
+                f"mamba-build-backend: setup.py reads {name}, which does not exist: reading it as empty",
+                file=sys.stderr,
+            )
             return io.BytesIO() if "b" in mode else io.StringIO()
 
     setattr(builtins, "open", lenient)  # noqa: B010 - a function of another signature
@@ -190,12 +193,12 @@ def _patch_extensions(step: SetupPy) -> None:
 
     cpp_extension.CUDAExtension = planned_extension
     if step.stable is not None and step.stand_in is None:
-        # The wheel brings its own CUDA runtime: which one torch was built with is of no matter.
+        # The wheel links its own CUDA runtime, so torch's CUDA version does not matter.
         setattr(cpp_extension, "_check_cuda_version", lambda *_: None)  # noqa: B010 - a private function
 
 
 def _stand_in_for_torch(stand_in: TorchStandIn) -> None:
-    """Import the package that has torch's name and what setup.py asks of torch, in torch's place."""
+    """Import our package ``torch``, which has only what setup.py uses, in place of the real torch."""
     sys.path.insert(0, stand_in.folder)
     torch: Any = __import__("torch")
     torch.describe(stand_in.version, stand_in.cuda)
@@ -203,7 +206,7 @@ def _stand_in_for_torch(stand_in: TorchStandIn) -> None:
 
 
 def _lacks_of_torch(error: Exception) -> str:
-    """What setup.py asked of the stand-in that it does not have; empty for an error of another kind."""
+    """Return the message if setup.py used a name that the stand-in for torch lacks; empty for any other error."""
     text = str(error)
     of_torch = (getattr(error, "name", None) or "").partition(".")[0] == "torch" or "'torch" in text
     return text if of_torch and isinstance(error, (AttributeError, ImportError)) else ""
@@ -216,8 +219,8 @@ def main() -> None:
     except ProtocolError as error:
         sys.exit(f"mamba-build-backend: {error}")
     for name in ("nvcc_options", "protocol"):
-        sys.modules.pop(name, None)  # upstream may have modules of these names
-    # torch alone comes first, through a link with a plain name; what torch imports comes last, so that it never hides
+        sys.modules.pop(name, None)  # upstream may have modules with these names
+    # Only torch comes first, through a link with a plain name. torch's dependencies come last, so that they never hide
     # the build environment's setuptools.
     sys.path[:0] = step.path_first
     sys.path += [entry for entry in step.path_last if entry not in sys.path]
@@ -238,8 +241,8 @@ def main() -> None:
         if step.stand_in is not None and (lacks := _lacks_of_torch(error)):
             release = ".".join(step.stand_in.version.split(".")[:2])
             sys.exit(
-                f"mamba-build-backend: error: setup.py asks more of torch than abi=stable has without one: {lacks}; "
-                f"-C torch=torch=={release}.* installs it for the build"
+                f"mamba-build-backend: error: abi=stable runs setup.py without torch, and setup.py needs more of torch: {lacks}; "
+                f"-C torch=torch=={release}.* installs torch for the build"
             )
         raise
 

@@ -1,6 +1,6 @@
-"""A row's words, filled in for a log: commands for its module, its torch, its CUDA and its shell. Pure.
+"""Fill the gaps of a row's words for a log: commands for its module, its torch, its CUDA and its shell. No I/O.
 
-A fix whose gaps the log does not fill, or that is about another project than the log's, is left out.
+Fixes are left out if the log does not fill their gaps, or if they are for another project than the log's.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _GAP = re.compile(r"\{(\w+)\}")
 _AFTER_BUILD = re.compile(r"(\))((?: -C \S+)+)")
 _OLDEST_PYTHON = "3.9"
 _OLDEST_GPU = 60
-"""The kernels are compiled for Pascal and later: another torch does not help an older GPU."""
+"""The kernels are compiled for Pascal and later, so another torch does not help an older GPU."""
 _ASKED = "{python} -c 'import torch; print(torch.version.cuda)'"
-"""What prints torch's CUDA, for a command that takes it where the log does not name it."""
+"""A command that prints torch's CUDA; used inside other commands if the log does not name it."""
 
 
 _PACKAGES = {
@@ -43,11 +43,11 @@ _PACKAGES = {
     "cufile": "cufile",
     "nvshmem_host": "nvshmem",
 }
-"""NVIDIA's packages by the library that they bring; cuDNN's is the one that is missing most."""
+"""NVIDIA's packages by the library that they contain. For other libraries cuDNN's is used: it is missing most often."""
 
 
 class UnfillableError(Exception):
-    """The log does not say what a gap needs, or the words are about another project."""
+    """The log does not contain the value of a gap, or the words are about another project."""
 
 
 class Advice:
@@ -61,7 +61,7 @@ class Advice:
 
     @property
     def project(self) -> str:
-        """The project that commands are for: the log's, or where it names none, the default one."""
+        """The project that commands are for: the log's, or the default project if the log names none."""
         if self.owner and self.owner not in project_names():
             raise UnfillableError
         return self.owner or default_project()
@@ -71,7 +71,7 @@ class Advice:
         return _GAP.sub(lambda match: self._value(match[1]), text)
 
     def fixes(self, rows: Iterable[Fix]) -> list[Fix]:
-        """Those that can be said here, as they are typed here."""
+        """Return the fixes that apply to this log, spelled for its shell."""
         out = []
         for fix in rows:
             try:
@@ -96,7 +96,7 @@ class Advice:
         return self._ordered(out)
 
     def asides(self, *, native: bool) -> list[str]:
-        """What else the log shows that bears on the cause."""
+        """Return further sentences for the cause, from other parts of the log."""
         out = []
         if (
             self.evidence.build_env
@@ -104,20 +104,22 @@ class Advice:
             and not self.here.building
             and (self.evidence.torch or "/torch/" in self.line)
         ):
-            torch = f"torch {self.evidence.torch}" if self.evidence.torch else "the torch in it"
-            out.append(f"The log is of an isolated build: {torch} is the build's own, downloaded for it, not yours.")
+            torch = f"torch {self.evidence.torch}" if self.evidence.torch else "its torch"
+            out.append(
+                f"The log is from an isolated build: pip downloaded {torch} for this build; it is not your torch."
+            )
         if native and self.old_python:
             out.append(
-                f"The log is of Python {self.evidence.python}: mamba-ssm-portable needs {_OLDEST_PYTHON} or newer."
+                f"The log is from Python {self.evidence.python}: mamba-ssm-portable needs {_OLDEST_PYTHON} or newer."
             )
         path = module_path(self.line)
         if "/.local/lib/python" in path:
-            out.append("The file lies in ~/.local, which every environment of this Python version sees.")
+            out.append("The file is in ~/.local, which every environment of this Python version uses.")
         return out
 
     @property
     def whose(self) -> str:
-        """The owner, as one says it."""
+        """The owner's name for a sentence."""
         return "torch" if self.owner == TORCHS else self.owner or "the module"
 
     # ------------------------------------------------------------------ gaps
@@ -153,7 +155,7 @@ class Advice:
         return self.whose
 
     def _gap_pip(self) -> str:
-        return "{pip}"  # spelled when the whole command is known
+        return "{pip}"  # ``_spelled`` replaces it when the whole command is known
 
     def _gap_python(self) -> str:
         return self.here.shell.python
@@ -187,7 +189,7 @@ class Advice:
 
     @property
     def _cuda(self) -> str:
-        """Torch's CUDA; empty where the log does not name it."""
+        """Torch's CUDA; empty if the log does not name it."""
         cuda = self.groups.get("torch") or self.evidence.cuda
         return cuda if re.fullmatch(r"\d+\.\d+", cuda or "") else ""
 
@@ -233,13 +235,13 @@ class Advice:
         return uv_pip(self.here.shell, "install --reinstall-package torch torch --torch-backend=auto")
 
     def _gap_torch_of_library(self) -> str:
-        """A torch whose CUDA is that of the library that is missing."""
+        """A torch with the CUDA version of the missing library."""
         major = self.groups.get("cuda", "").partition(".")[0]
         found = self._newest(lambda _, build: build.partition(".")[0] == major)
         return self._torch(*found)
 
     def _gap_torch_of_nvcc(self) -> str:
-        """A torch for the nvcc that is there."""
+        """A torch for the installed nvcc."""
         major = self.groups.get("nvcc", "").partition(".")[0]
         return self._torch(*self._newest(lambda _, build: build.partition(".")[0] == major))
 
@@ -254,7 +256,7 @@ class Advice:
         arch = "aarch64" if self.evidence.aarch64 else "x86_64"
         gpu = f"{capability[:-1]}.{capability[-1]}"
         fits = [(row, cuda) for row in self.tables.torch for cuda in row.builds_for(arch) if row.runs(cuda, arch, gpu)]
-        # The log does not say which driver: nearly all run CUDA 12, and those of GPUs that need CUDA 13 run that.
+        # The log does not name the driver. Nearly all drivers support CUDA 12, and drivers of GPUs that need CUDA 13 support that.
         majors = sorted({cuda.partition(".")[0] for _, cuda in fits}, key=lambda major: (major != "12", int(major)))
         least = majors[0] if majors else ""
         found = self._newest(lambda row, build: (row, build) in fits and build.partition(".")[0] == least)
@@ -274,7 +276,7 @@ class Advice:
         return uv_pip(self.here.shell, f"install --reinstall 'torch=={row.version}.*' --torch-backend={backend}")
 
     def _gap_library_package(self) -> str:
-        """NVIDIA's package of the library that is missing, for torch's CUDA."""
+        """NVIDIA's package with the missing library, for torch's CUDA."""
         package = _PACKAGES.get(self.groups.get("library", "…").lower(), "cudnn")
         major = self.evidence.cuda.partition(".")[0] or "12"
         plain = major == "13" and package not in ("cudnn", "nccl", "cusparselt")
@@ -287,7 +289,7 @@ class Advice:
         return self._fork()[1]
 
     def _fork(self) -> tuple[str, str]:
-        """The folder of the fork that a project brings along, and the release that it was made from."""
+        """The folder of the fork that a project ships, and the release that the fork is based on."""
         rows = read_rows("failures", "argument", "folder", "release", "source", array="fork")
         row = next((row for row in rows if row["argument"] in self.groups.get("argument", "")), rows[-1])
         return str(row["folder"]), str(row["release"])
@@ -296,7 +298,7 @@ class Advice:
         return pip(self.here.shell, f"install '{self.here.checkout}[mamba3]'".replace("'~/", "~/'"))
 
     def _gap_nearest(self) -> str:
-        """Of the releases that pip lists, the one that was meant."""
+        """The release in pip's list that the user most likely meant."""
         wanted = self.groups.get("wanted", "")
         listed: list[str] = re.findall(r"\d[\w.]*", self.groups.get("listed", ""))
         after = [item for item in listed if item.startswith(f"{wanted}.post")]
@@ -309,7 +311,7 @@ class Advice:
     # ------------------------------------------------------------------ spelling
 
     def _spelled(self, text: str) -> str:
-        """The command as it is typed in the log's shell; empty where that shell has no such thing."""
+        """Spell the command for the log's shell; empty if that shell has no such command."""
         shell, text = self.here.shell, text.strip()
         rpm = self.evidence.rpm
         if self.evidence.aarch64:
@@ -321,8 +323,8 @@ class Advice:
         if text.startswith("sudo apt-get"):
             text = as_root(shell, text) if shell.root or shell.container else text
         if self.here.installed:
-            text = _AFTER_BUILD.sub(r"\2\1", text)  # settings belong to the build that pip's argument is
-        text = re.sub(r"( -C [^\s)]+)(?=.*\1(?: |\)|$))", "", text)  # a setting that stands twice
+            text = _AFTER_BUILD.sub(r"\2\1", text)  # settings go inside the parentheses, next to the build command
+        text = re.sub(r"( -C [^\s)]+)(?=.*\1(?: |\)|$))", "", text)  # drop a repeated setting
         text = re.sub(
             r"\{pip\} ((?:[^&|;'\"]|'[^']*'|\"[^\"]*\")+)",
             lambda m: pip(shell, m[1].rstrip()) + " " * (len(m[1]) - len(m[1].rstrip())),
@@ -338,24 +340,24 @@ class Advice:
         return text
 
     def _is_foreign(self, text: str) -> bool:
-        """Whether a command touches a project of ours that the log does not speak of."""
+        """Whether a command changes a project of ours that the log does not mention."""
         if self.owner == "" or self.owner in project_names():
             return False
-        # The path of a Python or of a clone may hold the name, too.
+        # The path of a Python or of a clone may also contain the name.
         return any(re.search(rf"(?:[ '=]){re.escape(name)}(?![\w/-])", text) for name in project_names())
 
     def _is_too_new(self, text: str) -> bool:
-        """Whether it is a command of ours, and the log is of a Python that we do not run on."""
+        """Whether the command runs this project, and the log's Python is too old for it."""
         ours = self.here.checkout in text or "mamba_build_backend" in text
         return ours and self.old_python
 
     @property
     def old_python(self) -> bool:
-        """Whether the log is of a Python that is older than what this project runs on."""
+        """Whether the log's Python is too old for this project."""
         return bool(self.evidence.python) and parsed(self.evidence.python) < parsed(_OLDEST_PYTHON)
 
     def _ordered(self, fixes: list[Fix]) -> list[Fix]:
-        """Conda's commands first in conda's environments, last in others'."""
+        """Put conda's commands first in conda environments, and last in others."""
         manager = self.here.shell.manager
         if manager in (Manager.UNKNOWN, Manager.VENV) and not fixes[:1]:
             return fixes

@@ -1,4 +1,4 @@
-"""What one run of upstream's setup.py and its compilers is told: from the plan to ``toolchain/shims/protocol.py``'s types."""
+"""Convert the plan into the instructions for setup.py and the compilers (types of ``toolchain/shims/protocol.py``)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from . import regroup_kernels, stable_abi
 def setup_py(
     plan: BuildPlan, tree: Path, arguments: Sequence[str], context: BuildContext, tools: Toolchain | None
 ) -> protocol.SetupPy:
-    """What the child is told that runs setup.py; without ``tools`` nothing is compiled."""
+    """Return the instructions for the child that runs setup.py; without ``tools`` the child compiles nothing."""
     stand_in = stable_abi.stand_in(plan)
     first, last = _torch_path(plan, context.folder) if stand_in is None else ((), ())
     standard = f"-std=c++{plan.target.cxx_standard}"
@@ -42,7 +42,7 @@ def setup_py(
 
 
 def _capability(plan: BuildPlan) -> str:
-    """The newest GPU that the wheel has code for; one that every setup.py accepts where that is not known yet."""
+    """The newest compute capability in the wheel; 8.0, which every setup.py accepts, if that is not known yet."""
     codes = [code.rstrip("af") for code in plan.gpu_code.value.codes if code != "PTX"]
     code = max(codes, key=int, default="80")
     return f"{code[:-1]}.{code[-1]}"
@@ -51,8 +51,8 @@ def _capability(plan: BuildPlan) -> str:
 def shim_config(
     plan: BuildPlan, tools: Toolchain, context: BuildContext, environment: EnvironmentFlags, *, alone: bool
 ) -> protocol.ShimConfig:
-    """What the compilers' stand-ins are told. ``alone``: whether memory is for one compiler and one architecture at a time."""
-    # The folder may be known by a short name of its own (storage.py); what asks where it is gets the real one.
+    """Return the instructions for the compilers' shims. ``alone``: one compiler and one architecture at a time, for low memory."""
+    # The build folder may have a short alias (storage.py); programs that resolve their path see the real one.
     folders = dict.fromkeys((str(context.whole), os.path.realpath(context.whole)))
     return protocol.ShimConfig(
         build_folders=tuple(folders),
@@ -86,7 +86,7 @@ def _derived_ptx(plan: BuildPlan, *, alone: bool) -> protocol.DerivedPtx | None:
 
 
 def variables(path: Path, tools: Toolchain) -> dict[str, str]:
-    """Environment variables that lead the compilers' scripts to their stand-ins and these to the step's file."""
+    """Environment variables that tell the compilers' scripts where the shims are, and the shims where the step's file is."""
     return {
         protocol.STEP_FILE: str(path),
         protocol.PYTHON: sys.executable,
@@ -97,11 +97,11 @@ def variables(path: Path, tools: Toolchain) -> dict[str, str]:
 
 
 def _torch_path(plan: BuildPlan, work: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Entries for the front and the end of the child's path."""
+    """Return entries for the front and the end of the child's sys.path."""
     if plan.torch.value is None:
         return (), ()
     site = Path(plan.torch.value.site)
-    # torch writes its own path into build.ninja and compile lines; a link gives it one without blanks.
+    # torch writes its own path into build.ninja and compile lines; a link gives torch a path without spaces.
     alone = work / "torch-alone"
     alone.mkdir(exist_ok=True)
     link_to(site / "torch", alone / "torch")

@@ -1,4 +1,4 @@
-"""A diagnosis for a person: the line, the cause, one command, and the alternatives. Pure."""
+"""Format a diagnosis for people: the line, the cause, one command, and alternatives. No I/O."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from ..core.errors import UNBROKEN, way_lines
 from .known_failures import Diagnosis, Explanation
 
 WIDTH = 80
-"""Columns, where nobody says how many there are."""
+"""Columns, if the caller does not give a width."""
 FOUND, CAUSE, COMMAND, DIM, PLAIN = "found", "cause", "command", "dim", ""
-"""What a line is, for its colour."""
+"""Kinds of lines, for their colour."""
 
 _MARGIN = 10
 
 
 def diagnosis_lines(diagnosis: Diagnosis, *, everything: bool = False, width: int = WIDTH) -> Iterator[tuple[str, str]]:
-    """Lines, each with what it is; the first answer whole, and the others by name unless ``everything``."""
+    """Yield ``(kind, line)``: the first explanation in full, the others by name unless ``everything``."""
     if not diagnosis.explanations:
         yield from ((PLAIN, line) for line in _UNKNOWN.splitlines())
         if diagnosis.first_error:
-            yield PLAIN, "The first line that names an error:"
+            yield PLAIN, "The first error line is:"
             yield FOUND, f"  {diagnosis.first_error}"
         return
     shown = diagnosis.explanations if everything else diagnosis.explanations[:1]
@@ -31,12 +31,12 @@ def diagnosis_lines(diagnosis: Diagnosis, *, everything: bool = False, width: in
         yield from _one(item, width)
     if diagnosis.first_error:
         yield PLAIN, ""
-        yield PLAIN, "The first line that names an error, which is what to look at:"
+        yield PLAIN, "The real error is most likely the first error line:"
         yield FOUND, f"  {diagnosis.first_error}"
     others = [item.id for item in diagnosis.explanations[len(shown) :]]
     if others:
         yield PLAIN, ""
-        told = f"also recognised, and less telling (--all shows them): {', '.join(others)}"
+        told = f"also recognised, but less specific (--all shows them): {', '.join(others)}"
         yield from ((DIM, line) for line in textwrap.wrap(told, width, subsequent_indent="  ", **UNBROKEN))
 
 
@@ -58,15 +58,15 @@ def _one(item: Explanation, width: int) -> Iterator[tuple[str, str]]:
 
 
 def diagnosis_text(diagnosis: Diagnosis, *, everything: bool = False, width: int = WIDTH) -> str:
-    """The same as plain text."""
+    """Return the same lines as plain text."""
     return "".join(f"{line}\n" for _, line in diagnosis_lines(diagnosis, everything=everything, width=width))
 
 
 _UNKNOWN = """\
-unknown: no known failure was recognised in this text.
+unknown: no known failure matches this text.
   fix:  python -m mamba_build_backend doctor -v
-        # what would be built here, and what stands in its way
-For a report, attach the whole log (the first error tells, the last ones repeat
-it), and machine.json, which holds no user name, host name or token:
+        # shows the planned build, and what is missing for it
+For a report, attach the whole log (the first error is the real one, later ones
+repeat it), and machine.json, which has no user name, host name or token:
   python -m mamba_build_backend doctor --save machine.json
 """

@@ -1,4 +1,4 @@
-"""The table of known failures: ``tables/failures.toml`` has the patterns, ``tables/failure_words.toml`` what is said of each."""
+"""The table of known failures: ``tables/failures.toml`` has the patterns, ``tables/failure_words.toml`` the words."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ GROUPS = ("glibc", "import", "compiler", "nvcc", "gpu", "pip", "network", "memor
 
 @dataclass(frozen=True)
 class Fix:
-    """One way out: a command (``run``), or where no command makes it, what to do.
+    """A fix: a command (``run``), or an instruction where no command exists (``do``).
 
-    ``elsewhere``: it is for who builds by other means than this backend, or only read the message.
+    ``elsewhere``: for users who build with other tools, or who only ask about a message.
     """
 
     text: str
@@ -30,7 +30,7 @@ class Fix:
 
 @dataclass(frozen=True)
 class Failure:
-    """A row: how a failure is recognised, and what is said of it."""
+    """A row: the patterns that recognise a failure, and the words for it."""
 
     id: str
     kind: str
@@ -40,30 +40,30 @@ class Failure:
     """Its heading in the documentation; empty where the line of its sample is the heading."""
     pattern: re.Pattern[str]
     words: tuple[str, ...]
-    """One of them is in whatever the pattern matches: looked for first, as it takes a hundredth of the time."""
+    """Every match of the pattern contains one of these; a search for them first takes a hundredth of the time."""
     fragment: re.Pattern[str] | None
-    """What suffices in a few words that somebody typed, and would not in a log."""
+    """A weaker pattern, only for a few words that somebody typed, never for a log."""
     also: re.Pattern[str] | None
-    """What must stand somewhere in the text, too."""
+    """The text must also match this."""
     unless: re.Pattern[str] | None
-    """What must not."""
+    """The text must not match this."""
     hint: str
-    """What the log must show beside it: a property of :class:`~.log_evidence.Evidence`; empty for nothing."""
+    """A property of :class:`~.log_evidence.Evidence` that must be true for the log; empty for none."""
     native: bool
-    """Whether compiled code is concerned, so that another system or GPU maker outranks it."""
+    """Whether the failure is about compiled code: then a log from another system or GPU vendor outranks this row."""
     cause: str
     fixes: tuple[Fix, ...]
     reported: tuple[str, ...]
 
     @property
     def frame(self) -> bool:
-        """Whether it says only that something failed."""
+        """Whether the row says only that something failed."""
         return self.kind == "frame"
 
 
 @lru_cache(maxsize=1)
 def load_failures() -> tuple[Failure, ...]:
-    """Read and check both files. Raises ValueError for a row that is incomplete, has no source or a broken pattern."""
+    """Read and check both files. Raises ValueError if a row is incomplete, has no source, or has a broken pattern."""
     words = {row["id"]: row for row in read_rows("failure_words", "id", "cause", "fix", array="words")}
     rows = read_rows("failures", "id", "kind", "group", "pattern", "reported", array="failure")
     ids = [row["id"] for row in rows]

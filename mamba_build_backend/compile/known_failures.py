@@ -1,8 +1,8 @@
-"""Known failures: what a log says, why, and what to type. Pure: text in, answers out.
+"""Recognise known failures in a log and return cause and fixes. No I/O: text in, answers out.
 
-``tables/failures.toml`` holds them in order of rank: where a log matches several, the first cause is the answer. A *place*
-(Windows, macOS, an AMD GPU) outranks causes of compiled code, and *frames* (messages that say only *that* something failed)
-count where no cause was found.
+``tables/failures.toml`` lists failures in order of rank: if a log matches several, the first cause is the answer. A *place*
+(Windows, macOS, an AMD GPU) outranks causes of compiled code. *Frames* (messages that say only *that* something failed)
+count only if no cause was found.
 """
 
 from __future__ import annotations
@@ -27,37 +27,37 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Explanation:
-    """A failure that was recognised in a text."""
+    """A failure that a text matches."""
 
     id: str
     line: str
-    """The line of the text that says so."""
+    """The matching line of the text."""
     cause: str
     fixes: tuple[Fix, ...]
     reported: tuple[str, ...]
 
     @property
     def fix(self) -> tuple[str, ...]:
-        """All ways out, as text."""
+        """All fixes, as text."""
         return tuple(with_comment(item.text, item.why) for item in self.fixes)
 
     @property
     def own_fix(self) -> tuple[str, ...]:
-        """Those for a build by this backend."""
+        """The fixes for a build by this backend, as text."""
         return tuple(with_comment(item.text, item.why) for item in self.fixes if not item.elsewhere)
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """All that was recognised in a text, the most telling first."""
+    """All failures that a text matches, the most specific first."""
 
     explanations: tuple[Explanation, ...]
     first_error: str
-    """The first line that names an error, where a compile failed and no cause was recognised; empty otherwise."""
+    """The first error line, if a compile failed and no cause was recognised; empty otherwise."""
 
 
 def explain(text: str, here: Here | None = None) -> Diagnosis:
-    """Recognise known failures in a build log or a traceback; ``here`` is where the user will type."""
+    """Recognise known failures in a build log or a traceback; ``here`` describes where the user will run the commands."""
     if len(text) > 2 * WHOLE:
         text = read_log(BytesIO(text.encode("utf-8", errors="replace")))
     text = cleaned(text)
@@ -79,7 +79,7 @@ Found = list[tuple[Failure, "re.Match[str]"]]
 
 
 def _found(text: str, evidence: Evidence) -> Found:
-    """All rows that match. A place that the log shows is told in the first line that concerns compiled code, if there is one."""
+    """Return all rows that match. A matching place is shown with the first line about compiled code, if there is one."""
     found, hinted = [], []
     anchor: re.Match[str] | None = None
     for item in load_failures():
@@ -106,14 +106,14 @@ def _found(text: str, evidence: Evidence) -> Found:
 
 
 _FEW_WORDS = 200
-"""Characters of what is typed by hand, as opposed to a log."""
+"""Text with fewer characters counts as typed by hand, not as a log."""
 
 _LONGEST = 2000
-"""Characters of a line to either side of what was recognised; a binary file may be one line."""
+"""Characters of a line that are kept on each side of a match; a binary file may be one line."""
 
 
 def _line(text: str, match: re.Match[str]) -> str:
-    """The line in which a match begins."""
+    """Return the line in which a match begins."""
     start = max(text.rfind("\n", 0, match.start()) + 1, match.start() - _LONGEST)
     end = text.find("\n", match.start())
     return text[start : min(end if end >= 0 else len(text), match.start() + _LONGEST)].strip()
@@ -124,14 +124,14 @@ def _explanation(item: Failure, match: re.Match[str], evidence: Evidence, here: 
     groups = dict.fromkeys(item.pattern.groupindex, "…")
     groups.update({name: value for name, value in match.groupdict().items() if value is not None})
     for name in [name for name in groups if name[-1].isdigit() and groups[name] != "…"]:
-        groups[name.rstrip("0123456789")] = groups[name]  # one group in several forms of a message
+        groups[name.rstrip("0123456789")] = groups[name]  # the same group in several forms of a message
     advice = Advice(evidence, line, groups, here)
     cause = " ".join([_cause(item, advice), *advice.asides(native=item.native)])
     return Explanation(item.id, _shortened(line), cause, tuple(advice.fixes(item.fixes)), item.reported)
 
 
 def _cause(item: Failure, advice: Advice) -> str:
-    """The sentences of a cause whose gaps the log fills."""
+    """Return the sentences of a cause whose gaps the log fills."""
     out = []
     for sentence in re.split(r"(?<=[.?]) (?=[A-Z{])", item.cause):
         try:
@@ -146,7 +146,7 @@ def _shortened(line: str) -> str:
 
 
 def diagnosis_json(diagnosis: Diagnosis) -> dict[str, Any]:
-    """For a machine to read."""
+    """Return the diagnosis as JSON data."""
     return {
         "schema": SCHEMA,
         "known": bool(diagnosis.explanations),

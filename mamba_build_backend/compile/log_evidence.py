@@ -1,4 +1,4 @@
-"""What a log says beside its error: whose module, which torch, which system, and what was typed. Pure."""
+"""Read from a log what surrounds the error: whose module, which torch, system and commands. No I/O."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..core.projects import default_project, project_names, read_projects
 from ..tables import admits, is_version, load_tables
 
 TORCHS = "torch"
-"""The owner of torch's own libraries, and of NVIDIA's beside it."""
+"""The owner of torch's own libraries, and of NVIDIA's libraries next to torch."""
 
 _TORCH = re.compile(
     r"torch\.__version__ {1,4}={1,2} {0,4}['\"]?(?P<a>\d+\.\d+[\w.+]*)|\btorch(?:==| |: ?)v?(?P<b>\d\.\d+\.\d+[\w.+]*)"
@@ -60,20 +60,20 @@ _PACKAGE = re.compile(
 _OWN_COPY = re.compile(
     r'File "(?=/|[A-Za-z]:)(?![^"\n]{0,300}(?:(?:site|dist)-packages|/mamba(?:-main|-[\d.]+)?/mamba_))[^"\n]{1,300}/(?:ops|modules)/\w+\.py", line'
 )
-"""A frame of a copy that is not installed, and is no clone of upstream's."""
+"""A traceback frame in a copy of our code that is neither installed nor a clone of upstream."""
 _OF_TORCH = re.compile(r"/torch/lib/|/nvidia/\w+/lib|\blib(?:torch|c10|caffe2)\w*$")
 _DEPENDENCIES = ("torch", "triton", "numpy", "transformers", "ninja", "packaging", "einops", "setuptools", "wheel")
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Looks things up in a text when they are asked for."""
+    """Facts that a log contains, searched on first use."""
 
     text: str
 
     @cached_property
     def torch(self) -> str:
-        """The version of torch that the log names; empty where it names none."""
+        """The version of torch that the log names; empty if there is none."""
         for match in _TORCH.finditer(self.text):
             found = str(next(filter(None, match.groupdict().values()))).rstrip(".")
             if is_version(found):
@@ -82,7 +82,7 @@ class Evidence:
 
     @property
     def cuda(self) -> str:
-        """The CUDA of that torch, by its local version."""
+        """The CUDA of that torch, from its local version."""
         match = _CUDA.search(self.torch)
         return f"{match[1]}.{match[2]}" if match else ""
 
@@ -101,27 +101,27 @@ class Evidence:
         return match[1] or f"{match[2] or match[4]}.{match[3] or match[5]}"
 
     def place(self, name: str) -> re.Match[str] | None:
-        """What shows that it is of Windows, of macOS, or of a torch for AMD's GPUs: ``windows``, ``macos``, ``rocm``."""
+        """The text that shows Windows, macOS or a torch for AMD GPUs; ``name`` is ``windows``, ``macos`` or ``rocm``."""
         return _PLACES[name].search(self.text)
 
     @cached_property
     def windows(self) -> bool:
-        """Whether it is of Windows."""
+        """Whether the log is from Windows."""
         return self.place("windows") is not None
 
     @cached_property
     def macos(self) -> bool:
-        """Whether it is of macOS."""
+        """Whether the log is from macOS."""
         return self.place("macos") is not None and not self.windows
 
     @cached_property
     def rocm(self) -> bool:
-        """Whether it is of a torch for AMD's GPUs."""
+        """Whether the log is from a torch for AMD GPUs."""
         return self.place("rocm") is not None
 
     @cached_property
     def build_env(self) -> bool:
-        """Whether it is of a frontend's temporary environment."""
+        """Whether the log is from an isolated build environment."""
         return bool(_BUILD_ENV.search(self.text))
 
     @property
@@ -131,12 +131,12 @@ class Evidence:
 
     @property
     def nvcc_there(self) -> bool:
-        """Whether it shows an nvcc."""
+        """Whether the log names an nvcc release."""
         return bool(self.nvcc)
 
     @cached_property
     def modules(self) -> bool:
-        """Whether it is of a cluster with modules."""
+        """Whether the log is from a cluster with environment modules."""
         return bool(_MODULES.search(self.text))
 
     @cached_property
@@ -146,27 +146,27 @@ class Evidence:
 
     @cached_property
     def toolset(self) -> bool:
-        """Whether the system is of Red Hat's family from 8 on, whose newer compilers are called gcc-toolset."""
+        """Whether the system is RHEL 8 or newer (or a relative), where newer compilers are called gcc-toolset."""
         return self.rpm and not _EL7.search(self.text)
 
     @cached_property
     def aarch64(self) -> bool:
-        """Whether it is of an Arm machine."""
+        """Whether the log is from an Arm machine."""
         return bool(_AARCH64.search(self.text))
 
     @cached_property
     def root(self) -> bool:
-        """Whether root typed, as in an image."""
+        """Whether root ran the commands, as in a container image."""
         return bool(_ROOT.search(self.text))
 
     @cached_property
     def notebook(self) -> bool:
-        """Whether it is of a notebook."""
+        """Whether the log is from a notebook."""
         return bool(_NOTEBOOK.search(self.text))
 
     @property
     def conda(self) -> bool:
-        """Whether it is of a conda environment."""
+        """Whether the log is from a conda environment."""
         return bool(_CONDA.search(self.text))
 
     @cached_property
@@ -177,7 +177,7 @@ class Evidence:
 
     @property
     def pair_fits(self) -> bool:
-        """Whether it names a version of a project and one of its partner that go together."""
+        """Whether the log names versions of a project and its partner that fit together."""
         for row in load_tables().versions:
             partner = row.project.partner.name if row.project.partner else ""
             if row.partner_fits and self.releases.get(row.name) == row.version and partner in self.releases:
@@ -186,11 +186,11 @@ class Evidence:
 
     @property
     def old_copy(self) -> bool:
-        """Whether a project's own copy of our code is called, or the installed versions go together: then these are not at fault."""
+        """Whether the installed versions are not the cause: a project's own copy of our code is called, or they fit together."""
         return self.pair_fits or bool(_OWN_COPY.search(self.text))
 
     def shell(self, here: Shell) -> Shell:
-        """The shell that the log shows; where it shows none, the one that is here."""
+        """The shell that the log shows, or ``here`` if the log shows none."""
         if _PIXI.search(self.text):
             return replace(here, manager=Manager.PIXI, python="python")
         if _UV.search(self.text):
@@ -203,7 +203,7 @@ class Evidence:
         )
 
     def owner(self, line: str) -> str:
-        """Which project the line is about: one of ours, TORCHS, another's name, or empty where nobody is named."""
+        """Which project the line is about: one of ours, TORCHS, another project's name, or empty if there is none."""
         named = _of_modules(line) or _of_words(line)
         if named:
             return named
@@ -212,14 +212,14 @@ class Evidence:
         ours = [name for name in packages if name.removesuffix("-portable") in read_projects()]
         if packages:
             return ours[0].removesuffix("-portable") if ours else packages[0]
-        # The last import before the line is the one that failed.
+        # The last import before the line is the import that failed.
         before = self.text[: max(self.text.find(line), 0)] if line else self.text
         imported = re.findall(r"\bimport (\w{1,60}_cuda)\b", before)
         return (_of_module(imported[-1]) if imported else "") or _of_words(self.text)
 
 
 def module_path(line: str) -> str:
-    """The file of the module that a loader's message names first; empty where it names none."""
+    """Return the first module file in a loader's message; empty if there is none."""
     match = _SHARED.search(line)
     return line[match.start() : match.end()].strip("'\" (") if match and "/" in match["path"] else ""
 
@@ -228,7 +228,7 @@ def _of_modules(line: str) -> str:
     for match in _SHARED.finditer(line):
         if _OF_TORCH.search(match["path"] + match["name"]):
             return TORCHS
-        if match["name"] in ("_C", "_ext", "ops"):  # known by the package that it lies in
+        if match["name"] in ("_C", "_ext", "ops"):  # its package has the telling name
             return match["path"].rstrip("/").rpartition("/")[2]
         if not match["name"].startswith("lib"):
             return _of_module(match["name"])
@@ -246,12 +246,12 @@ def _of_module(name: str) -> str:
 
 
 def _names() -> str:
-    """A pattern of our projects' names, as archives and pip spell them."""
+    """Return a pattern of our projects' names, as archives and pip spell them."""
     return "|".join(name.replace("-", "[-_]") for name in project_names())
 
 
 def _of_words(text: str) -> str:
-    """The project of ours that a text speaks of; the default one where it speaks of several."""
+    """Return the project of ours that a text mentions; the default project if the text mentions several."""
     found = set()
     for name, data in read_projects().items():
         address = str(data.get("repository", "")).rstrip("/").removesuffix(".git").partition("github.com/")[2]

@@ -1,4 +1,4 @@
-"""A log as text to search, and patterns that take no longer than its length. Pure."""
+"""Clean a log for searching, and bound the patterns so that a search takes linear time. No I/O."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterator
 
 _TERMINAL = re.compile(r"\x1b\[[0-9;?]{0,50}[A-Za-z]")
-# BuildKit's step and seconds, and the time that hosted CI puts before a line: messages that go over two lines hold them.
+# BuildKit's step and seconds, and hosted CI's timestamp before each line: they would break up messages of two lines.
 _PREFIX = re.compile(
     r"^(?:#[0-9]{1,9} {1,9}[0-9]{1,9}\.[0-9]{1,9} ?|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{1,40}Z )", re.MULTILINE
 )
 
 
 def cleaned(text: str) -> str:
-    """Without colours, bars' returns and what CI puts before lines."""
+    """Remove colours, carriage returns of progress bars, and the prefixes that CI adds to lines."""
     return _PREFIX.sub("", _TERMINAL.sub("", text).replace("\r\n", "\n").replace("\r", "\n"))
 
 
@@ -23,7 +23,7 @@ _MOST_OF_OTHERS = 500
 
 
 def bounded(pattern: str) -> re.Pattern[str]:
-    r"""A pattern whose repeats end somewhere: who has two without an end in a row needs the square of a text's length.
+    r"""Compile a pattern with bounded repeats: two unbounded repeats in a row take quadratic time.
 
     >>> bounded(r"error .+ at [^>]*?>").pattern
     'error .{1,500} at [^>]{0,500}?>'
@@ -42,11 +42,11 @@ def bounded(pattern: str) -> re.Pattern[str]:
 
 
 def _part(pattern: str, at: int) -> str:
-    """The escape, class, quantifier or letter there."""
+    """Return the escape, class, quantifier or letter at this index."""
     if pattern[at] == "\\":
         return pattern[at : at + 2]
     if pattern[at] == "[":
-        end = at + 2 + (pattern[at + 1 : at + 2] == "^")  # a bracket that comes first is a letter
+        end = at + 2 + (pattern[at + 1 : at + 2] == "^")  # "]" in first position is a letter
         while pattern[end : end + 1] not in ("]", ""):
             end += 2 if pattern[end] == "\\" else 1
         return pattern[at : end + 1]
@@ -54,7 +54,7 @@ def _part(pattern: str, at: int) -> str:
 
 
 def required(pattern: str) -> tuple[str, ...]:
-    r"""Words of which a text must hold one to be matched: looked for first, since most texts hold none. Empty where none is known.
+    r"""Return words of which every match contains one, to skip most patterns quickly. Empty if there are none.
 
     >>> required(r"(?:no|bad) module '\w+'|error: \d+ missing")
     (" module '", ' missing')
@@ -63,12 +63,12 @@ def required(pattern: str) -> tuple[str, ...]:
 
 
 _LOOK_AROUND = ("(?=", "(?!", "(?<=", "(?<!")
-"""What begins a group that says nothing of the letters matched."""
+"""Beginnings of groups that match no letters."""
 _SHORTEST = 3
 
 
 def _alternatives(pattern: str, at: int, *, caseless: bool) -> tuple[tuple[str, ...], int]:
-    """The words of a group's branches, none if one has none; and where the group ends."""
+    """Return the words of a group's branches (none if a branch has none), and the index where the group ends."""
     words: list[tuple[str, ...]] = []
     while True:
         branch, at = _branch(pattern, at, caseless=caseless)
@@ -80,7 +80,7 @@ def _alternatives(pattern: str, at: int, *, caseless: bool) -> tuple[tuple[str, 
 
 
 def _branch(pattern: str, at: int, *, caseless: bool) -> tuple[tuple[str, ...], int]:
-    """Of what must come one after another the words that tell most, and where the branch ends."""
+    """Return the most specific words of a branch, and the index where the branch ends."""
     best: tuple[str, ...] = ()
     run = ""
     while at < len(pattern) and pattern[at] not in "|)":
@@ -104,21 +104,21 @@ def _branch(pattern: str, at: int, *, caseless: bool) -> tuple[tuple[str, ...], 
 
 
 def _inside(pattern: str, at: int) -> int:
-    """Where the content of the group begins that opens there."""
+    """Return the index where the content of this group begins."""
     match = re.compile(r"\((?:\?(?:P<\w+>|<?[=!]|[a-z]*:))?").match(pattern, at)
     assert match is not None
     return match.end()
 
 
 def _letter(part: str) -> str:
-    """The one letter that a part stands for; empty for a class or a place."""
+    """Return the one letter that a part matches; empty for a class or an anchor."""
     if part[0] == "\\":
         return {"n": "\n", "t": "\t"}.get(part[1], "" if part[1].isalnum() else part[1])
     return "" if part[0] in "[.^$" else part
 
 
 def _least(pattern: str, at: int) -> tuple[tuple[int, int], int]:
-    """How often at least and at most what comes before is there, and where its quantifier ends."""
+    """Return minimum and maximum of the quantifier at this index, and the index where it ends."""
     match = re.compile(r"(?:([*+?])|\{(\d*)(,?)(\d*)\})[?+]?").match(pattern, at)
     if match is None:
         return (1, 1), at
@@ -129,7 +129,7 @@ def _least(pattern: str, at: int) -> tuple[tuple[int, int], int]:
 
 
 def _telling(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
-    """Those whose shortest word is longer."""
+    """Return the words whose shortest word is longer."""
     if min(map(len, other), default=0) < _SHORTEST:
         return one
     return max(one, other, key=lambda words: min(map(len, words), default=0))
@@ -140,7 +140,7 @@ ERROR = re.compile(
 )
 _ERROR_WORDS = ("rror", "undefined reference", "Killed", "cannot find -l", "No space left")
 FAILED = re.compile(r"\bFAILED: ")
-# What repeats an error, or only announces one: the frames' own words, and options that hold the word.
+# Lines that repeat an error or only announce one: the frames' own words, and options that contain "error".
 _ECHO = re.compile(
     r"-Werror|subprocess-exited-with-error|metadata-generation-failed|Error compiling objects|error: command "
     r"|CalledProcessError|HTTPError: HTTP Error 404"
@@ -148,7 +148,7 @@ _ECHO = re.compile(
 
 
 def first_error(text: str) -> str:
-    """The first line that names an error, after ninja's first FAILED where there is one; the last ones are echoes."""
+    """Return the first error line, after ninja's first FAILED if there is one; later error lines are echoes."""
     if failed := FAILED.search(text):
         text = text[failed.end() :].partition("\n")[2]
     if not any(word in text for word in _ERROR_WORDS):
@@ -157,7 +157,7 @@ def first_error(text: str) -> str:
 
 
 def _lines(text: str) -> Iterator[str]:
-    """Those with an error in them."""
+    """Yield the lines that contain an error."""
     end = 0
     for match in ERROR.finditer(text):
         if match.start() >= end:

@@ -1,4 +1,4 @@
-"""A log of any length in bounded memory: what the patterns match is kept with the lines around it, the rest is passed over."""
+"""Read a log of any length in bounded memory: keep the matches of the patterns with the lines around them, drop the rest."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from .failure_table import load_failures
 from .log_text import FAILED, cleaned, first_error, required
 
 WHOLE = 400_000
-"""Bytes. A log up to this size is taken as it is; all patterns take a second for it."""
+"""Bytes. A log up to this size is kept whole; all patterns together need a second for it."""
 _PIECE = 1 << 18
 _OVERLAP = 1 << 13
-"""Letters. No message that the patterns know is longer."""
+"""Characters. No message that the patterns know is longer."""
 _END = 100_000
-"""Letters of the first and the last lines, which are kept whatever they are."""
+"""Characters at the start and at the end of the log that are always kept."""
 _AROUND = 1000
-"""Letters that are kept before and after what a pattern matches."""
+"""Characters that are kept before and after a match."""
 _OF_EACH = 3
-"""Matches of one pattern that are kept: the first tells, and a second may be needed where a row excludes others."""
+"""Matches of one pattern that are kept: the first is the answer, and a row that excludes others may need a second."""
 _NOT_THE_END = "\n\0"
-"""Behind a piece that is not the last one: a pattern that asks for the text's end must not find that of a piece."""
+"""Added to every piece except the last, so that a pattern for the end of the text does not match the end of a piece."""
 
 
 def read_log(stream: BinaryIO) -> str:
-    """The text of a log, or where it is long, its first and last lines and what the patterns match between them."""
+    """Return the text of a log; of a long log, its start, its end, and the matches of the patterns between them."""
     head = stream.read(WHOLE + 1)
     if len(head) <= WHOLE:
         return head.decode("utf-8", errors="replace")
@@ -45,13 +45,13 @@ def _pieces(head: bytes, stream: BinaryIO) -> Iterator[str]:
 
 
 def _windows(pieces: Iterable[str]) -> Iterator[tuple[str, int]]:
-    """Parts of a text, cleaned, and where in each that begins which no part before has held."""
+    """Yield cleaned parts of a text, each with the index where its new text (in no earlier part) begins."""
     held, new = "", 0
     for piece in pieces:
         held += piece
         if len(held) - new < _PIECE:
             continue
-        end = held.rfind("\n", new) + 1 or len(held)  # whole lines, where there are any
+        end = held.rfind("\n", new) + 1 or len(held)  # whole lines, if there are any
         yield cleaned(held[:end]) + _NOT_THE_END, len(cleaned(held[:new]))
         begin = max(0, end - _OVERLAP)
         begin = held.find("\n", begin, end) + 1 or begin
@@ -61,7 +61,7 @@ def _windows(pieces: Iterable[str]) -> Iterator[tuple[str, int]]:
 
 @dataclass
 class _Kept:
-    """Excerpts, in order, none of which holds what one before has held."""
+    """Excerpts in order, without overlap."""
 
     _head: str = ""
     _parts: list[str] = field(default_factory=list)
@@ -71,7 +71,7 @@ class _Kept:
     _error: bool = False
 
     def look(self, text: str, new: int) -> None:
-        """Take from the next part of the log what tells."""
+        """Keep the excerpts of the next part of the log."""
         fresh = text[new:].removesuffix(_NOT_THE_END)
         if len(self._head) < _END:
             self._head += fresh[: _END - len(self._head)]
@@ -80,7 +80,7 @@ class _Kept:
         done = 0
         for start, stop in sorted(spans):
             begin = max(done, start - _AROUND)
-            begin = text.find("\n", begin, start) + 1 or begin  # a whole line, where there is one
+            begin = text.find("\n", begin, start) + 1 or begin  # a whole line, if there is one
             end = min(stop + _AROUND, len(text))
             if begin < end:
                 self._parts.append(text[begin:end].removesuffix(_NOT_THE_END))
@@ -104,7 +104,7 @@ class _Kept:
                     break
 
     def _errors(self, text: str, new: int) -> Iterator[tuple[int, int]]:
-        """The first line that names an error, and the first after ninja's first FAILED."""
+        """Yield the first error line, and the first error line after ninja's first FAILED."""
         if not self._failed and "FAILED: " in text and (failed := FAILED.search(text, new)):
             self._failed, self._error, new = True, False, failed.end()
             yield failed.span()
@@ -114,12 +114,12 @@ class _Kept:
             yield start, start + len(line)
 
     def text(self) -> str:
-        """All that was kept."""
+        """Return the kept excerpts."""
         return "\n".join((self._head, *self._parts, self._tail))
 
 
 def _patterns() -> Iterator[tuple[re.Pattern[str], tuple[str, ...]]]:
-    """What decides whether a row is told, each with words of which a match holds one; none where none are known."""
+    """Yield every pattern of the rows, with words of which each match contains one (empty if there are none)."""
     for item in load_failures():
         yield item.pattern, item.words
         for other in filter(None, (item.also, item.unless)):

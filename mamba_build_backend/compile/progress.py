@@ -1,7 +1,7 @@
-"""What a compile is doing: from ninja's lines which files are done, from the system which ones are at work.
+"""Show the progress of a compile: finished files from ninja's lines, running compilers from /proc.
 
-Lines for a log say it when a file is done, and now and then while nothing is. A frontend of ours that draws a bar asks for more
-(``PULSE``): then a line of JSON goes out every second, which it takes out of the output again.
+Prints a line when a file is done, and a heartbeat line while none ends. Our own frontends draw a progress bar and set
+``PULSE``: then a line of JSON is printed every second, which the frontend removes from the output.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from ..core.paths import read_text
 from ..core.process import Echo
 
 PULSE = "_MAMBA_BACKEND_PULSE"
-"""Variable that a frontend sets which draws a bar."""
+"""Environment variable that a frontend with a progress bar sets."""
 MARK = "pulse "
-"""What stands before the JSON of a pulse, behind the backend's prefix."""
+"""Marks a line with the JSON of a pulse; follows the backend's prefix."""
 
 _DONE = re.compile(r"(\[(\d+)/(\d+)\] |\S*(?:\+\+|cc) .*? -c ).*?(\S+\.(?:cu|cpp|cc|cxx|c))(?:'|\s)")
 _TROUBLE = re.compile(r"\b(error|fatal|FAILED|refused)\b")
 _SOURCE = re.compile(r"\.(cu|cpp|cc|cxx|c)$")
 _COMPILERS = re.compile(r"(nvcc|zig|(.*-)?(gcc|g\+\+|cc|c\+\+)(-[\d.]+)?)$")
 _SILENCE = 60.0
-"""Seconds without a line after which one is printed all the same."""
+"""Seconds without output after which a heartbeat line is printed."""
 
 
 @dataclass(frozen=True)
 class Pulse:
-    """A compile at one moment; ``left`` in seconds, None where nothing is known yet, ``memory`` in bytes."""
+    """State of a compile. ``left``: seconds, None if not known yet; ``memory``: bytes."""
 
     done: int
     total: int
@@ -43,10 +43,10 @@ class Pulse:
     memory: int
     left: float | None
     over: bool = False
-    """Whether it was the last one."""
+    """Whether this is the last pulse."""
 
     def text(self) -> str:
-        """As a line for a person."""
+        """Return the heartbeat line for people."""
         parts = [f"{self.done} of {self.total} files, {clock(self.seconds)}" if self.total else clock(self.seconds)]
         if self.running:
             shown = ", ".join(self.running[:4]) + (
@@ -61,10 +61,10 @@ class Pulse:
 
 
 class Progress:
-    """Turns ninja's lines into short ones: which file, how far, how long. The log keeps everything."""
+    """Shorten ninja's lines to file, count and time. The log keeps everything."""
 
     def __init__(self, echo: Echo, *, verbose: bool, environ: Mapping[str, str] | None = None) -> None:
-        """With ``verbose``, lines pass through as they are."""
+        """With ``verbose``, print lines unchanged."""
         self._echo, self._verbose, self._start = echo, verbose, time.monotonic()
         self._drawn = bool((environ or {}).get(PULSE))
         self._spoke = self._start
@@ -72,14 +72,14 @@ class Progress:
         self.interval = 1.0 if self._drawn else _SILENCE / 4
 
     def __call__(self, line: str) -> None:
-        """Take one line of output."""
+        """Handle one line of output."""
         match = _DONE.match(line + " ")
         if match and match[2]:
             self._done, self._total = int(match[2]), int(match[3])
         if self._verbose:
             self._say(line)
         elif match:
-            # ninja says how far it is, when a file is done; a setup.py without ninja shows the command that starts.
+            # ninja prints its count when a file is done; a setup.py without ninja prints each command when it starts.
             count = match[1] if match[2] else ""
             self._say(f"{count}{clock(time.monotonic() - self._start)}  {os.path.basename(match[4])}")
         elif _TROUBLE.search(line) and "-Werror" not in line:
@@ -90,7 +90,7 @@ class Progress:
         self._echo(line)
 
     def beat(self, session: int) -> None:
-        """Called every ``interval`` seconds with the session of the compilers."""
+        """Print a pulse or a heartbeat if one is due; called every ``interval`` seconds with the compilers' session."""
         now = time.monotonic()
         if not self._drawn and now - self._spoke < _SILENCE:
             return
@@ -105,17 +105,17 @@ class Progress:
             self._say(pulse.text())
 
     def end(self) -> None:
-        """To be called when the compilers have ended."""
+        """Print the last pulse; call this when the compilers have ended."""
         if self._drawn:
             last = Pulse(self._done, self._total, time.monotonic() - self._start, (), 0, None, over=True)
             self._echo(MARK + json.dumps(asdict(last)))
 
 
 def left(seconds: float, done: int, running: int, total: int) -> float | None:
-    """How long it will take yet, in seconds; files that are at work count as half done.
+    """Estimate the remaining seconds; files in progress count as half done.
 
-    None before the first is done, and when none waits any more: the last file is often the longest by far, of which the others tell
-    nothing.
+    None before the first file is done, and when no file waits any more: the last file is often by far the longest, so the others
+    do not predict its time.
 
     >>> left(100, 1, 2, 10), left(100, 0, 2, 10), left(360, 3, 1, 4)
     (400.0, None, None)
@@ -127,26 +127,26 @@ def left(seconds: float, done: int, running: int, total: int) -> float | None:
 
 
 def at_work(processes: Iterable[int]) -> tuple[tuple[str, ...], int]:
-    """The source files that compilers are at, and the memory of all these processes in bytes."""
+    """Return the source files that compilers are working on, and the memory of all these processes in bytes."""
     running: dict[str, None] = {}
     memory = 0
     page = os.sysconf("SC_PAGE_SIZE")
     for pid in processes:
         with suppress(OSError, ValueError, IndexError):
             words = read_text(Path("/proc") / str(pid) / "cmdline", errors="replace").split("\0")
-            # The second number of statm is what is resident, in pages: proc(5).
+            # The second number of statm is the resident memory in pages: proc(5).
             memory += int(read_text(Path("/proc") / str(pid) / "statm").split()[1]) * page
-            # The compiler itself, and not what it starts, which has temporary files for names.
+            # Only the compiler driver: the programs that it starts have temporary files as names.
             if _COMPILERS.match(os.path.basename(words[0])) and "-c" in words:
                 source = next((word for word in reversed(words) if _SOURCE.search(word)), "")
                 name = os.path.basename(source)
-                if name and not name.startswith("tmpxft_"):  # nvcc's own
+                if name and not name.startswith("tmpxft_"):  # nvcc's temporary files
                     running[name] = None
     return tuple(sorted(running)), memory
 
 
 def read_pulse(text: str) -> Pulse | None:
-    """A line's pulse, if it is one."""
+    """Return the pulse that a line contains, or None."""
     if not text.startswith(MARK):
         return None
     try:
@@ -157,7 +157,7 @@ def read_pulse(text: str) -> Pulse | None:
 
 
 def clock(seconds: float) -> str:
-    """Minutes and seconds.
+    """Format as minutes and seconds.
 
     >>> clock(130.4)
     '2:10'

@@ -1,6 +1,6 @@
 """Generate the .cu files that regroup upstream's kernel instantiations by block size. No I/O.
 
-The half of it that runs beside upstream's setup.py is ``_setup_py_child.regroup``; ``protocol.Regrouping`` is the contract.
+``_setup_py_child.regroup`` puts them in place next to upstream's setup.py; ``protocol.Regrouping`` is the data between the two.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from ..toolchain.shims.protocol import Regrouping, SourceFile
 
 
 def regrouping(group: KernelGroup) -> Regrouping:
-    """Generate the files that take the place of a group's.
+    """Generate the files that replace a group's files.
 
-    Upstream has a file for each type; all of them instantiate one template for the same few block sizes. A generated file has all
-    types and the block sizes that the table gives it. Block sizes that are not in the table are instantiated in the first file.
+    Upstream has one file per type, and each instantiates one template for the same few block sizes. A generated file has all
+    types, and the block sizes that the table lists for it. Block sizes not listed in the table are instantiated in the first file.
     """
     includes = "".join(f'#include "{name}"\n' for name in group.files)
     others = [_instances(group, part) for part in group.parts]

@@ -1,4 +1,4 @@
-"""Run upstream's own setup.py with the plan's environment and flags, and hand over the wheel that it leaves."""
+"""Run upstream's own setup.py with the plan's environment and flags, and return the wheel that it makes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CHILD = Path(__file__).with_name("_setup_py_child.py")
 
 
 def build_raw_wheel(plan: BuildPlan, tree: Path, tools: Toolchain, context: BuildContext) -> Path:
-    """Compile; return upstream's wheel, as upstream made it. Raises BuildFailedError."""
+    """Compile, and return upstream's wheel unchanged. Raises BuildFailedError."""
     out = emptied(context.folder / "raw")
     status = run_setup(plan, tree, ["bdist_wheel", "--compression", "stored", "--dist-dir", str(out)], context, tools)
     if status != 0:
@@ -34,13 +34,13 @@ def build_raw_wheel(plan: BuildPlan, tree: Path, tools: Toolchain, context: Buil
     wheels = matching(out, "*.whl")
     if len(wheels) != 1:
         raise BuildFailedError(
-            f"upstream's build left {len(wheels)} wheels", "exactly one is expected", f"less {context.log}"
+            f"upstream's build made {len(wheels)} wheels", "exactly one is expected", f"less {context.log}"
         )
     return wheels[0]
 
 
 def build_in_place(plan: BuildPlan, tree: Path, tools: Toolchain, context: BuildContext) -> None:
-    """Compile the extension into the tree itself, for an editable install. Raises BuildFailedError."""
+    """Compile the extension into the source tree, for an editable install. Raises BuildFailedError."""
     status = run_setup(
         plan, tree, ["build_ext", "--inplace", "--build-temp", str(context.folder / "objects")], context, tools
     )
@@ -49,18 +49,18 @@ def build_in_place(plan: BuildPlan, tree: Path, tools: Toolchain, context: Build
 
 
 def egg_info(plan: BuildPlan, tree: Path, context: BuildContext) -> str:
-    """The metadata of a project that has no PKG-INFO yet, from its own setup.py."""
+    """Return the PKG-INFO that setup.py generates, for a project that has none yet. Raises BuildFailedError."""
     out = emptied(context.folder / "egg")
     status = run_setup(plan, tree, ["egg_info", "--egg-base", str(out)], context, None)
     found = matching(out, "*.egg-info/PKG-INFO")
     if status != 0 or len(found) != 1:
-        raise failed(f"setup.py egg_info failed with exit code {status}; its metadata are needed", context.log)
+        raise failed(f"setup.py egg_info failed with exit code {status}; the build needs its metadata", context.log)
     requires = found[0].with_name("requires.txt")
     return with_requirements(read_text(found[0]), read_text(requires) if is_file(requires) else "")
 
 
 def with_requirements(pkg_info: str, requires: str) -> str:
-    r"""A PKG-INFO with the requirements of the requires.txt beside it: setuptools before 68 writes them there alone.
+    r"""Add the requirements of requires.txt to a PKG-INFO: setuptools before 68 writes them only to requires.txt.
 
     >>> with_requirements("Name: a\nVersion: 1\n\ntext\n", "torch\n\n[dev]\npytest\n").splitlines()[2:4]
     ['Requires-Dist: torch', 'Provides-Extra: dev']
@@ -81,7 +81,7 @@ def with_requirements(pkg_info: str, requires: str) -> str:
 
 
 def run_setup(plan: BuildPlan, tree: Path, arguments: list[str], context: BuildContext, tools: Toolchain | None) -> int:
-    """Run ``setup.py`` in a child and return its exit status; without ``tools``, for what needs no compiler."""
+    """Run ``setup.py`` in a child and return its exit status; without ``tools``, for commands that compile nothing."""
     if not is_file(tree / "setup.py"):
         raise BuildFailedError(f"{tree.name} has no setup.py", "the backend wraps projects that build with setuptools")
     setup_py = build_step.setup_py(plan, tree, arguments, context, tools)
@@ -91,7 +91,7 @@ def run_setup(plan: BuildPlan, tree: Path, arguments: list[str], context: BuildC
     if tools is None:
         protocol.write(protocol.BuildStep(setup_py, None), str(path))
         return stream(command, env=env, cwd=tree, log=context.log, echo=Progress(context.echo, verbose=context.verbose))
-    # The stand-in of nvcc gets their words; nvcc itself would take them a second time.
+    # The nvcc shim adds these flags; nvcc itself would read the variables and add them a second time.
     environment = environment_flags(env)
     for name in (PREPEND, APPEND):
         env.pop(name, None)
@@ -106,8 +106,8 @@ def run_setup(plan: BuildPlan, tree: Path, arguments: list[str], context: BuildC
 
     status = run(alone=False)
     if status != 0 and max(plan.jobs.value, plan.nvcc.threads) > 1 and _was_killed(context.log):
-        # What is done is kept: ninja goes on where it was.
-        context.echo("the system killed a compiler, most likely for want of memory: once more, one at a time")
+        # ninja keeps the finished objects and continues from there.
+        context.echo("the OOM killer most likely stopped a compiler: retrying with one compiler at a time")
         status = run(alone=True)
     return status
 
@@ -120,28 +120,28 @@ def _run(command: list[str | os.PathLike[str]], env: dict[str, str], tree: Path,
         )
     finally:
         progress.end()
-    emptied(context.whole / "tmp")  # what nvcc's steps left for one another
+    emptied(context.whole / "tmp")  # files that nvcc's steps left for one another
     return status
 
 
 def _was_killed(log: Path) -> bool:
-    """Whether the last step's log tells of a compiler that was killed."""
+    """Whether the last step's log shows that the system killed a compiler."""
     from .known_failures import explain
 
     return any(item.id == "killed-by-memory" for item in explain(last_step(log)).explanations)
 
 
 _OBJECT_STORES = ("SCCACHE_", "AWS_", "ACTIONS_")
-"""Whose keys a build needs: sccache's client starts a server of its own where the one that was started for the build is gone."""
+"""Variables whose secrets a build needs: if the build's sccache server is gone, sccache's client starts another server."""
 
 
 def _reaches_a_build(name: str, value: str) -> bool:
-    """A secret is nothing for setup.py and the compilers, which run code from outside."""
+    """Whether setup.py and the compilers get this variable. They run foreign code, so secrets are withheld."""
     return not is_secret(name, value) or name.startswith(_OBJECT_STORES)
 
 
 def build_environment(plan: BuildPlan, tools: Toolchain | None, environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment of upstream's build: the user's, less what would leak the host in and what is secret, and the plan's."""
+    """Return the environment of upstream's build: the plan's, and the user's without secrets and host paths."""
     changed = dict(plan.environment)
     env = {name: value for name, value in environ.items() if name not in changed and _reaches_a_build(name, value)}
     env.update({key: value for key, value in changed.items() if value is not None})
@@ -151,13 +151,13 @@ def build_environment(plan: BuildPlan, tools: Toolchain | None, environ: Mapping
     scripts = os.path.dirname(sys.executable)
     env["PATH"] = os.pathsep.join([search_path(env), scripts, sysconfig.get_path("scripts")])
     env["MAX_JOBS"] = str(plan.jobs.value)
-    # An unbuffered child shows its progress when it happens, and leaves no .pyc in the user's site-packages.
+    # Unbuffered, so that progress shows at once; without .pyc files, so that none stay in the user's site-packages.
     env.update(PYTHONUNBUFFERED="1", PYTHONDONTWRITEBYTECODE="1", PYTHONIOENCODING="utf-8")
     if tools is None:
-        # Old setup.py ask nvcc for its version even for their metadata; there is nothing to compile.
+        # Old setup.py ask nvcc for its version even for the metadata; there is nothing to compile.
         env.update({name: "TRUE" for name in env if name.endswith("_SKIP_CUDA_BUILD")})
     if tools is None and plan.toolkit.value is not None:
-        env["CUDA_HOME"] = plan.toolkit.value.home  # CUDAExtension refuses to be made without one
+        env["CUDA_HOME"] = plan.toolkit.value.home  # CUDAExtension raises without CUDA_HOME
     if tools is not None:
         env.update(CUDA_HOME=str(tools.cuda_home), CC=str(tools.cc), CXX=str(tools.cxx), PYTORCH_NVCC=str(tools.nvcc))
         env["PATH"] = os.pathsep.join([str(tools.cxx.parent), str(tools.cuda_home / "bin"), env["PATH"]])
@@ -165,11 +165,11 @@ def build_environment(plan: BuildPlan, tools: Toolchain | None, environ: Mapping
 
 
 def failed(what: str, log: Path) -> BackendError:
-    """The error for a step that failed: the cause, if its log holds a known one, else the first line that names an error.
+    """Return the error for a failed step: the cause if its log has a known one, otherwise the first error line.
 
-    What steps before it said, or a first try that was killed, does not count.
+    The output of earlier steps, or of a first attempt that was killed, does not count.
 
-    A full disk is told as one, with its exit code, whichever program met it first.
+    A full disk is always a StorageError, with its exit code, whichever program met it first.
     """
     from ..core.commands import Here
     from .known_failures import explain
@@ -178,10 +178,13 @@ def failed(what: str, log: Path) -> BackendError:
         diagnosis = explain(last_step(log), Here(building=True))
     except OSError:
         return BuildFailedError(what)
-    look = (f"less {log}   (the whole output)", "python -m mamba_build_backend doctor -v   (what was chosen, and why)")
+    look = (
+        f"less {log}   (the whole output)",
+        "python -m mamba_build_backend doctor -v   (the choices, and the reasons)",
+    )
     if not diagnosis.first_error and diagnosis.explanations:
         best = diagnosis.explanations[0]
         kind = StorageError if best.id == "no-space" else BuildFailedError
         return kind(f"{what}\n    {best.line}", best.cause.rstrip("."), (*best.own_fix, *look))
     found = f"{what}\n    {diagnosis.first_error}" if diagnosis.first_error else what
-    return BuildFailedError(found, "the compilers' whole output is in the log", look)
+    return BuildFailedError(found, "the log has the compilers' whole output", look)

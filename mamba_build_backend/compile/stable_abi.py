@@ -1,4 +1,4 @@
-"""What a build with ``abi=stable`` gives the compiler; docs/stable-abi.md says how the headers in ``include`` work."""
+"""Compiler inputs of a build with ``abi=stable``; docs/stable-abi.md explains the headers in ``include``."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from ..toolchain.shims.protocol import StableExtension, TorchStandIn
 
 INCLUDE = Path(__file__).parent.parent / "stable" / "include"
-"""Headers with torch's names that take the place of its C++ ones."""
+"""Headers with the names of torch's C++ headers, which replace them."""
 PYTHON = Path(__file__).parent.parent / "stable" / "python"
-"""A package with torch's name that takes its place while setup.py runs."""
+"""A package with the name torch, which replaces the real torch while setup.py runs."""
 
 
 def flags(plan: BuildPlan) -> list[str]:
-    """Compiler flags of a build with ``abi=stable``; none for another."""
+    """Return the compiler flags of a build with ``abi=stable``; none for other builds."""
     if not plan.abi.value.is_stable:
         return []
     major, minor = plan.driver.split(".")
@@ -27,9 +27,9 @@ def flags(plan: BuildPlan) -> list[str]:
 
 
 def stand_in(plan: BuildPlan) -> TorchStandIn | None:
-    """What takes torch's place while setup.py runs; None where it imports torch itself.
+    """Return the stand-in for torch while setup.py runs; None if setup.py imports the real torch.
 
-    What the known projects' setup.py ask of torch is known. Another one's gets the torch that is here, if there is one.
+    We know what the known projects' setup.py need of torch. Other projects' setup.py get the installed torch, if there is one.
     """
     known = not plan.upstream.value.is_own and not plan.allow_unverified
     if not plan.abi.value.is_stable or (plan.torch.value is not None and not known):
@@ -40,18 +40,18 @@ def stand_in(plan: BuildPlan) -> TorchStandIn | None:
 
 
 def extension(folder: Path) -> StableExtension:
-    """What ``_setup_py_child.py`` makes of upstream's ``CUDAExtension`` for a build with ``abi=stable``."""
-    # The toolchain reads ELF files, with a package that the metadata hooks run without.
+    """Return how ``_setup_py_child.py`` changes upstream's ``CUDAExtension`` for a build with ``abi=stable``."""
+    # Imported here: the toolchain reads ELF files with a package that the metadata hooks do not have.
     from ..toolchain.shims.protocol import StableExtension
 
-    # Compile lines take no blanks in a path: the build folder has none.
+    # Paths on compile lines must not contain spaces: the build folder has none.
     include = link_to(INCLUDE, folder / "stable")
-    # torch's headers are templates with default visibility: what of them is compiled into two libraries must stay apart.
+    # The headers are templates with default visibility: hide them, so that two libraries do not share their instances.
     exports = folder / "exports.map"
     exports.write_text("{ global: PyInit_*; local: *; };\n", encoding="ascii")
     return StableExtension(
         include_dir=str(include),
-        # What its archive needs, too; the linker resolves from left to right.
+        # libcudart_static needs the others; the linker resolves from left to right.
         libraries=("cudart_static", "rt", "pthread", "dl"),
         link_flags=(f"-Wl,--version-script={exports}",),
     )

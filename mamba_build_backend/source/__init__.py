@@ -1,1 +1,1 @@
-"""Upstream's source: found, verified, unpacked, patched."""
+"""Find, verify, unpack and patch upstream's source."""

@@ -1,4 +1,4 @@
-"""One file from the web, whole or not at all: bounded in size and time, and continued where a connection breaks."""
+"""Download one file completely or not at all: with bounds on size and time, and resumed after a broken connection."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from ..core.paths import exists
 from ..core.storage import is_disk_error
 
 _ATTEMPTS = 3
-"""One after the other that bring nothing; one that brings something does not count."""
+"""Attempts in a row without new bytes; an attempt that receives bytes resets the count."""
 _PATIENCE, _SLOWEST = 120.0, 50_000.0
-"""Seconds that every file may take, and the bytes a second that it must come with beside."""
+"""Seconds that any file may take, plus its size divided by this minimum rate in bytes per second."""
 _TELL = 5.0
-"""Seconds between two words of how far it is."""
+"""Seconds between two progress lines."""
 _LATER = (408, 425, 429)
-"""Statuses that ask to come again, beside those of a server in trouble (RFC 9110, 6585, 8470)."""
+"""HTTP statuses, besides 5xx, that mean "retry later" (RFC 9110, 6585, 8470)."""
 
 Tell = Callable[[int], None]
-"""Is told how many bytes are here."""
+"""Called with the number of bytes that have arrived."""
 
 
 class UnfetchedError(Exception):
-    """Why a file could not be had, in words that hold no secret."""
+    """The file could not be downloaded; the message contains no secret."""
 
 
 class _AgainError(Exception):
-    """It may go better in a moment."""
+    """A temporary failure: retry."""
 
 
 @dataclass
 class Download:
-    """A file that is to be fetched; ``session`` is an HTTP client such as unearth's."""
+    """A file to download; ``session`` is an HTTP client such as unearth's."""
 
     session: Any
     address: str
@@ -49,7 +49,7 @@ class Download:
     _told: float = field(default=0.0, init=False)
 
     def into(self, path: Path) -> None:
-        """Write the file. Raises UnfetchedError, and OSError of the disk."""
+        """Write the file. Raises UnfetchedError, and OSError for disk errors."""
         self._ends = time.monotonic() + _PATIENCE + self.size / _SLOWEST
         self._told = time.monotonic()
         self._gather(path)
@@ -57,12 +57,12 @@ class Download:
             raise UnfetchedError(f"its sha256 is {found}, expected {self.sha256}")
 
     def _gather(self, path: Path) -> None:
-        """Ask until all is here, each time for the rest of it."""
+        """Request the missing rest until the file is complete."""
         vain = 0
         while True:
             before = _size(path)
             if before == self.size:
-                return  # a connection may break behind the last byte
+                return  # the connection may have broken after the last byte
             try:
                 self._ask(path)
                 continue
@@ -100,7 +100,7 @@ class Download:
             raise _AgainError(f"the connection closed after {have} of {self.size} bytes")
 
     def _check_answer(self, response: Any, have: int) -> bool:
-        """Whether the answer continues what is here."""
+        """Return whether the response continues the partial file. Raises _AgainError, UnfetchedError."""
         status, length = response.status_code, response.headers.get("Content-Length", "")
         if status == 206:
             if response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):

@@ -1,4 +1,4 @@
-"""Upstream's source from its repository: the tag's commit, verified by git's own hashes, as an archive."""
+"""Make an archive of upstream's source from its repository: the tag's commit, verified by git's own hashes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..probe.fetched import kept_repository
 from ..tables import ProjectVersion
 
 _PATIENCE = 600.0
-"""Seconds for one fetch. A shallow one of mamba is 1 MB; the rest is for bad networks."""
+"""Seconds for one fetch. A shallow fetch of mamba is 1 MB; the rest is for bad networks."""
 
 
 def has_tag(repository: Path, row: ProjectVersion, environ: Mapping[str, str]) -> bool:
@@ -29,12 +29,12 @@ def has_tag(repository: Path, row: ProjectVersion, environ: Mapping[str, str]) -
 
 
 _REACH = ("GIT_SSL_", "GIT_SSH", "GIT_PROXY", "GIT_HTTP_", "GIT_ASKPASS", "GIT_CURL")
-"""Variables of git's that say how a server is reached. The others say which repository and what configuration: a hook of the
-caller's sets GIT_DIR, and its repository is not ours to fetch into."""
+"""git's variables for reaching a server. The others select a repository and a configuration: a git hook of the caller
+sets GIT_DIR, and we must not fetch into that repository."""
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What git is given of the caller's environment."""
+    """Return the part of the caller's environment that git gets."""
     return {name: value for name, value in environ.items() if not name.startswith("GIT_") or name.startswith(_REACH)}
 
 
@@ -42,12 +42,12 @@ def _program(row: ProjectVersion, environ: Mapping[str, str]) -> str:
     program = find_program("git", environ)
     if program is None:
         raise SourceError(
-            f"the source of {row.title} lies in upstream's git repository, and there is no git here",
+            f"the source of {row.title} is in upstream's git repository, and git is not installed",
             "git is needed to fetch it",
             (
                 "apt-get install git",
                 "conda install -c conda-forge git",
-                "a newer -C upstream-version, which the package index has whole",
+                "a newer -C upstream-version, whose archive on the package index is complete",
             ),
         )
     return program
@@ -58,8 +58,8 @@ def export(
 ) -> Path:
     """Write the archive of the row's commit into the folder ``into``; return its path.
 
-    ``repository`` is an address or a local mirror. The commit is fetched once, shallow, with every object checked
-    (fetch.fsckObjects), and its name is the hash of its content. Raises SourceError.
+    ``repository`` is an address or a local mirror. git fetches the commit once, shallow, and checks every object
+    (fetch.fsckObjects); a commit's name is the hash of its content. Raises SourceError.
     """
     program = _program(row, environ)
     env = {**environment(environ), "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
@@ -82,7 +82,7 @@ def export(
                 f"the source of {row.title} is needed once",
                 (
                     f"git clone --mirror {row.project.repository} on a machine that can, then -C source=/path/to/the/mirror",
-                    "a newer -C upstream-version, which the package index has whole",
+                    "a newer -C upstream-version, whose archive on the package index is complete",
                 ),
             ) from None
         if found != row.git_commit:
@@ -106,7 +106,7 @@ def export(
         try:
             write()
         except ToolError:
-            # What lies in the cache is damaged, or the rest of something: once more, from the beginning.
+            # The cached repository is damaged or incomplete: retry with a fresh one.
             shutil.rmtree(kept, ignore_errors=True)
             prepared(kept, fetch)
             write()

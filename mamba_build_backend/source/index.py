@@ -1,4 +1,7 @@
-"""Upstream's source archive, or CUDA's runtime for another processor, from the package index: found as pip would, verified, kept in the cache."""
+"""Fetch upstream's source archive, or CUDA's runtime for another processor, from the package index.
+
+Finds the file as pip would, verifies it, and keeps it in the cache.
+"""
 
 from __future__ import annotations
 
@@ -27,18 +30,18 @@ if TYPE_CHECKING:
     from unearth import PackageFinder
 
 FETCHER = "unearth"
-"""The build requirement that reads package indexes; asked for only where a source has to be fetched."""
+"""The build requirement that reads package indexes; only required if a source must be fetched."""
 
 _ATTEMPTS = 3
 _BOUNDS = Bounds(600.0, 256 << 20)
-"""mamba's archives have 1 MB, the package index's longest list some ten."""
+"""mamba's archives have 1 MB, the longest list of files on PyPI some ten."""
 
 
 IndexFile = Union[ProjectVersion, CrossRuntime]
 
 
 def obtain(row: IndexFile, cache: Path, environ: Mapping[str, str], echo: Echo) -> Path:
-    """The archive, from the cache or the index; renamed into its place once it is whole. Raises SourceError."""
+    """Return the archive, from the cache or the index; a complete download is renamed into the cache. Raises SourceError."""
     kept = cached_archive(row, cache)
     if is_file(kept) and sha256(kept) == row.index_sha256:
         return kept
@@ -47,7 +50,7 @@ def obtain(row: IndexFile, cache: Path, environ: Mapping[str, str], echo: Echo) 
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=kept.parent) as folder:
             echo(f"fetching {row.index_file} from the package index")
             fetched = _fetch(row, read_index_config(environ), Path(folder))
-            # The finder has compared the hash already; what goes into the cache is still compared here, whatever its way.
+            # The finder has checked the hash already; check every file again before it goes into the cache.
             if (found := sha256(fetched)) != row.index_sha256:
                 raise _other_content(row, found)
             fetched.replace(kept)
@@ -63,7 +66,7 @@ def _fetch(row: IndexFile, config: IndexConfig, folder: Path) -> Path:
     urls = [] if config.no_index else [*config.index_urls, *config.extra_index_urls]
     try:
         session = open_session(config, [*config.index_urls, *config.extra_index_urls], bounds=_BOUNDS)
-    except Exception as error:  # a proxy or a certificate that the HTTP library cannot read
+    except Exception as error:  # the HTTP library cannot read a proxy or a certificate
         raise _unreachable(row, f"pip's configuration: {without_secrets(str(error), _secrets(config))}") from None
     finder = PackageFinder(
         session=session,
@@ -74,21 +77,21 @@ def _fetch(row: IndexFile, config: IndexConfig, folder: Path) -> Path:
         no_binary=[] if isinstance(row, CrossRuntime) else [row.name],
     )
     if not config.index_urls and not config.no_index:
-        # Only extra ones are configured: the default index comes first, as for pip.
+        # Only extra indexes are configured: the default index comes first, as for pip.
         default = PackageFinder().sources[0]
         finder.sources[:] = [default, *(source for source in finder.sources if source != default)]
-    with closing(finder.session):  # it would keep its connections until this process ends
+    with closing(finder.session):  # otherwise the session keeps its connections until this process ends
         return _download(finder, row, folder, _secrets(config))
 
 
 def _secrets(config: IndexConfig) -> tuple[str, ...]:
-    """Passwords in pip's configuration, which is in files that no variable names."""
+    """Return the passwords in pip's configuration files, which the environment does not contain."""
     values = (*config.index_urls, *config.extra_index_urls, *config.find_links, config.proxy or "")
     return secrets({str(number): value for number, value in enumerate(values)})
 
 
 def _download(finder: PackageFinder, row: IndexFile, folder: Path, known: tuple[str, ...]) -> Path:
-    """Several attempts, since networks hiccup; ``known`` are passwords that no error may tell."""
+    """Download with several attempts; ``known`` are passwords that no error message may contain."""
     from unearth.errors import HashMismatchError
 
     last = "no index answers"
@@ -100,14 +103,14 @@ def _download(finder: PackageFinder, row: IndexFile, folder: Path, known: tuple[
             matches = [item for item in listed if item.link.filename == row.index_file]
             if listed and not matches:
                 newest = max(listed, key=lambda item: version.parse(item.version or "0"))
-                raise _unreachable(row, f"the index has no such file; the newest that it lists is {newest.version}")
+                raise _unreachable(row, f"the index does not have this file; its newest version is {newest.version}")
             if not matches:
-                last = f"no index lists {row.name}, or none answers"
+                last = f"no index answers, or none has {row.name}"
                 continue
             link = matches[0].link
             if link.is_file and not is_file(link.file_path):
                 raise _unreachable(row, f"{link.file_path} is no plain file")
-            # One folder for the archive, another for its content, which is unpacked later, from the verified file; a wheel goes there whole.
+            # Separate folders: unearth also unpacks an archive (we unpack later, from the verified file), and leaves a wheel packed.
             content = folder / "content"
             content.mkdir(exist_ok=True)
             finder.download_and_unpack(link, content, folder, hashes={"sha256": [row.index_sha256]})
@@ -121,7 +124,9 @@ def _download(finder: PackageFinder, row: IndexFile, folder: Path, known: tuple[
             last = without_secrets(str(error), known)
             continue
         except EndlessError:
-            raise _unreachable(row, f"it took over {_BOUNDS.seconds:g} s, or is over {_BOUNDS.size >> 20} MB") from None
+            raise _unreachable(
+                row, f"the download took over {_BOUNDS.seconds:g} s, or is over {_BOUNDS.size >> 20} MB"
+            ) from None
         except Exception as error:  # the HTTP library's errors are many and private to unearth
             last = f"{type(error).__name__}: {without_secrets(damage.why(error), known)}"
             continue
@@ -134,8 +139,8 @@ def _download(finder: PackageFinder, row: IndexFile, folder: Path, known: tuple[
 def _other_content(row: IndexFile, found: str) -> SourceError:
     own = "" if isinstance(row, CrossRuntime) else f", or -C source=/path/to/{row.index_file}"
     return SourceError(
-        f"the package index gave a {row.index_file} with the sha256 {found}",
-        f"{row.name} {row.version} as released has {row.index_sha256}",
+        f"{row.index_file} from the package index has the sha256 {found}",
+        f"the released {row.name} {row.version} has {row.index_sha256}",
         f"use another index{own}",
     )
 
@@ -146,13 +151,13 @@ _OTHER_INDEX = "python -m pip config set global.index-url URL   (a package index
 def _unreachable(row: IndexFile, why: str) -> SourceError:
     found = f"{row.index_file} could not be fetched ({why}) and is not in the cache"
     if isinstance(row, CrossRuntime):
-        return SourceError(found, f"a wheel for {row.machine} is linked with the CUDA runtime in it", _OTHER_INDEX)
+        return SourceError(found, f"a wheel for {row.machine} needs the CUDA runtime in this file", _OTHER_INDEX)
     return SourceError(
         found,
-        "the source of upstream is needed once",
+        "the build needs upstream's source once",
         (
             _OTHER_INDEX,
             f"-C source=/path/to/{row.index_file}   (copied from another machine)",
-            "build from the sdist, which carries it",
+            "build from the sdist, which contains upstream's source",
         ),
     )

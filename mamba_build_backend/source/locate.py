@@ -1,4 +1,4 @@
-"""The upstream source: from the sdist that carries it, the index, its repository, or a path; always known by its content."""
+"""Find upstream's source: in the sdist, on the package index, in its repository, or at a path. Its content identifies it."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ EMBEDDED = "upstream"
 
 @dataclass(frozen=True)
 class Source:
-    """An archive or a folder, and what its content is known by: a sha256, a commit, or ``self``."""
+    """An archive or a folder, and the identity of its content: a sha256, a commit, or ``self``."""
 
     path: Path
     digest: str
     verified: bool = True
-    """Whether it is what upstream released."""
+    """Whether the content is a release of upstream."""
 
 
 def embedded_archives(project: Path) -> tuple[str, ...]:
-    """The file names of the upstream archives in this source tree, as sdists carry them."""
+    """Return the file names of the upstream archives in this source tree; sdists contain them."""
     folder = project / EMBEDDED
     return tuple(sorted(path.name for path in matching(folder, "*.tar.gz"))) if is_dir(folder) else ()
 
 
 def needs_fetch(plan: BuildPlan, cache: Path | None) -> bool:
-    """Whether building would fetch a source or an archive; without a cache, everything that is not embedded."""
+    """Whether a build would download a source or an archive; without a cache, everything that is not embedded."""
     archives, runtime = plan.archives, plan.runtime
     if runtime is not None and (cache is None or not is_file(cached_archive(runtime, cache))):
         return True
@@ -55,9 +55,9 @@ def needs_fetch(plan: BuildPlan, cache: Path | None) -> bool:
 
 
 def find(plan: BuildPlan, project: Path, cache: Path, environ: Mapping[str, str], echo: Echo, scratch: Path) -> Source:
-    """The source of the plan's upstream, verified; what is fetched or unpacked for that lies in cache and ``scratch``.
+    """Return the verified source of the plan's upstream; downloads go into ``cache``, unpacked files into ``scratch``.
 
-    Raises SourceError where it cannot be had, or is not what upstream released and that was not allowed.
+    Raises SourceError if the source is not available, or is no release of upstream and ``allow-unverified`` is not set.
     """
     row, source = plan.upstream.value, plan.source.value
     if isinstance(source, OwnTree):
@@ -74,7 +74,7 @@ def find(plan: BuildPlan, project: Path, cache: Path, environ: Mapping[str, str]
 def _from_path(
     path: Path, plan: BuildPlan, cache: Path, environ: Mapping[str, str], echo: Echo, scratch: Path
 ) -> Source:
-    """What the setting names: a tree, an archive, or a repository."""
+    """Return the source that the setting names: a tree, an archive, or a repository."""
     row = plan.upstream.value
     if row.fork and (is_file(path) or is_file(path / "setup.py")):
         tree = _unpacked(path, scratch) if is_file(path) else path
@@ -83,16 +83,16 @@ def _from_path(
         checkout = is_file(path / "setup.py")
         if checkout and archives.tree_sha256(path, without=NAME) in row.tree_sha256:
             return _known(path, path, plan)
-        # A checkout may be a fork's, or of the very commit without its tag: then its files are what counts.
+        # A checkout may be a fork, or may have the right commit without its tag: then its files decide.
         if not checkout or (not plan.allow_unverified and git.has_tag(path, row, environ)):
             if checkout:
-                echo(f"taking {row.git_tag} of {path}, and not what lies there checked out")
+                echo(f"building {row.git_tag} of {path}, not the files that are checked out there")
             return Source(git.export(row, str(path), cache, environ, echo, scratch), row.git_commit)
     return _given(path, plan, scratch)
 
 
 def _given(path: Path, plan: BuildPlan, scratch: Path) -> Source:
-    """A file or a folder that somebody has put there."""
+    """Return the source in a file or folder that the user provides."""
     row = plan.upstream.value
     if is_dir(path):
         return _known(path, path, plan)
@@ -100,7 +100,7 @@ def _given(path: Path, plan: BuildPlan, scratch: Path) -> Source:
         digest = sha256(path)
     except OSError as error:
         raise SourceError(
-            f"source: {path} cannot be read: {error.strerror}", f"the source of {row.title} is needed", _AUTO
+            f"source: {path} cannot be read: {error.strerror}", f"the build needs the source of {row.title}", _AUTO
         ) from None
     if digest == row.index_sha256:
         return Source(path, digest)
@@ -117,14 +117,14 @@ _AUTO = "-C source=auto   (the package index, or upstream's repository)"
 
 
 def _known(tree: Path, given: Path, plan: BuildPlan) -> Source:
-    """Compare a tree's content with what upstream released."""
+    """Compare a tree's content with upstream's releases."""
     row = plan.upstream.value
     if not is_file(tree / "setup.py"):
         raise SourceError(f"source: {given} holds no setup.py", f"the source of {row.title} has one", _AUTO)
     if next(tree.rglob("*.cu"), None) is None:
         raise SourceError(
             f"source: {given} holds no CUDA sources (*.cu)",
-            f"the package index has old versions without them, and {row.title} is built from them",
+            f"{row.title} is built from CUDA sources; PyPI's archives of old versions do not contain them",
             _AUTO,
         )
     digest = archives.tree_sha256(tree)
@@ -139,14 +139,14 @@ def _known(tree: Path, given: Path, plan: BuildPlan) -> Source:
             return Source(tree, digest, verified=False)
     if other is not None:
         name = f"upstream={other.name} -C " if other.name != row.name else ""
-        fix = f"-C {name}upstream-version={other.version}   (build what it is)"
-        raise SourceError(f"source: {given} is {other.title}", f"{row.title} is what is to be built", fix)
+        fix = f"-C {name}upstream-version={other.version}   (build that version)"
+        raise SourceError(f"source: {given} is {other.title}", f"the build is for {row.title}", fix)
     declared = _declared_version(tree, row)
-    itself = f"; it calls itself {declared}" if declared and declared != row.version else ""
+    itself = f"; its __version__ is {declared}" if declared and declared != row.version else ""
     raise SourceError(
         f"source: {given} is not {row.title} as released: another version, changed, or patched already{itself}",
-        f"its content has the sha256 {digest}, and {' or '.join(row.tree_sha256)} is known",
-        (_AUTO, "-C allow-unverified=true   (it is a fork that you trust; the wheel's record will say so)"),
+        f"the sha256 of its content is {digest}, the release has {' or '.join(row.tree_sha256)}",
+        (_AUTO, "-C allow-unverified=true   (if you trust this fork; the wheel's record then says so)"),
     )
 
 
@@ -160,11 +160,11 @@ def _declared_version(tree: Path, row: ProjectVersion) -> str:
 
 
 def place(source: Source, into: Path) -> Path:
-    """A fresh copy of the source as a folder under ``into``."""
-    # A project that vendors the backend does not need it to build itself.
+    """Copy the source into a fresh folder under ``into``."""
+    # The build runs this backend, not a copy that the project vendors.
     if is_file(source.path):
         tree = archives.unpack(source.path, into)
         shutil.rmtree(tree / NAME, ignore_errors=True)
         return tree
-    # Under a name that no build tool trips over.
+    # "tree" is a name that no build tool misinterprets.
     return archives.copy_tree(source.path, into / "tree", without=NAME)

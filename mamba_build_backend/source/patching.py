@@ -1,4 +1,4 @@
-"""Apply the plan's patches to a copy of upstream's tree: in order, each hunk exactly where it says, or not at all."""
+"""Apply the plan's patches to a copy of upstream's tree: in order, each hunk exactly at its line, or not at all."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from ..tables.likeness import placed
 
 
 def apply_patches(patches: Sequence[PatchRow], tree: Path, title: str) -> None:
-    """Patch ``tree``, which is ``title``'s. Raises SourceError, naming patch, file, hunk and line."""
+    """Patch ``tree``, the source of ``title``. Raises SourceError with patch, file, hunk and line."""
     for patch in patches:
-        # All of it is worked out before the first file is written.
+        # Compute the whole patch before writing the first file.
         for file, content in patched_files(patch, tree, title):
             file.write_bytes(content)
 
 
 def apply_to_fork(patch: PatchRow, tree: Path, fork: Fork, title: str) -> bool:
-    """Patch the files of a changed tree that are the release's, or that the patch fits all the same; whether there was one.
+    """Patch the files of a changed tree that equal the release's or still fit the patch; return whether there were any.
 
-    Raises SourceError for a file that is neither, and writes nothing then.
+    Raises SourceError if another file needs the patch, and then writes nothing.
     """
     files = {path.relative_to(tree).as_posix(): path for path in source_files(tree) if not is_link(path)}
     known = next(item for item in load_tables().released if item.project == fork.project)
@@ -44,7 +44,7 @@ def apply_to_fork(patch: PatchRow, tree: Path, fork: Fork, title: str) -> bool:
 
 
 def patched_files(patch: PatchRow, tree: Path, title: str) -> list[tuple[Path, bytes]]:
-    """The files of ``tree`` that a patch changes, and what they become; nothing is written. Raises SourceError."""
+    """Return the files of ``tree`` that a patch changes, with their new content; writes nothing. Raises SourceError."""
     return [_changed(change, tree, patch, title) for change in _changes(patch, title)]
 
 
@@ -52,7 +52,7 @@ def _changes(patch: PatchRow, title: str) -> tuple[unified_diff.FileDiff, ...]:
     path = PATCHES / patch.file
     if not is_file(path):
         raise SourceError(
-            f"the patch {patch.file} is not there", f"{title} does not compile without it", "use a whole checkout"
+            f"the patch {patch.file} is missing", f"{title} does not compile without it", "use a complete checkout"
         )
     try:
         return unified_diff.parse(read_bytes(path))
@@ -60,14 +60,14 @@ def _changes(patch: PatchRow, title: str) -> tuple[unified_diff.FileDiff, ...]:
         raise SourceError(
             f"the patch {patch.file} cannot be read: {error}",
             f"{title} does not compile without it",
-            f"mend patches/{patch.file}",
+            f"fix patches/{patch.file}",
         ) from None
 
 
 def _changed(change: unified_diff.FileDiff, tree: Path, patch: PatchRow, title: str) -> tuple[Path, bytes]:
-    """A file of the tree, and what it becomes. Raises SourceError."""
+    """Return a file of the tree and its new content. Raises SourceError."""
     file = tree / change.name
-    # A link could lead to a file that somebody else works on.
+    # A link could point to a file outside the copy.
     if not is_file(file) or resolved(tree) not in resolved(file).parents:
         raise _misfit(patch, title, f" (there is no {change.name})")
     content = read_bytes(file)
@@ -76,13 +76,13 @@ def _changed(change: unified_diff.FileDiff, tree: Path, patch: PatchRow, title: 
     except unified_diff.DoesNotFitError as error:
         place = f" (hunk {error.hunk}, line {error.line} of {change.name})"
         if unified_diff.is_applied(content, change.hunks):
-            place = " (what it changes is changed already)"
+            place = " (its change is already applied)"
         raise _misfit(patch, title, place) from None
 
 
 def _misfit(patch: PatchRow, title: str, place: str) -> SourceError:
     return SourceError(
         f"the patch {patch.file} does not fit this source of {title}{place}",
-        f"it is needed: {patch.why}",
-        ("-C source=auto   (upstream's own source, which it fits)", f"mend patches/{patch.file}"),
+        f"the patch is needed: {patch.why}",
+        ("-C source=auto   (upstream's own source, which the patch fits)", f"fix patches/{patch.file}"),
     )

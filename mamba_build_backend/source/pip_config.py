@@ -1,7 +1,7 @@
-"""Where this user's installer looks for packages: pip's configuration files and variables, and uv's variables.
+"""Read where the user's installer looks for packages: pip's configuration files and variables, and uv's variables.
 
-A backend is not told the options of the command that runs it, but a mirror or a proxy is configured, not typed. pip
-documents the files and their order under "Configuration".
+A frontend does not pass its command-line options to a backend, but mirrors and proxies are usually in the configuration.
+pip documents the files and their order under "Configuration".
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class IndexConfig:
 
 
 def read_index_config(environ: Mapping[str, str], *, prefix: str = sys.prefix) -> IndexConfig:
-    """Merge the files and the variables; what cannot be read counts as absent, as it does for pip."""
+    """Merge the files and the variables; unreadable files count as absent, as they do for pip."""
     merged: dict[str, str] = {}
     for path in config_files(environ, prefix):
         parser = configparser.RawConfigParser()
@@ -47,7 +47,7 @@ def read_index_config(environ: Mapping[str, str], *, prefix: str = sys.prefix) -
     for key in _KEYS:
         if value := environ.get("PIP_" + key.upper().replace("-", "_")):
             merged[key] = value
-    # uv's users set these instead; they name the same things.
+    # uv's variables for the same settings.
     for name, key in (
         ("UV_DEFAULT_INDEX", "index-url"),
         ("UV_INDEX_URL", "index-url"),
@@ -71,7 +71,7 @@ def read_index_config(environ: Mapping[str, str], *, prefix: str = sys.prefix) -
 
 
 def config_files(environ: Mapping[str, str], prefix: str) -> list[Path]:
-    """Pip's configuration files, the weakest first."""
+    """Return pip's configuration files, lowest priority first."""
     override = environ.get("PIP_CONFIG_FILE")
     if override == os.devnull:
         return []

@@ -1,4 +1,4 @@
-"""The projects that go into a wheel, each with a tree that is ready to compile: found, verified, copied, patched."""
+"""Prepare the projects of a wheel for compiling: find, verify, copy and patch each source tree."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from . import locate, patching
 
 @dataclass(frozen=True)
 class Part:
-    """One of the projects: its plan, the folder where it is built, its tree, and where that came from."""
+    """One of the wheel's projects: its plan, its build folder, its tree, and the origin of that tree."""
 
     plan: BuildPlan
     context: BuildContext
     tree: Path
     source: locate.Source
     patches: tuple[PatchRow, ...] = ()
-    """Those that were applied: of the plan's, without the fixes that do not fit a source that is not as released."""
+    """The applied patches: the plan's, without fixes that do not fit a changed source."""
 
 
 def prepare(
     plan: BuildPlan, project: Path, cache: Path, context: BuildContext, *, patched: bool = False, in_place: bool = False
 ) -> list[Part]:
-    """All parts, the main one first; ``patched``: ready to compile; ``in_place``: a project's own tree is used as it is.
+    """Return all parts, the main one first. ``patched``: ready to compile; ``in_place``: use a project's own tree directly.
 
-    The main one is at home in the build folder itself, so that an editable build stays where it was. Raises SourceError.
+    The main part uses the build folder itself, so that an editable build keeps its place. Raises SourceError.
     """
     first, *others = plan.parts
     parts = [prepare_one(first, project, cache, context, patched=patched, in_place=in_place)]
@@ -50,11 +50,11 @@ def prepare(
 def prepare_one(
     plan: BuildPlan, project: Path, cache: Path, context: BuildContext, *, patched: bool = False, in_place: bool = False
 ) -> Part:
-    """One part; a build folder that stays keeps its tree, and with it ninja's knowledge of what is up to date."""
+    """Return one part. A persistent build folder keeps its tree, so that ninja knows which objects are up to date."""
     row, target = plan.upstream.value, context.folder / "source"
     source = locate.find(plan, project, cache, context.environ, context.echo, context.folder)
     if row.is_own:
-        # Copied over what is there: what did not change keeps its time.
+        # Copied over the existing tree: unchanged files keep their time stamps.
         return Part(plan, context, project if in_place else locate.place(source, target), source)
     patches = plan.patches.value if patched else ()
     content = [source.digest, *(f"{item.file} {sha256(PATCHES / item.file)}" for item in patches)]
@@ -69,7 +69,7 @@ def prepare_one(
     if row.fork:
         context.echo(f"note: {source.path} is {row.title}, {row.fork.differences}; the wheel's record says so")
     elif not source.verified:
-        context.echo(f"note: {source.path} is not {row.title} as released; the wheel's record will say so")
+        context.echo(f"note: {source.path} is not {row.title} as released; the wheel's record says so")
     applied = []
     for item in patches:
         try:
@@ -78,10 +78,12 @@ def prepare_one(
             if not row.fork:
                 patching.apply_patches([item], tree, row.title)
         except SourceError as error:
-            # What a release needs to compile, its copies need, too; a changed file may be right already.
+            # A changed copy needs the same patches to compile; but a changed file may already have the fix.
             if source.verified or not item.is_fix:
                 raise
-            context.echo(f"note: {error.problems[0].found}: its results stay as they are there ({item.why})")
+            context.echo(
+                f"note: {error.problems[0].found}: building without this fix, so its results stay unchanged ({item.why})"
+            )
         else:
             context.echo(f"{'fixing results' if item.is_fix else 'patching'} with {item.file}: {item.why}")
             applied.append(item)
@@ -91,7 +93,7 @@ def prepare_one(
 
 
 def origins(parts: Sequence[Part]) -> list[dict[str, Any]]:
-    """What the build record and the SBOM say of each part's source."""
+    """Return the entries for each part's source in the build record and the SBOM."""
     return [
         {
             "name": part.plan.upstream.value.name,

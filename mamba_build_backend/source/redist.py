@@ -1,4 +1,4 @@
-"""NVIDIA's archives made into a toolkit: fetched, compared with their hashes, unpacked safely, kept in the cache."""
+"""Make a toolkit from NVIDIA's archives: download them, check their hashes, unpack them safely, keep the toolkit cached."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .index import FETCHER
 from .pip_config import read_index_config
 
 _GROWTH, _SPARE = 20, 100_000_000
-"""An archive may grow by this factor, and by these bytes beside; NVIDIA's grow about fourfold, headers alone tenfold."""
+"""An archive may grow by this factor plus these bytes. NVIDIA's archives grow about fourfold, header-only ones tenfold."""
 _MEMBERS = 100_000
 _DOWNLOADS = ".archives"
 _NVCC, _FOUND_IN = "bin/nvcc", "NVIDIA's archives"
@@ -36,7 +36,7 @@ _OWN_WAY = "-C cuda-home=/path/to/cuda   (a toolkit that is on this machine)"
 
 @dataclass(frozen=True)
 class _Shop:
-    """What all steps need."""
+    """Inputs of all steps."""
 
     archives: Archives
     host: RedistHost
@@ -45,24 +45,24 @@ class _Shop:
 
 
 def obtain(archives: Archives, cache: Path, environ: Mapping[str, str], echo: Echo) -> Toolkit:
-    """The toolkit, from the cache or made now. Raises SourceError, StorageError, and ToolError if its nvcc does not run."""
+    """Return the toolkit, from the cache or newly made. Raises SourceError, StorageError, ToolError if nvcc does not run."""
     shop = _Shop(archives, load_tables().nvidia, environ, echo)
     folder, cuda = toolkit_folder(archives.release, cache), archives.release.cuda
     known = is_dir(folder)
     found = _prepared(shop, folder)
     if known and _lacks(found):
-        # What lies in the cache is damaged: once more, from the beginning.
+        # The cached toolkit is damaged: make a new one.
         shutil.rmtree(folder, ignore_errors=True)
         found = _prepared(shop, folder)
     wrong = found.problem or (f"it lacks {', '.join(_lacks(found))}" if _lacks(found) else "")
     if wrong or found.version != cuda:
-        wrong = wrong or f"it calls itself {found.version}"
+        wrong = wrong or f"its version is {found.version}"
         raise ToolError(f"nvcc {cuda} of NVIDIA's archives, in {folder}: {wrong}", "", _OWN_WAY)
     return found
 
 
 def _prepared(shop: _Shop, folder: Path) -> Toolkit:
-    """The toolkit in the cache, and what its nvcc says of itself."""
+    """Return the cached toolkit as its nvcc reports it; make it first if necessary."""
 
     def waits() -> None:
         shop.echo(f"waiting for another build, which is unpacking nvcc {shop.archives.release.cuda}")
@@ -78,7 +78,7 @@ def _lacks(found: Toolkit) -> list[str]:
 
 
 def _make(shop: _Shop, draft: Path) -> None:
-    """All archives, one over the other, in ``draft``."""
+    """Unpack all archives over one another into ``draft``."""
     _check_unpacker(shop.archives)
     fetched = draft / _DOWNLOADS
     fetched.mkdir()
@@ -96,12 +96,12 @@ def _make(shop: _Shop, draft: Path) -> None:
 
 def _check_unpacker(archives: Archives) -> None:
     try:
-        import lzma  # noqa: F401 - a Python that was compiled without its library lacks it
+        import lzma  # noqa: F401 - missing in a Python that was compiled without liblzma
     except ImportError:
         raise SourceError(
             "this Python was built without lzma, and NVIDIA's archives are .tar.xz",
-            f"nvcc {archives.release.cuda} is unpacked from them",
-            ("use a Python that has it   (python -c 'import lzma')", _OWN_WAY),
+            f"lzma is needed to unpack nvcc {archives.release.cuda}",
+            ("use a Python with lzma   (test: python -c 'import lzma')", _OWN_WAY),
         ) from None
 
 
@@ -128,11 +128,11 @@ def _fetch(shop: _Shop, into: Path) -> list[Path]:
     )
     try:
         session = open_session(read_index_config(shop.environ), [mirror], local=False)
-    except ImportError:  # the plan took the cache for whole
+    except ImportError:  # the plan expected a complete cache
         raise _unfetched(
             shop, release.archives[0], f"this environment lacks {FETCHER}: python -m pip install {FETCHER}"
         ) from None
-    except Exception as error:  # noqa: BLE001 - a proxy or a certificate that the HTTP library cannot read
+    except Exception as error:  # noqa: BLE001 - the HTTP library cannot read a proxy or a certificate
         why = f"pip's configuration: {without_secrets(str(error), secrets(shop.environ))}"
         raise _unfetched(shop, release.archives[0], why) from None
     paths = []
@@ -153,7 +153,7 @@ def _fetch(shop: _Shop, into: Path) -> list[Path]:
 
 
 def _unfetched(shop: _Shop, item: Archive, why: str) -> SourceError:
-    """That an archive cannot be had: which ones are needed, and where they may be put."""
+    """Return the error for an unavailable archive: which archives are needed, and where to put them."""
     archives, host = shop.archives, shop.host
     folder = mirror_folder(archives.mirror)
     needed = ", ".join(part.name for part in archives.release.archives)
@@ -170,7 +170,7 @@ def _unfetched(shop: _Shop, item: Archive, why: str) -> SourceError:
 
 
 def _unpack(archive: Path, item: Archive, into: Path) -> list[Path]:
-    """Unpack what lies in the archive's one folder; return its links. Raises SourceError, and OSError of the disk."""
+    """Unpack the content of the archive's one folder; return its links. Raises SourceError, and OSError for disk errors."""
     import lzma
 
     links: list[Path] = []
@@ -187,16 +187,16 @@ def _unpack(archive: Path, item: Archive, into: Path) -> list[Path]:
         raise _damaged(item, error) from None
     except OSError as error:
         if error.errno is not None:
-            raise  # the disk's, not the archive's
+            raise  # a disk error, not a damaged archive
         raise _damaged(item, error) from None
     return links
 
 
 def _place(name: str, item: Archive, into: Path) -> Path | None:
-    """Where a member goes; None for the archive's own folder. Raises SourceError for one that would lie elsewhere."""
+    """Return a member's path; None for the archive's own folder. Raises SourceError for a path outside ``into``."""
     parts = PurePosixPath(name).parts
     if parts[:1] != (item.top,) or ".." in parts or "\0" in name or _DOWNLOADS in parts:
-        raise _unsafe(item.name, f"{name!r}, which is outside of its own folder")
+        raise _unsafe(item.name, f"{name!r}, which is outside the archive's own folder")
     if len(parts) == 1:
         return None
     place = into.joinpath(*parts[1:])
@@ -206,17 +206,17 @@ def _place(name: str, item: Archive, into: Path) -> Path | None:
 
 
 def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, place: Path, item: Archive) -> int:
-    """Write a member; return its bytes."""
+    """Write a member; return its size in bytes."""
     place.parent.mkdir(parents=True, exist_ok=True)
     if member.isdir():
         place.mkdir(exist_ok=True)
         return 0
     if is_link(place) or is_file(place):
-        place.unlink()  # each archive has a licence of its own under one name
+        place.unlink()  # each archive has its own licence under the same name
     if member.issym() and not os.path.isabs(member.linkname):
         place.symlink_to(member.linkname)
         return 0
-    # A hard link is another name of a member that lies in the archive, and is written as a file of its own.
+    # A hard link is another name of a member in the archive; write it as a separate file.
     content = tar.extractfile(member) if member.isfile() or member.islnk() else None
     if content is None:
         raise _unsafe(item.name, f"{member.name!r}, which is neither a file nor a folder nor a relative link")
@@ -229,8 +229,8 @@ def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, place: Path, item: Arc
 
 def _damaged(item: Archive, error: Exception) -> SourceError:
     said = str(error).splitlines()[0] if str(error) else "cut off"
-    return SourceError(f"{item.name} is damaged: {said}", "a whole archive is needed", _OWN_WAY)
+    return SourceError(f"{item.name} is damaged: {said}", "a complete archive is needed", _OWN_WAY)
 
 
 def _unsafe(name: str, what: str) -> SourceError:
-    return SourceError(f"{name} contains {what}", "NVIDIA's archives contain nothing of that kind", _OWN_WAY)
+    return SourceError(f"{name} contains {what}", "NVIDIA's own archives never contain that", _OWN_WAY)

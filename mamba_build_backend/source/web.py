@@ -1,4 +1,4 @@
-"""The HTTP client that fetches: unearth's, with what pip is configured with."""
+"""The HTTP client for downloads: unearth's, with pip's configuration."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from .pip_config import IndexConfig
 
 @dataclass(frozen=True)
 class Bounds:
-    """Seconds for all that a session fetches, and bytes of one answer: a timeout of the HTTP library is one between two bytes."""
+    """Seconds for a whole session, and bytes of one response; the HTTP library's own timeout is only per read."""
 
     seconds: float
     size: int
 
 
 class EndlessError(Exception):
-    """An answer goes on and on."""
+    """A response exceeds the bounds."""
 
 
 def open_session(
     config: IndexConfig, addresses: Sequence[str], *, local: bool = True, bounds: Bounds | None = None
 ) -> Any:
-    """As unearth makes one, but that it goes where a server sends it, as pip does; httpx sends no credentials to another host.
+    """Return unearth's client, which also follows redirects as pip does; httpx sends no credentials to another host.
 
-    ``addresses`` may hold credentials; without ``local``, no server can send it to a file of this machine. Beyond ``bounds``
-    it raises EndlessError; without them, the caller looks at time and size.
+    ``addresses`` may contain credentials. Without ``local``, no redirect can lead to a file of this machine. Beyond ``bounds``
+    the client raises EndlessError; without bounds, the caller limits time and size.
     """
     from unearth.auth import MultiDomainBasicAuth
     from unearth.fetchers import PyPIClient
@@ -49,8 +49,8 @@ def open_session(
 
 
 def _bounded(client: type[Any], bounds: Bounds) -> type[Any]:
-    """Unearth's HTTP client, whose answers end."""
-    http = import_module(client.__mro__[1].__module__.partition(".")[0])  # httpx, or what unearth has in its place
+    """Return a subclass of unearth's HTTP client with bounded responses."""
+    http = import_module(client.__mro__[1].__module__.partition(".")[0])  # httpx, or unearth's replacement for it
     end = time.monotonic() + bounds.seconds
 
     class Bounded(http.SyncByteStream):  # type: ignore[misc,name-defined]

@@ -1,1 +1,1 @@
-"""The backend's copies in other projects: what one holds, whether it is current, the lines of pyproject.toml."""
+"""Copies of the backend in other projects: their content, whether they are current, and their lines in pyproject.toml."""

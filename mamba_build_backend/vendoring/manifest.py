@@ -1,4 +1,4 @@
-"""Copies of the backend in other projects' trees: what one holds, what it is known by, and how it is read without running it."""
+"""Copies of the backend in other projects' trees: their content, their identity, and how to read them without running them."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ _SKIPPED = ("node_modules", "build", "dist", "__pycache__", "site-packages")
 
 @dataclass(frozen=True)
 class Copy:
-    """A copy as it lies there."""
+    """A copy in a project's tree."""
 
     folder: Path
     version: str
-    """What its code states; empty where it states none."""
+    """The version in its code; empty if there is none."""
     record: Mapping[str, Any] | None
-    """What it was when it was made."""
+    """Its record from the time when it was made."""
     edited: Mapping[str, str]
     """Names of files that are ``changed``, ``missing`` or ``added`` since then."""
 
     @property
     def title(self) -> str:
         """The version in words."""
-        return self.version or "of no known version"
+        return self.version or "of unknown version"
 
 
 def look(folder: Path) -> Copy | None:
-    """What lies there, compared with its own record; None where nothing does."""
+    """Compare the copy in ``folder`` with its own record; None if there is no copy."""
     if not os.path.lexists(folder):
         return None
     record = read_record(folder)
@@ -60,7 +60,7 @@ def look(folder: Path) -> Copy | None:
 
 
 def find_copies(project: Path) -> Iterator[Copy]:
-    """Every copy in a project's tree, not too deep, and none in an environment, a result or a hidden folder."""
+    """Yield every copy in a project's tree up to a depth; skips environments, build results and hidden folders."""
     for folder, folders, _ in os.walk(project):
         here = Path(folder)
         if here.name == NAME and is_file(here / "__init__.py"):
@@ -75,24 +75,24 @@ def find_copies(project: Path) -> Iterator[Copy]:
 
 
 def content(upstream: str) -> dict[str, bytes]:
-    """The files of a copy for this upstream, by name: what builds of it need of the package, its licence, its patches.
+    """Return the files of a copy for this upstream, by name: the package files that its builds need, licence, patches.
 
-    Raises SettingsError where the backend that runs lies without its patches, and this upstream may have some.
+    Raises SettingsError if the running backend has no patches folder, and this upstream may need patches.
     """
     series = PATCHES / "series.toml"
     if upstream != SELF and not is_file(series):
         raise SettingsError(
-            f"{PACKAGE} carries no patches of {upstream}",
-            "a copy for it has to have them",
+            f"{PACKAGE} contains no patches for {upstream}",
+            f"a copy for {upstream} needs them",
             f"cd {CHECKOUT} && python -m {NAME} vendor …",
         )
     projects = _projects(upstream)
     files = {name: read_bytes(path) for name, path in _files(PACKAGE) if is_needed(name, projects)}
-    # Where there is a series, what lies beside it is ours too.
+    # If there is a series, the LICENSE next to it is ours too.
     text = read_text(series) if is_file(series) else ""
     if text and is_file(PATCHES.parent / "LICENSE"):
         files["LICENSE"] = read_bytes(PATCHES.parent / "LICENSE")
-    # Also where there is none to carry: a `patches` folder of the project's own is not taken for ours then.
+    # Also without patches: otherwise the backend would use a `patches` folder of the project itself.
     files["patches/series.toml"] = series_of(projects, text).encode()
     for row in load_tables().patches:
         if row.upstream in projects:
@@ -104,14 +104,14 @@ _CHECKOUT_ONLY = (
     *("matrix/", "vendoring/", "schemas/", "patches/", "wheel/stand_in.py"),
     *("cli/matrix_commands.py", "cli/vendor_command.py", "cli/stand_in_command.py"),
 )
-"""What no build reads: many wheels, this command, the description of `doctor --json`. Patches are chosen one by one."""
+"""Files that no build reads: the matrix, this command, the schema of `doctor --json`. Patches are selected one by one."""
 
 
 def is_needed(name: str, projects: frozenset[str]) -> bool:
-    """Whether a file of the package goes into a copy for these projects (none for a project that builds itself).
+    """Whether a file of the package goes into a copy for these projects (empty for a project that builds itself).
 
-    ``projects/NAME/`` holds what is known of one project. A package in ``payload/`` goes into the wheels of known projects
-    alone; the licences beside it go into every wheel.
+    ``projects/NAME/`` has the data of one project. A package in ``payload/`` goes only into wheels of known projects; the
+    licences next to it go into every wheel.
     """
     if name.startswith(_CHECKOUT_ONLY):
         return False
@@ -123,7 +123,7 @@ def is_needed(name: str, projects: frozenset[str]) -> bool:
 
 
 def _projects(upstream: str) -> frozenset[str]:
-    """The known projects that a build for this upstream may be of: itself, and the partner that can share its wheel."""
+    """Return the known projects that a build for this upstream may contain: itself, and the partner that can share its wheel."""
     if upstream == SELF:
         return frozenset()
     partner = read_projects().get(upstream, {}).get("partner", {})
@@ -131,14 +131,14 @@ def _projects(upstream: str) -> frozenset[str]:
 
 
 def series_of(projects: frozenset[str], text: str) -> str:
-    """A series with the rows of these projects alone, as they are written."""
+    """Return a series with only the rows of these projects, unchanged."""
     head, *rows = re.split(r"^(?=\[\[patch\]\])", text, flags=re.MULTILINE)
     kept = [row for row in rows if tomllib.loads(row)["patch"][0]["upstream"] in projects]
     return "".join([head, *kept]).rstrip("\n") + "\n"
 
 
 def make_record(upstream: str, files: Mapping[str, bytes]) -> dict[str, Any]:
-    """What a copy is known by: the same for the same content, whoever makes it, wherever and whenever."""
+    """Return the record of a copy. Reproducible: it depends only on the content, not on user, path or time."""
     digests = _digests(files)
     return {
         "schema": SCHEMA,
@@ -150,7 +150,7 @@ def make_record(upstream: str, files: Mapping[str, bytes]) -> dict[str, Any]:
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """All files but the record, by name; what Python and editors leave behind does not count."""
+    """Yield all files except the record, by name; skips files that Python and editors leave behind."""
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
         left = path.suffix == ".pyc" or any(part == "__pycache__" or part.startswith(".") for part in inside.parts)

@@ -1,4 +1,4 @@
-"""A project's pyproject.toml: read, and made to name the backend in its tree; what need not change stays as it is written."""
+"""Edit a project's pyproject.toml so that it names the backend in its tree; everything else stays as it is written."""
 
 from __future__ import annotations
 
@@ -18,49 +18,50 @@ from ..core.pyproject import REQUIRES
 from ..core.settings import TABLE
 
 _OWN = ("torch", "setuptools", "wheel", "ninja")
-"""What the backend asks for where it is needed; torch above all: an isolated build would fetch one that nobody chose."""
+"""Requirements that the backend adds itself where needed. Above all torch: an isolated build would download a torch that
+nobody chose."""
 
 
 @dataclass(frozen=True)
 class Edit:
-    """What a pyproject.toml shall hold, and what its owner should hear of that."""
+    """The wanted content of a pyproject.toml, and what to tell its owner."""
 
     build_system: Mapping[str, Any]
     settings: Mapping[str, Any]
-    """Of ``[tool.mamba-build-backend]``."""
+    """The settings in ``[tool.mamba-build-backend]``."""
     changes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def applied(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """The whole content after the edit."""
+        """Return the whole content after the edit."""
         tool = data.get("tool", {})
         table = {**tool.get(TABLE, {}), **self.settings}
         return {**data, "build-system": dict(self.build_system), "tool": {**tool, TABLE: table}}
 
     def lines(self) -> str:
-        """The edit as lines to paste."""
+        """Return the edit as lines to paste."""
         keys = ("requires", "build-backend", "backend-path")
         system = "".join(f"{key} = {_toml(self.build_system[key])}\n" for key in keys)
         table = "".join(f"{key} = {_toml(value)}\n" for key, value in self.settings.items())
         return f"[build-system]\n{system}\n[tool.{TABLE}]\n{table}"
 
     def by_hand(self, path: Path) -> str:
-        """What to do where that file cannot be edited."""
-        return f"edit {path} to hold these lines, and run this again:\n\n{indent(self.lines(), ' ' * 8)}".rstrip()
+        """Return an instruction for editing the file by hand."""
+        return f"add these lines to {path}, and run this command again:\n\n{indent(self.lines(), ' ' * 8)}".rstrip()
 
 
 OWN_TREE = {"source": ".", "allow-unverified": True}
-"""Settings of a changed copy of a known project, which is what its own builds are of."""
+"""Settings of a changed copy of a known project: its builds use its own tree."""
 
 
 def decide_edit(data: Mapping[str, Any], upstream: str, *, own_tree: bool = False) -> Edit:
-    """What has to be in ``data``, and what of it is new; ``own_tree``: the project is a copy of ``upstream`` that somebody changed."""
+    """Return the needed content and what of it is new; ``own_tree``: the project is a changed copy of ``upstream``."""
     settings = {"upstream": upstream, **(OWN_TREE if own_tree else {})}
     given, table = data.get("build-system", {}), data.get("tool", {}).get(TABLE, {})
     before = given.get("requires", [])
     kept = [item for item in before if not _is_dropped(item)]
     backend, paths = given.get("build-backend", ""), given.get("backend-path", [])
-    # A backend in the project's own tree may wrap our hooks; whoever wrote it decides.
+    # A backend in the project's own tree may wrap our hooks: keep it.
     wraps = bool(paths) and backend not in ("", NAME)
     if wraps and not any(os.path.normpath(item) == "." for item in paths):
         paths = [*paths, "."]
@@ -81,7 +82,7 @@ def decide_edit(data: Mapping[str, Any], upstream: str, *, own_tree: bool = Fals
     notes = _dropped_notes([item for item in before if item not in kept], table)
     if wraps:
         notes.append(
-            f"build-backend = {_toml(backend)} is kept, since it lies in this tree; it passes the hooks on with: from {NAME} import *"
+            f"build-backend = {_toml(backend)} is kept, since it is in this tree; to pass the hooks on, it needs: from {NAME} import *"
         )
     return Edit(system, settings, tuple(changes), tuple(notes))
 
@@ -89,10 +90,12 @@ def decide_edit(data: Mapping[str, Any], upstream: str, *, own_tree: bool = Fals
 def _dropped_notes(dropped: list[str], table: Mapping[str, Any]) -> list[str]:
     notes = []
     if dropped:
-        notes.append(f"no longer in requires: {', '.join(dropped)}; the backend asks for what a build needs of them")
+        notes.append(
+            f"no longer in requires: {', '.join(dropped)}; the backend itself requires those that a build needs"
+        )
     pinned = [item for item in dropped if re.match(r"torch\W", item)]
     if pinned and "torch" not in table:
-        notes.append(f"to build for that torch all the same: torch = {_toml(pinned[0])} under [tool.{TABLE}]")
+        notes.append(f"to build for that torch anyway: torch = {_toml(pinned[0])} under [tool.{TABLE}]")
     return notes
 
 
@@ -107,7 +110,7 @@ def _is_dropped(text: str) -> bool:
 
 
 def render(path: Path, text: str, data: Mapping[str, Any], edit: Edit) -> str:
-    """The text after the edit; the same text where it holds all of it already. Raises ToolError, SettingsError."""
+    """Return the text after the edit; unchanged if it already has everything. Raises ToolError, SettingsError."""
     if edit.applied(data) == data:
         return text
     if not text.strip():
@@ -117,7 +120,7 @@ def render(path: Path, text: str, data: Mapping[str, Any], edit: Edit) -> str:
     except ImportError:
         raise ToolError(
             "this Python has no tomlkit",
-            f"{path} is edited with it, so that comments stay where they are",
+            f"tomlkit is needed to edit {path} and keep its comments",
             ("python -m pip install tomlkit", edit.by_hand(path)),
         ) from None
     document: Any = tomlkit.parse(text.replace("\r\n", "\n"))
@@ -125,7 +128,7 @@ def render(path: Path, text: str, data: Mapping[str, Any], edit: Edit) -> str:
         _fill(document["build-system"], edit.build_system)
     if TABLE in data.get("tool", {}):
         _fill(document["tool"][TABLE], edit.settings)
-    # A new table is written at the end as text: that is right wherever the tables before it stand.
+    # Append a new table as text: that is correct for any order of the tables before it.
     system, _, table = edit.lines().partition("\n\n")
     new = [system + "\n"] if "build-system" not in data else []
     new += [table] if TABLE not in data.get("tool", {}) else []
@@ -140,7 +143,7 @@ def _fill(table: Any, wanted: Mapping[str, Any]) -> None:
         if held == value:
             continue
         if isinstance(value, list) and held is not None and "\n" in held.as_string():
-            # Entry by entry: comments stand between them.
+            # Entry by entry, to keep the comments between them.
             for index in reversed(range(len(held))):
                 if held[index] not in value:
                     del held[index]
@@ -152,19 +155,19 @@ def _fill(table: Any, wanted: Mapping[str, Any]) -> None:
 
 
 def _check_edited(path: Path, text: str, edit: Edit, data: Mapping[str, Any]) -> None:
-    """No file is better than a wrong one: what was not to change did not."""
+    """Check that the edit changed nothing else: no file is better than a wrong file. Raises SettingsError."""
     try:
         if tomllib.loads(text) == edit.applied(data):
             return
     except tomllib.TOMLDecodeError:
         pass
     raise SettingsError(
-        f"{path} is written in a way that cannot be edited without a change elsewhere in it",
-        "it is left as it is",
+        f"{path} is written in a way that cannot be edited without changes elsewhere in the file",
+        "the file was not changed",
         edit.by_hand(path),
     )
 
 
 def _toml(value: Any) -> str:
-    """A string, a list of strings or a truth; JSON's way to write them is one of TOML's."""
+    """Format a string, a list of strings or a boolean; their JSON form is valid TOML."""
     return json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""What was vendored, or how a copy stands, as text and as JSON."""
+"""Format the result of ``vendor`` and the state of a copy, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .vendor import State, Vendored, is_project, listed
 
 
 def vendored_text(done: Vendored) -> str:
-    """What was done, and what to type next."""
+    """Return what was done, and the next commands."""
     number = "1 patch" if done.patches == 1 else f"{done.patches or 'no'} patches"
     what = f"{done.project / NAME}: {__version__} for upstream = {done.upstream}, with {number}"
     if not done.written:
@@ -31,7 +31,7 @@ def vendored_text(done: Vendored) -> str:
 
 
 def vendored_json(done: Vendored) -> dict[str, Any]:
-    """The same for programs."""
+    """Return the same as JSON data."""
     return {
         "schema": SCHEMA,
         "ok": True,
@@ -45,15 +45,15 @@ def vendored_json(done: Vendored) -> dict[str, Any]:
 
 
 def state_text(found: State) -> str:
-    """What was found, and what to type."""
+    """Return the state, and the command that fixes it."""
     lines = [_said(found)]
     if found.state != "current":
-        forced = " --force   (what was changed there is lost)" if found.state in ("edited", "unrecorded") else ""
+        forced = " --force   (discards the local changes)" if found.state in ("edited", "unrecorded") else ""
         lines += ways((command(found.project) + forced,))
     if found.others:
         first = f"{found.project / NAME if found.version else PACKAGE} is {found.version or __version__}"
         rest = ", ".join(f"{copy.folder} is {copy.title}" for copy in found.others)
-        lines += [f"two backends of different versions in one tree: {first}, {rest}", *ways(_mending(found))]
+        lines += [f"this tree has copies of different versions: {first}, {rest}", *ways(_fixes(found))]
     return "\n".join(lines) + "\n"
 
 
@@ -63,29 +63,29 @@ def _said(found: State) -> str:
         return f"up to date: {place} is {found.version}"
     if found.state == "absent":
         return f"absent: {found.project} has no {NAME}; this backend is {__version__}"
-    here = f"{found.state}: {place} is {found.version or 'of no known version'}"
+    here = f"{found.state}: {place} is {found.version or 'of unknown version'}"
     ours = f"{here}, this backend is {__version__}"
     if found.state == "unrecorded":
-        return f"{ours}; it has no {RECORD}, so whether it was edited is not known"
+        return f"{ours}; the copy has no {RECORD}, so it may contain local changes"
     if found.state == "edited":
-        return f"{ours}; since it was vendored, these files were edited: {listed(found.edited)}"
+        return f"{ours}; local changes: {listed(found.edited)}"
     if found.version == __version__:
-        return f"{here}, and so is this backend, and yet their content differs"
+        return f"{here}: same version as this backend, but the contents differ"
     return ours
 
 
-def _mending(found: State) -> tuple[str, ...]:
-    """Bring all to the version that runs, or take those away that nothing is built with."""
+def _fixes(found: State) -> tuple[str, ...]:
+    """Return commands that update all copies to the running version, or delete the additional copies."""
     old = [copy.folder.parent for copy in found.others if copy.version != __version__]
     if found.version not in ("", __version__):
         old.insert(0, found.project)
     bring = " && ".join(command(project) for project in old if is_project(project))
-    drop = f"rm -r {quoted([copy.folder for copy in found.others])}   (where nothing is built with it)"
+    drop = f"rm -r {quoted([copy.folder for copy in found.others])}   (if no build uses it)"
     return (bring, drop) if bring else (drop,)
 
 
 def state_json(found: State) -> dict[str, Any]:
-    """The same for programs."""
+    """Return the same as JSON data."""
     return {
         "schema": SCHEMA,
         "ok": found.ok,

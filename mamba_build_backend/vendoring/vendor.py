@@ -1,4 +1,4 @@
-"""Put the backend into another project as a copy, bring that up to date, and say how it stands."""
+"""Copy the backend into another project, update the copy, and report its state."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from .manifest import Copy, content, find_copies, look, make_record
 
 @dataclass(frozen=True)
 class Vendored:
-    """What was done."""
+    """Result of ``vendor``."""
 
     project: Path
     upstream: str
     patches: int
     written: tuple[str, ...]
-    """The folder, pyproject.toml, both or neither."""
+    """The names written: the folder, pyproject.toml, both or neither."""
     edit: pyproject_edit.Edit
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class State:
-    """How the copy in a project stands to the backend that runs."""
+    """The copy in a project, compared with the running backend."""
 
     project: Path
     state: str
@@ -50,19 +50,19 @@ class State:
     version: str
     edited: Mapping[str, str]
     others: tuple[Copy, ...]
-    """Copies elsewhere in the project that have another version."""
+    """Other copies in the project with a different version."""
 
     @property
     def ok(self) -> bool:
-        """Whether there is nothing to mend."""
+        """Whether there is nothing to fix."""
         return self.state == "current" and not self.others
 
 
 def vendor(folder: Path, upstream: str | None, *, force: bool = False) -> Vendored:
-    """Put a copy into the project and make its pyproject.toml name it; without ``upstream``, for what that names, or self.
+    """Put a copy into the project and name it in pyproject.toml. ``upstream`` defaults to pyproject.toml's, or ``self``.
 
-    Raises SettingsError where there is no project, or a copy with edits that would be lost, and ToolError where
-    pyproject.toml cannot be edited; then nothing was written.
+    Raises SettingsError if there is no project, or if edits of a copy would be lost, and ToolError if pyproject.toml
+    cannot be edited; in these cases nothing is written.
     """
     project = _project(folder)
     place, path = project / NAME, project / "pyproject.toml"
@@ -90,14 +90,14 @@ def vendor(folder: Path, upstream: str | None, *, force: bool = False) -> Vendor
     notes = _notes(project, chosen, created=not text, own_tree=own_tree)
     if fork:
         notes = (
-            f"this project is a copy of {fork.like}, {fork.differences}: patches and flags are those of that one",
+            f"this project is a copy of {fork.like}, {fork.differences}: its builds use the patches and flags of {fork.like}",
             *notes,
         )
     return Vendored(project, chosen, patches, tuple(written), edit, notes)
 
 
 def check_copy(folder: Path) -> State:
-    """Compare the copy in a project with the backend that runs, and look for further ones. Raises SettingsError."""
+    """Compare the copy in a project with the running backend, and search for further copies. Raises SettingsError."""
     project = _project(folder)
     found = look(project / NAME)
     version = "" if found is None else found.record["version"] if found.record else found.version
@@ -107,7 +107,7 @@ def check_copy(folder: Path) -> State:
 
 
 def decide_state(found: Copy | None) -> str:
-    """One word for a copy; see :class:`State`."""
+    """Return the state of a copy, see :class:`State`."""
     if found is None:
         return "absent"
     if found.record is None:
@@ -115,22 +115,22 @@ def decide_state(found: Copy | None) -> str:
     if found.edited:
         return "edited"
     upstream = found.record["upstream"]
-    # The same version number says little while it is being worked on: the content decides.
+    # During development the content changes and the version does not: compare the content.
     return "current" if found.record == make_record(upstream, content(upstream)) else "stale"
 
 
 def is_project(folder: Path) -> bool:
-    """Whether something can be built there."""
+    """Whether the folder contains a Python project."""
     return any(is_file(folder / name) for name in ("pyproject.toml", "setup.py"))
 
 
 def listed(edited: Mapping[str, str]) -> str:
-    """Edited files, and how they were."""
+    """List edited files, and how each was edited."""
     return ", ".join(f"{name} ({how})" for name, how in edited.items())
 
 
 def _project(folder: Path) -> Path:
-    # A plain path, since it is compared and shown: what is typed is often "." or "..".
+    # Make "." and ".." absolute, since the path is compared and shown.
     project = Path(os.path.abspath(expanded(folder)))
     if not is_project(project):
         raise SettingsError(
@@ -142,7 +142,7 @@ def _project(folder: Path) -> Path:
 
 
 def _fork(project: Path) -> Fork | None:
-    """The release that the project is a changed copy of; None for a release itself, and for what is like none."""
+    """Return the release that the project is a changed copy of; None for a release itself, or a project like none."""
     if not is_file(project / "setup.py"):
         return None
     tree, tables = probe_tree(project), load_tables()
@@ -153,8 +153,8 @@ def _fork(project: Path) -> Fork | None:
 def _check_not_running(place: Path) -> None:
     if is_running(place):
         raise SettingsError(
-            f"{place} is the backend that runs",
-            "it is copied into other projects, and brought up to date from another checkout",
+            f"{place} is the running backend itself",
+            "it can be copied into other projects, or updated from another checkout",
             (
                 command(Path("/path/of/another/project")),
                 f"cd /a/checkout/of/mamba-ssm-portable && {command(place.parent)}",
@@ -163,13 +163,13 @@ def _check_not_running(place: Path) -> None:
 
 
 def _upstream(wanted: str | None, data: Mapping[str, Any], path: Path) -> str:
-    """What was asked for, what the project says, or the project itself."""
+    """Return the wanted upstream, or the one in pyproject.toml, or ``self``. Raises SettingsError."""
     chosen = wanted or data.get("tool", {}).get(TABLE, {}).get("upstream") or SELF
     known = (SELF, *(project.name for project in load_tables().projects))
     if chosen not in known:
         raise SettingsError(
             f"upstream = {chosen!r} in {path} is not known",
-            f"it is one of {', '.join(known)}",
+            f"known are {', '.join(known)}",
             f"{command(path.parent)} --upstream {SELF}",
         )
     return str(chosen)
@@ -177,27 +177,27 @@ def _upstream(wanted: str | None, data: Mapping[str, Any], path: Path) -> str:
 
 def _check_replaceable(found: Copy) -> None:
     if found.record is None:
-        found_edits = f"{found.folder} is there and has no {RECORD}, so whether it was edited is not known"
+        found_edits = f"{found.folder} exists without {RECORD}, so it may contain local changes"
     elif found.edited:
         found_edits = f"{found.folder} was edited since it was vendored: {listed(found.edited)}"
     else:
         return
     raise SettingsError(
         found_edits,
-        "what somebody may have written there is not replaced unasked",
-        f"{command(found.folder.parent)} --force   (what was changed there is lost)",
+        "local changes are not overwritten without --force",
+        f"{command(found.folder.parent)} --force   (discards the local changes)",
     )
 
 
 def _notes(project: Path, upstream: str, *, created: bool, own_tree: bool) -> tuple[str, ...]:
     notes = []
     if created:
-        notes.append("what setup.py imports beside torch and setuptools, such as numpy, belongs into requires")
+        notes.append("if setup.py imports more than torch and setuptools, such as numpy, add it to requires")
     if upstream == SELF and not is_file(project / "setup.py"):
-        notes.append("there is no setup.py here, and the backend builds projects that have one")
+        notes.append("this project has no setup.py; the backend builds only projects that have one")
     if upstream != SELF and not own_tree and is_file(project / "setup.py"):
         notes.append(
-            f"upstream = {upstream} builds its released source, not what lies here; for that: "
+            f"upstream = {upstream} builds upstream's released source, not the source in this folder; to build this folder: "
             f'source = "." and allow-unverified = true under [tool.{TABLE}]'
         )
     return tuple(notes)
@@ -207,7 +207,7 @@ _ROOM = "make the folder writable, with a few MB of room"
 
 
 def _put(place: Path, files: Mapping[str, bytes]) -> None:
-    """Written beside its place and renamed into it: what is there is the old copy or the new one, and never half of one."""
+    """Write the copy next to its place and rename it, so that the place has the old or the new copy, never a mixture."""
     with disk_errors(place.parent, _ROOM):
         room = Path(tempfile.mkdtemp(prefix=f".{NAME}.", dir=place.parent))
         draft, old = room / "new", room / "old"
@@ -229,6 +229,6 @@ def _put(place: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    real = resolved(path)  # what a link points to is rewritten, and the link stays
+    real = resolved(path)  # rewrite the target of a link, and keep the link
     with disk_errors(real.parent, _ROOM):
         write_whole(real, text.encode())

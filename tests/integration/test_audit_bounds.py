@@ -229,7 +229,7 @@ def test_real_libraries_are_read_as_pyelftools_reads_them():
 # A library is one.
 
 
-@pytest.mark.parametrize(("kind", "says"), [(1, "is no shared library"), (2, "is no shared library"), (4, "is no shared library")])  # fmt: skip
+@pytest.mark.parametrize(("kind", "says"), [(1, "is not a shared library"), (2, "is not a shared library"), (4, "is not a shared library")])  # fmt: skip
 def test_audit_names_files_that_no_process_can_load(tmp_path, kind, says):
     path = packed_wheel(tmp_path, {"sample_ext/_C.so": elf([(".text", PROGBITS, 6, 0, 0, 0, b"x")], kind=kind)}, NAME)
     assert says in audit_wheel(path).problems[0].found

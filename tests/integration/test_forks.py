@@ -167,7 +167,7 @@ def test_an_old_setup_py_sees_a_gpu_and_empty_texts(tmp_path, torch_site, clean_
     assert lines[0] == "capability (9, 0) True"
     assert [line for line in lines if line.startswith("no ")] == ["no csrc/a.cu", "no version.py"]
     assert lines[-1] == "old"
-    assert "setup.py reads README.md, which is not there: taken as empty" in done.stderr
+    assert "setup.py reads README.md, which does not exist: reading it as empty" in done.stderr
 
 
 def test_gpu_and_readme_are_pretended_only_for_a_fork(tmp_path, torch_site, clean_env):

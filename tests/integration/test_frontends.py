@@ -384,7 +384,7 @@ def test_audit_names_the_torches_that_a_wheel_works_with(tiny, env, tmp_path, to
     lines = [line.split(None, 1)[1] for line in done.stdout.splitlines() if line.startswith("  torch ")]
     assert re.fullmatch(rf"{re.escape(version('torch'))}(\+\w+)? has every symbol", lines[0])
     assert lines[1].startswith("2.12.1+cu130 lacks ")
-    assert lines[1].endswith("; the wheel asks for torch==2.11.*")
+    assert lines[1].endswith("; the wheel requires torch==2.11.*")
     data = json.loads(run(*command, "--json", "--torch", other, env=env, cwd=tmp_path / "tiny").stdout)
     assert data["ok"] is True
     assert data["requires_torch"] == "torch==2.11.*"

@@ -127,7 +127,7 @@ def test_checkout_gives_the_commit_of_the_tag_not_its_working_files(upstream, tm
     assert source.digest == row.git_commit
     tree = locate.place(source, tmp_path / "placed")
     assert (tree / "csrc/a.cu").read_text() == "// kernel\n"
-    assert f"taking v1.0 of {work}, and not what lies there" in capsys.readouterr().out
+    assert f"building v1.0 of {work}, not the files that are checked out there" in capsys.readouterr().out
 
 
 def test_checkout_without_the_tag_is_recognised_by_its_files(upstream, tmp_path):

@@ -51,7 +51,7 @@ def test_killed_compiler_is_retried_with_one_job(tiny, env, toolkit, tmp_path):
     home = toolkit(f"[ -e {once} ] || {{ touch {once}; {KILL}; }}")
     done = pip_wheel(tiny, tmp_path / "dist", env, "-C", f"cuda-home={home}", "-C", "jobs=2", "-C", "arch=9.0")
     assert (
-        "the system killed a compiler, most likely for want of memory: once more, one at a time"
+        "the OOM killer most likely stopped a compiler: retrying with one compiler at a time"
         in done.stdout + done.stderr
     )
     assert only_wheel(tmp_path / "dist")
@@ -62,8 +62,8 @@ def test_compiler_killed_in_the_retry_is_reported(tiny, env, toolkit, tmp_path):
     done = pip_wheel(tiny, tmp_path / "dist", env, *options, check=False)
     said = done.stdout + done.stderr
     assert done.returncode != 0
-    assert said.count("once more, one at a time") == 1
-    assert "The system killed a compiler, nearly always because memory ran out" in said
+    assert said.count("retrying with one compiler at a time") == 1
+    assert "The system killed a compiler, nearly always because the machine or the container ran out of memory" in said
     assert "-C arch=native" in said
     assert not list((tmp_path / "dist").glob("*.whl"))
 

@@ -304,7 +304,7 @@ def test_binding_that_needs_more_of_torch_is_reported(tmp_path, torch_site, gxx,
     done = pip_wheel(project, tmp_path / "dist", env, check=False)
     said = done.stdout + done.stderr
     assert done.returncode != 0
-    assert "A compile with abi=stable has none of torch's own headers, and the source includes ATen/ATen.h" in said
+    assert "A build with abi=stable does not use torch's own headers, and the source includes ATen/ATen.h" in said
     assert "-C abi=torch" in said
     assert not list(tmp_path.glob("dist/*.whl"))
 

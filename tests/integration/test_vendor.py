@@ -169,7 +169,7 @@ def test_pyproject_that_cannot_be_edited_safely_stays_and_the_lines_are_printed(
     before = snapshot(project)
     status, _, error = typed("vendor", project)
     assert status == 2
-    assert "it is left as it is" in error
+    assert "the file was not changed" in error
     assert 'upstream = "self"' in error
     assert snapshot(project) == before
 
@@ -183,7 +183,7 @@ def test_project_with_only_setup_py_gets_a_pyproject(typed, tmp_path):
         "tool": {"mamba-build-backend": {"upstream": "self"}},
     }
     assert "git add mamba_build_backend pyproject.toml" in said
-    assert "such as numpy, belongs into requires" in said
+    assert "such as numpy, add it to requires" in said
 
 
 def test_vendored_project_has_the_requirements_of_this_one():
@@ -270,7 +270,7 @@ def test_only_force_replaces_a_copy_without_a_record(typed, project, record):
         path.write_text(record)
     status, _, error = typed("vendor", project)
     assert status == 2
-    assert "has no VENDORED.json, so whether it was edited is not known" in error
+    assert "exists without VENDORED.json, so it may contain local changes" in error
     status, said, _ = typed("vendor", "--check", project, "--json")
     assert (status, json.loads(said)["state"]) == (1, "unrecorded")
     assert typed("vendor", project, "--force")[0] == 0
@@ -321,7 +321,7 @@ def test_same_version_with_other_content_is_stale(typed, project):
     rerecord(copy)
     status, said, _ = typed("vendor", "--check", project)
     assert status == 1
-    assert f"stale: {copy} is {__version__}, and so is this backend, and yet their content differs" in said
+    assert f"stale: {copy} is {__version__}: same version as this backend, but the contents differ" in said
 
 
 def test_project_without_a_copy_is_reported(typed, project):
@@ -350,7 +350,7 @@ def test_two_backend_versions_in_one_tree_are_reported(typed, project):
     status, said, _ = typed("vendor", "--check", project)
     assert status == 1
     assert (
-        f"two backends of different versions in one tree: {project}/mamba_build_backend is {__version__}, "
+        f"this tree has copies of different versions: {project}/mamba_build_backend is {__version__}, "
         f"{inner}/mamba_build_backend is 0.0.9"
     ) in said
     assert f"fix:  python -m mamba_build_backend vendor {inner}\n" in said
@@ -553,7 +553,7 @@ def test_copy_of_the_old_layout_is_replaced(typed, project):
 def test_backend_refuses_to_vendor_onto_itself(typed):
     status, _, error = typed("vendor", ROOT)
     assert status == 2
-    assert f"{ROOT}/mamba_build_backend is the backend that runs" in error
+    assert f"{ROOT}/mamba_build_backend is the running backend itself" in error
     assert "fix:  python -m mamba_build_backend vendor /path/of/another/project" in error
 
 

@@ -68,7 +68,7 @@ def test_build_raises_every_problem_before_it_starts(tmp_path):
 
 
 def test_audit_of_a_file_that_is_not_a_wheel_raises_a_backend_error(tmp_path):
-    with pytest.raises(api.BackendError, match="not named like a wheel"):
+    with pytest.raises(api.BackendError, match="is not a valid wheel name"):
         api.audit(tmp_path / "x.whl")
 
 

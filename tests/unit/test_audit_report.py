@@ -175,18 +175,18 @@ def test_oldest_sufficient_systems_are_named(floor, systems):
 def test_text_names_what_sets_the_floor():
     text = audit_report.audit_text(replace(REPORT, effective_floor=effective(TORCH)))
     assert (
-        "  runs with   glibc 2.28 and newer (torch 2.11.0+cu130 sets it, by libtorch_cpu.so; the wheel itself needs 2.14)\n"
-        "              GLIBCXX 3.4.21 and newer (the wheel itself sets it, for "
+        "  runs with   glibc 2.28 and newer (set by torch 2.11.0+cu130, in libtorch_cpu.so; the wheel itself needs 2.14)\n"
+        "              GLIBCXX 3.4.21 and newer (set by the wheel itself, for "
         "_ZNSt7__cxx1112basic_stringIcSt11char_traitsIcE…; torch 2.11.0+cu130 needs 3.4.19)\n"
-        "              CXXABI 1.3.9 and newer (the wheel itself sets it, for _ZdlPvm of libstdc++.so.6; "
+        "              CXXABI 1.3.9 and newer (set by the wheel itself, for _ZdlPvm of libstdc++.so.6; "
         "torch 2.11.0+cu130 needs 1.3.9)\n"
         "              from RHEL 8, Debian 10, Ubuntu 20.04 on\n"
     ) in text
     recorded = replace(TORCH, source="record", glibc=floors.Asked("2.28"))
     text = audit_report.audit_text(replace(REPORT, effective_floor=effective(recorded)))
-    assert "glibc 2.28 and newer (torch 2.11.0+cu130, for which it was built, sets it; the wheel" in text
+    assert "glibc 2.28 and newer (set by torch 2.11.0+cu130, the torch of the build; the wheel" in text
     text = audit_report.audit_text(replace(REPORT, effective_floor=effective(None)))
-    assert "what its torch needs beside that is not known (give --torch of one that it asks for)" in text
+    assert "torch itself may need more (add --torch with a torch that the wheel requires)" in text
 
 
 def test_relocation_format_needs_the_glibc_that_introduced_it():

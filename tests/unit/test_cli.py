@@ -105,8 +105,8 @@ def test_a_wrong_pyproject_is_one_sentence_and_exit_code_2(bare, tmp_path, text,
     [
         ("mamba_ssm-2.3.0-cp311-cp311-linux_x86_64.whl", b"PK\x03\x04 cut off", "is damaged or was cut off"),
         ("mamba_ssm-2.3.0-cp311-cp311-linux_x86_64.whl", b"", "is damaged or was cut off"),
-        ("mamba_ssm-2.3.0-cp311-cp311-linux_x86_64.whl", None, "is not there"),
-        ("mamba_ssm (1).whl", b"", "is not named like a wheel"),
+        ("mamba_ssm-2.3.0-cp311-cp311-linux_x86_64.whl", None, "does not exist"),
+        ("mamba_ssm (1).whl", b"", "is not a valid wheel name"),
     ],
 )
 def test_audit_of_a_file_that_is_not_a_wheel_exits_with_6(clean_env, tmp_path, name, content, told):

@@ -206,5 +206,5 @@ def test_a_log_in_another_encoding_is_read(tmp_path):
 
 def test_all_shows_other_recognised_failures():
     text = "version `GLIBC_2.32' not found\nundefined symbol: iJIT_NotifyEvent\n"
-    assert "less telling" in command(text=text).stdout
+    assert "less specific" in command(text=text).stdout
     assert command("--all", text=text).stdout.count("cause:") == 2

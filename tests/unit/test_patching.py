@@ -66,7 +66,7 @@ def test_fitting_patch_is_applied_and_leaves_nothing_else(series):
         (lambda text: text.replace("line 4\n", "another 4\n"), "hunk 1, line 4"),
         (lambda text: "one line more\n" + text, "hunk 1, line 4"),
         (lambda text: text[:60], "does not fit"),
-        (lambda text: text.replace("line 5\n", "five\n").replace("line 15\n", "fifteen\n"), "is changed already"),
+        (lambda text: text.replace("line 5\n", "five\n").replace("line 15\n", "fifteen\n"), "is already applied"),
     ],
     ids=["other line", "other context", "moved by a line", "cut short", "patched before"],
 )
@@ -98,7 +98,7 @@ def fork(tree, content, row, tmp_path, monkeypatch, echo=print):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (BEFORE.replace("line 5\n", "five\n").replace("line 15\n", "fifteen\n"), "is changed already"),
+        (BEFORE.replace("line 5\n", "five\n").replace("line 15\n", "fifteen\n"), "is already applied"),
         (BEFORE.replace("line 15\n", "another 15\n"), "hunk 2, line 15"),
     ],
     ids=["patched already", "another version"],
@@ -130,7 +130,7 @@ def test_unfitting_fix_of_a_fork_is_reported_and_not_recorded(series, tmp_path, 
     if not fits:
         told = (
             "note: the patch 0001-a.patch does not fit this source of mamba-ssm 2.3.2.post1 (hunk 2, line 15 of csrc/a.cuh): "
-            "its results stay as they are there (line 5 is gone)"
+            "building without this fix, so its results stay unchanged (line 5 is gone)"
         )
     assert said.count(told) == 1
 
@@ -205,7 +205,7 @@ def test_missing_file_is_reported(series):
 
 def test_missing_patch_is_reported(series):
     row, tree = series
-    with pytest.raises(SourceError, match="is not there"):
+    with pytest.raises(SourceError, match="is missing"):
         apply(PatchRow("0002-b.patch", row.upstream, "", "", "", "", "b"), tree)
 
 

@@ -113,7 +113,7 @@ def test_fork_with_its_own_version_follows_the_named_version(world):
 def test_a_fork_of_another_version_than_the_planned_one_is_named(world):
     tree, _, find = world
     (tree / "csrc/scan.cu").write_text("// ours\n")
-    with pytest.raises(SourceError, match=r"is mamba-ssm 2\.2\.4; mamba-ssm 2\.3\.0 is what is to be built") as caught:
+    with pytest.raises(SourceError, match=r"is mamba-ssm 2\.2\.4; the build is for mamba-ssm 2\.3\.0") as caught:
         find(tree, "2.3.0", **{"allow-unverified": "true"})
     assert "-C upstream-version=2.2.4" in str(caught.value)
 
@@ -121,7 +121,7 @@ def test_a_fork_of_another_version_than_the_planned_one_is_named(world):
 @pytest.mark.parametrize("allowed", ["true", "false"])
 def test_other_released_version_is_always_named(world, allowed):
     tree, _, find = world
-    with pytest.raises(SourceError, match=r"is mamba-ssm 2\.2\.4; mamba-ssm 2\.3\.0 is what is to be built"):
+    with pytest.raises(SourceError, match=r"is mamba-ssm 2\.2\.4; the build is for mamba-ssm 2\.3\.0"):
         find(tree, "2.3.0", **{"allow-unverified": allowed})
 
 
