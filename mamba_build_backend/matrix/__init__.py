@@ -1,4 +1,4 @@
-"""A matrix of wheels: a file lists projects, Pythons and torches, and each combination that can be built is a cell."""
+"""A matrix of wheels: a file lists projects, Pythons and torches, and each combination is a cell."""
 
 from __future__ import annotations
 

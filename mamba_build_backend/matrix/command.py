@@ -1,4 +1,4 @@
-"""The command: a file and a machine in, planned cells out. The only room of the matrix that looks at the machine."""
+"""The command: reads a matrix file, probes the machine, returns planned cells. Only this module of the matrix probes."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from .planning import plan_cells
 
 NAME = "matrix.toml"
 _LOOKED_AT = tuple(key.replace("-", "_") for key in PATHS if key != "torch")
-"""Settings that change what is found on a machine; the torch of a cell is none of those that are found."""
+"""Settings that change what a probe finds; without torch, which the cell decides."""
 
 
 def list_cells(
     file: Path | None, machine: Path | None, home: Path, environ: Mapping[str, str]
 ) -> tuple[PlannedCell, ...]:
-    """The cells of a matrix file, planned for this machine, or for the one in ``machine``. Raises SettingsError.
+    """Return the cells of a matrix file, planned for this machine or the recorded ``machine``. Raises SettingsError.
 
-    Without a file: ``matrix.toml`` in the current folder, else that of ``home``, the checkout that holds the backend.
+    Without a file: ``matrix.toml`` in the current folder, else that of ``home``, the backend's checkout.
     """
     matrix = load_matrix(file or _default(home), home)
     given = recording.load(machine, {})[1] if machine else None

@@ -1,4 +1,4 @@
-"""A static package index of finished wheels: PEP 503 pages for any web server, PEP 691 JSON beside them. Nothing is copied."""
+"""Write a static package index of finished wheels: PEP 503 pages for any web server, and PEP 691 JSON. Copies no wheels."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _API = "1.1"  # PEP 700: files have sizes, projects have versions
 
 @dataclass(frozen=True)
 class Listed:
-    """A wheel as an index lists it."""
+    """A wheel in an index."""
 
     path: Path
     project: str
@@ -48,37 +48,37 @@ class Listed:
 
     @property
     def variants_name(self) -> str:
-        """The file in which an index tells what the labels of this version stand for (PEP 825)."""
+        """The index file that defines the variant labels of this version (PEP 825)."""
         return f"{self.project.replace('-', '_')}-{self.version}-variants.json"
 
 
 @dataclass(frozen=True)
 class Index:
-    """What was written."""
+    """Result of ``write_index``."""
 
     page: Path
     wheels: tuple[Listed, ...]
     left_out: tuple[tuple[str, str], ...]
-    """Files that are no readable wheels, each with why."""
+    """Files that are not readable wheels, each with the reason."""
 
 
 def write_index(folder: Path, wheel_dir: Path | None = None) -> Index:
-    """Write ``folder/simple`` for the wheels in ``wheel_dir``, which is ``folder`` itself or lies in it.
+    """Write ``folder/simple`` for the wheels in ``wheel_dir``, which is ``folder`` itself or inside it.
 
-    Raises SettingsError where there is no wheel, StorageError where nothing can be written.
+    Raises SettingsError if there is no wheel, StorageError if the folder is not writable.
     """
     folder = folder.absolute()
     wheel_dir = folder if wheel_dir is None else wheel_dir.absolute()
     if folder != wheel_dir and folder not in wheel_dir.parents:
         raise SettingsError(
-            f"{wheel_dir} is not in {folder}", "a server gives what lies below one folder", f"index {wheel_dir}"
+            f"{wheel_dir} is not in {folder}", "a web server serves only files below one folder", f"index {wheel_dir}"
         )
     files = sorted(path for path in matching(wheel_dir, "*.whl") if not path.name.startswith("."))
     if not files:
-        found = "holds no wheel" if is_dir(wheel_dir) else "is not there"
+        found = "contains no wheels" if is_dir(wheel_dir) else "does not exist"
         raise SettingsError(
             f"{wheel_dir} {found}",
-            "an index is made of finished wheels",
+            "an index lists finished wheels",
             "python -m mamba_build_backend build -w " + str(wheel_dir),
         )
     wheels: list[Listed] = []
@@ -103,11 +103,11 @@ def write_index(folder: Path, wheel_dir: Path | None = None) -> Index:
 
 
 class _NotFittingError(ValueError):
-    """A whole archive that is no wheel."""
+    """A readable archive that is not a wheel."""
 
 
 def _read(path: Path) -> Listed:
-    """Raises ValueError, saying why it is no wheel."""
+    """Read a wheel's entry. Raises ValueError with the reason why it is not a wheel."""
     try:
         plain = variants.plain_name(path.name)
         name, release, _, _ = utils.parse_wheel_filename(plain)
@@ -125,7 +125,9 @@ def _read(path: Path) -> Listed:
                 variant = archive.read(f"{PurePosixPath(inside[0]).parent}/{variants.FILE_NAME}")
                 variants.merged([variant])
     except (KeyError, TypeError, AttributeError):
-        raise ValueError(f"its name has a variant label, and its {variants.FILE_NAME} does not say which") from None
+        raise ValueError(
+            f"its name has a variant label, but its {variants.FILE_NAME} does not define the label"
+        ) from None
     except utils.InvalidWheelFilename as error:
         raise ValueError(str(error)) from None
     except _NotFittingError:
@@ -134,17 +136,17 @@ def _read(path: Path) -> Listed:
         raise ValueError(f"it is damaged or was cut off ({damage.why(error)})") from None
     message = BytesHeaderParser().parsebytes(text)
     variant_files = f"{message['Name']} {message['Version']}"
-    # Compared as versions: a local label may have capital letters, and what is parsed has none.
+    # Compare as versions: a local label may have capital letters, a parsed one has none.
     told_release = str(message["Version"])
     fits = is_version(told_release) and version.Version(told_release) == release
     if utils.canonicalize_name(str(message["Name"])) != name or not fits:
-        raise ValueError(f"its METADATA is that of {variant_files}")
+        raise ValueError(f"its METADATA says {variant_files}")
     requires = str(message["Requires-Python"] or "")
     return Listed(path, name, str(release), sha256(path), path.stat().st_size, requires, text, variant)
 
 
 def _variants(wheels: Sequence[Listed], item: Listed) -> str:
-    """What the labels of a wheel's version stand for. Raises ValueError for one that stands for two things."""
+    """Return the definitions of a version's variant labels. Raises ValueError if one label has two definitions."""
     return variants.merged([one.variant for one in wheels if one.variants_name == item.variants_name and one.variant])
 
 
@@ -168,11 +170,11 @@ def _write_pages(root: Path, wheels: Sequence[Listed]) -> None:
         versions = list(dict.fromkeys(item.version for item in own))
         _write(root / name / PAGES[1], _json({"name": name, "versions": versions, "files": files}))
     for path in entries(root):
-        if is_dir(path) and not is_link(path) and path.name not in projects:  # of a project whose last wheel is gone
+        if is_dir(path) and not is_link(path) and path.name not in projects:  # the project's last wheel is gone
             for page in PAGES:
                 if _is_ours(path / page):
                     (path / page).unlink(missing_ok=True)
-            with suppress(OSError):  # something else lies in it
+            with suppress(OSError):  # the folder has other files
                 path.rmdir()
 
 
@@ -180,11 +182,11 @@ _HTML_HEAD = (
     '<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><meta name="pypi:repository-version" content="1.0">'
 )
 _HEADS = (_HTML_HEAD.encode(), b'{\n "meta": {\n  "api-version": "')
-"""How each page begins that is written here."""
+"""The beginnings of the pages that this command writes."""
 
 
 def _is_ours(page: Path) -> bool:
-    """Whether a page was written here, so that nobody else loses it; one that is not there is nobody's."""
+    """Whether this command wrote the page, so that it may be replaced; True for a missing page."""
     try:
         with open_plain(page) as file:
             return file.read(max(map(len, _HEADS))).startswith(_HEADS)
@@ -195,17 +197,17 @@ def _is_ours(page: Path) -> bool:
 
 
 def _check_pages(root: Path, projects: Iterable[str]) -> None:
-    """Raise SettingsError if a page of somebody else's, or a link, lies where one is to be written."""
+    """Raise SettingsError if another program's page, or a link, is in the place of a page."""
     places = [root, *(root / name for name in projects)]
     for place in places:
         taken = [place, *(place / page for page in PAGES if not _is_ours(place / page))]
         for path in taken if is_link(place) else taken[1:]:
             raise SettingsError(
                 f"{path} was not written by this command",
-                "an index is written beside wheels, and replaces nobody's pages",
+                "the index command replaces only its own pages",
                 (
                     "python -m mamba_build_backend index ANOTHER_FOLDER",
-                    f"rm {quoted([path])}   (where it is an old one)",
+                    f"rm {quoted([path])}   (if it is an old index page)",
                 ),
             )
 
@@ -263,7 +265,7 @@ def _json(data: dict[str, Any]) -> bytes:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """A file that holds this already is left alone."""
+    """Write a file, unless it already has this content."""
     if is_file(path) and read_bytes(path) == data:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -271,7 +273,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def index_json(index: Index) -> dict[str, Any]:
-    """For a machine to read."""
+    """Return the index as JSON data."""
     return {
         "schema": SCHEMA,
         "ok": not index.left_out,

@@ -1,4 +1,4 @@
-"""Reading a matrix file: every key and value is checked, and each complaint says what to type."""
+"""Read a matrix file. Every key and value is checked, and each error message has a fix."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .model import AXES, NEEDED, Cell, Matrix, Project, cells
 BACKEND = "mamba_build_backend"
 _TABLES = ("axes", "settings", "exclude", "include", "environments")
 _TAKEN = {"upstream": "upstream", "upstream-version": "upstream", "torch": "torch"}
-"""Settings that are an axis here."""
+"""Settings that are an axis of a matrix."""
 
 _EXAMPLES = {
     "upstream": f"{default_project()}==2.3.0",
@@ -37,7 +37,7 @@ _EXAMPLES = {
 
 
 def load_matrix(path: Path, home: Path) -> Matrix:
-    """Read and check a matrix file; ``home`` is the project that holds the backend. Raises SettingsError."""
+    """Read and check a matrix file; ``home`` is the backend's checkout. Raises SettingsError."""
     data = _read(path)
     where = path.name
     _check_keys(data, _TABLES, where, lambda key: f"[{key}]   in {where}")
@@ -46,7 +46,7 @@ def load_matrix(path: Path, home: Path) -> Matrix:
     if not axes and not data.get("include"):
         raise SettingsError(
             f"{where} has neither [axes] nor [[include]]",
-            "they say what to build",
+            "a matrix file needs one of them",
             f'[axes]   with upstream = ["{default_project()}"], python = ["3.11"] and torch = ["2.11"] below it',
         )
     environments = _environments(_table(data, "environments", where), base)
@@ -77,7 +77,7 @@ def _read(path: Path) -> dict[str, Any]:
             "python -m mamba_build_backend matrix FILE",
         ) from None
     except TOML as error:
-        raise SettingsError(f"{path} is not valid TOML: {why(error)}", "mend that line") from None
+        raise SettingsError(f"{path} is not valid TOML: {why(error)}", "fix that line") from None
     return data
 
 
@@ -92,9 +92,7 @@ def _check_keys(given: Mapping[str, Any], known: Sequence[str], where: str, spel
 def _table(data: Mapping[str, Any], key: str, where: str) -> dict[str, Any]:
     value = data.get(key, {})
     if not isinstance(value, dict):
-        raise SettingsError(
-            f"{key} in {where} is {_kind(value)}", "a table is needed", f"[{key}]   on a line of its own"
-        )
+        raise SettingsError(f"{key} in {where} is {_kind(value)}", "a table is needed", f"[{key}]   on its own line")
     return value
 
 
@@ -103,18 +101,18 @@ def _tables(data: Mapping[str, Any], key: str, where: str) -> list[dict[str, Any
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         found = "a single table" if isinstance(value, dict) else _kind(value)
         raise SettingsError(
-            f"{key} in {where} is {found}", "there may be several of them", f"[[{key}]]   with two brackets"
+            f"{key} in {where} is {found}", "an array of tables is needed", f"[[{key}]]   with two brackets"
         )
     return value
 
 
 def _kind(value: Any) -> str:
-    names = {bool: "true or false", int: "a number", float: "a number", str: "a text", list: "a list", dict: "a table"}
+    names = {bool: "true or false", int: "a number", float: "a number", str: "a string", list: "a list", dict: "a table"}
     return names.get(type(value), f"a {type(value).__name__}")
 
 
 def _spelt(value: Any) -> str:
-    """A value as TOML writes it; JSON's way to write these is one of TOML's."""
+    """Format a value as TOML; the JSON form of these values is valid TOML."""
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
@@ -135,7 +133,7 @@ def _axes(table: Mapping[str, Any], where: str, base: Path) -> tuple[tuple[str, 
             raise SettingsError(f"axes.{name} is {_kind(values)}", "a list is needed", f"{name} = {_spelt([values])}")
         if not values:
             raise SettingsError(
-                f"axes.{name} is empty", "there would be no cell", f"{name} = {_spelt([_EXAMPLES[name]])}"
+                f"axes.{name} is empty", "the matrix would have no cells", f"{name} = {_spelt([_EXAMPLES[name]])}"
             )
         read = tuple(_value(name, item, f"axes.{name}", base) for item in values)
         for item in read:
@@ -147,12 +145,14 @@ def _axes(table: Mapping[str, Any], where: str, base: Path) -> tuple[tuple[str, 
 
 
 def _value(axis: str, value: Any, where: str, base: Path) -> str:
-    """One value of an axis, checked."""
+    """Check one value of an axis. Raises SettingsError."""
     example = f"{axis} = {_spelt([_EXAMPLES[axis]] if where.startswith('axes') else _EXAMPLES[axis])}"
     if isinstance(value, float):
-        raise SettingsError(f"{where}: {value} is a number", "a version is a text, for TOML reads 3.10 as 3.1", example)
+        raise SettingsError(
+            f"{where}: {value} is a number", "a version must be a string: TOML reads 3.10 as 3.1", example
+        )
     if not isinstance(value, str):
-        raise SettingsError(f"{where}: {_spelt(value)} is {_kind(value)}", "a text is needed", example)
+        raise SettingsError(f"{where}: {_spelt(value)} is {_kind(value)}", "a string is needed", example)
     if axis == "upstream":
         return _upstream(value, where, base)
     if axis == "cxx11abi":
@@ -163,7 +163,7 @@ def _value(axis: str, value: Any, where: str, base: Path) -> str:
         near = re.match(r"(?:cu|cp)?(\d+\.\d{1,2})\.", value) or re.fullmatch(r"(?:cu(\d\d)|cp(3))(\d{1,2})", value)
         close = ".".join(part for part in near.groups() if part) if near else _EXAMPLES[axis]
         raise SettingsError(
-            f"{where}: {value!r} is no minor version of {'CUDA' if axis == 'cuda' else axis.replace('python', 'Python')}",
+            f"{where}: {value!r} is not a minor version of {'CUDA' if axis == 'cuda' else axis.replace('python', 'Python')}",
             f"a version such as {_EXAMPLES[axis]} is needed",
             f"{axis} = {_spelt([close] if where.startswith('axes') else close)}",
         )
@@ -171,14 +171,14 @@ def _value(axis: str, value: Any, where: str, base: Path) -> str:
 
 
 def _upstream(text: str, where: str, base: Path) -> str:
-    """``PROJECT==VERSION``, normalised, or an absolute folder."""
+    """Return ``PROJECT==VERSION``, normalised, or an absolute folder. Raises SettingsError."""
     if text.startswith((".", "~")) or os.sep in text:
         return os.path.normpath(base / os.path.expanduser(text))
     match = re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9._-]*)(?:==([^=<>!~;,\s]+))?", text)
     if match is None or (match[2] and not is_version(match[2])):
         raise SettingsError(
-            f"{where}: {text!r} names no project and version",
-            "one version is built, and a project that vendors the backend is named by its folder",
+            f"{where}: {text!r} is not PROJECT==VERSION",
+            "one exact version is needed, or the folder of a project that vendors the backend",
             f'upstream = ["{default_project()}==2.3.0", "./my-extension"]',
         )
     name = utils.canonicalize_name(match[1]).removesuffix("-portable")
@@ -194,7 +194,7 @@ def _settings(table: Any, where: str, base: Path) -> tuple[tuple[str, str], ...]
     for key, raw in table.items():
         if key in _TAKEN:
             raise SettingsError(
-                f"{where} has {key!r}", f"it is what the axis {_TAKEN[key]} says", f"{_TAKEN[key]} = […]   under [axes]"
+                f"{where} has {key!r}", f"the axis {_TAKEN[key]} sets it", f"{_TAKEN[key]} = […]   under [axes]"
             )
         try:
             keys[key].parse(key, raw)
@@ -216,12 +216,12 @@ def _excluded(
         title = f"[[exclude]] {number}"
         _check_keys(rule, AXES, f"{title} of {where}", lambda key: f"{key} = {_spelt(_EXAMPLES[key])}")
         if not rule:
-            raise SettingsError(f"{title} is empty", "it would leave out every cell", f'torch = "{_EXAMPLES["torch"]}"')
+            raise SettingsError(f"{title} is empty", "it would exclude every cell", f'torch = "{_EXAMPLES["torch"]}"')
         for key in rule:
             if key not in axes:
                 raise SettingsError(
-                    f"{title} names {key}, and [axes] does not",
-                    "it would never match",
+                    f"{title} names {key}, but [axes] does not",
+                    "this rule would never match",
                     f"{key} = {_spelt([rule[key]])}   under [axes]",
                 )
         yield tuple((key, _value(key, value, title, base)) for key, value in rule.items())
@@ -236,7 +236,9 @@ def _included(data: Mapping[str, Any], where: str, base: Path) -> Iterator[Cell]
         for key in NEEDED:
             if key not in item:
                 raise SettingsError(
-                    f"{title} has no {key}", "it is a whole cell by itself", f"{key} = {_spelt(_EXAMPLES[key])}"
+                    f"{title} has no {key}",
+                    "an [[include]] must be a complete cell",
+                    f"{key} = {_spelt(_EXAMPLES[key])}",
                 )
         values: dict[str, Any] = {key: _value(key, item[key], title, base) for key in AXES if key in item}
         yield Cell(**values, settings=_settings(item.get("settings", {}), f"settings of {title}", base))
@@ -249,22 +251,22 @@ def _environments(table: Mapping[str, Any], base: Path) -> tuple[tuple[str, str]
         if not re.fullmatch(r"\d\.\d{1,2}-\d\.\d{1,2}(-\d{1,2}\.\d)?", key):
             raise SettingsError(
                 f"[environments] has {key!r}",
-                "it is PYTHON-TORCH or PYTHON-TORCH-CUDA",
+                "the form is PYTHON-TORCH or PYTHON-TORCH-CUDA",
                 '"3.11-2.11" = "/path/to/bin/python"',
             )
         if not isinstance(value, str) or not value:
             raise SettingsError(f"environments.{key} is {_kind(value)}", "the path of a Python is needed", way)
         path = os.path.expanduser(value)
-        # Not resolved: the python of a virtual environment is a link, and it is the link that knows the environment.
+        # Do not resolve links: the python of a virtual environment is a link, and Python finds the environment through it.
         out.append((key, os.path.normpath(base / path) if os.sep in path else find_program(path, os.environ) or path))
     return tuple(out)
 
 
 def _project(folder: Path) -> Project:
-    """A project that vendors the backend. Raises SettingsError for one that does not."""
+    """Read a project that vendors the backend. Raises SettingsError if it does not."""
     if not is_file(folder / "pyproject.toml"):
         raise SettingsError(
-            f"upstream: {folder} {'has no pyproject.toml' if is_dir(folder) else 'is not there'}",
+            f"upstream: {folder} {'has no pyproject.toml' if is_dir(folder) else 'does not exist'}",
             "the folder of a project that vendors the backend is needed, relative to the matrix file",
             'upstream = ["./my-extension"]',
         )
@@ -273,7 +275,7 @@ def _project(folder: Path) -> Project:
     if system.get("build-backend") != BACKEND and not system.get("backend-path"):
         raise SettingsError(
             f"upstream: the build-backend of {folder} is {system.get('build-backend') or 'setuptools, the default'}",
-            f"a copy of {BACKEND} in it, and its name in pyproject.toml, are needed",
+            f"the project must contain a copy of {BACKEND} and name it in pyproject.toml",
             f'build-backend = "{BACKEND}" and backend-path = ["."]   under [build-system]',
         )
     own = data.get("project", {})
@@ -287,8 +289,8 @@ def _check_twice(every: Sequence[Cell]) -> None:
         if cell.values in seen:
             named = ", ".join(f"{key} {value}" for key, value in zip(AXES, cell.values) if value)
             raise SettingsError(
-                f"the cell {named} is there twice",
-                "an [[include]] is a cell of its own, beside those of the axes",
+                f"the cell {named} occurs twice",
+                "an [[include]] adds a cell to those of the axes",
                 f'[[exclude]]   with upstream = "{cell.upstream}", python = "{cell.python}", torch = "{cell.torch}", or no [[include]]',
             )
         seen.add(cell.values)

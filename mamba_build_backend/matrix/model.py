@@ -1,4 +1,4 @@
-"""What a matrix is made of, and which cells it has. No I/O."""
+"""The data of a matrix, and its cells. No I/O."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ..plan import BuildPlan
 
 AXES = ("upstream", "python", "torch", "cuda", "cxx11abi")
 NEEDED = ("upstream", "python", "torch")
-"""Of the axes, those that a matrix, and each cell beside them, must have."""
+"""The axes that a matrix, and each included cell, must have."""
 
 
 @dataclass(frozen=True)
 class Project:
-    """Where a wheel is built: the project that holds the backend, or another one that vendors it."""
+    """Where a wheel is built: the backend's checkout, or a project that vendors the backend."""
 
     folder: str
     name: str = ""
-    """The name in its pyproject.toml; empty for upstream's own projects, whose names are in the tables."""
+    """The name in its pyproject.toml; empty for upstream's projects, whose names are in the tables."""
     version: str = ""
     table: Mapping[str, Any] = field(default_factory=dict)
     """Its ``[tool.mamba-build-backend]``."""
@@ -29,7 +29,7 @@ class Project:
 
 @dataclass(frozen=True)
 class Cell:
-    """One combination, as the file has it. ``cuda`` and ``cxx11abi`` are empty where it does not say."""
+    """One combination of the file. ``cuda`` and ``cxx11abi`` are empty if the file does not set them."""
 
     upstream: str
     """``PROJECT``, ``PROJECT==VERSION``, or the absolute path of a project that vendors the backend."""
@@ -38,17 +38,17 @@ class Cell:
     cuda: str = ""
     cxx11abi: str = ""
     settings: tuple[tuple[str, str], ...] = ()
-    """Those of this cell alone; they are stronger than the matrix's."""
+    """Settings of only this cell; they override the matrix's."""
 
     @property
     def values(self) -> tuple[str, ...]:
-        """What it has of each axis."""
+        """The cell's value on each axis."""
         return (self.upstream, self.python, self.torch, self.cuda, self.cxx11abi)
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """A matrix file that was read and checked."""
+    """The checked content of a matrix file."""
 
     path: str
     axes: tuple[tuple[str, tuple[str, ...]], ...]
@@ -56,20 +56,20 @@ class Matrix:
     exclude: tuple[tuple[tuple[str, str], ...], ...] = ()
     include: tuple[Cell, ...] = ()
     environments: tuple[tuple[str, str], ...] = ()
-    """By ``PYTHON-TORCH`` or ``PYTHON-TORCH-CUDA``: the path of a Python that has that torch."""
+    """By ``PYTHON-TORCH`` or ``PYTHON-TORCH-CUDA``: the path of a Python with that torch."""
     absent: tuple[str, ...] = ()
-    """Of these Pythons, those that are not on this machine."""
+    """Those of these Pythons that are not on this machine."""
     projects: tuple[Project, ...] = ()
-    """That which holds the backend first, then those that the file names, by their absolute folders."""
+    """The backend's checkout first, then the projects that the file names, by their absolute folders."""
 
     def project(self, upstream: str) -> Project:
-        """Where the wheels of this upstream are built."""
+        """Return the project where the wheels of this upstream are built."""
         return next((item for item in self.projects[1:] if item.folder == upstream), self.projects[0])
 
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell, and what building it would be, or why it is left out: then it has problems."""
+    """A cell with its build plan; a cell with problems is skipped."""
 
     id: str
     cell: Cell
@@ -77,25 +77,25 @@ class PlannedCell:
     title: str
     cuda: str
     requirement: str
-    """What installs its torch."""
+    """The requirement that installs the cell's torch."""
     environment: str
-    """The name of the environment that it shares with the other cells of its Python, torch and CUDA."""
+    """The name of the environment, shared by all cells with the same Python, torch and CUDA."""
     python: str
-    """The path of a Python that has this torch already; empty where an environment has to be made."""
+    """The path of a Python that already has this torch; empty if the workflow must make an environment."""
     settings: tuple[tuple[str, str], ...]
-    """To be given with -C, beside the project and its version."""
+    """Settings for -C, besides the project and its version."""
     plan: Optional[BuildPlan] = None
     notes: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
 
     @property
     def vendored(self) -> bool:
-        """Whether it is of a project that vendors the backend."""
+        """Whether the cell is for a project that vendors the backend."""
         return bool(self.project.name)
 
 
 def cells(matrix: Matrix) -> tuple[Cell, ...]:
-    """All combinations of the axes but the excluded ones, in the order of the file, and the included ones after them."""
+    """Return all combinations of the axes without the excluded ones, in the file's order, then the included cells."""
     axes: dict[str, Any] = dict(matrix.axes)
     every = (Cell(*values) for values in product(*(axes.get(name) or ("",) for name in AXES)))
     kept = [cell for cell in every if not any(_matches(cell, rule) for rule in matrix.exclude)]
@@ -104,5 +104,5 @@ def cells(matrix: Matrix) -> tuple[Cell, ...]:
 
 def _matches(cell: Cell, rule: tuple[tuple[str, str], ...]) -> bool:
     has = dict(zip(AXES, cell.values))
-    # A project without a version stands for all of its versions.
+    # A project without a version means all of its versions.
     return all(has[key] == value or (key == "upstream" and has[key].startswith(f"{value}==")) for key, value in rule)

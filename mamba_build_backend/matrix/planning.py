@@ -1,4 +1,4 @@
-"""What a cell would be: a plan from the tables, or why it cannot be built. Pure."""
+"""Plan a cell from the tables, or find why it cannot be built. No I/O."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..tables import Tables, TorchRow, is_newer
 from .model import Cell, Matrix, PlannedCell, Project
 
 OLDEST_PYTHON = "3.9"
-"""The backend's own."""
+"""The oldest Python that the backend supports."""
 
 
 def plan_cells(
@@ -25,9 +25,9 @@ def plan_cells(
     tables: Tables,
     environ: Mapping[str, str],
 ) -> tuple[PlannedCell, ...]:
-    """All cells, planned; one that turns out to be the same as another is left out. Raises SettingsError.
+    """Plan all cells; a duplicate of another cell becomes a problem. Raises SettingsError.
 
-    ``facts_for`` gives the facts that were looked at with a cell's settings, which may name a compiler or a toolkit.
+    ``facts_for`` returns the facts probed with a cell's settings, which may name a compiler or a toolkit.
     """
     out: list[PlannedCell] = []
     for cell in every:
@@ -37,16 +37,16 @@ def plan_cells(
         if same:
             problem = Problem(
                 "duplicate",
-                f"it is the same as {same[0].id}",
+                f"this cell is the same as {same[0].id}",
                 "one of the two is enough",
-                ("[[exclude]]   with what tells it from the other",),
+                ("[[exclude]]   with a value that only one of them has",),
             )
             item = replace(item, id=f"{item.id}-{len(same) + 1}", plan=None, problems=(problem,))
         elif served := next((other for other in out if _serves(other, item)), None):
             problem = Problem(
                 "duplicate",
-                f"the wheel of {served.id} serves it",
-                "abi=stable makes one for every torch and every Python",
+                f"the wheel of {served.id} also serves this cell",
+                "abi=stable makes one wheel for every torch and every Python",
                 ("[[exclude]]   with this cell's torch and Python",),
             )
             item = replace(item, plan=None, problems=(problem,))
@@ -56,7 +56,7 @@ def plan_cells(
 
 
 def _serves(one: PlannedCell, other: PlannedCell) -> bool:
-    """Whether the wheel of one cell is the other's too."""
+    """Whether the wheel of one cell also serves the other."""
     if one.plan is None or other.plan is None or one.problems or other.problems:
         return False
     stable = one.plan.abi.value.is_stable and other.plan.abi.value == one.plan.abi.value
@@ -68,7 +68,7 @@ def _serves(one: PlannedCell, other: PlannedCell) -> bool:
 def plan_cell(
     cell: Cell, matrix: Matrix, facts: Facts, tables: Tables, environ: Mapping[str, str] | None = None
 ) -> PlannedCell:
-    """Plan one cell for a machine: its Python and its torch take the place of those that were found there."""
+    """Plan one cell for a machine: the cell's Python and torch replace those of the machine."""
     row = tables.torch_row(cell.torch)
     cuda = cell.cuda or row.cuda
     problems = tuple(_impossible(cell, row, tables))
@@ -91,7 +91,7 @@ def plan_cell(
         environment=place,
         python=python,
         settings=tuple(
-            # Cells are built side by side: each in a folder of its own.
+            # Cells build in parallel: each needs its own folder.
             (key, f"{value}/{identity}" if key == "build-dir" else value)
             for key, value in _given(cell, matrix, tables, environ or {}).items()
         ),
@@ -102,19 +102,19 @@ def plan_cell(
 
 
 def requirement(cell: Cell, tables: Tables) -> str:
-    """What installs the cell's torch: of another CUDA than the index's it is told by its local version."""
+    """Return the requirement for the cell's torch; with a local version if its CUDA is not that of PyPI's torch."""
     if not _is_beside(cell, tables):
         return f"torch=={cell.torch}.*"
     return f"torch=={cell.torch}.0+cu{cell.cuda.replace('.', '')}"
 
 
 def _is_beside(cell: Cell, tables: Tables) -> bool:
-    """Whether its torch is another build than the package index's."""
+    """Whether the cell's torch is another build than PyPI's."""
     return bool(cell.cuda) and cell.cuda != tables.torch_row(cell.torch).cuda
 
 
 def cell_settings(cell: Cell, matrix: Matrix, tables: Tables, environ: Mapping[str, str]) -> Settings:
-    """The settings of a cell: its own, over the matrix's, over the project's. Raises SettingsError."""
+    """Return the settings of a cell: its own override the matrix's, which override the project's. Raises SettingsError."""
     project = matrix.project(cell.upstream)
     name, _, release = cell.upstream.partition("==")
     what = (
@@ -127,17 +127,17 @@ def cell_settings(cell: Cell, matrix: Matrix, tables: Tables, environ: Mapping[s
 
 
 def _given(cell: Cell, matrix: Matrix, tables: Tables, environ: Mapping[str, str]) -> dict[str, str]:
-    """What -C gives: the matrix's settings, the cell's over them, and a local version where nobody else gives one."""
+    """Return the settings for -C: the matrix's, overridden by the cell's, and a local version if nothing else sets one."""
     given = {**dict(matrix.settings), **dict(cell.settings)}
     if "local-version" in {**matrix.project(cell.upstream).table, **given} or "MAMBA_BUILD_LOCAL_VERSION" in environ:
         return given
-    # Wheels for two versions of torch have one name otherwise; auto tells apart major versions of CUDA alone.
+    # Otherwise wheels for two versions of torch have the same name; auto only distinguishes major versions of CUDA.
     label = f"cu{cell.cuda.replace('.', '')}torch{cell.torch}" if _is_beside(cell, tables) else "auto"
     return {**given, "local-version": label}
 
 
 def _cell_facts(facts: Facts, cell: Cell) -> Facts:
-    """The machine as the cell's environment will see it: nothing that lies in this Python's."""
+    """Return the machine as the cell's environment will see it: without anything in this Python's environment."""
     machine = replace(
         facts.machine,
         python_version=f"{cell.python}.0",
@@ -150,13 +150,13 @@ def _cell_facts(facts: Facts, cell: Cell) -> Facts:
 
 
 def _impossible(cell: Cell, row: TorchRow, tables: Tables) -> Iterator[Problem]:
-    """Why no such torch exists; of one that is newer than the tables nobody knows."""
+    """Yield why no such torch exists; nothing for a torch that is newer than the tables."""
     torch = f"torch {cell.torch}"
     if is_newer(tables.torch, cell.torch):
         return
     if row.version != cell.torch:
         known = f"{tables.torch[0].version} to {tables.torch[-1].version}"
-        yield Problem("torch", f"{torch} is not known here", f"known are {known}", (f'torch = ["{row.version}"]',))
+        yield Problem("torch", f"{torch} is unknown", f"known are {known}", (f'torch = ["{row.version}"]',))
         return
     if cell.python not in row.python:
         found = f"{torch} has wheels for Python {row.python[0]} to {row.python[-1]}"
@@ -170,7 +170,9 @@ def _impossible(cell: Cell, row: TorchRow, tables: Tables) -> Iterator[Problem]:
         yield Problem("python", found, f"this cell is for Python {cell.python}", (f'python = ["{row.python[-1]}"]',))
     if cell.cuda and cell.cuda not in row.builds:
         found = f"{torch} is published for CUDA {', '.join(row.builds)}"
-        yield Problem("cuda", found, f"this cell is for CUDA {cell.cuda}", (f'cuda = ["{row.cuda}"]   (the index\'s)',))
+        yield Problem(
+            "cuda", found, f"this cell is for CUDA {cell.cuda}", (f'cuda = ["{row.cuda}"]   (PyPI\'s build)',)
+        )
     abi = str(row.has_cxx11_abi(cell.cuda or row.cuda)).upper()
     if cell.cxx11abi and cell.cxx11abi != abi:
         found = f"{torch}{f' for CUDA {cell.cuda}' if cell.cuda else ''} is built with cxx11abi{abi}"
@@ -181,24 +183,26 @@ def _notes(cell: Cell, tables: Tables) -> Iterator[str]:
     row = tables.torch_row(cell.torch)
     if _is_beside(cell, tables) and (cell.cuda in row.builds or is_newer(tables.torch, cell.torch)):
         yield (
-            f"{requirement(cell, tables)} is not on the package index, which has torch {cell.torch} for CUDA {row.cuda}: "
-            "an index that has it must be configured"
+            f"PyPI does not have {requirement(cell, tables)}, only torch {cell.torch} for CUDA {row.cuda}: "
+            "configure an index that has it"
         )
 
 
 def _python(cell: Cell, cuda: str, matrix: Matrix) -> tuple[str, tuple[str, ...]]:
-    """The Python that has this torch already, and what is to be said of it."""
+    """Return the Python that already has this torch, and notes about it."""
     named = dict(matrix.environments)
     key = next(
         (key for key in (f"{cell.python}-{cell.torch}-{cuda}", f"{cell.python}-{cell.torch}") if key in named), ""
     )
     if key and named[key] in matrix.absent:
-        return "", (f"environments.{key}: {named[key]} is not on this machine, so an environment will be made",)
+        return "", (
+            f"environments.{key}: {named[key]} is not on this machine; the workflow makes an environment instead",
+        )
     return named.get(key, ""), ()
 
 
 def _named(cell: Cell, project: Project, plan: BuildPlan | None) -> tuple[str, str]:
-    """Name and version of what is built; of upstream's projects the version that was decided on."""
+    """Return the name and version of the wheel; for upstream's projects the planned version."""
     if project.name:
         return project.name, project.version
     name, _, release = cell.upstream.partition("==")
@@ -212,19 +216,19 @@ def _safe(text: str) -> str:
 
 
 def check_names(planned: Sequence[PlannedCell]) -> None:
-    """Raise SettingsError where the wheels of two cells would have one name: the later would replace the earlier."""
+    """Raise SettingsError if the wheels of two cells have the same name: the later would replace the earlier."""
     seen: dict[tuple[str, ...], PlannedCell] = {}
     for item in planned:
         if item.plan is None or item.problems:
             continue
-        # The plan of a torch that the tables do not know names the newest that they do.
+        # For a torch that is newer than the tables, the plan names the newest torch in them.
         torch = item.cell.torch if dict(item.settings).get("local-version") == "auto" else ""
         plan = item.plan
         key = (plan.distribution or item.title, plan.local_version, plan.build_tag, torch, item.cell.python)
         other = seen.setdefault(key, item)
         if other is not item:
             raise SettingsError(
-                f"the wheels of {other.id} and {item.id} would have one name",
-                "each needs its own, and gets it where no local-version is set",
+                f"the wheels of {other.id} and {item.id} would have the same name",
+                "each needs its own name, which the backend chooses if no local-version is set",
                 "[settings]   without local-version",
             )

@@ -1,4 +1,4 @@
-"""A planned matrix as text, as JSON, and as what a GitHub workflow takes. Pure."""
+"""Format a planned matrix as text, as JSON, and as the matrix of a GitHub workflow. No I/O."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCHEMA = 1
 
 
 def reason(item: PlannedCell) -> str:
-    """Why a cell is left out, in a line; empty where it can be built."""
+    """Return in one line why a cell is skipped; empty if it can be built."""
     if not item.problems:
         return ""
     first, *others = item.problems
@@ -27,7 +27,7 @@ def reason(item: PlannedCell) -> str:
 
 
 def summary(plan: BuildPlan, item: PlannedCell) -> str:
-    """What the wheel would be, in a line."""
+    """Describe the wheel in one line."""
     codes = " ".join(plan.gpu_code.value.codes)
     compiler = plan.compiler.value
     parts = [
@@ -47,7 +47,7 @@ def _nvcc(plan: BuildPlan) -> str:
 
 
 def cells_text(planned: Sequence[PlannedCell], *, verbose: bool = False) -> str:
-    """The cells as a table, and how many there are; with ``verbose``, all notes, and what to type."""
+    """Return the cells as a table, with a count; with ``verbose``, also all notes and fixes."""
     width = max((len(item.id) for item in planned), default=0)
     margin = " " * (width + 2)
     out = []
@@ -67,7 +67,7 @@ def cells_text(planned: Sequence[PlannedCell], *, verbose: bool = False) -> str:
 
 
 def cells_json(planned: Sequence[PlannedCell]) -> dict[str, Any]:
-    """The cells for a machine to read: what the workflow builds."""
+    """Return the cells as JSON data for the workflow."""
     skipped = sum(bool(item.problems) for item in planned)
     return {
         "schema": SCHEMA,
@@ -89,7 +89,7 @@ def cells_json(planned: Sequence[PlannedCell]) -> dict[str, Any]:
 
 
 def github_json(planned: Sequence[PlannedCell], start: str) -> dict[str, Any]:
-    """The cells that can be built, as ``strategy.matrix`` takes them; folders are relative to ``start``."""
+    """Return the buildable cells in the form of ``strategy.matrix``; folders are relative to ``start``."""
     return {
         "include": [
             {**_common(item), "arguments": shlex.join(_arguments(item, os.path.relpath(item.project.folder, start)))}
@@ -113,7 +113,7 @@ def _common(item: PlannedCell) -> dict[str, Any]:
 
 
 def _upstream(item: PlannedCell) -> str:
-    """As ``build`` takes it: the version that was planned is said outright; of a vendored project its name."""
+    """Return the argument of ``build``: project and planned version, or the name of a vendoring project."""
     if item.vendored or item.plan is None or item.problems:
         return item.project.name or item.cell.upstream
     row = item.plan.upstream.value
@@ -121,7 +121,7 @@ def _upstream(item: PlannedCell) -> str:
 
 
 def _arguments(item: PlannedCell, project: str) -> list[str]:
-    """What follows ``python -m mamba_build_backend build``."""
+    """Return the arguments of ``python -m mamba_build_backend build``."""
     what = ["--project", project, "-C", "upstream=self"] if item.vendored else [_upstream(item)]
     return [*what, *(word for key, value in item.settings for word in ("-C", f"{key}={value}"))]
 

@@ -13,7 +13,7 @@ from debian import cuda_toolkit
 from redist import mirror, packed_toolkit, table_of
 from support import HURRIED, copy_tiny, cut_kernels, kept_folder, old_torch, record_of, released_tree
 
-FINE = "all that can be checked here is fine; unchecked without a GPU: driver, GPU, kernels"
+FINE = "no problem found; not checked without a GPU: driver, GPU, kernels"
 USE = "import torch, tiny_stable_ext as t; print(torch.__version__, t.doubled.__name__)"
 
 

@@ -26,7 +26,7 @@ from support import (
 )
 
 INFO = "mamba_ssm_portable-2.3.2.post1.dist-info"
-FINE = ("all systems go", "all that can be checked here is fine; unchecked without a GPU: driver, GPU, kernels")
+FINE = ("all systems go", "no problem found; not checked without a GPU: driver, GPU, kernels")
 
 
 @pytest.fixture(scope="module")

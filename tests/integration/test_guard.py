@@ -55,7 +55,7 @@ def test_guard_accepts_a_torch_that_fits(site, version):
         ("2.1.2+cu121", "12.1", False, "torch 2.1.2+cu121 is installed"),
         ("2.11.0+cu128", "12.8", True, "torch 2.11.0+cu128 is a build for CUDA 12.8"),
         ("2.11.0+cpu", None, True, "torch 2.11.0+cpu is a build without CUDA"),
-        ("2.11.0+cu130", "13.0", False, "has the C++ ABI 0, where the wheel has 1"),
+        ("2.11.0+cu130", "13.0", False, "has the C++ ABI 0, the wheel has 1"),
     ],
 )
 def test_guard_names_both_torches_and_the_command(site, version, cuda, abi, found):
@@ -146,12 +146,12 @@ def test_guard_names_the_transformers_that_fit_an_old_torch(stable, torch, trans
             "(libcublas.so.12: cannot open",
         ),
         ("raise RuntimeError()", "torch cannot be imported (RuntimeError)"),
-        ("", "what is called torch here is something else, or the rest of one"),
-        ("__version__ = 'strange'", "or the rest of one"),
-        ("__version__ = None", "or the rest of one"),
-        ("__version__ = '2.11.0'", "or the rest of one"),
-        ("__version__ = '2.11.0'\nversion = 5", "or the rest of one"),
-        ("def __getattr__(name): raise ZeroDivisionError(name)", "or the rest of one"),
+        ("", "the module torch here is not torch, or only a remnant of torch"),
+        ("__version__ = 'strange'", "or only a remnant of torch"),
+        ("__version__ = None", "or only a remnant of torch"),
+        ("__version__ = '2.11.0'", "or only a remnant of torch"),
+        ("__version__ = '2.11.0'\nversion = 5", "or only a remnant of torch"),
+        ("def __getattr__(name): raise ZeroDivisionError(name)", "or only a remnant of torch"),
         ("class Odd(Exception): pass\nraise Odd()", "torch cannot be imported (Odd)"),
     ],
 )
@@ -200,7 +200,7 @@ def test_upstream_package_next_to_this_one_is_reported_with_a_command(site):
     give_torch(site)
     done = python(site, "-m", "mamba_ssm_portable")
     assert done.returncode == 1
-    assert "mamba-ssm 2.2.2 owns mamba_ssm/ too, and the two overwrite each other" in done.stdout
+    assert "mamba-ssm 2.2.2 also owns mamba_ssm/, and the two overwrite each other" in done.stdout
     assert "python -m pip uninstall mamba-ssm mamba-ssm-portable" in done.stdout
     assert "installed twice" in done.stdout.splitlines()[-1]
 

@@ -26,9 +26,9 @@ CODE = "import p_portable._check as c, p_portable._check_p as p; row = c._kernel
 @pytest.mark.parametrize(
     ("error", "row"),
     [
-        ("2e-3", "ok sums, fp32: as the reference (50% of what is allowed)"),
-        ("8e-3", "failed sums: out is off by 2.0e-03 of its largest value; 1e-03 is allowed"),
-        ("float('nan')", "failed sums: out is off by nan of its largest value; 1e-03 is allowed"),
+        ("2e-3", "ok sums, fp32: match the reference (largest error 50% of the tolerance)"),
+        ("8e-3", "failed sums: out is off by 2.0e-03 of its largest value; the tolerance is 1e-03"),
+        ("float('nan')", "failed sums: out is off by nan of its largest value; the tolerance is 1e-03"),
         ("torch.zeros(3)", "failed sums: RuntimeError: The size of tensor a (2) must match the size of tensor b (3)"),
     ],
 )

@@ -133,9 +133,9 @@ def index(*arguments, env):
     [
         ("bad-1.0-py3-none-any.whl", b"PK\x03\x04 cut off", "it is damaged or was cut off"),
         ("mamba_ssm (1).whl", b"", "Invalid wheel filename"),
-        ("lying-1.0-py3-none-any.whl", {"Name": "honest"}, "its METADATA is that of honest 1.0"),
-        ("lying-1.0-py3-none-any.whl", {"Version": "1.1"}, "its METADATA is that of lying 1.1"),
-        ("lying-1.0-py3-none-any.whl", {"Version": ""}, "its METADATA is that of lying None"),
+        ("lying-1.0-py3-none-any.whl", {"Name": "honest"}, "its METADATA says honest 1.0"),
+        ("lying-1.0-py3-none-any.whl", {"Version": "1.1"}, "its METADATA says lying 1.1"),
+        ("lying-1.0-py3-none-any.whl", {"Version": ""}, "its METADATA says lying None"),
     ],
 )
 def test_file_that_is_not_a_wheel_is_skipped_and_reported(out, clean_env, name, content, told):
@@ -155,9 +155,9 @@ def test_file_that_is_not_a_wheel_is_skipped_and_reported(out, clean_env, name, 
 def test_a_folder_without_a_wheel_is_a_sentence(tmp_path, clean_env):
     done = index(tmp_path, env=clean_env)
     assert done.returncode == 2
-    assert f"error: {tmp_path} holds no wheel; an index is made of finished wheels." in done.stderr
+    assert f"error: {tmp_path} contains no wheels; an index lists finished wheels." in done.stderr
     done = index(tmp_path / "none", env=clean_env)
-    assert (done.returncode, "is not there" in done.stderr) == (2, True)
+    assert (done.returncode, "does not exist" in done.stderr) == (2, True)
 
 
 def test_a_good_folder_gives_the_page_and_exit_code_0(out, clean_env):
@@ -206,5 +206,5 @@ def test_ambiguous_or_unknown_label_is_skipped_with_a_reason(tmp_path):
     assert len(index.wheels) == 1
     assert sorted(why for _, why in index.left_out) == [
         "a variant label stands for two sets of properties",
-        "its name has a variant label, and its variant.json does not say which",
+        "its name has a variant label, but its variant.json does not define the label",
     ]

@@ -57,29 +57,29 @@ def command(*arguments, env, cwd=ROOT):
         ("axes = 3\n", "axes in matrix.toml is a number; a table is needed"),
         ('[axes]\nupstream = ["mamba-ssm"]\n', "[axes] of matrix.toml has no python"),
         (AXES.replace('["3.11"]', "[]"), "axes.python is empty"),
-        (AXES.replace('["3.11"]', '"3.11"'), 'axes.python is a text; a list is needed.\n  fix:  python = ["3.11"]'),
-        (AXES.replace('"3.11"', "3.10"), "3.1 is a number; a version is a text, for TOML reads 3.10 as 3.1"),
-        (AXES.replace('"3.11"', "true"), "true is true or false; a text is needed"),
+        (AXES.replace('["3.11"]', '"3.11"'), 'axes.python is a string; a list is needed.\n  fix:  python = ["3.11"]'),
+        (AXES.replace('"3.11"', "3.10"), "3.1 is a number; a version must be a string: TOML reads 3.10 as 3.1"),
+        (AXES.replace('"3.11"', "true"), "true is true or false; a string is needed"),
         (AXES.replace('"3.11"', '"3.11", "3.11"'), "axes.python has '3.11' twice"),
-        (AXES.replace('"3.11"', '"3.11.4"'), "no minor version of Python; a version such as 3.11 is needed"),
+        (AXES.replace('"3.11"', '"3.11.4"'), "is not a minor version of Python; a version such as 3.11 is needed"),
         (AXES.replace('"3.11"', '"cp312"'), 'fix:  python = ["3.12"]'),
         (AXES.replace('"2.11"', '"2.11.0"'), 'fix:  torch = ["2.11"]'),
         (AXES + 'cuda = ["cu128"]\n', 'fix:  cuda = ["12.8"]'),
         (AXES + 'cxx11abi = ["yes"]\n', "'yes' is neither TRUE nor FALSE"),
-        (AXES.replace("==2.3.0", ">=2.3"), "'mamba-ssm>=2.3' names no project and version"),
-        (AXES.replace("==2.3.0", "==two"), "'mamba-ssm==two' names no project and version"),
-        (AXES.replace("mamba-ssm==2.3.0", "./nowhere"), "/nowhere is not there"),
+        (AXES.replace("==2.3.0", ">=2.3"), "'mamba-ssm>=2.3' is not PROJECT==VERSION"),
+        (AXES.replace("==2.3.0", "==two"), "'mamba-ssm==two' is not PROJECT==VERSION"),
+        (AXES.replace("mamba-ssm==2.3.0", "./nowhere"), "/nowhere does not exist"),
         (AXES + "[settings]\narhc = '9.0'\n", "unknown key 'arhc' in [settings]; did you mean 'arch'?"),
-        (AXES + "[settings]\ntorch = 'torch==2.11'\n", "[settings] has 'torch'; it is what the axis torch says"),
+        (AXES + "[settings]\ntorch = 'torch==2.11'\n", "[settings] has 'torch'; the axis torch sets it"),
         (AXES + "[settings]\narch = 'sm90x'\n", "[settings]: arch: 'sm90x' is not a compute capability"),
         (AXES + "[settings]\narch = 'sm90x'\n", 'fix:  arch = "9.0"   under [settings]'),
         (AXES + '[exclude]\ntorch = "2.11"\n', "exclude in matrix.toml is a single table"),
-        (AXES + "[[exclude]]\n", "[[exclude]] 1 is empty; it would leave out every cell"),
+        (AXES + "[[exclude]]\n", "[[exclude]] 1 is empty; it would exclude every cell"),
         (AXES + '[[exclude]]\npyton = "3.11"\n', "did you mean 'python'?"),
-        (AXES + '[[exclude]]\ncuda = "13.0"\n', "[[exclude]] 1 names cuda, and [axes] does not"),
-        (AXES + '[[include]]\ntorch = "2.6"\n', "[[include]] 1 has no upstream; it is a whole cell by itself"),
-        (AXES + '[[include]]\nupstream = "mamba-ssm==2.3.0"\npython = "3.11"\ntorch = "2.11"\n', "is there twice"),
-        (AXES + '[environments]\n"3.11" = "/bin/python"\n', "it is PYTHON-TORCH or PYTHON-TORCH-CUDA"),
+        (AXES + '[[exclude]]\ncuda = "13.0"\n', "[[exclude]] 1 names cuda, but [axes] does not"),
+        (AXES + '[[include]]\ntorch = "2.6"\n', "[[include]] 1 has no upstream; an [[include]] must be a complete cell"),
+        (AXES + '[[include]]\nupstream = "mamba-ssm==2.3.0"\npython = "3.11"\ntorch = "2.11"\n', "occurs twice"),
+        (AXES + '[environments]\n"3.11" = "/bin/python"\n', "the form is PYTHON-TORCH or PYTHON-TORCH-CUDA"),
         (AXES + '[environments]\n"3.11-2.11" = 3\n', "environments.3.11-2.11 is a number"),
         ("[axes\n", "is not valid TOML"),
     ],
@@ -89,7 +89,7 @@ def test_invalid_matrix_file_is_reported_with_a_fix(tmp_path, text, told):
         loaded(tmp_path, text)
     assert told in str(caught.value)
     assert caught.value.problems[0].needed
-    assert caught.value.problems[0].fix or "mend" in caught.value.problems[0].needed or "did you" in str(caught.value)
+    assert caught.value.problems[0].fix or "fix" in caught.value.problems[0].needed or "did you" in str(caught.value)
 
 
 def test_the_checkouts_own_file_can_be_read():
@@ -117,7 +117,7 @@ def test_one_stable_wheel_serves_every_torch_and_python_of_a_cuda(tmp_path):
     first, *others = planned(tmp_path, text)
     assert not first.problems
     assert first.plan.local_version == "cu13"
-    assert [[item.found for item in other.problems] for other in others] == [[f"the wheel of {first.id} serves it"]] * 3
+    assert [[item.found for item in other.problems] for other in others] == [[f"the wheel of {first.id} also serves this cell"]] * 3
 
 
 def test_cells_are_all_combinations_but_the_excluded_and_then_the_included(tmp_path):
@@ -169,7 +169,7 @@ def test_cell_with_a_missing_cuda_gets_nvcc_from_the_archives(tmp_path):
         ({"cxx11abi": "FALSE"}, "torch 2.11 is built with cxx11abiTRUE"),
         ({"torch": "2.6", "cxx11abi": "TRUE"}, "torch 2.6 is built with cxx11abiFALSE"),
         ({"torch": "2.6", "cuda": "12.6", "cxx11abi": "FALSE"}, "torch 2.6 for CUDA 12.6 is built with cxx11abiTRUE"),
-        ({"torch": "1.9"}, "torch 1.9 is not known here"),
+        ({"torch": "1.9"}, "torch 1.9 is unknown"),
         ({"upstream": "mamba-ssm==9.9"}, "mamba-ssm 9.9 is not a known version (1.0.1 to 2.3.2.post1)"),
         ({"upstream": "flash-attn"}, "unknown project 'flash-attn'; the known ones are mamba-ssm, causal-conv1d, self"),
         ({"upstream": "causal-conv1d==1.6.1", "torch": "2.0"}, "causal-conv1d 1.6.1 does not work with torch 2.0"),
@@ -189,8 +189,8 @@ def test_torch_for_another_cuda_is_planned_with_an_install_note(tmp_path):
     assert item.problems == ()
     assert item.requirement == "torch==2.11.0+cu128"
     assert (item.plan.target.cuda, item.plan.toolkit.value.version[:3]) == ("12.8", "12.")
-    assert "torch==2.11.0+cu128 is not on the package index, which has torch 2.11 for CUDA 13.0" in item.notes[0]
-    assert "must be configured" in item.notes[0]
+    assert "PyPI does not have torch==2.11.0+cu128, only torch 2.11 for CUDA 13.0" in item.notes[0]
+    assert "configure an index" in item.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_wheels_for_several_torches_get_several_names(tmp_path):
     first, second = planned(tmp_path, text)
     assert dict(first.settings) == {"abi": "torch", "local-version": "auto"}
     assert dict(second.settings) == {"abi": "torch", "local-version": "cu130torch2.15"}
-    with pytest.raises(SettingsError, match="would have one name"):
+    with pytest.raises(SettingsError, match="would have the same name"):
         planned(tmp_path, text + 'local-version = "lab1"\n')
 
 
@@ -259,7 +259,7 @@ def test_existing_environment_is_used_and_a_missing_one_created(tmp_path):
     first, second, third = planned(tmp_path, text)
     assert (first.python, second.python, third.python) == (sys.executable, "", "")
     assert second.notes == (
-        "environments.3.12-2.11-13.0: /nowhere/python is not on this machine, so an environment will be made",
+        "environments.3.12-2.11-13.0: /nowhere/python is not on this machine; the workflow makes an environment instead",
     )
     assert first.environment == "cp311-torch2.11-cu130"
 

@@ -1,4 +1,4 @@
-"""Added by mamba-ssm-portable: what this installation was built for, and whether it fits.
+"""Added by mamba-ssm-portable: says what this installation was built for, and checks it.
 
 ``python -m`` with this package's name checks the installation and prints a table.
 """
@@ -11,9 +11,9 @@ __all__ = ["build_info"]
 
 
 def build_info() -> dict[str, Any]:
-    """The build record of this wheel: versions, flags, source hash, patches.
+    """Return the build record of this wheel: versions, flags, source hash, patches.
 
-    Raises ``LookupError`` if the wheel's metadata is not installed, as when its folder was copied by hand, or is damaged.
+    Raises ``LookupError`` if the wheel's metadata is damaged or not installed, for example if the folder was copied by hand.
     """
     import json
     from importlib import metadata
@@ -31,7 +31,7 @@ def build_info() -> dict[str, Any]:
     except (ValueError, RecursionError):
         record = None
     if not isinstance(record, dict):
-        raise LookupError(  # noqa: TRY004 - as where there is none
+        raise LookupError(  # noqa: TRY004 - the same error as for a missing record
             f"the build record of {_built_for.DISTRIBUTION} is damaged: install its wheel again with pip"
         )
     return record

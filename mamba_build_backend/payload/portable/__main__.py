@@ -1,4 +1,4 @@
-"""``python -m`` with this package's name: does this installation work here? Exit code 0 if nothing failed."""
+"""``python -m`` with this package's name checks whether this installation works here. Exit code 0 if nothing failed."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ def main() -> int:
     """Print the table, or the same as JSON."""
     parser = argparse.ArgumentParser(
         prog=f"python -m {__package__}",
-        description="Check this installation against the torch and the GPU that are here.",
+        description="Check this installation with the installed torch and this machine's GPU.",
     )
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
-    parser.add_argument("--full", action="store_true", help="compare the kernels at more lengths and layouts: minutes")
+    parser.add_argument(
+        "--full", action="store_true", help="compare the kernels at more lengths and layouts (takes minutes)"
+    )
     options = parser.parse_args()
     rows = all_rows(full=options.full)
     failed = [row for row in rows if row.state == "failed"]
@@ -56,7 +58,7 @@ def _verdict(rows: list[Row]) -> str:
         return f"not working: {', '.join(failed)}"
     if unchecked:
         why = " without a GPU" if "GPU" in unchecked else ""
-        return f"all that can be checked here is fine; unchecked{why}: {', '.join(unchecked)}"
+        return f"no problem found; not checked{why}: {', '.join(unchecked)}"
     return "all systems go"
 
 

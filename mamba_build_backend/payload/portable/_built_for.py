@@ -1,4 +1,4 @@
-"""What this wheel was built for. The values here are placeholders: the build writes this file anew into each wheel."""
+"""What this wheel was built for. These values are placeholders: the build writes the real ones into each wheel."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ VERSION: str = "0"
 UPSTREAM: str = "name 0"
 PACKAGES: tuple[str, ...] = ("name",)
 CHECKS: tuple[str, ...] = ()
-"""Modules beside this one that compare kernels with a reference, one for each project that has such a check."""
+"""Modules next to this one that compare kernels with a reference, one for each project with such a check."""
 ABI: str = "torch"
-"""``torch``: this minor version alone; ``stable``: this one and newer."""
+"""``torch``: only this minor version of torch; ``stable``: this one and newer."""
 TORCH: str = "0.0"
 CUDA: str = "0.0"
-"""The torch's; with ``stable`` that of the kernels, which bring their own runtime."""
+"""torch's CUDA version; with ``stable`` the kernels' own, whose runtime is in the wheel."""
 DRIVER: str = "0.0"
-"""The CUDA version that the machine's driver has to run."""
+"""The CUDA version that the machine's driver must support."""
 CXX11_ABI: bool | None = None
 TRANSFORMERS: tuple[tuple[str, str], ...] = ()
-"""With ``stable``: the transformers that go with a torch, by its minor version, for upstreams that import them; others go with any."""
+"""With ``stable``, for upstreams that import transformers: the versions that fit each minor version of torch. A torch that
+is not listed fits any."""
 EXTENSIONS: tuple[str, ...] = ()
 RECORD: str = ""

@@ -1,4 +1,4 @@
-"""The checks behind ``python -m`` with this package's name, each a row: what was checked, how it went, what was found."""
+"""The checks of ``python -m`` with this package's name. Each returns a row: check, state, finding."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Row:
 
 
 def all_rows(*, full: bool = False) -> list[Row]:
-    """Run every check; one that fails, whatever it meets, does not stop the ones that can still say something.
+    """Run every check; a failed check does not stop those that can still run.
 
-    Full: the kernels more thoroughly.
+    ``full``: compare the kernels more thoroughly.
     """
     rows = [_tried("wheel", _wheel), *_other_owners(), _tried("glibc", _glibc)]
     torch_row = _tried("torch", _torch)
@@ -47,12 +47,12 @@ def all_rows(*, full: bool = False) -> list[Row]:
 def _tried(check: str, look: Callable[[], Row]) -> Row:
     try:
         return look()
-    except Exception as error:  # a torch, a driver or a record that is damaged may raise anything
+    except Exception as error:  # a damaged torch, driver or record may raise anything
         return Row(check, "failed", _said(error))
 
 
 def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).strip() or 'no more is known').splitlines()[0]}"
+    return f"{type(error).__name__}: {(str(error).strip() or 'no further message').splitlines()[0]}"
 
 
 def _wheel() -> Row:
@@ -64,7 +64,7 @@ def _wheel() -> Row:
         return Row("wheel", "ok", _described(record))
     except (LookupError, TypeError, AttributeError):
         again = f"python -m pip install --force-reinstall --no-deps {_built_for.DISTRIBUTION}"
-        return Row("wheel", "failed", f"its build record is not what this wheel's is, or damaged\n{again}")
+        return Row("wheel", "failed", f"the build record is damaged, or belongs to another wheel\n{again}")
 
 
 def _described(record: dict[str, Any]) -> str:
@@ -73,21 +73,21 @@ def _described(record: dict[str, Any]) -> str:
     sources = [record["upstream"], *record["companions"]]
     fixes = [patch["file"] for item in sources for patch in item["patches"] if patch.get("kind") == "fix"]
     if fixes:
-        found += f"\nresults of upstream's that are mended in it: {', '.join(map(_subject, fixes))}"
+        found += f"\nfixes of upstream's results: {', '.join(map(_subject, fixes))}"
     forks = [item["name"] for item in sources if not item["verified"]]
     if forks:
-        found += f"\nbuilt from a source of {' and '.join(forks)} that is not as upstream released it"
+        found += f"\nbuilt from a changed source of {' and '.join(forks)}, not from a release of upstream"
     return found
 
 
 def _subject(file: str) -> str:
-    """What a fix is about, of the name of its file: ``project/0004-gradients-of-padding-to-1.5.4.patch``."""
+    """Return a fix's subject from its file name, such as ``project/0004-gradients-of-padding-to-1.5.4.patch``."""
     name = os.path.basename(file).removesuffix(".patch").partition("-")[2]
     return re.sub(r"-(to|before)-[0-9][0-9a-z.]*$", "", name).replace("-", " ")
 
 
 def _other_owners() -> Iterator[Row]:
-    """Another distribution with the same packages: whichever was installed last has won, file by file."""
+    """Yield a row for another distribution with the same packages: the last installation overwrote the other's files."""
     for package in _built_for.PACKAGES:
         upstream = package.replace("_", "-")
         for name in (upstream, f"{upstream}-portable"):
@@ -95,16 +95,16 @@ def _other_owners() -> Iterator[Row]:
                 continue
             try:
                 found = metadata.version(name)
-            except Exception:  # noqa: S112 - it is not there, or its metadata are damaged
+            except Exception:  # noqa: S112 - not installed, or with damaged metadata
                 continue
-            if found.endswith("+portable"):  # a wheel without files, which stands in for it
+            if found.endswith("+portable"):  # our stand-in for upstream's package, a wheel without files
                 continue
             both = f"{name} {_built_for.DISTRIBUTION}"
             yield Row(
                 "installed twice",
                 "failed",
-                f"{name} {found} owns {package}/ too, and the two overwrite each other\n"
-                f"python -m pip uninstall {both}, then install the one that is wanted",
+                f"{name} {found} also owns {package}/, and the two overwrite each other\n"
+                f"python -m pip uninstall {both}, then install the one that you want",
             )
 
 
@@ -142,27 +142,29 @@ def _torch() -> Row:
     import torch
 
     if _built_for.ABI == "stable":
-        found = f"{torch.__version__}, the wheel is for {_built_for.TORCH} and newer, with a CUDA {_built_for.CUDA} of its own"
+        found = (
+            f"{torch.__version__}, the wheel is for {_built_for.TORCH} and newer, with its own CUDA {_built_for.CUDA}"
+        )
     else:
         found = f"{torch.__version__}, built for {_built_for.TORCH} with CUDA {_built_for.CUDA}"
     return Row("torch", "ok", found)
 
 
 def _driver() -> Row:
-    """What the driver says without being started: a process that forks afterwards finds nothing initialised."""
+    """Ask the driver for its version without initialising it, so that the process can still fork."""
     import ctypes
 
-    needed = f"the wheel needs one that runs CUDA {_built_for.DRIVER}"
+    needed = f"the wheel needs a driver for CUDA {_built_for.DRIVER}"
     version = ctypes.c_int()
     try:
         status = ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(version))
     except (OSError, AttributeError):
         status = 1
     if status != 0:
-        return Row("driver", "unchecked", f"there is none; {needed}")
+        return Row("driver", "unchecked", f"no driver found; {needed}")
     found = f"{version.value // 1000}.{version.value % 1000 // 10}"
     fits = _numbers(found) >= _numbers(_built_for.DRIVER)
-    return Row("driver", "ok" if fits else "failed", f"it runs CUDA {found}; {needed}")
+    return Row("driver", "ok" if fits else "failed", f"supports CUDA {found}; {needed}")
 
 
 def _extension(name: str) -> Row:
@@ -178,7 +180,7 @@ def _extension(name: str) -> Row:
 def _package(name: str) -> Row:
     try:
         module = importlib.import_module(name)
-    except Exception as error:  # what a package does on import is its own; the user needs to see it
+    except Exception as error:  # a package may raise anything on import; show it to the user
         return Row(name, "failed", f"{type(error).__name__}: {error}")
     return Row(name, "ok", f"{getattr(module, '__version__', '')} imports")
 
@@ -188,18 +190,18 @@ def _gpu(full: bool) -> Iterator[Row]:
 
     if not torch.cuda.is_available():
         yield Row("GPU", "unchecked", "no GPU that torch can use")
-        yield Row("kernels", "unchecked", "they run on a GPU only")
+        yield Row("kernels", "unchecked", "they run only on a GPU")
         return
     major, minor = torch.cuda.get_device_capability()
     yield Row("GPU", "ok", f"{torch.cuda.get_device_name()}, compute capability {major}.{minor}")
     if not _built_for.CHECKS:
-        yield Row("kernels", "unchecked", "nothing to compare their results with is known")
+        yield Row("kernels", "unchecked", "this project has no reference results to compare with")
     for name in _built_for.CHECKS:
         yield _kernels(importlib.import_module(f"{__package__}.{name}"), full)
 
 
 def _kernels(check: Any, full: bool = False) -> Row:
-    """Compare what a project's kernels compute with a reference; ``check`` is the module that docs/add-a-project.md describes."""
+    """Compare a project's kernels with a reference; docs/add-a-project.md describes the module ``check``."""
     worst = []
     more = getattr(check, "more_results", None) if full else None
     try:
@@ -208,9 +210,9 @@ def _kernels(check: Any, full: bool = False) -> Row:
             error = (ours.float() - reference.float()).abs().max().item() / scale
             worst.append(error / allowed)
             if not error <= allowed:
-                found = f"{name} is off by {error:.1e} of its largest value; {allowed:.0e} is allowed"
+                found = f"{name} is off by {error:.1e} of its largest value; the tolerance is {allowed:.0e}"
                 return Row("kernels", "failed", f"{check.TITLE}: {found}")
     except Exception as error:
         return Row("kernels", "failed", f"{check.TITLE}: {_said(error)}")
-    found = f"{check.TITLE}, {check.COVERS_MORE if more else check.COVERS}: as the reference ({max(worst):.0%} of what is allowed)"
+    found = f"{check.TITLE}, {check.COVERS_MORE if more else check.COVERS}: match the reference (largest error {max(worst):.0%} of the tolerance)"
     return Row("kernels", "ok", found)

@@ -1,4 +1,4 @@
-"""Says which torch is needed before a binary is loaded that another torch could only answer with ``undefined symbol``."""
+"""Check the installed torch before the extension is loaded, which would fail with ``undefined symbol`` for another torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _REBUILD = f"python -m pip install --force-reinstall --no-deps --no-cache-dir --
 
 
 def misfit() -> str | None:
-    """Why the torch that is installed does not fit this wheel, and what to type; None if it fits."""
+    """Return why the installed torch does not fit this wheel, with the command that fixes it; None if it fits."""
     least = f"'torch>={_built_for.TORCH}'" if _STABLE else f"'torch=={_built_for.TORCH}.*'"
     cuda = _built_for.CUDA.partition(".")[0]
     ties = f"{_built_for.TORCH} and newer, for any CUDA" if _STABLE else f"{_built_for.TORCH} with CUDA {cuda}"
@@ -21,40 +21,39 @@ def misfit() -> str | None:
     install = f"python -m pip install {least}"
     try:
         import torch
-    except Exception as error:  # what a broken torch raises is not always an ImportError
+    except Exception as error:  # a broken torch may raise other errors than ImportError
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
         return f"{built}, and torch cannot be imported ({said}).\n  fix:  {install}"
     try:
         return _misfit_of(torch, built, least)
-    except Exception:  # an attribute that every torch has is gone, or of another kind
+    except Exception:  # an attribute that every torch has is missing, or has another type
         whole = "python -m pip install --force-reinstall torch"
-        return f"{built}, and what is called torch here is something else, or the rest of one.\n  fix:  {whole}"
+        return f"{built}, and the module torch here is not torch, or only a remnant of torch.\n  fix:  {whole}"
 
 
 def _misfit_of(torch: Any, built: str, least: str) -> str | None:
-    """The same of a torch that was imported; whatever it raises, it is none, or the rest of one."""
+    """Return the same for an imported torch; if this raises, the module is not a complete torch."""
     install, cuda = f"python -m pip install {least}", _built_for.CUDA.partition(".")[0]
-    again = f"\n  or:   {_REBUILD}   (build it again for your torch)"
+    again = f"\n  or:   {_REBUILD}   (rebuilds for your torch)"
     if why := _other_release(torch):
-        return (
-            f"{built}, and {why}.\n  fix:  {install}   ({'a' if _STABLE else 'the'} torch that it was built for){again}"
-        )
+        fits = "a torch that this wheel supports" if _STABLE else "the torch that this wheel was built for"
+        return f"{built}, and {why}.\n  fix:  {install}   ({fits}){again}"
     if getattr(torch.version, "hip", None):
-        # Whoever has such a torch wants it: no command replaces it.
+        # The user needs this torch for an AMD GPU: suggest no command that replaces it.
         upstream = _built_for.UPSTREAM.partition(" ")[0]
         own = f"python -m pip install --no-build-isolation --no-binary {upstream} {upstream}"
         return f"{built}, and torch {torch.__version__} is a build for ROCm.\n  fix:  {own}   (upstream's own build for ROCm)"
     if why := _other_cuda(torch, cuda):
-        # Of a torch that is new enough, pip would say that it is installed.
+        # pip would not replace an installed torch of the right version.
         backend = "auto" if _STABLE else f"cu{_built_for.CUDA.replace('.', '')}"
-        kind = "CUDA, as your driver has it" if _STABLE else f"CUDA {cuda}"
+        kind = "a CUDA that your driver supports" if _STABLE else f"CUDA {cuda}"
         way = f"uv pip install --reinstall {least} --torch-backend={backend}"
-        return f"{built}, and {why}.\n  fix:  {way}   (one for {kind}){again}"
+        return f"{built}, and {why}.\n  fix:  {way}   (a torch for {kind}){again}"
     return _other_transformers(torch)
 
 
 def _other_release(torch: Any) -> str:
-    """What is installed, if its version or its C++ ABI is another; else empty."""
+    """Describe the installed torch if its version or its C++ ABI differs; else empty."""
     found, release = torch.__version__, _release(str(torch.__version__))
     if release < _release(_built_for.TORCH) if _STABLE else release != _release(_built_for.TORCH):
         return f"torch {found} is installed"
@@ -62,12 +61,12 @@ def _other_release(torch: Any) -> str:
         return ""
     abi = bool(torch._C._GLIBCXX_USE_CXX11_ABI)
     if abi != _built_for.CXX11_ABI:
-        return f"torch {found} has the C++ ABI {int(abi)}, where the wheel has {int(_built_for.CXX11_ABI)}"
+        return f"torch {found} has the C++ ABI {int(abi)}, the wheel has {int(_built_for.CXX11_ABI)}"
     return ""
 
 
 def _other_cuda(torch: Any, cuda: str) -> str:
-    """What is installed, if it is for no CUDA, or for another than a wheel without a runtime of its own; else empty."""
+    """Describe the installed torch if it has no CUDA, or another CUDA than a wheel without its own runtime; else empty."""
     if torch.version.cuda is None:
         return f"torch {torch.__version__} is a build without CUDA"
     if not _STABLE and torch.version.cuda.partition(".")[0] != cuda:
@@ -76,7 +75,7 @@ def _other_cuda(torch: Any, cuda: str) -> str:
 
 
 def _other_transformers(torch: Any) -> str | None:
-    """What to type where the transformers that are installed are too new for this torch: they hide what upstream imports of them."""
+    """Return the fix if the installed transformers are too new for this torch: they then hide names that upstream imports."""
     minor = ".".join(map(str, _release(str(torch.__version__))))
     fitting = dict(_built_for.TRANSFORMERS).get(minor, "")
     least_too_new = next((part[1:] for part in fitting.split(",") if part.startswith("<")), "")
@@ -84,7 +83,7 @@ def _other_transformers(torch: Any) -> str | None:
         return None
     try:
         found = metadata.version("transformers")
-    except Exception:  # it is not there, or its own metadata are damaged
+    except Exception:  # not installed, or with damaged metadata
         return None
     if _release(found) < _release(least_too_new):
         return None
@@ -93,7 +92,7 @@ def _other_transformers(torch: Any) -> str | None:
 
 
 def _release(version: str) -> tuple[int, ...]:
-    """``(2, 11)`` of ``2.11.0+cu130``, and of ``2.11rc1``."""
+    """Return ``(2, 11)`` for ``2.11.0+cu130`` and for ``2.11rc1``."""
     first = re.match(r"([0-9]+)\.([0-9]+)", version)
     if first is None:
         raise ValueError(version)

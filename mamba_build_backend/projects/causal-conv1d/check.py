@@ -1,6 +1,6 @@
-"""The convolution, forward and backward, against plain torch in float64, at the lengths where a kernel's vectors and chunks end.
+"""Compare the convolution, forward and backward, with plain torch in float64, at the lengths where vectors and chunks end.
 
-Every wheel of causal-conv1d carries this file and runs it on a GPU: ``results`` gives pairs of tensors to compare.
+Every wheel of causal-conv1d contains this file; ``results`` runs on a GPU and yields pairs of tensors to compare.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ from typing import Any
 TITLE = "causal conv1d"
 WIDTH, CHANNELS = 4, 64
 SHORT, VECTOR = (1, 2, 3, 5, 8, 64, 65), 9
-"""Lengths of less than a chunk, and by how many steps those around a chunk's end lie apart from it."""
+"""Lengths below a chunk, and how many steps the other lengths differ from a chunk's end."""
 MORE = (*range(1, 73), *range(120, 137), *range(500, 525), *range(1012, 1040), *range(2040, 2064), 3079, 4097)
-"""For ``--full``: around the vectors and chunks of both layouts."""
+"""Lengths for ``--full``: around the vectors and chunks of both layouts."""
 
 
 def lengths(chunk: int) -> list[int]:
-    """Around one chunk and two: a kernel takes 512 steps of float32 at once, or 1,024 of half precision (csrc/causal_conv1d_bwd.cu)."""
+    """Return lengths around one and two chunks: a kernel handles 512 steps of float32 or 1,024 of half precision at once.
+
+    Source: csrc/causal_conv1d_bwd.cu.
+    """
     return sorted({*SHORT, *range(chunk - VECTOR, chunk + VECTOR + 1), *range(2 * chunk - 1, 2 * chunk + VECTOR + 1)})
 
 
@@ -29,12 +32,12 @@ COVERS_MORE = f"{COVERS} and at {len(MORE)} more, widths 2 3 4, with silu and wi
 
 
 def results() -> Iterator[tuple[str, Any, Any, float]]:
-    """Names, results, references, and by which part of the largest value the two may differ."""
+    """Yield name, result, reference, and the tolerance relative to the largest value."""
     return _compared(lengths, (WIDTH,), ("silu",))
 
 
 def more_results() -> Iterator[tuple[str, Any, Any, float]]:
-    """The same at more lengths, of all widths, without silu too: for ``--full``."""
+    """Yield the same for more lengths, all widths, with and without silu: for ``--full``."""
     return _compared(lambda _: MORE, (2, 3, 4), ("silu", None))
 
 
@@ -58,7 +61,7 @@ def _compared(
 
 
 def _given(length: int, dtype: Any, layout: str, width: int) -> list[Any]:
-    """x, weight, bias and the gradient of the output."""
+    """Return x, weight, bias and the gradient of the output."""
     import torch
 
     generator = torch.Generator("cuda").manual_seed(0)
@@ -84,7 +87,7 @@ def _kept() -> Any:
 
 
 def _reference(x: Any, weight: Any, bias: Any, activation: str | None) -> Any:
-    """The same in float64: each step is a sum over the steps before it, so that no library's convolution has a say."""
+    """Compute the convolution in float64 as a sum over earlier steps, without any library's convolution."""
     import torch
 
     width = weight.shape[1]

@@ -1,6 +1,6 @@
-"""The selective scan, forward and backward, against upstream's own reference in plain torch.
+"""Compare the selective scan, forward and backward, with upstream's own reference in plain torch.
 
-Every wheel of mamba-ssm carries this file and runs it on a GPU: ``results`` gives pairs of tensors to compare.
+Every wheel of mamba-ssm contains this file; ``results`` runs on a GPU and yields pairs of tensors to compare.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from typing import Any
 
 TITLE = "selective scan"
 LENGTHS = (1, 7, 129, 512, 513, 2049)
-"""Around the ends of a kernel's blocks: it takes 128 to 2,048 steps at once (csrc/selective_scan)."""
+"""Lengths around the ends of a kernel's blocks: a kernel handles 128 to 2,048 steps at once (csrc/selective_scan)."""
 MORE = (2, 3, 64, 65, 127, 128, 130, 255, 256, 257, 511, 515, 1023, 1024, 1025, 2047, 2048, 2050, 4097)
-"""For ``--full``: around the same ends, on both sides."""
+"""Lengths for ``--full``: around the same ends, on both sides."""
 COVERS = f"forward and backward, fp32 fp16 bf16, right at {len(LENGTHS)} lengths"
 COVERS_MORE = f"{COVERS} and at {len(MORE)} more"
 
 
 def results() -> Iterator[tuple[str, Any, Any, float]]:
-    """Names, results, references, and by which part of the largest value the two may differ."""
+    """Yield name, result, reference, and the tolerance relative to the largest value."""
     return _compared(LENGTHS)
 
 
 def more_results() -> Iterator[tuple[str, Any, Any, float]]:
-    """The same at more lengths: for ``--full``."""
+    """Yield the same for more lengths: for ``--full``."""
     return _compared(MORE)
 
 
@@ -35,8 +35,8 @@ def _compared(lengths: tuple[int, ...]) -> Iterator[tuple[str, Any, Any, float]]
     # them several times the forward tolerance.
     tolerances = {torch.float32: 6e-4, torch.float16: 3e-3, torch.bfloat16: 3e-2}
     cases = [(dtype, length) for dtype in tolerances for length in lengths]
-    # The reference takes one step after the other, so that all cases are groups of one call: its output is not asked for
-    # beyond a case's length, and the gradients of such steps are zeros.
+    # The reference is slow, one step after the other, so all cases are groups of one call. Steps beyond a case's length are
+    # ignored, and their gradients are zeros.
     given = [_given(dtype, length, max(lengths)) for dtype, length in cases]
     whole = [torch.cat([case[i].float() for case in given], dim) for i, dim in enumerate((1, 1, 0, 1, 1, 0, 1))]
     references = [
@@ -55,7 +55,7 @@ def _compared(lengths: tuple[int, ...]) -> Iterator[tuple[str, Any, Any, float]]
 
 
 def _given(dtype: Any, length: int, longest: int) -> list[Any]:
-    """u, delta, A, B, C, D and the gradient of the output, which is zero from ``length`` on."""
+    """Return u, delta, A, B, C, D and the gradient of the output, which is zero from ``length`` on."""
     import torch
 
     torch.manual_seed(length)
