@@ -1,4 +1,4 @@
-"""What the compiler is made to see: an old glibc, an old libstdc++, and one CUDA toolkit."""
+"""Prepare what the compiler sees: an old glibc, an old libstdc++, and one CUDA toolkit."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .types import Launcher, Toolchain
 
 
 def apply_toolchain(ready: ReadyPlan, work: Path, cache: Path, environ: Mapping[str, str], echo: Echo) -> Toolchain:
-    """Prepare everything that the plan chose; sysroots are made once and kept in the cache."""
+    """Prepare everything that the plan chose; sysroots are made once and cached."""
     plan, compiler = ready.plan, ready.compiler
-    # What a compiler that is killed leaves behind goes with the build folder.
+    # Temporary files of a killed compiler are deleted together with the build folder.
     user, environ = environ, {**environ, "TMPDIR": str(emptied(work / "tmp"))}
-    # NVIDIA's wheels beside a torch for another CUDA hold another release's headers and libraries.
+    # NVIDIA's wheels next to a torch for another CUDA contain another release's headers and libraries.
     torch = ready.torch
     same = torch is not None and (torch.cuda or "").partition(".")[0] == ready.toolkit.version.partition(".")[0]
     beside = Path(torch.site) if torch is not None and same else None
@@ -31,7 +31,7 @@ def apply_toolchain(ready: ReadyPlan, work: Path, cache: Path, environ: Mapping[
     tools, real = work / "toolchain", home / "bin" / "nvcc"
     seed = probe_options.takes_seed(real, environ)
     source_path = probe_options.takes_source_path(real, environ)
-    # ninja compiles a file again if its command is another one: with the other gpu-code it is.
+    # ninja recompiles a file if its command changes: so the command must differ by gpu-code.
     front = wrappers.nvcc_wrapper(real, tools / ("compact" if plan.gpu_code.value.compact else "bin"))
     if compiler.kind is CompilerKind.ZIG:
         zig.mend_headers(home)
@@ -49,7 +49,7 @@ def apply_toolchain(ready: ReadyPlan, work: Path, cache: Path, environ: Mapping[
 
 
 def _launcher(ready: ReadyPlan, home: Path, work: Path, environ: Mapping[str, str], echo: Echo) -> Launcher | None:
-    """The compiler cache; where it was only found, and does not run, the build goes on without."""
+    """Return the compiler cache. If it does not run, and the user did not ask for it, the build continues without."""
     chosen, asked = ready.plan.compiler_cache.value, ready.plan.compiler_cache.forced
     if chosen is None:
         return None
@@ -58,6 +58,8 @@ def _launcher(ready: ReadyPlan, home: Path, work: Path, environ: Mapping[str, st
     except ToolError as error:
         found = error.problems[0].found
         if asked:
-            raise ToolError(found, f"cache={chosen.name} needs it", "-C cache=off   (compiles all each time)") from None
-        echo(f"note: without a compiler cache: {found}")
+            raise ToolError(
+                found, f"cache={chosen.name} needs it", "-C cache=off   (compiles every file each time)"
+            ) from None
+        echo(f"note: building without a compiler cache: {found}")
         return None

@@ -1,4 +1,4 @@
-"""ccache or sccache in front of nvcc and g++: what they have to be told so that they hit, and never wrongly."""
+"""Configure ccache or sccache in front of nvcc and g++ so that they hit, and never return a wrong object."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from .types import Launcher, Toolchain
 
 _NVCC_PARTS = ("nvvm/bin/cicc", "bin/cicc", "bin/ptxas", "bin/cudafe++", "bin/fatbinary")
 _STAND_IN_FOR = ("nvvm/bin/cicc.real", "bin/fatbinary.real")
-"""NVIDIA's programs where ``nvcc_steps.py`` stands in for them, with ``gpu-code=compact``."""
+"""NVIDIA's real programs if ``nvcc_steps.py`` replaces them, with ``gpu-code=compact``."""
 _UNSURE = "include_file_mtime,include_file_ctime"
-"""ccache takes no header that is younger than a second, and all of ours were unpacked just now."""
+"""By default ccache rejects headers that are younger than a second, and all of ours were unpacked just now."""
 
 
 def apply_compiler_cache(
     chosen: CompilerCache, compiler: Compiler, cuda_home: Path, work: Path, environ: Mapping[str, str]
 ) -> Launcher:
-    """What is put before a compiler's command, and the variables that it needs. Raises ToolError for one that does not run."""
-    # Programs that nvcc and g++ start are not looked at by a cache, and a package may be updated under a compiler that stays.
+    """Return the prefix of a compiler's command and its variables. Raises ToolError if the cache does not run."""
+    # A cache does not check the programs that nvcc and g++ start, and an update may change those and not the compiler.
     parts = [cuda_home / part for part in (*_NVCC_PARTS, *_STAND_IN_FOR)]
     if any(is_file(cuda_home / part) for part in _STAND_IN_FOR):
         parts += [Path(nvcc_steps.__file__), Path(ptx.__file__)]
@@ -41,14 +41,14 @@ def apply_compiler_cache(
         launcher = Launcher("ccache", (chosen.path,), _of_ccache(parts, compiler, work, environ))
     else:
         launcher = Launcher("sccache", (chosen.path,), _of_sccache(parts, compiler, environ))
-        # Two first compiles that start a server each would not know of one another. One that is there already is an error. It
-        # outlives the build, and so it gets the user's TMPDIR.
+        # Start the server here: two parallel first compiles would each start one. A running server is reported as an error. The
+        # server outlives the build, so it gets the user's TMPDIR.
         try:
             capture([chosen.path, "--start-server"], env=environ, timeout=30, merge=True)
         except ToolError as error:
-            if "in use" not in error.output:  # sccache's own words
+            if "in use" not in error.output:  # sccache's own message
                 raise
-    # One whose folder cannot be written, say, would fail each compile.
+    # Try it: for example, a cache whose folder is not writable would fail every compile.
     trial = work / "trial.cpp"
     trial.write_text("int trial;\n", encoding="ascii")
     command: list[str | os.PathLike[str]] = [chosen.path, compiler.path, "-c", trial, "-o", trial.with_suffix(".o")]
@@ -59,7 +59,7 @@ def apply_compiler_cache(
 
 
 def _of_ccache(parts: Sequence[Path], compiler: Compiler, work: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    # zig calls its headers by whole paths, and they are in a build environment that is gone when the next build looks for them.
+    # zig names its headers by absolute paths in a build environment that no longer exists at the next build.
     inside = {"CCACHE_BASEDIR": str(work)} if compiler.kind is CompilerKind.ZIG else {}
     return {
         **inside,
@@ -82,9 +82,9 @@ def _of_sccache(parts: Sequence[Path], compiler: Compiler, environ: Mapping[str,
 
 @contextmanager
 def in_use(tools: Toolchain, label: str, work: Path, environ: Mapping[str, str], echo: Echo) -> Iterator[Toolchain]:
-    """The tools to compile with; at the end it is said how much came from the cache.
+    """Yield the tools to compile with; at the end, report how many objects came from the cache.
 
-    ``label`` is the same for builds that have objects in common.
+    ``label`` is the same for builds that share objects.
     """
     launcher = tools.launcher
     if launcher is None:
@@ -93,21 +93,21 @@ def in_use(tools: Toolchain, label: str, work: Path, environ: Mapping[str, str],
     before = _count(launcher, environ)
     with ExitStack() as stack:
         if launcher.name == "sccache":
-            # It hands the full path of a source to nvcc's steps, and looks at what they were called with.
+            # sccache passes a source's absolute path to nvcc's steps, and hashes their arguments.
             name = f"mamba-build-cached-{label}"
             folder = stack.enter_context(stand_in(name))
             if folder is None:
-                found = f"the folder {name} in /tmp belongs to another build of the same"
+                found = f"another build of the same project uses the folder /tmp/{name}"
                 if not launcher.asked:
-                    echo(f"note: without a compiler cache: {found}")
+                    echo(f"note: building without a compiler cache: {found}")
                     yield replace(tools, launcher=None)
                     return
                 raise ToolError(
                     found,
-                    "sccache needs a place that has one name in all builds",
+                    "sccache needs a folder with the same name in all builds",
                     (
-                        f"wait until that one has ended   (if it was killed: rm -r /tmp/{name}, as the user who ran it)",
-                        "-C cache=off   (compiles all each time)",
+                        f"wait for that build to end   (if it was killed: rm -r /tmp/{name}, as the user who ran it)",
+                        "-C cache=off   (compiles every file each time)",
                     ),
                 )
             (folder / WORK).symlink_to(os.path.realpath(work), target_is_directory=True)
@@ -127,12 +127,12 @@ def _count(launcher: Launcher, environ: Mapping[str, str]) -> tuple[int, int]:
 
 
 def _of_log(text: str) -> tuple[int, int]:
-    """Hits and misses in a CCACHE_STATSLOG: a line names a source, and each after it a counter."""
+    """Count hits and misses in a CCACHE_STATSLOG: a line names a source, the lines after it its counters."""
     lines = text.splitlines()
     return sum(line in ("direct_cache_hit", "preprocessed_cache_hit") for line in lines), lines.count("cache_miss")
 
 
 def _of_stats(text: str) -> tuple[int, int]:
-    """Hits and misses of all languages in sccache's statistics; nvcc's steps count, each by itself."""
+    """Count hits and misses of all languages in sccache's statistics; each of nvcc's steps counts."""
     stats = json.loads(text)["stats"]
     return sum(stats["cache_hits"]["counts"].values()), sum(stats["cache_misses"]["counts"].values())

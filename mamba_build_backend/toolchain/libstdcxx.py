@@ -1,9 +1,9 @@
-"""Link C++ so that it runs with an older libstdc++.so.6 than the compiler's, the way gcc-toolset does it.
+"""Link C++ so that it runs with an older libstdc++.so.6 than the compiler's, as gcc-toolset does.
 
-A linker that is given the compiler's own libstdc++.so.6 writes its newest symbol versions into the wheel. Instead it is
-given a stub of that library that exports only what the promised version has, and after it the compiler's libstdc++.a for
-the few functions that are newer. Those come in statically and hidden; exceptions, locales and streams stay the one shared
-library's, which a fully static libstdc++ would double.
+If the linker gets the compiler's own libstdc++.so.6, it writes that library's newest symbol versions into the wheel. Instead
+we give it a stub that exports only the symbols of the promised version, and after the stub the compiler's libstdc++.a for
+the few newer functions. The linker takes those statically and hidden. Exceptions, locales and streams stay in the one shared
+library; a fully static libstdc++ would duplicate them.
 
 The archive must come right after the objects and before torch's libraries: GNU ld also takes archive members for symbols
 that *shared* libraries on its command line leave undefined. Placed last, it gave an extension a member for
@@ -30,17 +30,17 @@ from .sysroot import Root
 STATIC = "libstdc++.a"
 SUPPORT = "libmamba_support.a"
 
-# g++ 13's <iostream> no longer makes a std::ios_base::Init in each object; it refers to this function instead, which says
-# "the library starts its streams itself" (GLIBCXX_3.4.32). An older library does not: so bring the Init object along,
-# and keep libstdc++.a's own definition, and with it a second set of streams, out.
+# g++ 13's <iostream> no longer makes a std::ios_base::Init in each object; it refers to this function instead, which means
+# "the library initialises its streams itself" (GLIBCXX_3.4.32). An older library does not: so add the Init object here,
+# and keep out libstdc++.a's own definition, which would bring a second set of streams.
 _STREAMS_SOURCE = """\
 #include <ios>
 namespace std { void ios_base_library_init() {} }
 namespace { std::ios_base::Init streams __attribute__((init_priority(101))); }
 """
 
-# Members of a libstdc++.a that was built with glibc 2.32 or newer skip atomic operations while this variable of glibc
-# says that there is one thread. 0 says that there may be more, which is always right.
+# Members of a libstdc++.a that was built with glibc 2.32 or newer skip atomic operations if this variable of glibc
+# says that there is one thread. 0 means that there may be more, which is always correct.
 _THREADS_SOURCE = """\
 extern "C" { extern char __libc_single_threaded; char __libc_single_threaded = 0; }
 """
@@ -48,14 +48,14 @@ extern "C" { extern char __libc_single_threaded; char __libc_single_threaded = 0
 
 @dataclass(frozen=True)
 class Runtime:
-    """The folder with the stub, and what objects are linked with before anything else; its symbols stay hidden."""
+    """The folder with the stub, and the linker arguments right after the objects; their symbols stay hidden."""
 
     folder: Path
     group: tuple[str, ...]
 
 
 def apply_libstdcxx(compiler: Compiler, floor: Floor, root: Root, folder: Path, environ: Mapping[str, str]) -> Runtime:
-    """Make ``folder/libstdc++.so`` for this compiler and this promise."""
+    """Make ``folder/libstdc++.so`` for this compiler and the promised versions. Raises ToolError."""
     assert compiler.libstdcxx_shared is not None and compiler.libstdcxx_static is not None
     folder.mkdir(parents=True, exist_ok=True)
     kept = select_symbols(read_exports(Path(compiler.libstdcxx_shared)), floor)
@@ -78,8 +78,8 @@ def apply_libstdcxx(compiler: Compiler, floor: Floor, root: Root, folder: Path, 
     support = _support_archive(compiler, root, folder, environ)
     (folder / "libstdc++.so").unlink(missing_ok=True)
     (folder / "libstdc++.so").symlink_to(shared.name)
-    # A group, since members of the static library may need the support archive, which stands before it so that its
-    # definitions win.
+    # A group, because members of the static library may need the support archive. The support archive comes first, so that
+    # its definitions win.
     group = ("-Wl,--start-group", str(shared), str(support), compiler.libstdcxx_static, "-Wl,--end-group")
     return Runtime(folder, (f"-Wl,--exclude-libs,{STATIC}:{SUPPORT}", *group))
 
@@ -101,19 +101,19 @@ def _support_archive(compiler: Compiler, root: Root, folder: Path, environ: Mapp
 
 
 def _ar(compiler: Compiler) -> str:
-    # A cross or conda compiler has binutils of its own, named like itself.
+    # A cross or conda compiler has its own binutils, with the same name prefix.
     own = re.sub(r"g\+\+(-[\d.]+)?$", "ar", compiler.path)
     return own if own != compiler.path and is_file(own) else "ar"
 
 
 def select_symbols(symbols: Iterable[DynamicSymbol], floor: Floor) -> tuple[DynamicSymbol, ...]:
-    """Of each symbol's versions, the newest that the promise has; symbols that came later are left out."""
+    """Select each symbol's newest version within the promise; omit symbols that are newer."""
     caps = {"GLIBCXX": _numbers(floor.glibcxx), "CXXABI": _numbers(floor.cxxabi)}
     best: dict[str, tuple[tuple[int, ...], DynamicSymbol]] = {}
     for symbol in symbols:
         family, _, number = symbol.version.partition("_")
-        # Nodes such as CXXABI_TM_1 and GLIBCXX_LDBL_3.4 have no place in the promise. A version definition also shows
-        # up as an absolute symbol of its own name.
+        # Nodes such as CXXABI_TM_1 and GLIBCXX_LDBL_3.4 are not part of the promise. A version definition also appears
+        # as an absolute symbol with its own name.
         if family not in caps or not re.fullmatch(r"\d+(\.\d+)*", number) or symbol.name == symbol.version:
             continue
         numbers = _numbers(number)
@@ -131,7 +131,7 @@ _TYPES = {"function": "%function", "object": "%object", "tls": "%tls_object"}
 
 
 def _assembly(symbols: tuple[DynamicSymbol, ...]) -> str:
-    """A definition for each symbol, of its kind, binding and size; nothing in it is ever run."""
+    """Return assembly with a definition for each symbol, of its kind, binding and size; it is never executed."""
     lines = []
     for symbol in symbols:
         size = max(1, symbol.size) if symbol.kind != "function" else 1
@@ -151,7 +151,7 @@ def _version_script(symbols: tuple[DynamicSymbol, ...]) -> str:
     nodes: dict[str, list[str]] = {}
     for symbol in symbols:
         nodes.setdefault(symbol.version, []).append(symbol.name)
-    # "local: *" stands once, in the first node; whatever a node names stays exported.
+    # "local: *" may occur only once; symbols that a node names stay exported.
     blocks = [
         f"{node} {{ global: {' '.join(f'{name};' for name in names)} {'local: *; ' if first == 0 else ''}}};"
         for first, (node, names) in enumerate(sorted(nodes.items()))

@@ -1,4 +1,4 @@
-"""Which undocumented or newer options the programs of a CUDA toolkit take; builds are reproducible with them, and go on without."""
+"""Test which undocumented or newer options a CUDA toolkit accepts: builds are reproducible with them, and work without."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ..core.process import capture
 
 
 def takes_seed(nvcc: Path, environ: Mapping[str, str]) -> bool:
-    """Whether nvcc takes ``-frandom-seed``: that of CUDA 13.0 does, those of 11.8 and 12.4 do not."""
+    """Whether nvcc accepts ``-frandom-seed``: CUDA 13.0's does, those of 11.8 and 12.4 do not."""
     return "-frandom-seed" in capture([nvcc, "--help"], env=environ)
 
 
 def takes_source_path(nvcc: Path, environ: Mapping[str, str]) -> bool:
-    """Whether cudafe++, beside nvcc, takes ``--orig_src_path_name``; with an option that it does not know it fails.
+    """Whether the cudafe++ next to nvcc accepts ``--orig_src_path_name``; cudafe++ fails for an unknown option.
 
     NVIDIA documents no option of cudafe++. nvcc itself passes this one (nvcc --dryrun of 13.0).
     """

@@ -1,4 +1,4 @@
-"""glibc headers and link stubs of an older glibc than this machine's."""
+"""Headers and link stubs of an older glibc than this machine's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..core.storage import prepared
 from ..probe.sysroots import zig_folder
 from ..tables import load_tables
 
-# zig keeps one copy of what several targets share; a target's headers are the union, the most special last.
+# zig stores headers that several targets share only once; a target's headers are the union, the most specific last.
 _HEADERS = {
     "x86_64": ("any-linux-any", "x86-linux-any", "generic-glibc", "x86-linux-gnu", "x86_64-linux-gnu"),
     "aarch64": ("any-linux-any", "aarch64-linux-any", "generic-glibc", "aarch64-linux-gnu"),
@@ -36,14 +36,14 @@ _STUBS = (
     "libld.so.2",
 )
 
-# libstdc++'s ext/atomicity.h uses __libc_single_threaded (GLIBC_2.32) wherever this header exists; zig carries it for
-# every target, because its headers are the newest glibc's with the differences switched by __GLIBC_MINOR__.
+# libstdc++'s ext/atomicity.h uses __libc_single_threaded (GLIBC_2.32) if this header exists. zig has it for every target,
+# because its headers are those of the newest glibc, with differences selected by __GLIBC_MINOR__.
 _TOO_NEW = ("sys/single_threaded.h",)
 
 
 @dataclass(frozen=True)
 class Root:
-    """A sysroot in use. ``defines`` tell zig's headers which glibc they are."""
+    """A sysroot in use. ``defines`` select the glibc version in zig's headers."""
 
     path: Path
     includes: tuple[Path, ...]
@@ -54,12 +54,12 @@ class Root:
 def apply_sysroot(
     chosen: Sysroot, glibc: str, target: str, cache: Path, environ: Mapping[str, str], echo: Echo
 ) -> Root:
-    """Make the chosen sysroot ready to compile against."""
+    """Prepare the chosen sysroot for compiling."""
     path, defines = Path(chosen.path), tuple[str, ...]()
     if chosen.provider is SysrootProvider.ZIG:
         path = prepared_zig(chosen, glibc, target, cache, environ, echo)
         defines = (f"-D__GLIBC_MINOR__={glibc.partition('.')[2]}",)
-    # Debian's roots keep a part in folders named after the target; Red Hat's and conda's have lib64.
+    # Debian's roots have folders named after the target; Red Hat's and conda's have lib64.
     libraries = [f"usr/lib/{target}", f"lib/{target}", "usr/lib64", "usr/lib", "lib64", "lib"]
     includes = [f"usr/include/{target}", "usr/include"]
     return Root(path, _folders(path, includes), _folders(path, libraries), defines)
@@ -70,7 +70,7 @@ def _folders(root: Path, parts: list[str]) -> tuple[Path, ...]:
 
 
 def prepared_zig(chosen: Sysroot, glibc: str, target: str, cache: Path, environ: Mapping[str, str], echo: Echo) -> Path:
-    """The sysroot that zig's package makes, from the cache or made now (about 7 s)."""
+    """Return the sysroot from zig's package, from the cache or newly made (about 7 s)."""
     if chosen.origin is Origin.CACHE:
         return Path(chosen.path)
     arch = target.partition("-")[0]
@@ -98,7 +98,7 @@ def _copy_headers(zig: Path, arch: str, include: Path) -> None:
 
 
 def _make_stubs(zig: Path, arch: str, glibc: str, lib: Path, environ: Mapping[str, str]) -> None:
-    """Let zig link a program for that glibc, and keep the stubs and start files that it made for it."""
+    """Let zig link a program for this glibc, and keep the stubs and start files that zig generates."""
     lib.mkdir(parents=True)
     with tempfile.TemporaryDirectory(prefix="mamba-build-zig-") as scratch:
         source = Path(scratch) / "main.c"
@@ -116,14 +116,14 @@ def _make_stubs(zig: Path, arch: str, glibc: str, lib: Path, environ: Mapping[st
             source,
         ]
         output = capture([*command, "-lm", "-lpthread", "-ldl", "-lrt"], env=env, timeout=300, merge=True)
-        # The last link line names every file that went into the program.
+        # The last link line names every file of the program.
         line = next((line for line in reversed(output.splitlines()) if "Scrt1.o" in line and "ld.lld" in line), "")
-        # zig quotes nothing; below its folders, which may have blanks in their names, there are none.
+        # zig quotes nothing. Its own folders may contain spaces, the paths below them do not.
         parts = {Path(part).name: Path(part) for part in re.findall(rf"{re.escape(scratch)}\S+", line)}
         missing = [name for name in (*_OBJECTS, *_STUBS) if name not in parts or not is_file(parts[name])]
         if missing:
             raise ToolError(
-                f"zig made no {', '.join(missing)} for glibc {glibc}", "another provider can serve", "-C sysroot=conda"
+                f"zig made no {', '.join(missing)} for glibc {glibc}", "use another sysroot", "-C sysroot=conda"
             )
         for name in (*_OBJECTS, *_STUBS):
             shutil.copyfile(parts[name], lib / (_LOADER[arch] if name == "libld.so.2" else name))

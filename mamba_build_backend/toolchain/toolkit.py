@@ -1,10 +1,11 @@
-"""One CUDA toolkit, as torch's build code expects it: bin, include, lib64, nvvm under one folder.
+"""Present one CUDA toolkit as torch's build code expects it: bin, include, lib64, nvvm under one folder.
 
-It is a folder of links. A toolkit that is such a folder, and whole, has a link for each of its entries. Others are put together: PyPI's nvcc, spread
-over the site-packages of the build environment and of torch; conda's, whose headers lie under targets/; Debian's, whose
-headers lie in /usr/include among everybody's; the HPC SDK's, whose cuBLAS and cuSPARSE have a folder of their own; that of NVIDIA's
-archives, which have lib in place of lib64; and one that lacks headers which NVIDIA's wheels beside torch hold. nvcc finds its parts beside the path that it was started
-by, so links are enough. Only for ``gpu-code=compact`` are cicc and fatbinary scripts, which start ``shims/nvcc_steps.py``.
+The folder consists of links. A complete toolkit with this layout gets a link for each of its entries. Other toolkits are
+assembled: PyPI's nvcc, spread over the site-packages of the build environment and of torch; conda's, with its headers under
+targets/; Debian's, with its headers in /usr/include among all others; the HPC SDK's, whose cuBLAS and cuSPARSE have their
+own folder; NVIDIA's archives, with lib in place of lib64; and a toolkit without headers that the NVIDIA wheels next to torch
+contain. nvcc finds its parts relative to the path that started it, so links are enough. Only for ``gpu-code=compact``, cicc
+and fatbinary are scripts that start ``shims/nvcc_steps.py``.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _PROGRAMS = (
     "cicc",
     "crt",
 )
-"""What nvcc starts, and what the audit asks; all else in conda's or the system's bin stays out of the build's PATH."""
+"""Programs that nvcc or the audit runs; everything else in conda's or the system's bin stays off the build's PATH."""
 
 
 def apply_toolkit(
@@ -49,10 +50,10 @@ def apply_toolkit(
 ) -> Path:
     """Return the folder to use as CUDA_HOME.
 
-    What the toolkit lacks comes from NVIDIA's wheels in ``torch_site``; None where these are of another CUDA.
-    ``compact``: whether cicc's and fatbinary's PTX is rewritten. ``dpkg``: the folder of Debian's lists of files.
+    Missing parts come from NVIDIA's wheels in ``torch_site``; None if these are for another CUDA.
+    ``compact``: rewrite the PTX of cicc and fatbinary. ``dpkg``: the folder of Debian's lists of files.
     """
-    # A build folder that stays may hold links into an environment that was an earlier build's alone.
+    # A persistent build folder may have links into the deleted environment of an earlier build.
     view = emptied(work / "toolchain" / "cuda")
     home = Path(toolkit.home)
     if toolkit.layout is ToolkitLayout.HOME and not toolkit.missing:
@@ -75,7 +76,7 @@ exec "${PYTHON}" -I -S "${NVCC_STEPS_SHIM}" "$0.real" "$@"
 
 
 def _put_before(program: Path) -> None:
-    """A script in the place of the link to one of nvcc's programs; the same in every build, as sccache looks at it."""
+    """Replace the link to one of nvcc's programs by a script; the same in every build, because sccache hashes it."""
     if is_link(program):
         program.replace(program.with_name(f"{program.name}.real"))
         program.write_text(_BEFORE, encoding="utf-8")
@@ -83,7 +84,7 @@ def _put_before(program: Path) -> None:
 
 
 def _put_before_cicc(nvvm: Path) -> None:
-    """What was a link becomes a folder of links, with a script in it."""
+    """Replace the link to nvvm by a folder of links, with a script for cicc in it."""
     if is_link(nvvm) and is_file(nvvm / "bin" / "cicc"):
         home = resolved(nvvm)
         nvvm.unlink()
@@ -92,20 +93,20 @@ def _put_before_cicc(nvvm: Path) -> None:
 
 
 def _link_entries(home: Path, view: Path) -> None:
-    """Links to what is in a folder, and in its ``bin``, which becomes a real one."""
+    """Link the entries of a folder, and those of its ``bin``, which becomes a real folder."""
     for entry in (*entries(home), *entries(home / "bin")):
         if entry != home / "bin":
             _link(entry, view / entry.relative_to(home))
 
 
 def _gather(toolkit: Toolkit, torch_site: Path | None, view: Path, dpkg: Path) -> None:
-    """Links to what is spread over several folders."""
+    """Link the parts of a toolkit that is spread over several folders."""
     home = Path(toolkit.home)
     for program in _programs(home, toolkit.layout):
         _link(program, view / "bin" / program.name)
     if is_dir(home / "nvvm"):
         _link(home / "nvvm", view / "nvvm")
-    # The first one wins: the toolkit's own headers before torch's copies of the same.
+    # The first wins: the toolkit's own headers before torch's copies.
     if toolkit.layout is ToolkitLayout.DEBIAN:
         _link_debian_headers(Path(toolkit.includes[0]), view / "include", dpkg)
     else:
@@ -119,14 +120,14 @@ def _gather(toolkit: Toolkit, torch_site: Path | None, view: Path, dpkg: Path) -
         for path in sorted([*matching(lib, f"{RUNTIME}*"), *matching(lib, "libcudadevrt*")]):
             _link(path, view / "lib64" / path.name)
     _link_unversioned(view / "lib64")
-    # nvcc's own profile says $(TOP)/targets/<platform>/include where a toolkit serves several platforms.
+    # nvcc's own profile says $(TOP)/targets/<platform>/include if a toolkit serves several platforms.
     target = view / "targets" / TARGETS.get(platform.machine(), f"{platform.machine()}-linux")
     _link(view / "include", target / "include")
     _link(view / "lib64", target / "lib")
 
 
 def aim(view: Path, machine: str, runtime: Path, work: Path) -> None:
-    """Make the folder one for another processor: CUDA's runtime from the wheel ``runtime``, and the names under which nvcc looks for it.
+    """Change the folder for another processor: CUDA's runtime from the wheel ``runtime``, where nvcc looks for it.
 
     The headers are the same for all processors.
     """
@@ -146,7 +147,7 @@ def aim(view: Path, machine: str, runtime: Path, work: Path) -> None:
     targets = view / "targets"
     if is_link(targets):
         targets.unlink()
-    # nvcc takes the compiler's word for the processor, and looks in a folder of that name.
+    # nvcc asks the compiler for the processor's name, and looks in the folder of that name.
     for target in {TARGETS[machine], f"{machine}-linux"}:
         if is_link(targets / target):
             (targets / target).unlink()
@@ -170,7 +171,7 @@ def _link(source: Path, link: Path) -> None:
 
 
 def _merge(source: Path, target: Path) -> None:
-    """Make ``source``'s entries reachable under ``target``; a folder that several sources share becomes a real one."""
+    """Link ``source``'s entries under ``target``; a folder that several sources share becomes a real folder."""
     if is_link(target):
         if os.path.realpath(target) == os.path.realpath(source):
             return
@@ -188,9 +189,9 @@ def _merge(source: Path, target: Path) -> None:
 
 
 def _link_debian_headers(include: Path, view: Path, dpkg: Path) -> None:
-    """Link what the packages with CUDA's headers put into /usr/include, and nothing of anybody else's.
+    """Link only the files that CUDA's header packages put into /usr/include.
 
-    The whole folder would bring the host's glibc back in, which is what the sysroot is there to keep out.
+    The whole folder would add the host's glibc headers, which the sysroot keeps out.
     """
     markers = [
         f"{include}/{name}\n" for name in ("cuda_runtime.h", "cub/cub.cuh", "thrust/version.h", "cuda/std/version")
@@ -212,7 +213,7 @@ def _file_lists(dpkg: Path) -> Iterable[str]:
 
 
 def _link_unversioned(lib: Path) -> None:
-    """The wheels hold libcudart.so.13 but no libcudart.so, which is what -lcudart looks for."""
+    """Add libcudart.so, which -lcudart looks for: the wheels contain only libcudart.so.13."""
     for entry in matching(lib, "lib*.so.*"):
         link = lib / (entry.name.partition(".so.")[0] + ".so")
         if not exists(link):

@@ -1,4 +1,4 @@
-"""The tools that were prepared for a build."""
+"""The prepared tools of a build."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Launcher:
-    """A compiler cache: what stands before a compiler's command, and the variables that it needs."""
+    """A compiler cache: the prefix of a compiler's command, and its variables."""
 
     name: str
     command: tuple[str, ...]
     variables: Mapping[str, str]
     folder_name: str = ""
-    """A folder that stands for that of the build; empty where paths are relative."""
+    """A folder with a fixed name that links to the build folder; empty if paths are relative."""
     asked: bool = False
-    """Whether the user wants this one; where it was only found, a build goes on without."""
+    """Whether the user asked for this cache; if not, a build continues without it."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Toolchain:
     cxx: Path
     cuda_home: Path
     nvcc: Path
-    """The script that starts nvcc by way of its stand-in."""
+    """The script that starts nvcc through its shim."""
     seed_option: bool
-    """Whether nvcc takes ``-frandom-seed``."""
+    """Whether nvcc accepts ``-frandom-seed``."""
     source_path_option: bool
-    """Whether cudafe++ takes ``--orig_src_path_name``."""
+    """Whether cudafe++ accepts ``--orig_src_path_name``."""
     launcher: Launcher | None

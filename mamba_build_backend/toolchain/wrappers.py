@@ -1,4 +1,4 @@
-"""Compilers under their usual names that see the sysroot and nothing of the host's glibc."""
+"""Scripts with the compilers' usual names, which compile against the sysroot and never against the host's glibc."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PREFIX_MAP_SINCE = 8
 
 
 def c_compiler(cxx: Path) -> Path:
-    """The C compiler that belongs to a C++ compiler: gcc-12 to g++-12, conda's …-cc to its …-c++."""
+    """Return the C compiler of a C++ compiler: gcc-12 for g++-12, conda's …-cc for its …-c++."""
     own = cxx.with_name(re.sub(r"[gc]\+\+(-[\d.]+)?$", lambda end: _C_NAMES[end[0][0]] + (end[1] or ""), cxx.name))
     return own if is_file(own) else cxx
 
@@ -32,9 +32,9 @@ def apply_wrappers(
 ) -> tuple[Path, Path]:
     """Write ``gcc`` and ``g++`` scripts into ``folder/bin``; return their paths.
 
-    They are named so because torch asks for compilers by these names, and nvcc's ``-ccbin`` takes either. What they say does not
-    depend on where ``folder`` lies, as a compiler cache reads them. ``places`` are further folders and what ``__FILE__`` says in
-    their stead, which torch's headers put into the binary; the one that ``folder`` is in is ".".
+    torch looks for compilers with these names, and nvcc's ``-ccbin`` accepts either. Their text does not depend on the path of
+    ``folder``, because a compiler cache hashes them. ``places`` are further folders and their replacements in ``__FILE__``,
+    which torch's headers put into the binary; the parent of ``folder`` becomes ".".
     """
     binaries = folder / "bin"
     binaries.mkdir(parents=True, exist_ok=True)
@@ -55,8 +55,8 @@ def apply_wrappers(
     includes = [f"-isystem{seen(str(path))}" for path in (*compiler.gcc_includes, *root.includes, *host)]
     cxx_includes = ["-nostdinc++", *(f"-isystem{path}" for path in compiler.cxx_includes)]
     libraries = [flag for path in root.libraries for flag in (f"-B{seen(path)}", f"-L{seen(path)}")]
-    # Programs, as opposed to extensions, would otherwise have to resolve what torch's libraries need of a newer system.
-    # A build ID is made from all that is stripped afterwards, too, such as the names of nvcc's temporary files.
+    # Otherwise programs (not extensions) would have to resolve symbols of a newer system that torch's libraries need.
+    # No build ID: it depends on data that is stripped later, such as the names of nvcc's temporary files.
     link = [f"-L{seen(runtime.folder)}", *libraries, "-Wl,--allow-shlib-undefined", "-Wl,--build-id=none"]
     group = [seen(word) for word in runtime.group]
 
@@ -71,16 +71,16 @@ def apply_wrappers(
 
 
 def quoted(words: Sequence[str]) -> str:
-    """Words for the shell, in which the script's own variables keep their meaning."""
+    """Quote words for the shell, but keep the script's own variables."""
     return " ".join(re.sub(r"\$(tools|work|real)\b", r"""'"$\1"'""", shlex.quote(word)) for word in words)
 
 
 _OLD_LIBRARIES = ("-Wl,--push-state,--as-needed", "-ldl", "-lpthread", "-lrt", "-lutil", "-Wl,--pop-state")
-"""Since glibc 2.34 their functions are in libc, and code forgets to ask for them: torch 2.15's headers call dlsym, and a link
-against an older glibc left it without a version."""
+"""Since glibc 2.34 their functions are in libc, so code forgets to link them: torch 2.15's headers call dlsym, and a link
+against an older glibc left that symbol without a version."""
 
-# In a link, the runtime's group goes right behind the last object, so in front of the libraries; libstdcxx.py says why.
-# What only a link needs stays away from questions such as "-v", which gcc would take for a link of nothing.
+# In a link, the runtime's group goes right after the last object and before the libraries; libstdcxx.py says why.
+# Link options must not be added to queries such as "-v": gcc would then try to link nothing.
 HAND_OVER = """\
 # ninja's compiles ask for a list of dependencies, and so they can be cached; nvcc's own steps do not.
 if [ $noted$links = yesno ] && [ -n "${step_file}" ] && [ -z "${in_shim}" ]; then
@@ -89,14 +89,14 @@ if [ $noted$links = yesno ] && [ -n "${step_file}" ] && [ -z "${in_shim}" ]; the
 fi
 exec {command} "$@"
 """
-"""The end of a compiler's script, once ``noted`` and ``links`` say what the call is: by way of the object cache, or the compiler itself."""
+"""The end of a compiler's script: depending on ``noted`` and ``links``, exec the object cache or the compiler itself."""
 HANDED_OVER = {
     "step_file": protocol.STEP_FILE,
     "in_shim": protocol.IN_SHIM,
     "python": protocol.PYTHON,
     "shim": protocol.COMPILER_SHIM,
 }
-"""What a script with that end is formatted with, beside ``command``."""
+"""Values for formatting a script with that end, besides ``command``."""
 _SCRIPT = (
     """\
 #!/bin/sh
@@ -151,13 +151,13 @@ exec "${protocol.PYTHON}" -I -S "${protocol.COMPILER_SHIM}" {{nvcc}} "$@"
 
 
 def nvcc_wrapper(nvcc: Path, folder: Path) -> Path:
-    """Write an ``nvcc`` into ``folder`` that compiles by way of ``shims/compiler.py``."""
+    """Write an ``nvcc`` into ``folder`` that compiles through ``shims/compiler.py``."""
     folder.mkdir(parents=True, exist_ok=True)
     return written(folder / "nvcc", _NVCC.format(nvcc=shlex.quote(str(nvcc))))
 
 
 def host_headers(view: Path) -> list[Path]:
-    """Debian's pyconfig.h includes <x86_64-linux-gnu/python3.11/pyconfig.h>, which lies where no sysroot has it."""
+    """Return a folder with <x86_64-linux-gnu/python3.11/pyconfig.h>, which Debian's pyconfig.h includes and no sysroot has."""
     multiarch = sysconfig.get_config_var("MULTIARCH")
     include = Path(sysconfig.get_path("include"))
     real = include.parent / str(multiarch) / include.name

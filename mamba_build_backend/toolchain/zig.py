@@ -1,8 +1,9 @@
-"""zig's C++ compiler in g++'s place: clang with a C++ library of its own, linked in, and the glibc that the wheel promises.
+"""Use zig's C++ compiler in place of g++: clang with its own C++ library, linked in, and the glibc that the wheel promises.
 
-Of CUDA's headers it needs the branch for libc++ that ``__HORIZON__`` switches on. nvcc itself must not see that name where it asks the
-compiler what it is (it would look for a front end that is not there), so it is an option of nvcc's and not of the scripts here. One
-declaration in that branch is not glibc's: ``__assert_fail`` takes an unsigned line number, and throws nothing.
+zig needs the libc++ branch of CUDA's headers, which ``__HORIZON__`` enables. The compiler must not define that name when nvcc
+asks for its predefined macros (nvcc would look for a front end that does not exist), so it is an option of nvcc, not of the
+scripts here. One declaration in that branch differs from glibc's: glibc's ``__assert_fail`` takes an unsigned line number,
+and throws nothing.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _TRIAL = "#include <iostream>\n#include <string>\nvoid trial(std::string text) {
 
 
 def nvcc_flags(plan: BuildPlan) -> tuple[str, ...]:
-    """What nvcc is told where zig is its host compiler."""
+    """Return nvcc's additional options if zig is its host compiler."""
     compiler = plan.compiler.value
     return NVCC_FLAGS if compiler is not None and compiler.kind is CompilerKind.ZIG else ()
 
@@ -49,11 +50,11 @@ def apply_zig(
 ) -> tuple[Path, Path]:
     """Write ``gcc`` and ``g++`` scripts into ``folder/bin`` that start zig; return their paths.
 
-    A link drops the symbols that nobody links against, where the plan wants that: a machine without g++ has no ``strip`` either.
+    If the plan says so, a link strips symbols: a machine without g++ has no ``strip`` either.
 
-    What they say depends on no folder, as a compiler cache reads them. ``places`` are as of
-    :func:`~mamba_build_backend.toolchain.wrappers.apply_wrappers`. zig compiles its C++ library at its first link; the result stays in
-    ``cache``.
+    Their text depends on no path, because a compiler cache hashes them. ``places`` are as in
+    :func:`~mamba_build_backend.toolchain.wrappers.apply_wrappers`. zig compiles its C++ library at its first link; the result is
+    kept in ``cache``.
     """
     compiler, kept = ready.compiler, cache / "zig"
     kept.mkdir(parents=True, exist_ok=True)
@@ -61,12 +62,12 @@ def apply_zig(
     link_to(Path(compiler.path).parent, folder / "zig")
     link_to(kept, folder / "zig-kept")
     target = f"{compiler.target}.{ready.plan.floor.glibc}"
-    # With an -O zig leaves out its checks of undefined behaviour, which end a process; but it also leaves out assert, kernels' too.
+    # -O disables zig's checks for undefined behaviour, which would abort the process; but it also disables assert, so undo that.
     shared = ["-target", target, "-O2", "-fno-sanitize=undefined", "-UNDEBUG"]
     shared += ["-ffile-prefix-map=$work=.", "-ffile-prefix-map=$real=.", "-ffile-prefix-map=$tools/zig=zig"]
     shared += [f"-ffile-prefix-map={place.replace(str(folder), '$tools')}={name}" for place, name in places]
     if ready.plan.runtime is not None:
-        shared.append("-DMAMBA_STABLE_OWN_PYTHON_H")  # this Python's header is another processor's
+        shared.append("-DMAMBA_STABLE_OWN_PYTHON_H")  # this Python's header is for another processor
     else:
         shared += [f"-isystem$tools/{path.relative_to(folder)}" for path in host_headers(folder / "include")]
     row = next(row for row in load_tables().zig_compilers if row.version == compiler.version)
@@ -82,17 +83,17 @@ def apply_zig(
         return written(folder / "bin" / name, text)
 
     cc, cxx = script("gcc", "cc", ()), script("g++", "c++", shield)
-    name = f"{compiler.version}-{target}{'-stripped' if ready.plan.strip else ''}"  # zig makes one for each
+    name = f"{compiler.version}-{target}{'-stripped' if ready.plan.strip else ''}"  # zig makes one library for each
     _make_library(cxx, name, folder, kept, environ, echo)
     return cc, cxx
 
 
 def _make_library(cxx: Path, name: str, folder: Path, kept: Path, environ: Mapping[str, str], echo: Echo) -> None:
-    """Link something, so that zig makes its C++ library now, and that is said; of two builds at once the second waits for the first."""
+    """Link a trial file, so that zig makes its C++ library now, with a message. Of two parallel builds the second waits."""
     done, trial = kept / f"{name}.made", folder / "trial-zig.cpp"
     if is_file(done):
         return
-    echo("zig makes its C++ library: once, a minute or more")
+    echo("zig compiles its C++ library (once; takes a minute or more)")
     trial.write_text(_TRIAL, encoding="ascii")
     made = trial.with_suffix(".o")
     capture([cxx, "-fPIC", "-c", trial, "-o", made], env=environ, timeout=600)
@@ -101,7 +102,7 @@ def _make_library(cxx: Path, name: str, folder: Path, kept: Path, environ: Mappi
 
 
 def mend_headers(view: Path) -> None:
-    """Put a changed copy of one header into a folder of links to a toolkit, wherever nvcc may find it."""
+    """Put a corrected copy of one header into a folder of links to a toolkit, wherever nvcc may find it."""
     for include in (view / "include", *matching(view, "targets/*/include")):
         header = include / "crt" / "common_functions.h"
         if not is_file(header):
@@ -117,7 +118,7 @@ def mend_headers(view: Path) -> None:
 
 
 def _open_link(link: Path) -> None:
-    """What is a link to a folder becomes a folder of links."""
+    """Replace a link to a folder by a folder of links."""
     if is_link(link) and is_dir(link):
         home = resolved(link)
         link.unlink()
@@ -126,8 +127,8 @@ def _open_link(link: Path) -> None:
             (link / entry.name).symlink_to(entry)
 
 
-# A link takes the objects, libraries and version script alone: other options are GNU ld's or a Python's own compiler's, and zig
-# refuses those that it does not know. It finds Python's symbols, and nothing else, in the process.
+# A link keeps only objects, libraries and the version script: other options are for GNU ld or for Python's own compiler, and
+# zig rejects unknown ones. The extension finds only Python's symbols in the process.
 _SCRIPT = (
     """\
 #!/bin/sh

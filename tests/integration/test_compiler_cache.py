@@ -167,7 +167,7 @@ def refused(project, env, tmp_path):
     """The message if the user asked for this cache and it does not work."""
     done = pip_wheel(project, tmp_path / "no", env, "-C", "cache=ccache", check=False, isolated=False)
     assert done.returncode != 0
-    assert "add -C cache=off to the command  # compiles all each time" in done.stderr
+    assert "add -C cache=off to the command  # compiles " in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "no").exists() or not list((tmp_path / "no").glob("*.whl"))
     return done.stderr
@@ -192,7 +192,7 @@ def test_cache_that_fails_at_its_first_compile_is_reported_and_skipped(project, 
     script = '[ "$1" != --version ] || exec echo "ccache version 4.7.5"; echo "ccache: error: no room" >&2; exit 1'
     own = {**env, "PATH": f"{program(tmp_path / 'bin', 'ccache', script)}{os.pathsep}{env['PATH']}"}
     (line,) = set(built(project[0], own)[0])
-    assert line.startswith("note: without a compiler cache: ")
+    assert line.startswith("note: building without a compiler cache: ")
     assert "ccache: error: no room" in line
     assert "ccache: error: no room" in refused(project[0], own, tmp_path)
 
@@ -207,5 +207,5 @@ def test_missing_cache_is_an_error_if_requested(project, env, tmp_path, torch_si
 def test_read_only_cache_folder_does_not_fail_the_build(project, env, ccache, torch_site, gxx):
     lines, _ = built(project[0], {**env, "CCACHE_DIR": "/proc/nowhere"})
     (line,) = lines
-    assert line.startswith("note: without a compiler cache: ")
+    assert line.startswith("note: building without a compiler cache: ")
     assert "Failed to create directory /proc/nowhere" in line

@@ -117,7 +117,9 @@ def test_one_stable_wheel_serves_every_torch_and_python_of_a_cuda(tmp_path):
     first, *others = planned(tmp_path, text)
     assert not first.problems
     assert first.plan.local_version == "cu13"
-    assert [[item.found for item in other.problems] for other in others] == [[f"the wheel of {first.id} also serves this cell"]] * 3
+    assert [[item.found for item in other.problems] for other in others] == [
+        [f"the wheel of {first.id} also serves this cell"]
+    ] * 3
 
 
 def test_cells_are_all_combinations_but_the_excluded_and_then_the_included(tmp_path):
@@ -241,7 +243,7 @@ def test_duplicate_cell_is_built_once(tmp_path):
     text = AXES.replace('"mamba-ssm==2.3.0"', '"causal-conv1d", "causal-conv1d==1.6.1"')
     first, second = planned(tmp_path, text)
     assert first.problems == ()
-    assert second.problems[0].found == f"it is the same as {first.id}"
+    assert second.problems[0].found == f"this cell is the same as {first.id}"
     assert second.id != first.id
 
 

@@ -152,11 +152,11 @@ def test_sccache_is_skipped_while_another_build_holds_its_folder(asked, tmp_path
     with stand_in(f"mamba-build-cached-{label}"), ExitStack() as stack:
         used = compiler_cache.in_use(tools, label, tmp_path, {}, said.append)
         if asked:
-            with pytest.raises(ToolError, match="belongs to another build of the same"):
+            with pytest.raises(ToolError, match="another build of the same project uses"):
                 stack.enter_context(used)
         else:
             assert stack.enter_context(used).launcher is None
             assert said == [
-                f"note: without a compiler cache: the folder mamba-build-cached-{label} in /tmp belongs to another build of the same"
+                f"note: building without a compiler cache: another build of the same project uses the folder /tmp/mamba-build-cached-{label}"
             ]
     Path(f"/tmp/mamba-build-cached-{label}.lock").unlink()

@@ -1,7 +1,7 @@
-"""Stand in for nvcc and g++ when they compile a file: its architectures, the same bytes in any folder, a compiler cache.
+"""Shim for nvcc and g++ when they compile a file: sets architectures, makes builds reproducible, uses a compiler cache.
 
-Started as ``python -I -S compiler.py COMPILER ARGUMENT…`` by scripts that bear the compilers' names; it execs the command that
-:func:`command` works out. ``protocol.py`` says what it is told, and how it imports that module.
+Started as ``python -I -S compiler.py COMPILER ARGUMENT…`` by scripts with the compilers' names. It then ``exec``s the rewritten
+command of :func:`command`. ``protocol.py`` describes its input, and how the shim imports that module.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ else:
 WORK, COPIES = "work", "sources"
 """In ``ShimConfig.fixed_folder``: a link to the build folder, and copies of its sources."""
 _SHORT = {"--generate-dependencies-with-compile": "-MD", "-MMD": "-MD", "--dependency-output": "-MF"}
-"""For ccache, which knows of a source what is in that list: -MMD leaves the system's headers out, a sysroot's and torch's among them."""
+"""Options for ccache, which trusts the list of dependencies: -MMD omits system headers, including the sysroot's and torch's."""
 _BEFORE_PATH = r"(-I|-isystem|-iquote|-L|-B|-ccbin=|--compiler-bindir=|)"
 
 
 def command(compiler: str, arguments: Sequence[str], config: ShimConfig, cwd: str) -> list[str]:
-    """The command to run in place of ``compiler`` with these arguments in the folder ``cwd``."""
+    """Return the command to run in place of ``compiler`` with these arguments in the folder ``cwd``."""
     if os.path.basename(compiler) == "nvcc":
-        # As words of the command they are part of a compiler cache's key.
+        # Add the variables' words to the command, so that a compiler cache's key contains them.
         arguments = [*config.nvcc_prepend, *arguments, *config.nvcc_append]
     source = _source(arguments)
     if not source:
@@ -44,21 +44,21 @@ def command(compiler: str, arguments: Sequence[str], config: ShimConfig, cwd: st
     if config.fixed_folder and source.endswith(".cu"):
         rest = _with_copied_source(rest, config.fixed_folder)
     rest = [_SHORT.get(word, word) for word in rest]
-    # ccache has to go by the list of dependencies: what one run of the preprocessor leaves is what one architecture sees of a
-    # source, and it took old objects for files that had changed for another (benchmarks/README.md).
+    # ccache must use the list of dependencies: one preprocessor run shows a source for only one architecture, and ccache then
+    # returned old objects for files that had changed for another architecture (benchmarks/README.md).
     if config.cache_command and "-MF" in rest:
         return [*config.cache_command, compiler, *rest]
     return [compiler, *rest]
 
 
 def _source(arguments: Sequence[str]) -> str:
-    """The source file; empty where nothing is compiled."""
+    """Return the source file; empty if the command compiles nothing."""
     sources = (word for word in reversed(arguments) if word.endswith((".cu", ".cpp", ".cc", ".cxx", ".c")))
     return next(sources, "") if "-c" in arguments else ""
 
 
 def _passes(source: str, arguments: list[str], config: ShimConfig) -> list[str]:
-    """The arguments with the front-end passes and threads of this file."""
+    """Return the arguments with this file's front-end passes and threads."""
     if config.one_architecture:
         arguments = without(arguments, {"threads"})
     shared = config.shared_passes
@@ -68,12 +68,12 @@ def _passes(source: str, arguments: list[str], config: ShimConfig) -> list[str]:
 
 
 def _name_options(path: str, config: ShimConfig) -> list[str]:
-    """Options of nvcc for the same binary in every build folder.
+    """Return nvcc's options for the same binary in every build folder.
 
-    nvcc derives the names of a file's internal functions and variables from its path. cudafe++ takes the last such path that it is
-    told. For a file that defines nothing for others, such as most of the kernels, nvcc also adds a number of the process;
-    "-frandom-seed" replaces that number, and not the path (seen with 11.8, 13.0). An nvcc that lacks one of the two options compiles
-    without it, and its binaries differ from folder to folder.
+    nvcc derives the names of a file's internal functions and variables from the file's path. cudafe++ uses the last path that it
+    gets. For a file without external definitions, such as most of the kernels, nvcc also adds a process number;
+    "-frandom-seed" replaces that number, but not the path (seen with 11.8, 13.0). If nvcc lacks one of the two options, it
+    compiles without that option, and its binaries differ between build folders.
     """
     for folder in config.build_folders:
         if path.startswith(f"{folder}/"):
@@ -85,9 +85,9 @@ def _name_options(path: str, config: ShimConfig) -> list[str]:
 
 
 def _relocated(word: str, config: ShimConfig, cwd: str) -> str:
-    """A path in the build folder by a name that is the same for every build folder.
+    """Rewrite a path in the build folder to a name that is the same for every build folder.
 
-    The name is relative to the folder in which the compiler runs, unless there is a fixed folder: sccache runs nvcc's steps in other
+    The name is relative to the compiler's working folder, unless there is a fixed folder: sccache runs nvcc's steps in other
     folders.
     """
     for folder in config.build_folders:
@@ -103,7 +103,7 @@ def _relocated(word: str, config: ShimConfig, cwd: str) -> str:
 def _with_copied_source(arguments: list[str], fixed_folder: str) -> list[str]:
     """Compile a copy of the source in ``fixed_folder``.
 
-    nvcc tells its steps the real path of a file, whatever link leads there, and sccache takes that for a part of the step.
+    nvcc resolves links and passes the real path of a file to its steps, and sccache hashes that path.
     """
     out = list(arguments)
     for index, word in enumerate(arguments):
@@ -123,7 +123,7 @@ def _copy_sources(words: list[str], fixed_folder: str) -> None:
 
 
 def main() -> None:
-    """Read the step's file; become the command."""
+    """Read the step's file and exec the command."""
     try:
         config = read_shim_config(os.environ)
     except ProtocolError as error:
@@ -131,7 +131,7 @@ def main() -> None:
     words = command(sys.argv[1], sys.argv[2:], config, os.getcwd())
     if config.fixed_folder:
         _copy_sources(words, config.fixed_folder)
-    os.execvp(words[0], words)  # noqa: S606 - it takes this process's place
+    os.execvp(words[0], words)  # noqa: S606 - replaces this process
 
 
 if __name__ == "__main__":

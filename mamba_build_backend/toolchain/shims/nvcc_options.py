@@ -1,9 +1,10 @@
-"""nvcc's options: the one parser of them, for what upstream's setup.py hands to nvcc and for what arrives at its stand-in.
+"""The one parser of nvcc's options, for setup.py's arguments and for the shim's.
 
-Standard library only, for Python 3.9; ``protocol.py`` says how programs outside the backend import it.
+Standard library only, for Python 3.9; ``protocol.py`` says how programs outside the backend import this module.
 
-nvcc takes the value of an option as ``--option value``, ``--option=value`` and, for a few of one letter, joined (``-t4``). A parser
-must know every option that takes a value, or it mistakes ``-std=c++14`` in ``-Xcompiler -std=c++14`` for an option of nvcc's.
+nvcc accepts the value of an option as ``--option value``, ``--option=value`` and, for a few short options, joined (``-t4``). A
+parser must know every option that takes a value; otherwise it mistakes ``-std=c++14`` in ``-Xcompiler -std=c++14`` for an
+option of nvcc.
 """
 
 from __future__ import annotations
@@ -84,12 +85,12 @@ undefine-macro -U
 Werror -Werror
 x -x
 """
-"""Options with a value: the long name and the short spelling (nvcc 13.0 --help; -Xcudafe and -Xcicc, which it does not list).
+"""Options with a value: long name and short spelling (nvcc 13.0 --help; also -Xcudafe and -Xcicc, which it does not list).
 
-Those of 11.8 and 12.4 are among them; tests/integration/test_front_ends.py compares the table with the nvcc that is there.
+The table includes those of 11.8 and 12.4; tests/integration/test_front_ends.py compares it with the installed nvcc.
 """
 _FLAGS = "generate-line-info -lineinfo"
-"""Options without a value that the plan decides."""
+"""Options without a value that the plan sets."""
 
 
 def _spellings(table: str) -> dict[str, str]:
@@ -98,7 +99,7 @@ def _spellings(table: str) -> dict[str, str]:
 
 
 VALUED = _spellings(_VALUED)
-"""Spelling to long name, of each option that takes a value."""
+"""Spelling to long name, for each option that takes a value."""
 _PLAIN = _spellings(_FLAGS)
 _JOINED = re.compile(r"(-t)(\d+)")
 
@@ -113,26 +114,26 @@ REPLACED = ARCHITECTURES | {
     "std",
     "threads",
 }
-"""Options that the plan decides in place of upstream."""
+"""Options that the plan sets in place of upstream."""
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option with its value, or another word of a command line."""
+    """One option with its value, or any other word of a command line."""
 
     words: tuple[str, ...]
     name: str = ""
-    """The long name without dashes; empty for a word that is in no table."""
+    """The long name without dashes; empty for a word that is not in the tables."""
     value: str = ""
 
     @property
     def is_complete(self) -> bool:
-        """Whether the option has the value that it takes; the last word of a command line may lack one."""
+        """Whether the option has its value; the last word of a command line may lack it."""
         return self.words[0] not in VALUED or len(self.words) > 1
 
 
 def parse(words: Sequence[str]) -> list[Option]:
-    """Split a command line into options; :func:`join` gives the same words back.
+    """Split a command line into options; :func:`join` returns the same words.
 
     >>> [option.name for option in parse(["-O3", "-arch", "sm_80", "--threads=4", "-Xcompiler", "-std=c++14"])]
     ['', 'gpu-architecture', 'threads', 'compiler-options']
@@ -157,12 +158,12 @@ def parse(words: Sequence[str]) -> list[Option]:
 
 
 def join(options: Iterable[Option]) -> list[str]:
-    """The words of a command line."""
+    """Return the words of a command line."""
     return [word for option in options for word in option.words]
 
 
 def without(words: Sequence[str], names: Collection[str]) -> list[str]:
-    """A command line less the options of these long names, however they are spelled.
+    """Remove the options with these long names, in any spelling, from a command line.
 
     >>> without(["-O3", "-gencode", "arch=compute_80,code=sm_80", "-t4"], ARCHITECTURES | {"threads"})
     ['-O3']
@@ -171,9 +172,9 @@ def without(words: Sequence[str], names: Collection[str]) -> list[str]:
 
 
 def replace_upstreams(words: Sequence[str], planned: Sequence[str]) -> list[str]:
-    """Take upstream's choice of what the plan decides out of a command line, and append the plan's.
+    """Remove upstream's values of the options that the plan sets, and append the plan's.
 
-    An option at the end that lacks its value goes, too: nvcc would take the plan's first word for it.
+    Also removes a last option without its value: nvcc would use the plan's first word as the value.
 
     >>> replace_upstreams(["-O3", "-gencode", "arch=compute_53,code=sm_53", "-std=c++17"], ["-std=c++20"])
     ['-O3', '-std=c++20']
@@ -186,7 +187,7 @@ def _is_planned(option: Option) -> bool:
     return (
         option.name in REPLACED
         or (option.name == "fatbin-options" and "compress" in option.value)
-        # ptxas's statistics on each kernel, which upstream asks for, fill a log with megabytes.
+        # Upstream asks ptxas for statistics on each kernel, which add megabytes to the log.
         or (option.name == "ptxas-options" and option.value == "-v")
         or option.words == ("-compress-all",)
     )

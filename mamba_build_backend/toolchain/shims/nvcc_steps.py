@@ -1,9 +1,9 @@
-"""For ``gpu-code=compact``: stand in for two of nvcc's steps, cicc, which writes PTX, and fatbinary, which compresses images.
+"""For ``gpu-code=compact``: shims for two of nvcc's steps, cicc, which writes PTX, and fatbinary, which compresses images.
 
-cicc: derive the PTX for one architecture from that for another where possible. fatbinary: rewrite PTX so that it compresses well.
+cicc: derive the PTX for one architecture from another's if possible. fatbinary: rewrite PTX so that it compresses well.
 
-Started as ``python -I -S nvcc_steps.py PROGRAM ARGUMENT…`` by scripts that bear the programs' names; ``protocol.py`` says what it is
-told, and how it imports that module.
+Started as ``python -I -S nvcc_steps.py PROGRAM ARGUMENT…`` by scripts with the programs' names; ``protocol.py`` describes the
+input, and how the shim imports that module.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ else:
     from ptx import compact, retarget
 
 _START_TIMEOUT = 60.0
-"""Seconds in which the front end for :attr:`DerivedPtx.source` has begun: nvcc starts it first, alone or beside the others."""
+"""Seconds within which the front end for :attr:`DerivedPtx.source` must start: nvcc starts it first or with the others."""
 
 
 def derive(real: str, arguments: list[str], order: Optional[DerivedPtx]) -> int | None:
     """Run cicc for the source architecture, or derive the PTX of a target from its output.
 
-    Returns cicc's exit status, or None where ``real`` has to run with these arguments. Raises ValueError, OSError or KeyError where
-    the PTX cannot be derived; ``real`` has to run then, too.
+    Returns cicc's exit status, or None if ``real`` must run with these arguments. Raises ValueError, OSError or KeyError if
+    the PTX cannot be derived; ``real`` must then run, too.
 
-    nvcc starts one cicc process for each architecture of a file, and gives all of them one path for the module's id. The output for
-    the source architecture is left in a folder beside that path.
+    nvcc starts one cicc process per architecture of a file, and all of them get the same path for the module's id. The output
+    for the source architecture is left in a folder next to that path.
     """
     options = dict(zip(arguments, arguments[1:]))
     name = os.path.basename(options.get("--orig_src_file_name", "").strip('"'))
@@ -52,7 +52,7 @@ def derive(real: str, arguments: list[str], order: Optional[DerivedPtx]) -> int 
     if not _wait(os.path.join(shared, "done"), process=int(_read(started))):
         return None
     module = retarget(_read(os.path.join(shared, "ptx")), arch.removeprefix("compute_"))
-    # The host's part of a module names all kernels, and its own file.
+    # The host part of a module contains the names of all kernels and of its own file.
     stub = _read(os.path.join(shared, "stub"))
     stub = stub.replace(_read(os.path.join(shared, "stub.name")), os.path.basename(options["--stub_file_name"]))
     _write(options["-o"], module)
@@ -61,7 +61,7 @@ def derive(real: str, arguments: list[str], order: Optional[DerivedPtx]) -> int 
 
 
 def _run_source(real: str, arguments: list[str], options: dict[str, str], shared: str, threads: int) -> int:
-    """Run cicc and leave copies of its output in ``shared``; returns its exit status."""
+    """Run cicc, put copies of its output into ``shared``, and return its exit status."""
     os.makedirs(shared, exist_ok=True)
     _write(os.path.join(shared, "process"), str(os.getpid()))
     split = ["-split-compile", str(threads)] if threads > 1 and "-split-compile" not in arguments else []
@@ -75,7 +75,7 @@ def _run_source(real: str, arguments: list[str], options: dict[str, str], shared
 
 
 def _wait(path: str, *, until: float = float("inf"), process: int = 0) -> bool:
-    """Whether the file exists before the time ``until`` and the end of ``process``."""
+    """Wait for the file; return False after the time ``until``, or if ``process`` ends without writing it."""
     while not os.path.exists(path):
         if time.monotonic() > until:
             return False
@@ -94,14 +94,14 @@ def _read(path: str) -> str:
 
 
 def _write(path: str, text: str) -> None:
-    # Whoever waits for the file finds it whole.
+    # Rename into place, so that a waiting process never reads a partial file.
     with open(f"{path}.new", "w", encoding="utf-8") as file:
         file.write(text)
     os.replace(f"{path}.new", path)
 
 
 def compact_files(arguments: list[str]) -> None:
-    """Rewrite the PTX files among fatbinary's images."""
+    """Rewrite the PTX files in fatbinary's arguments."""
     for word in arguments:
         if match := re.match(r"--image3?=.*kind=ptx,.*file=([^,]+)", word):
             text = _read(match[1])
@@ -111,7 +111,7 @@ def compact_files(arguments: list[str]) -> None:
 
 
 def main(real: str, arguments: list[str]) -> None:
-    """Rewrite what ``real`` reads or writes, or become it."""
+    """Rewrite the input or output of ``real``, or exec ``real``."""
     if os.path.basename(real).startswith("cicc"):
         try:
             order = read_shim_config(os.environ).derived_ptx
@@ -120,11 +120,11 @@ def main(real: str, arguments: list[str]) -> None:
         with suppress(ValueError, OSError, KeyError):
             if (status := derive(real, arguments, order)) is not None:
                 if status < 0:
-                    os.kill(os.getpid(), -status)  # as it ended itself, which nvcc reports
+                    os.kill(os.getpid(), -status)  # end with cicc's signal, which nvcc reports
                 sys.exit(status)
     else:
         compact_files(arguments)
-    os.execv(real, [real, *arguments])  # noqa: S606 - it takes this process's place
+    os.execv(real, [real, *arguments])  # noqa: S606 - replaces this process
 
 
 if __name__ == "__main__":

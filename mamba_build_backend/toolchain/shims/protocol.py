@@ -1,16 +1,16 @@
-"""What a build step hands to the programs that run outside the backend's process: one JSON file, typed on both sides.
+"""The input of the programs that run outside the backend's process: one JSON file per build step, typed on both sides.
 
 :func:`write` is called once for each run of upstream's setup.py (compile/build_step.py). Three programs read the file:
 
-- ``compile/_setup_py_child.py``, which runs setup.py, takes :attr:`BuildStep.setup_py`; the file's path is its argument;
-- ``compiler.py``, in place of nvcc and g++, takes :attr:`BuildStep.shims`; the file's path is in the variable ``STEP_FILE``;
-- ``nvcc_steps.py``, in place of cicc and fatbinary, takes :attr:`ShimConfig.derived_ptx`; only with ``gpu-code=compact``.
+- ``compile/_setup_py_child.py``, which runs setup.py, reads :attr:`BuildStep.setup_py`; its argument is the file's path;
+- ``compiler.py``, the shim of nvcc and g++, reads :attr:`BuildStep.shims`; the variable ``STEP_FILE`` has the file's path;
+- ``nvcc_steps.py``, the shim of cicc and fatbinary, reads :attr:`ShimConfig.derived_ptx`; only with ``gpu-code=compact``.
 
-A key that is unknown, missing or of another type is a :class:`ProtocolError` that names it, before anything is compiled with it.
+A key that is unknown, missing or of the wrong type raises :class:`ProtocolError` with its name, before anything is compiled.
 
-Standard library only, for Python 3.9: the build environment's packages belong to upstream. The stand-ins are started with
-``python -I -S FILE``, so that neither ``PYTHONPATH`` nor a site-packages with a ``json.py`` of its own changes a compile. Python then
-leaves the script's own folder out of ``sys.path``, too. The programs append this folder themselves, behind the standard library, and
+Standard library only, for Python 3.9: upstream controls the build environment's packages. The shims are started with
+``python -I -S FILE``, so that neither ``PYTHONPATH`` nor a ``json.py`` in site-packages changes a compile. Python then also
+omits the script's own folder from ``sys.path``. The programs append this folder themselves, after the standard library, and
 import ``protocol`` and ``nvcc_options`` as top-level modules; inside the backend the same files are part of the package.
 """
 
@@ -26,13 +26,13 @@ STEP_FILE = "_MAMBA_BACKEND_STEP_FILE"
 PYTHON = "_MAMBA_BACKEND_PYTHON"
 COMPILER_SHIM = "_MAMBA_BACKEND_COMPILER_SHIM"
 NVCC_STEPS_SHIM = "_MAMBA_BACKEND_NVCC_STEPS_SHIM"
-"""Variables with the paths of the step's file, of the Python that starts the stand-ins, and of the stand-ins."""
+"""Variables with the paths of the step's file, of the Python that starts the shims, and of the shims."""
 IN_SHIM = "_MAMBA_BACKEND_IN_SHIM"
-"""Variable that the g++ script sets for its stand-in, which calls the script again."""
+"""Variable that the g++ script sets for its shim, which calls the script again."""
 
 
 class ProtocolError(ValueError):
-    """A step's file that does not have the form of :class:`BuildStep`."""
+    """A step's file does not have the form of :class:`BuildStep`."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Regrouping:
-    """Files of upstream's that instantiate one template, and the files that are compiled in their place.
+    """Upstream's files that instantiate one template, and the files to compile in their place.
 
-    ``compile/regroup_kernels.py`` generates the texts; the child writes and uses them where ``setup.py`` lists all of ``files``,
-    in one folder. Otherwise the child leaves the list of sources as it is.
+    ``compile/regroup_kernels.py`` generates the texts. The child writes and uses them if ``setup.py`` lists all of ``files`` in
+    one folder. Otherwise the child does not change the list of sources.
     """
 
     files: tuple[str, ...]
@@ -56,15 +56,15 @@ class Regrouping:
     header: str
     """Defines the template; in the folder of ``files``."""
     expected: tuple[str, ...]
-    """Texts that the header contains if it is the one for which ``regrouped`` was written."""
+    """Texts in the header for which ``regrouped`` was written."""
     regrouped: tuple[SourceFile, ...]
     joined: tuple[SourceFile, ...]
-    """What is compiled if the header is another one: all of ``files`` as one file."""
+    """Files to compile if the header differs: all of ``files`` as one file."""
 
 
 @dataclass(frozen=True)
 class StableExtension:
-    """What ``abi=stable`` adds to upstream's ``CUDAExtension``."""
+    """Additions of ``abi=stable`` to upstream's ``CUDAExtension``."""
 
     include_dir: str
     libraries: tuple[str, ...]
@@ -73,7 +73,7 @@ class StableExtension:
 
 @dataclass(frozen=True)
 class TorchStandIn:
-    """What ``stable/python/torch`` tells setup.py of torch; ``folder`` holds that package."""
+    """Values for the stand-in ``stable/python/torch``; ``folder`` contains that package."""
 
     folder: str
     version: str
@@ -90,20 +90,20 @@ class SetupPy:
     path_last: tuple[str, ...]
     """Entries for the front and the end of ``sys.path``."""
     nvcc_flags: tuple[str, ...]
-    """Take the place of upstream's options (``nvcc_options.REPLACED``); empty where nothing is compiled."""
+    """Replace upstream's options (``nvcc_options.REPLACED``); empty if nothing is compiled."""
     cxx_flags: tuple[str, ...]
     stable: Optional[StableExtension]
     stand_in: Optional[TorchStandIn]
-    """Takes torch's place; None where setup.py imports torch itself."""
+    """Replaces torch; None if setup.py imports the real torch."""
     regroupings: tuple[Regrouping, ...]
     as_if_gpu: str = ""
-    """For the setup.py of a fork: the capability (``9.0``) of the GPU that it is told of, whatever is here, and its missing texts are
-    empty; nothing for others."""
+    """Only for a fork's setup.py: the capability (``9.0``) of the GPU that torch reports to it; missing text files are then read as
+    empty."""
 
 
 @dataclass(frozen=True)
 class SharedPasses:
-    """Files (patterns of their names) that are compiled with other architecture options than the rest."""
+    """Files (name patterns) that are compiled with their own architecture options."""
 
     files: tuple[str, ...]
     flags: tuple[str, ...]
@@ -111,34 +111,34 @@ class SharedPasses:
 
 @dataclass(frozen=True)
 class DerivedPtx:
-    """Files (patterns of their names) for which cicc runs once and its PTX is rewritten for other architectures."""
+    """Files (name patterns) for which cicc runs once, and whose PTX is rewritten for other architectures."""
 
     files: tuple[str, ...]
     source: str
     """The architecture for which cicc runs: ``compute_80``."""
     targets: tuple[str, ...]
     threads: int
-    """Of cicc's optimiser, while the other architectures wait for it."""
+    """Threads of cicc's optimiser, while the other architectures wait for cicc."""
 
 
 @dataclass(frozen=True)
 class ShimConfig:
-    """What the stand-ins of the compilers need to know."""
+    """Input of the compilers' shims."""
 
     build_folders: tuple[str, ...]
-    """Names of the build folder; a temporary link and the real path are two."""
+    """Paths of the build folder: a temporary link and the real path may differ."""
     source_path_option: bool
-    """Whether cudafe++ takes ``--orig_src_path_name``."""
+    """Whether cudafe++ accepts ``--orig_src_path_name``."""
     seed_option: bool
-    """Whether nvcc takes ``-frandom-seed``."""
+    """Whether nvcc accepts ``-frandom-seed``."""
     shared_passes: Optional[SharedPasses]
     derived_ptx: Optional[DerivedPtx]
     one_architecture: bool
-    """Whether nvcc works on one architecture at a time, as memory was short."""
+    """Whether nvcc compiles one architecture at a time, after a lack of memory."""
     cache_command: tuple[str, ...]
     """A compiler cache; empty without one."""
     fixed_folder: str
-    """A folder of the same name in every build that links to this one's, for sccache; empty without."""
+    """For sccache: a folder with the same name in every build, which links to the build folder; empty if unused."""
     nvcc_prepend: tuple[str, ...]
     nvcc_append: tuple[str, ...]
     """Words of ``NVCC_PREPEND_FLAGS`` and ``NVCC_APPEND_FLAGS``."""
@@ -150,11 +150,11 @@ class BuildStep:
 
     setup_py: SetupPy
     shims: Optional[ShimConfig]
-    """None where nothing is compiled, such as for ``egg_info``."""
+    """None if nothing is compiled, such as for ``egg_info``."""
 
 
 def write(step: BuildStep, path: str) -> None:
-    """Write a step's file; its readers never see half of it."""
+    """Write a step's file; readers never see a partial file."""
     with open(f"{path}.new", "w", encoding="utf-8") as file:
         json.dump(asdict(step), file, indent=1)
     os.replace(f"{path}.new", path)
@@ -175,10 +175,10 @@ def read(path: str) -> BuildStep:
 
 
 def read_shim_config(environ: Mapping[str, str]) -> ShimConfig:
-    """Read the stand-ins' part of the file that ``STEP_FILE`` names. Raises ProtocolError."""
+    """Read the shims' part of the file that ``STEP_FILE`` names. Raises ProtocolError."""
     path = environ.get(STEP_FILE)
     if not path:
-        raise ProtocolError(f"{STEP_FILE} is not set: the stand-ins of compilers run inside a build only")
+        raise ProtocolError(f"{STEP_FILE} is not set: the compilers' shims run only inside a build")
     config = read(path).shims
     if config is None:
         raise ProtocolError(f"{path}: step.shims is null, and a compiler was started")
@@ -186,7 +186,7 @@ def read_shim_config(environ: Mapping[str, str]) -> ShimConfig:
 
 
 def _read_value(kind: Any, value: Any, name: str) -> Any:
-    """``value`` as the type ``kind``: a dataclass, ``tuple[X, ...]``, ``Optional[X]``, str, int or bool. Raises ProtocolError."""
+    """Convert ``value`` to ``kind``: a dataclass, ``tuple[X, ...]``, ``Optional[X]``, str, int or bool. Raises ProtocolError."""
     if get_origin(kind) is Union:
         return None if value is None else _read_value(get_args(kind)[0], value, name)
     if get_origin(kind) is tuple:

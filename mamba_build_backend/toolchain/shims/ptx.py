@@ -1,4 +1,4 @@
-"""PTX as text: rewritten for its size, and for an older architecture, with ``gpu-code=compact``. No I/O, standard library only."""
+"""Rewrite PTX text for ``gpu-code=compact``: smaller, or for an older architecture. No I/O, standard library only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 _ENTRY = re.compile(r"(?:\.(?:visible|weak)\s+)?\.entry\s+([\w$]+)")
 _REGISTER = re.compile(r"%((?:p|rs?|rd|fd?)(?=[\d<]))")
 _UNMARKED = re.compile(r"(?<![%\w$.])((?:p|rs?|rd|fd?)\d+)\b")
-"""Registers as cicc names them, and other things that have such a name."""
+"""cicc's register names, and other words of the same form."""
 _TARGET = re.compile(r"^\.target sm_\d+$", re.MULTILINE)
 _OPCODE = re.compile(r"(?:^|;)[ \t{]*(?:@!?%?\w+[ \t]+)?([a-z][\w.:]*)", re.MULTILINE)
 _ROUND = re.compile(r"^[ \t]*\{?[ \t]*cvt\.rn\.bf16\.f32[ \t]+(%rs\d+), (%f\d+);[ \t]*\}?$", re.MULTILINE)
@@ -30,13 +30,13 @@ _TURING = re.compile(
     rf"|shl|shr|sin|sqrt|st|sub|xor)(?:\.(?!(?:{_LATER})\b)\w+)*|"
     + "|".join(rf"{name}(?:\.(?!(?:{_LATER}|{words})\b)\w+)*" for name, words in _LATER_OF.items())
 )
-"""Instructions of Turing and before, without the words that make later ones of them (PTX ISA, "Target ISA Notes")."""
+"""Instructions of Turing and older GPUs, without modifiers that newer GPUs introduced (PTX ISA, "Target ISA Notes")."""
 
 
 def parse_module(text: str) -> tuple[list[str], dict[str, list[str]], list[str]]:
-    """Split a PTX module into the lines before its kernels, those of each kernel by name, and those after the last.
+    """Split a PTX module into the lines before its kernels, the lines of each kernel by name, and the lines after the last.
 
-    Raises ValueError for a module with anything else between its kernels.
+    Raises ValueError if the module has anything else between its kernels.
     """
     head: list[str] = []
     blocks: dict[str, list[str]] = {}
@@ -67,12 +67,12 @@ def parse_module(text: str) -> tuple[list[str], dict[str, list[str]], list[str]]
 
 
 def compact(text: str) -> str:
-    r"""Rewrite a module so that it compresses well; return a module that is not understood as it is.
+    r"""Rewrite a module so that it compresses well; return an unknown kind of module unchanged.
 
-    nvcc's compression looks back about 8 MB. cicc writes all kernels of a template for one type before those for the next, 10 MB and
-    more apart; sorted by name, similar kernels are neighbours. Two files of kernels on complex numbers: 2.34 MB in place of 3.51
-    (nvcc 13.0). Kernel order has no meaning (PTX ISA, "Kernel and Function Directives"). Names that are local to a kernel are
-    shortened, comments and blanks are removed, which saves another tenth.
+    nvcc's compression looks back about 8 MB. cicc writes all kernels of a template for one type before those for the next type,
+    10 MB and more apart; sorted by name, similar kernels are neighbours. Two files of kernels for complex numbers shrink from
+    3.51 to 2.34 MB (nvcc 13.0). Kernel order is irrelevant in PTX (PTX ISA, "Kernel and Function Directives"). Kernel-local
+    names are shortened and comments and whitespace removed, which saves another tenth.
 
     >>> compact(".target sm_80\n.visible .entry b()\n{\n}\n\n.visible .entry a()\n{\n\tmov.u32 %r1, 1; // it\n}\n")
     '.target sm_80\n.visible .entry a()\n{\nmov.u32 r1,1;\n}\n.visible .entry b()\n{\n}\n'
@@ -85,7 +85,7 @@ def compact(text: str) -> str:
     taken = any(re.search(rf"%{name}\b", text) for name in set(_UNMARKED.findall(text)))
     for name in sorted(blocks):
         kernel = _bare(blocks[name]).replace(f"{name}_param_", "param_")
-        # Labels, registers and what is local are known in their kernel alone.
+        # The scope of labels, registers and local names is one kernel.
         kernel = re.sub(r"(\$L__BB|\b__local_depot)\d+", r"\1", kernel)
         parts.append(kernel if taken else _REGISTER.sub(r"\1", kernel))
     return "".join([*parts, _bare(rest)])
@@ -102,10 +102,10 @@ def _bare(lines: list[str]) -> str:
 
 
 def retarget(ptx: str, arch: str) -> str:
-    r"""Rewrite a module for an older architecture, such as ``75``, with instructions that it has.
+    r"""Rewrite a module for an older architecture, such as ``75``, with the instructions of that architecture.
 
-    One instruction is replaced, the rounding to bfloat16, by what torch does without it: round to nearest even, and one NaN for all
-    (c10/util/BFloat16.h, round_to_nearest_even). Raises ValueError for a module with any other instruction that Turing lacks.
+    Replaces one instruction, the rounding to bfloat16, by torch's own code for GPUs without it: round to nearest even, and one
+    NaN for all (c10/util/BFloat16.h, round_to_nearest_even). Raises ValueError for any other instruction that Turing lacks.
 
     >>> retarget(".target sm_80\nmov.u32 %r1, 1;\n", "75")
     '.target sm_75\nmov.u32 %r1, 1;\n'
