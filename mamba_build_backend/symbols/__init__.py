@@ -1,1 +1,1 @@
-"""Symbol versions: read from ELF files, and compared."""
+"""Read symbol versions from ELF files, and compare them."""

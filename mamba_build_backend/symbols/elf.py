@@ -29,7 +29,7 @@ _MACHINES = {
     (243, True, True): "riscv64",
     (258, True, True): "loongarch64",
 }
-"""What platform tags call a machine: by e_machine, 64 bits and little-endian."""
+"""Machine names in platform tags, by e_machine, 64 bits and little-endian."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class DynamicSymbol:
 
 @dataclass(frozen=True)
 class VersionNeed:
-    """A symbol version that a library needs, from which library, and the symbols that ask for it."""
+    """A symbol version that a library needs, the library that provides it, and the symbols that need it."""
 
     library: str
     version: str
@@ -64,19 +64,19 @@ class GpuCode:
 
 @dataclass(frozen=True)
 class Needs:
-    """What one shared library asks of the system that loads it, and what it holds."""
+    """What one shared library needs from the system, and its content."""
 
     machine: str
-    """As platform tags have it, such as ``x86_64``; ``machine 8`` for one that none of them names."""
+    """As in platform tags, such as ``x86_64``; ``machine 8`` for a machine without a platform tag."""
     needed: tuple[str, ...]
     rpath: tuple[str, ...]
     versions: tuple[VersionNeed, ...]
     unversioned: tuple[str, ...]
     gpu: tuple[GpuCode, ...]
     sections: tuple[Section, ...] = ()
-    """Empty for a file that was stripped of its section table: nothing else of it is known then."""
+    """Empty if the section table was stripped: then nothing else is known."""
     shared: bool = True
-    """Whether it is a shared object, which a process can load, and not a program, a part of one, or what was left of one."""
+    """Whether the file is a shared object, not a program, an object file or a core dump."""
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def _opened(path: Path) -> Iterator[ElfFile]:
         with elf_tables.opened(path) as elf:
             yield elf
     except DamagedError as error:
-        raise AuditError(f"{path.name} is no ELF file, or a damaged one: {error}") from None
+        raise AuditError(f"{path.name} is not an ELF file, or is damaged: {error}") from None
 
 
 _LOADER = (
@@ -100,21 +100,21 @@ _GPU = (".nv", "__nv")
 
 
 def read_sections(elf: ElfFile) -> Iterator[Section]:
-    """The sections that occupy the file. Raises DamagedError for one that goes beyond its end, or counts more than it can hold."""
+    """Yield the sections that occupy the file. Raises DamagedError if one exceeds the file, or has an impossible count."""
     for section in elf.sections:
         if section.kind in (0, elf_tables.NOBITS) or not section.size:
             continue
         name = elf.name(section)
         if not elf.is_inside(section):
             raise DamagedError(f"its section {name} goes beyond the end of the file")
-        # Elf64_Verneed has 16 bytes.
+        # Elf64_Verneed has 16 bytes. A corrupt sh_info would make us loop billions of times.
         if section.kind in _COUNTED and section.info * 16 > section.size:
             raise DamagedError(f"its section {name} would have {section.info} entries")
         yield Section(name, _section_kind(name, section.kind, section.flags), section.size)
 
 
 def _section_kind(name: str, kind: int, flags: int) -> str:
-    """What a section is for; ``kind`` is its sh_type."""
+    """Return the kind of a section (:class:`Section`); ``kind`` is its sh_type."""
     if name.startswith(_GPU):
         return "gpu"
     if flags & elf_tables.ALLOC == 0:
@@ -128,7 +128,7 @@ def _section_kind(name: str, kind: int, flags: int) -> str:
 
 
 def read_exports(path: Path) -> list[DynamicSymbol]:
-    """All defined symbols of a library's dynamic symbol table, with their versions (empty where it has none)."""
+    """Return all defined symbols of a library's dynamic symbol table, with their versions (empty if there is none)."""
     out = []
     with _opened(path) as elf:
         table, numbers = elf.find(elf_tables.DYNSYM), elf.symbol_versions()
@@ -154,7 +154,7 @@ def read_exports(path: Path) -> list[DynamicSymbol]:
 
 
 def read_needs(path: Path) -> Needs:
-    """What the library at ``path`` needs. Raises AuditError for a file that is no ELF."""
+    """Return what the library at ``path`` needs. Raises AuditError if the file is not ELF."""
     with _opened(path) as elf:
         sections = tuple(read_sections(elf))
         dynamic = elf.find(elf_tables.DYNAMIC)
@@ -197,7 +197,7 @@ def _undefined(elf: ElfFile) -> tuple[tuple[VersionNeed, ...], tuple[str, ...]]:
         if number in names:
             asked[names[number]].append(name)
         elif symbol.binding != elf_tables.WEAK:
-            # A weak one may stay undefined: __gmon_start__, _ITM_registerTMCloneTable.
+            # Weak symbols may stay undefined: __gmon_start__, _ITM_registerTMCloneTable.
             unversioned.append(name)
     return tuple(
         VersionNeed(lib, version, tuple(sorted(names))) for (lib, version), names in sorted(asked.items())
@@ -211,9 +211,9 @@ _CODE_KINDS = {1: "ptx", 2: "sass"}
 
 
 def read_fatbin(data: bytes) -> Iterator[GpuCode]:
-    """The pieces of GPU code in a ``.nv_fatbin`` section, which holds one fatbin after another, padded.
+    """Yield the pieces of GPU code in a ``.nv_fatbin`` section, a sequence of padded fatbins.
 
-    What contradicts itself ends the fatbin that it is in.
+    Inconsistent data ends the current fatbin.
     """
     at = data.find(_MAGIC.to_bytes(4, "little"))
     while 0 <= at <= len(data) - _FATBIN.size:
@@ -233,10 +233,10 @@ def read_fatbin(data: bytes) -> Iterator[GpuCode]:
 
 
 def not_defined(symbols: Iterable[str], libraries: Sequence[Path]) -> list[str]:
-    """Those of the symbols that none of the libraries defines, in their order; a library that cannot be read defines none.
+    """Return the symbols that none of the libraries defines, in order; an unreadable library defines none.
 
-    ``libraries`` are shared libraries, or an interpreter that exports the Python C API. libtorch_cpu has 200,000 symbols: each is read
-    once, and none is kept.
+    ``libraries`` are shared libraries, or an interpreter that exports the Python C API. Symbols are read once and not stored:
+    libtorch_cpu has 200,000.
     """
     wanted = list(dict.fromkeys(symbols))
     missing = {name.encode("utf-8", "surrogateescape") for name in wanted}

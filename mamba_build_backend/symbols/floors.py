@@ -1,7 +1,7 @@
-"""Symbol versions: what libraries need, and what a system must have in the end for a wheel and its torch together. Pure.
+"""Symbol versions: what libraries need, and what a system must have for a wheel and its torch together. No I/O.
 
-The rule of the effective floor stands here alone: of each family the larger version counts, and who asks for it sets it.
-``doctor`` applies it to the promise of a plan, ``audit`` and the build record to what was measured.
+Only this module has the rule of the effective floor: in each family the larger version counts, and its owner sets the floor.
+``doctor`` applies the rule to a plan's promise, ``audit`` and the build record to measured versions.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 FAMILIES = (("glibc", "GLIBC"), ("glibcxx", "GLIBCXX"), ("cxxabi", "CXXABI"), ("gcc", "GCC"))
 Blocker = tuple[str, str, str]
-"""A version that is needed, the library that has it, and the first symbols that ask for it, with blanks between."""
+"""A needed version, the library that provides it, and the first symbols that need it, separated by spaces."""
 
 _WITHOUT_NUMBER = {"GLIBC_ABI_DT_RELR": "GLIBC_2.36"}
-"""Versions that stand for a release: glibc 2.36's NEWS, on DT_RELR relocations."""
+"""Versions without a number, by release: glibc 2.36's NEWS, on DT_RELR relocations."""
 _SYSTEMS = {"rhel": "RHEL", "debian": "Debian", "ubuntu": "Ubuntu"}
-"""Families of distributions that are named, by their ID in os-release(5)."""
+"""Families of distributions to name, by their ID in os-release(5)."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A version that is asked for, empty where none is. ``by`` is what asks: a symbol of a library, or torch's library."""
+    """A needed version (may be empty). ``by``: the symbol that needs it, or torch's library."""
 
     version: str = ""
     by: str = ""
@@ -37,7 +37,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class TorchNeeds:
-    """What the libraries of a torch ask of the system. ``source`` is ``libraries`` or, of the build's torch, ``record``."""
+    """What the libraries of a torch need from the system. ``source``: ``libraries``, or ``record`` for the build's torch."""
 
     version: str
     source: str
@@ -48,15 +48,15 @@ class TorchNeeds:
 
 @dataclass(frozen=True)
 class Effective:
-    """The larger of two versions. ``set_by`` is ``wheel`` or ``torch``, and empty where nothing is asked for."""
+    """The larger of two versions. ``set_by``: ``wheel`` or ``torch``; empty if neither needs a version."""
 
     version: str
     set_by: str
     by: str
-    """What in it asks: a symbol of a library, or torch's library; empty where that is not known."""
+    """The symbol that needs it, or torch's library; empty if unknown."""
     wheel: str
     torch: str
-    """With ``wheel``: what each of them needs; empty where it needs nothing, or is not known."""
+    """With ``wheel``: the version that each of them needs; empty if none, or unknown."""
 
 
 @dataclass(frozen=True)
@@ -64,18 +64,18 @@ class EffectiveFloor:
     """What a system must have for a wheel and its torch together."""
 
     torch: str
-    """The version of torch; empty where what it needs is not known."""
+    """The version of torch; empty if its needs are unknown."""
     torch_source: str
-    """As in TorchNeeds; empty where there is none."""
+    """As in TorchNeeds; may be empty."""
     glibc: Effective
     glibcxx: Effective
     cxxabi: Effective
     systems: tuple[str, ...]
-    """The oldest release of each distribution that has all three, such as ``RHEL 8``; a family that has none is left out."""
+    """The oldest release of each distribution with all three, such as ``RHEL 8``; omits distributions without one."""
 
 
 def larger(wheel: Asked, torch: Asked) -> Effective:
-    """Which of the two sets a floor; the wheel, where they need the same."""
+    """Return which of the two sets the floor; the wheel if both need the same."""
     theirs = bool(torch.version) and (
         not wheel.version or version.Version(torch.version) > version.Version(wheel.version)
     )
@@ -85,7 +85,7 @@ def larger(wheel: Asked, torch: Asked) -> Effective:
 
 
 def effective_floor(blockers: Iterable[Blocker], torch: TorchNeeds | None, tables: Tables) -> EffectiveFloor:
-    """What a wheel, whose libraries have these blockers, and a torch need; None stands for a torch that is not known."""
+    """Return what a wheel with these blockers and a torch need together; None means an unknown torch."""
     ours = {family: Asked() for _, family in FAMILIES}
     for needed, library, symbols in blockers:
         family, _, number = needed.partition("_")
@@ -100,9 +100,9 @@ def effective_floor(blockers: Iterable[Blocker], torch: TorchNeeds | None, table
 
 
 def oldest_systems(floor: Floor, tables: Tables) -> tuple[str, ...]:
-    """Of each family of distributions the oldest release that has these versions.
+    """Return the oldest release of each distribution that has these versions.
 
-    Its libstdc++ is taken to be no newer than what the manylinux policy of its glibc allows, which holds for all of them.
+    Assumes the libstdc++ that the manylinux policy allows for a release's glibc, which is correct for all of them.
     """
     found: dict[str, tuple[version.Version, str]] = {}
     for row in tables.distributions:
@@ -122,17 +122,17 @@ def _covers(given: Floor, needed: Floor) -> bool:
 
 
 def highest(floors: Sequence[Floor]) -> Floor:
-    """The newest of each symbol version among several libraries."""
+    """Return the newest version of each family among several libraries."""
     return Floor(*(newest([getattr(floor, field) for floor in floors]) for field, _ in FAMILIES))
 
 
 def newest(numbers: Iterable[str]) -> str:
-    """The newest of several versions, of which some may be empty."""
+    """Return the newest of several versions; some may be empty."""
     return max(filter(None, numbers), key=version.Version, default="")
 
 
 def floor_of(needs: Needs) -> tuple[Floor, tuple[Blocker, ...]]:
-    """The newest version that a library needs of each family, and which symbols ask for it."""
+    """Return the newest version that a library needs in each family, and the symbols that need it."""
     best: dict[str, VersionNeed] = {}
     for item in needs.versions:
         need = replace(item, version=_WITHOUT_NUMBER.get(item.version, item.version))

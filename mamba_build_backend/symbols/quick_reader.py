@@ -1,4 +1,4 @@
-"""The symbol versions that a torch's libraries ask of the system, for ``doctor``: of each file the one table that says so."""
+"""Read the symbol versions that torch's libraries need, for ``doctor``: reads only one table per file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FAMILIES = ("GLIBC", "GLIBCXX", "CXXABI")
 
 
 def newest_needs(libraries: Iterable[Path]) -> dict[str, str]:
-    """The newest GLIBC, GLIBCXX and CXXABI version over ``libraries``; those that are missing or no ELF are left out."""
+    """Return the newest GLIBC, GLIBCXX and CXXABI versions over ``libraries``; skips files that are missing or not ELF."""
     newest: dict[str, tuple[int, ...]] = {}
     for path in libraries:
         try:
@@ -27,6 +27,6 @@ def newest_needs(libraries: Iterable[Path]) -> dict[str, str]:
 
 
 def needed_versions(path: Path) -> list[str]:
-    """The names in the section .gnu.version_r, such as ``GLIBC_2.14``. Raises OSError, and DamagedError for what is no ELF file."""
+    """Return the names in .gnu.version_r, such as ``GLIBC_2.14``. Raises OSError, and DamagedError if the file is not ELF."""
     with opened(path) as elf:
         return [version for _, version, _ in elf.version_needs()]

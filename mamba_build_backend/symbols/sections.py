@@ -1,4 +1,4 @@
-"""What occupies a shared library's file."""
+"""Sections of a shared library's file."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Section:
     """A section that occupies the file; ``size`` in bytes.
 
-    ``kind`` is ``gpu``, ``code`` (of the host), ``data``, ``symbols`` (what the loader reads), ``debug`` (what ``strip``
-    would take off), or ``rest``.
+    ``kind`` is ``gpu``, ``code`` (host code), ``data``, ``symbols`` (read by the loader), ``debug`` (removed by ``strip``), or
+    ``rest``.
     """
 
     name: str

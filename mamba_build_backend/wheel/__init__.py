@@ -1,1 +1,1 @@
-"""The content of a wheel and of an sdist: metadata, record, SBOM, notices, tags."""
+"""Write the content of wheels and sdists: metadata, build record, SBOM, notices, tags."""

@@ -1,8 +1,8 @@
-"""The build record: what a wheel was built from, with and for, as it travels in the wheel. Pure.
+"""The build record in a wheel: its sources, tools, target and options. No I/O.
 
-The types are the format: each field is a key of the JSON, under a ``schema`` number. It is apart from the plan, whose fields may be
-renamed at any time, while old wheels keep their records for ever. A record holds no folder, nothing of the hour and nothing that was
-passed over: two builds of one plan write the same bytes.
+The types are the format: each field is a key of the JSON, under a ``schema`` number. The record is separate from the plan,
+whose fields may be renamed at any time, while old wheels keep their records forever. A record contains no build paths, no
+timestamps and no rejected choices, so that builds are reproducible.
 """
 
 from __future__ import annotations
@@ -22,36 +22,36 @@ NO_FLOOR = Floor()
 
 @dataclass(frozen=True)
 class PatchRecord:
-    """A patch that was applied: its file below ``patches/``, and the SHA-256 of its content."""
+    """An applied patch: its file below ``patches/``, and the SHA-256 of its content."""
 
     file: str
     sha256: str
     kind: str = "drift"
-    """``fix`` where it changes results; ``drift`` where the source does not compile or import without it."""
+    """``fix`` if it changes results; ``drift`` if the source does not compile or import without it."""
 
 
 @dataclass(frozen=True)
 class SourceRecord:
-    """One project that was compiled into the wheel."""
+    """One project in the wheel."""
 
     name: str
     version: str
     """Empty for a project's own sources."""
     origin: str
-    """``self``, ``embedded``, ``index``, ``git`` or ``path``; empty where an old record does not say."""
+    """``self``, ``embedded``, ``index``, ``git`` or ``path``; empty in old records."""
     sha256: str
-    """Of the archive; of a tag the commit, of a tree the hash of its files."""
+    """The archive's hash; for a tag its commit, for a tree the hash of its files."""
     verified: bool
-    """Whether it is what upstream released."""
+    """Whether the source is a release of upstream."""
     patches: tuple[PatchRecord, ...] = ()
     packages: tuple[str, ...] = ()
-    """What is imported of it."""
+    """Its importable packages."""
     extensions: tuple[str, ...] = ()
-    """The modules that the wheel has to hold."""
+    """The modules that the wheel must contain."""
     like: str = ""
-    """Of a tree that somebody changed: the release that it is most like, such as ``NAME 1.1.1``."""
+    """For a changed tree: the most similar release, such as ``NAME 1.1.1``."""
     changed: tuple[str, ...] = ()
-    """Its files that are not as in that release, and those that the release has not."""
+    """For a changed tree: the files that differ from that release, or are not in it."""
 
 
 @dataclass(frozen=True)
@@ -59,28 +59,28 @@ class TorchRecord:
     """The torch that the wheel was compiled for."""
 
     version: str
-    """Empty where the wheel is for many, and none was there."""
+    """Empty if the wheel is for many torches, and no torch was installed."""
     cuda: str
     cxx11_abi: Optional[bool]
     cxx_standard: int
     requirement: str
-    """What the wheel's metadata ask of torch."""
+    """The requirement on torch in the wheel's metadata."""
     origin: str
-    """How it was found (:class:`~mamba_build_backend.core.facts.Origin`); empty where an old record does not say."""
+    """How torch was found (:class:`~mamba_build_backend.core.facts.Origin`); empty in old records."""
     glibc: str = ""
-    """With the next two: the newest symbol versions that its libraries ask of the system; empty where unread."""
+    """With the next two: the newest symbol versions that torch's libraries need from the system; empty if unknown."""
     glibcxx: str = ""
     cxxabi: str = ""
 
 
 @dataclass(frozen=True)
 class ToolkitRecord:
-    """The CUDA toolkit: its version, and how its parts lie."""
+    """The CUDA toolkit: its version, and its folder layout."""
 
     version: str
     layout: str
     origin: str = ""
-    """As of torch."""
+    """As for torch."""
 
 
 @dataclass(frozen=True)
@@ -91,22 +91,22 @@ class CompilerRecord:
     version: str
     target: str
     origin: str = ""
-    """As of torch."""
+    """As for torch."""
 
 
 @dataclass(frozen=True)
 class SysrootRecord:
-    """What was linked against: who made it, and the glibc that it has."""
+    """The sysroot: its provider, and its glibc version."""
 
     provider: str
     glibc: str
     origin: str = ""
-    """As of torch; ``index`` for zig's, whether it was made just now or lay in the cache."""
+    """As for torch; always ``index`` for zig's sysroot, newly made or cached."""
 
 
 @dataclass(frozen=True)
 class PassRecord:
-    """One pass of nvcc's front end: its virtual architecture, and the code that is made of it (``90``, ``PTX``)."""
+    """One pass of nvcc's front end: its virtual architecture, and the code generated from it (``90``, ``PTX``)."""
 
     compute: str
     codes: tuple[str, ...]
@@ -114,29 +114,29 @@ class PassRecord:
 
 @dataclass(frozen=True)
 class GpuCodeRecord:
-    """Which GPU code is in the wheel, and what made it."""
+    """The GPU code in the wheel, and the tools that wrote it."""
 
     written_by: str
-    """``nvcc``: NVIDIA's tools alone; ``compact``: the backend rewrote their PTX."""
+    """``nvcc``: only NVIDIA's tools; ``compact``: the backend rewrote their PTX."""
     passes: tuple[PassRecord, ...]
     shared_files: tuple[str, ...] = ()
     """Patterns of files that were compiled with fewer passes."""
     shared_passes: tuple[PassRecord, ...] = ()
-    """Those passes."""
+    """The passes of these files."""
     derived: tuple[str, ...] = ()
-    """Virtual architectures whose PTX was written from that of the first of those passes."""
+    """Virtual architectures whose PTX was derived from that of the first of these passes."""
     regrouped: tuple[str, ...] = ()
-    """Names of the files that took the place of upstream's."""
+    """Names of the generated files that replaced upstream's."""
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """All code, in the order of the passes."""
+        """All GPU code, in the order of the passes."""
         return tuple(code for item in self.passes for code in item.codes)
 
 
 @dataclass(frozen=True)
 class FlagsRecord:
-    """Options that the build gave the compilers in place of upstream's."""
+    """Compiler options of the build that replaced upstream's."""
 
     nvcc: tuple[str, ...]
     cxx: tuple[str, ...]
@@ -144,7 +144,7 @@ class FlagsRecord:
 
 @dataclass(frozen=True)
 class VariableRecord:
-    """A variable of the user's environment that reached a compiler; folders and secrets in it are replaced."""
+    """A variable of the user's environment that reached a compiler; paths and secrets in its value are masked."""
 
     name: str
     value: str
@@ -152,27 +152,27 @@ class VariableRecord:
 
 @dataclass(frozen=True)
 class FloorRecord:
-    """Symbol versions: the newest that the build promised to need, that were measured, and those together with torch's."""
+    """Newest symbol versions: promised by the plan, measured in the wheel, and needed together with torch."""
 
     promised: Floor
     measured: Floor = NO_FLOOR
     effective: Optional[EffectiveFloor] = None
-    """None where nothing was measured, as in an editable build."""
+    """None if nothing was measured, as in an editable build."""
 
 
 @dataclass(frozen=True)
 class BuildRecord:
-    """What a wheel was built from, with and for."""
+    """Sources, tools, target and options of a wheel."""
 
     backend: str
-    """The version of this backend."""
+    """The version of the backend that built the wheel."""
     python: str
     abi: str
-    """``torch``: tied to torch's minor version and one Python; ``stable``: for later ones too."""
+    """``torch``: for one minor version of torch and one Python; ``stable``: also for later ones."""
     repaired: bool
-    """Whether it promises to run elsewhere; if not, it is for the machine that built it."""
+    """Whether the wheel promises to run on other machines."""
     portable: bool
-    """Whether compilers saw the sysroot and the libstdc++ recipe."""
+    """Whether the build used the sysroot and the libstdc++ recipe."""
     stripped: bool
     upstream: SourceRecord
     companions: tuple[SourceRecord, ...]
@@ -184,31 +184,31 @@ class BuildRecord:
     flags: FlagsRecord
     variables: tuple[VariableRecord, ...]
     cleaned: tuple[str, ...]
-    """Names of variables that the build dropped or shortened, since they lead to folders of the host."""
+    """Names of variables that the build removed or shortened, because they point to folders of the host."""
     floor: FloorRecord
     pins: tuple[str, ...]
-    """Requirements that the metadata make narrower than upstream's."""
+    """Requirements that the metadata restrict more than upstream's."""
     partner: str
-    """The version of the project's partner that goes with it; empty where there is none."""
+    """The matching version of the project's partner; empty if there is none."""
     schema: int = RECORD_SCHEMA
 
     def to_json(self) -> dict[str, Any]:
-        """The record as plain dicts and lists."""
+        """Return the record as plain dicts and lists."""
         return asdict(self)
 
     @property
     def sources(self) -> tuple[SourceRecord, ...]:
-        """All that was compiled, the main project first."""
+        """All compiled projects, the main one first."""
         return (self.upstream, *self.companions)
 
     def torch_needs(self) -> TorchNeeds | None:
-        """What its torch asks of the system; None where that was not read."""
+        """Return what the build's torch needs from the system; None if unknown."""
         asked = {field: Asked(getattr(self.torch, field)) for field, _ in FAMILIES[:3] if getattr(self.torch, field)}
         return TorchNeeds(self.torch.version, "record", **asked) if asked else None
 
 
 def loaded(kind: Any, data: Any, where: str) -> Any:
-    """Plain data as a dataclass. A field that is not known was added later, and is passed over. Raises ValueError."""
+    """Convert plain data to a dataclass. Ignores unknown fields, which newer versions may add. Raises ValueError."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if is_dataclass(kind) and isinstance(kind, type):
         if not isinstance(data, Mapping):
@@ -225,7 +225,7 @@ def loaded(kind: Any, data: Any, where: str) -> Any:
         if not isinstance(data, (list, tuple)):
             raise ValueError(f"{where}: a list is needed")
         return tuple(loaded(arguments[0], value, f"{where}[{n}]") for n, value in enumerate(data))
-    if origin is typing.Union:  # Optional[…], the only union here
+    if origin is typing.Union:  # only Optional[…] occurs
         return None if data is None else loaded(arguments[0], data, where)
     if not isinstance(data, kind) or (kind is int and isinstance(data, bool)):
         raise ValueError(f"{where}: {data!r} is not of type {kind.__name__}")

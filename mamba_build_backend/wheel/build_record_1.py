@@ -1,4 +1,4 @@
-"""Schema 1 of the build record, which wheels of backend 0.1.0 carry: a dump of the plan of that time. Pure."""
+"""Schema 1 of the build record, in wheels of backend 0.1.0: a dump of the plan of that time. No I/O."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from . import build_record as now
 
 
 def read(data: Mapping[str, Any]) -> now.BuildRecord:
-    """The record in today's form.
+    """Convert the record to the current schema.
 
-    What the audit needs has to be there: KeyError, TypeError, ValueError and AttributeError say that it is not. The rest may be
-    missing, as in records of early builds, and is then empty.
+    Raises KeyError, TypeError, ValueError or AttributeError if fields are missing that the audit needs. Other fields may be
+    missing, as in records of early builds, and are then empty.
     """
     plan = data["plan"]
     target, torch, abi = _part(plan, "target"), _chosen(plan, "torch"), _chosen(plan, "abi")
@@ -58,7 +58,7 @@ def read(data: Mapping[str, Any]) -> now.BuildRecord:
 
 
 def _sources(data: Mapping[str, Any], plan: Mapping[str, Any]) -> list[now.SourceRecord]:
-    """The main one, and what goes into the same wheel; the plan of a companion lies in the main one's."""
+    """Return the main project and its companions; the plan of a companion is inside the main plan."""
     plans = [plan, *([plan["companion"]] if plan.get("companion") else [])]
     found = [data.get("upstream"), *(data.get("companions") or ())]
     sources = []
@@ -101,7 +101,7 @@ def _passes(items: Any) -> tuple[now.PassRecord, ...]:
 
 
 def _chosen(plan: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The value of a choice; empty where none was made."""
+    """Return the value of a choice; empty if there is none."""
     value: Mapping[str, Any] = _part(plan, name).get("value") or {}
     return value
 

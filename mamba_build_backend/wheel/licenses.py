@@ -1,4 +1,4 @@
-"""The licences of a wheel: those of its parts, and the notices of what is compiled in."""
+"""Collect the licences of a wheel: those of its projects, and the notices of compiled-in code."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from . import metadata, third_party
 
 
 def licences(made: Sequence[Part], pkg_infos: Sequence[str]) -> dict[str, Path]:
-    """Licence files by the name that they get in the wheel, with the notices of what is compiled in.
+    """Return licence files by their names in the wheel, with the notices of compiled-in code.
 
-    A companion's lie in a folder of its name, and so do those.
+    A companion's files, and the notices, are in folders with their names.
     """
     (main, *others), (first, *rest) = made, pkg_infos
     found = metadata.license_files(main.tree, first)

@@ -1,4 +1,4 @@
-"""The wheel's METADATA: upstream's, under this project's name, with requirements that say what the binary is tied to."""
+"""Compose the wheel's METADATA: upstream's, with this project's name and the requirements of the binary."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ..plan import BuildPlan
 from .third_party import license_expression
 
 METADATA_WRITER = "pyproject-metadata>=0.9.1"
-"""PyPA's. Older ones end a line of a field at characters such as a form feed."""
+"""PyPA's package. Older versions break a field's line at characters such as a form feed."""
 
-# "License" holds the whole licence text in upstream's; "Dynamic" has no place in a wheel; a "Description" becomes the body.
-# The rest is written anew.
+# Upstream's "License" contains the whole licence text; "Dynamic" is not allowed in a wheel; a "Description" becomes the body.
+# We write the other fields ourselves.
 _REPLACED = (
     "metadata-version",
     "name",
@@ -39,26 +39,26 @@ _NAMED = 'name = "my-build"   (under [project] in pyproject.toml)'
 
 
 def released_pkg_info(tree: Path) -> str:
-    """The PKG-INFO that a released archive carries; empty for a tag's tree, whose setup.py has to be run for it.
+    """Return the PKG-INFO of a released archive; empty for a tag's tree, where setup.py must generate it.
 
-    Raises SourceError for one that cannot be read.
+    Raises SourceError if the file cannot be read.
     """
     path = tree / "PKG-INFO"
     try:
         return read_text(path) if is_file(path) else ""
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise SourceError(f"{tree.name}/PKG-INFO cannot be read: {reason}", "a source archive carries one") from None
+        raise SourceError(f"{tree.name}/PKG-INFO cannot be read: {reason}", "a source archive contains one") from None
 
 
 def distribution_name(plan: BuildPlan, project: Mapping[str, object], upstream_name: str) -> str:
-    """The wheel's name: the setting, else the project's, else upstream's.
+    """Return the wheel's name: the setting, else the project's, else upstream's.
 
-    ``mamba-ssm-portable`` is the name of a project for one upstream; of another ``NAME`` it makes ``NAME-portable``.
-    Raises SettingsError for one that is none (PEP 508): it becomes a file's, a folder's and a header's.
+    In this checkout, ``mamba-ssm-portable``, the wheel for another upstream ``NAME`` is called ``NAME-portable``.
+    Raises SettingsError for an invalid name (PEP 508), because files, folders and headers get this name.
     """
     row = plan.upstream.value
-    # A fork keeps the name that its users ask for.
+    # A fork keeps its own name, which its users require.
     declared = "" if row.fork else str(project.get("name") or "")
     if declared.endswith("-portable") and not row.is_own:
         declared = f"{row.name}-portable"
@@ -68,9 +68,9 @@ def distribution_name(plan: BuildPlan, project: Mapping[str, object], upstream_n
 def compose_metadata(
     plan: BuildPlan, pkg_infos: Sequence[str], project: Mapping[str, object], license_files: tuple[str, ...]
 ) -> str:
-    """METADATA as text; a function of its arguments alone, so that the metadata hook and the wheel agree to the byte.
+    """Return METADATA as text. It depends only on the arguments, so that the metadata hook and the wheel agree to the byte.
 
-    ``pkg_infos`` are those of the plan's parts, in their order. Raises SourceError for one that cannot be understood.
+    ``pkg_infos`` belong to the plan's parts, in the same order. Raises SourceError if one cannot be parsed.
     """
     upstream, *others = (_parsed(text, part) for text, part in zip(pkg_infos, plan.parts))
     name, version = str(upstream["Name"]), str(upstream["Version"])
@@ -93,10 +93,9 @@ def compose_metadata(
 
 
 def rfc822(fields: Iterable[tuple[str, str]], body: str = "") -> str:
-    """Core metadata as text: the fields in this order, then the description.
+    """Return core metadata as text: the fields in this order, then the description.
 
-    A value takes one line, whatever line ends it holds: no value can add a field. Fields that the core metadata do not
-    have are left out.
+    Line ends in a value are removed, so that no value can add a field. Fields that are not core metadata are omitted.
     """
     from pyproject_metadata import RFC822Message, constants
 
@@ -109,7 +108,7 @@ def rfc822(fields: Iterable[tuple[str, str]], body: str = "") -> str:
 
 
 def _parsed(text: str, part: BuildPlan) -> Message:
-    """A PKG-INFO whose name, version and requirements can be relied on. Raises SourceError."""
+    """Parse a PKG-INFO and check its name, version and requirements. Raises SourceError."""
     message = HeaderParser().parsestr(text)
     problem = next((f"has no {key}" for key in ("Name", "Version") if not message[key]), "")
     try:
@@ -119,14 +118,12 @@ def _parsed(text: str, part: BuildPlan) -> Message:
     except (specifiers.InvalidSpecifier, requirements.InvalidRequirement) as error:
         problem = f"cannot be understood: {str(error).splitlines()[0]}"
     if problem:
-        raise SourceError(
-            f"the PKG-INFO of {part.upstream.value.title} {problem}", "the wheel's metadata are made from it"
-        )
+        raise SourceError(f"the PKG-INFO of {part.upstream.value.title} {problem}", "the wheel's metadata come from it")
     return message
 
 
 def _kept_fields(plan: BuildPlan, upstream: Message) -> Iterator[tuple[str, str]]:
-    """Upstream's own fields that stay, and what takes the place of its licence and of its Python."""
+    """Yield upstream's fields that are kept, and the replacements of its licence and Python fields."""
     licence = license_expression(plan) or upstream["License-Expression"]
     for key, value in upstream.items():
         if key.lower() in _REPLACED or (key == "Classifier" and value.startswith("License ::") and licence):
@@ -141,7 +138,7 @@ def _kept_fields(plan: BuildPlan, upstream: Message) -> Iterator[tuple[str, str]
     if licence:
         yield "License-Expression", licence
     elif upstream["License"] and "\n" not in upstream["License"].strip():
-        # A project's own statement from before SPDX expressions; a whole licence text is in its file.
+        # A project's own short statement from before SPDX expressions; a whole licence text is in its file instead.
         yield "License", upstream["License"].strip()
 
 
@@ -150,7 +147,7 @@ def _one_line(value: str) -> str:
 
 
 def _description(message: Message) -> str:
-    """The body, or the ``Description`` field of metadata before 2.1, whose further lines are indented by eight columns."""
+    """Return the body, or the ``Description`` field of metadata before 2.1, whose lines are indented by eight columns."""
     body = str(message.get_payload()).strip()
     field = re.sub(r"(\r\n|\r|\n)(?: {8}| {7}\|)?", "\n", str(message["Description"] or "")).strip()
     return body or field
@@ -162,7 +159,7 @@ def _introduction(final: str, name: str, companion: BuildPlan | None, version: s
 
 
 def _requirements(plan: BuildPlan, dependencies: list[str], extras: list[str]) -> Iterator[tuple[str, str]]:
-    """Upstream's requirements: torch pinned to the minor version that the binary is tied to, and some made optional."""
+    """Yield upstream's requirements: torch pinned to the binary's minor version, and some made optional."""
     rows = [part.upstream.value for part in plan.parts]
     left_out = {row.name for row in rows} | {name for row in rows for name in row.project.unneeded}
     optional = {name: extra for row in rows for extra, names in row.project.extras for name in names}
@@ -179,14 +176,14 @@ def _requirements(plan: BuildPlan, dependencies: list[str], extras: list[str]) -
         extra = optional.get(name) or optional.get(f"{name}{item.specifier}")
         if extra and item.marker is None:
             moved.setdefault(extra, []).append(f'{text}; extra == "{extra}"')
-            # A bound that one part needs alone: everybody needs the package.
+            # Only this extra needs the bound, but everybody needs the package.
             kept += [] if name in optional else [name]
         elif name in narrower:
             item.specifier &= narrower.pop(name)
             kept.append(str(item))
         else:
             kept.append(text)
-    # Upstream does not name NumPy, and torch's binaries still work with one range of it alone.
+    # Upstream does not require NumPy, but torch's binaries work with only one range of it.
     kept += [f"{name}{specifier}" for name, specifier in narrower.items() if name == "numpy"]
     yield from (("Requires-Dist", text) for text in kept)
     yield from (("Provides-Extra", extra) for extra in extras)
@@ -197,14 +194,14 @@ def _requirements(plan: BuildPlan, dependencies: list[str], extras: list[str]) -
 
 
 def dist_info_name(metadata: str) -> str:
-    """The name of the .dist-info folder that belongs to a METADATA text."""
+    """Return the name of the .dist-info folder for a METADATA text."""
     message = HeaderParser().parsestr(metadata)
     name = utils.canonicalize_name(str(message["Name"])).replace("-", "_")
     return f"{name}-{str(message['Version']).replace('-', '_')}.dist-info"
 
 
 def license_files(tree: Path, pkg_info: str) -> dict[str, Path]:
-    """Licence and notice files by name: those at the top of a tree, and those that its metadata name, wherever they lie."""
+    """Return licence and notice files by name: those at the top of a tree, and those that its metadata name."""
     patterns = ("LICEN[CS]E*", "COPYING*", "NOTICE*", "AUTHORS*")
     found = {path.name: path for pattern in patterns for path in matching(tree, pattern) if is_file(path)}
     for name in HeaderParser().parsestr(pkg_info).get_all("License-File") or []:
@@ -215,7 +212,7 @@ def license_files(tree: Path, pkg_info: str) -> dict[str, Path]:
 
 
 def write_dist_info_files(parent: Path, text: str, licenses: Mapping[str, Path]) -> Path:
-    """Write METADATA and the licences (by their names there), which is all that is known before a build."""
+    """Write METADATA and the licences (by their names in it), everything that is known before a build."""
     info = parent / dist_info_name(text)
     info.mkdir(parents=True)
     (info / "METADATA").write_bytes(text.encode("utf-8"))

@@ -1,8 +1,8 @@
-"""The files of a project that go into its sdist: those that git tracks or, outside of git, those that no build left there.
+"""Select the files of an sdist: those that git tracks or, without git, all files that are not build results.
 
-Tracked means in git's index: ``git add`` is enough, and a file that nobody added is named in a note. It is what setuptools-scm
-and flit do. hatchling and scikit-build-core also take new files that .gitignore does not name, and with them whatever lies
-about in a work tree.
+Tracked means in git's index: ``git add`` is enough, and a note names files that nobody added. setuptools-scm and flit do the
+same. hatchling and scikit-build-core also include new files that .gitignore does not name, and so any stray file of a work
+tree.
 """
 
 from __future__ import annotations
@@ -27,18 +27,21 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class ProjectFiles:
-    """Regular files, sorted, and sentences on what was left out."""
+    """Regular files, sorted, and notes on omitted files."""
 
     paths: tuple[Path, ...]
     notes: tuple[str, ...] = ()
 
 
 def project_files(project: Path, environ: Mapping[str, str]) -> ProjectFiles:
-    """The project's files; never hidden ones at the top, nor the PKG-INFO and the archives that an sdist gets anew."""
+    """Return the project's files, without hidden files at the top, PKG-INFO and embedded archives, which an sdist gets anew."""
     try:
         tracked = _tracked(project, environ)
     except ToolError as error:
-        note = f"git cannot list the project's files, and all that no build left there are taken: {error.problems[0].found}"
+        note = (
+            "git cannot list the project's files, so the sdist contains all files except build results: "
+            f"{error.problems[0].found}"
+        )
         return ProjectFiles(tuple(sorted(_walked(project))), (note,))
     if tracked is None:
         return ProjectFiles(tuple(sorted(_walked(project))))
@@ -50,10 +53,10 @@ def _belongs(name: str) -> bool:
 
 
 def _tracked(project: Path, environ: Mapping[str, str]) -> list[str] | None:
-    """Names in git's index, those of submodules too; None where the project is under no version control.
+    """Return the names in git's index, including submodules; None if git does not track the project.
 
-    A folder within somebody else's repository, such as an sdist that was unpacked there, is not tracked by that one. Raises
-    ToolError where git refuses, as it does in a folder of another user.
+    A folder inside another repository, such as an unpacked sdist, is not tracked by that repository. Raises ToolError if git
+    fails, as it does in a folder that another user owns.
     """
     if not any(exists(folder / ".git") for folder in (project, *resolved(project).parents)):
         return None
@@ -70,14 +73,14 @@ def _ls_files(project: Path, environ: Mapping[str, str], *options: str) -> list[
     program = find_program("git", environ)
     if program is None:
         raise ToolError("there is no git on PATH")
-    # git writes names outside ASCII, and those with a line end, as C strings: no locale can damage them.
+    # git quotes non-ASCII names, and names with a line end, as C strings: so the locale does not matter.
     command: list[str | Path] = [program, "-C", project, "-c", "core.quotePath=true", "ls-files", *options]
     lines = capture(command, env={**git.environment(environ), "LC_ALL": "C"}, timeout=60).splitlines()
     return [os.fsdecode(ast.literal_eval(f"b{line}")) if line.startswith('"') else line for line in lines]
 
 
 def _checked(project: Path, names: list[str], new: list[str]) -> ProjectFiles:
-    """Those of the tracked names that are files here; a file that was deleted and is still in the index is left out."""
+    """Return the tracked names that are files; omits files that were deleted but are still in the index."""
     root = resolved(project)
     paths, notes = [], []
     for name in sorted(set(names)):
@@ -87,20 +90,20 @@ def _checked(project: Path, names: list[str], new: list[str]) -> ProjectFiles:
             paths.append(path)
         elif is_link(path):
             where = "to a folder" if is_dir(path) and inside else "out of the project" if exists(path) else "nowhere"
-            notes.append(f"{name} is a link that leads {where}, and the sdist is without it")
+            notes.append(f"{name} is a link that points {where}; the sdist does not contain it")
         elif is_dir(path):
             notes.append(
-                f"the submodule {name} is not checked out, and the sdist is without it (git submodule update --init {name})"
+                f"the submodule {name} is not checked out; the sdist does not contain it (git submodule update --init {name})"
             )
     if new:
         more = f" and {len(new) - _SHOWN} more" if len(new) > _SHOWN else ""
         listed = ", ".join(new[:_SHOWN])
-        notes.append(f"git does not track {listed}{more}, and the sdist is without (git add puts them in)")
+        notes.append(f"git does not track {listed}{more}; the sdist does not contain them (git add includes them)")
     return ProjectFiles(tuple(paths), tuple(notes))
 
 
 def _walked(project: Path) -> Iterator[Path]:
-    """Outside of git: no build results, no virtual environments, no links that lead nowhere."""
+    """Yield the files of a project without git: no build results, no virtual environments, no broken links."""
     for folder, folders, files in os.walk(project):
         parent = Path(folder)
         top = parent == project

@@ -1,4 +1,4 @@
-"""What the metadata hook wrote, compared with what the wheel will hold: PEP 517 asks that the two agree."""
+"""Compare the metadata hook's output with the wheel's metadata: PEP 517 requires that they agree."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HOOK = "the metadata hook"
 def check_promised(directory: Path, text: str, licenses: Mapping[str, Path]) -> None:
     """Raise BuildFailedError if METADATA or the licences differ from those in ``directory``, naming the first difference.
 
-    ``directory`` is the .dist-info that the hook wrote, as PEP 517 has it, or the folder that it was written into.
+    ``directory`` is the .dist-info that the hook wrote, as in PEP 517, or its parent folder.
     """
     info = directory
     if not is_file(info / "METADATA"):
@@ -23,8 +23,8 @@ def check_promised(directory: Path, text: str, licenses: Mapping[str, Path]) -> 
     if found := _difference(info, text, licenses):
         raise BuildFailedError(
             found,
-            f"a frontend that gives metadata_directory ({info}) relies on it",
-            "run the same command again   (nothing that the build reads may change between its steps)",
+            f"a frontend that passes metadata_directory ({info}) relies on that metadata",
+            "run the same command again   (the build's inputs must not change between its steps)",
         )
 
 
@@ -36,7 +36,7 @@ def _difference(info: Path, text: str, licenses: Mapping[str, Path]) -> str:
         if promised != text:
             lines = zip_longest(promised.split("\n"), text.split("\n"), fillvalue="")
             old, new = next((pair for pair in lines if pair[0] != pair[1]), ("", ""))
-            return f"METADATA of the wheel would say {new!r} where {_HOOK} wrote {old!r}"
+            return f"METADATA of the wheel would say {new!r}, but {_HOOK} wrote {old!r}"
         if names != set(licenses):
             name = min(names ^ set(licenses))
             return f"the licence file {name} is {'missing now' if name in names else 'new'} since {_HOOK} ran"

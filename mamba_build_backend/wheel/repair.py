@@ -1,4 +1,4 @@
-"""From upstream's raw wheel to the one that is handed over: content, record, platform tag."""
+"""Turn upstream's raw wheel into the final wheel: content, record, platform tag."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ EXCLUDED = (
     "libnv*.so.*",
     "libgomp*.so.*",
 )
-"""Libraries that the wheel must not bring along: torch's, CUDA's and the driver's are those of the process it runs in."""
+"""Libraries that the wheel must not contain: torch's, CUDA's and the driver's come from the running process."""
 
 
 @dataclass(frozen=True)
 class Content:
-    """What goes into the wheel beside upstream's files."""
+    """Content of the wheel besides upstream's files."""
 
     metadata: str
     licenses: Mapping[str, Path]
-    """By the name that they get."""
+    """By their names in the wheel."""
     record: BuildRecord
     sbom: dict[str, Any]
     variant: str = ""
@@ -60,7 +60,7 @@ class Content:
 
 
 def unpack_raw(raw: Sequence[Path], stage: Path) -> list[Path]:
-    """Unpack upstreams' wheels into ``stage``; return their shared libraries."""
+    """Unpack upstream's wheels into ``stage``; return their shared libraries."""
     emptied(stage)
     for wheel in raw:
         with zipfile.ZipFile(wheel) as archive:
@@ -69,12 +69,12 @@ def unpack_raw(raw: Sequence[Path], stage: Path) -> list[Path]:
 
 
 def stage_wheel(ready: ReadyPlan, stage: Path, content: Content) -> None:
-    """Replace upstream's .dist-info by ours, and add the guard and the package that checks an installation."""
+    """Replace upstream's .dist-info with ours, and add the guard and the package that checks an installation."""
     olds = matching(stage, "*.dist-info")
     tags = _tags(olds[0])
     if (abi := ready.plan.abi.value).is_stable:
         runtime = ready.plan.runtime
-        # Upstream's setup.py names this machine, also where the wheel is for another one.
+        # Upstream's setup.py always names this machine, even if the wheel is for another one.
         platform = f"linux_{runtime.machine}" if runtime else tags[0].rpartition("-")[2]
         tags = [f"{abi.python_tag}-{platform}"]
     entry_points = next((read_bytes(path) for path in matching(stage, "*.dist-info/entry_points.txt")), None)
@@ -87,7 +87,7 @@ def stage_wheel(ready: ReadyPlan, stage: Path, content: Content) -> None:
 
 
 def write_dist_info(parent: Path, content: Content, tags: list[str]) -> Path:
-    """Write METADATA, WHEEL, the licences, the build record, the SBOM, and what a variant label stands for."""
+    """Write METADATA, WHEEL, licences, build record, SBOM, and the definition of a variant label."""
     info = write_dist_info_files(parent, content.metadata, content.licenses)
     wheel = ["Wheel-Version: 1.0", f"Generator: mamba-build-backend {__version__}", "Root-Is-Purelib: false"]
     wheel += [f"Build: {content.build_tag}"] if content.build_tag else []
@@ -103,7 +103,7 @@ def write_dist_info(parent: Path, content: Content, tags: list[str]) -> Path:
 
 
 def editable_wheel(trees: Sequence[Path], content: Content, machine: Machine, context: BuildContext) -> Path:
-    """A wheel that holds nothing but a .pth to the trees, and the metadata."""
+    """Make a wheel with only the metadata and a .pth file that points to the trees."""
     stage = emptied(context.folder / "stage")
     info = write_dist_info(
         stage, content, [f"{machine.python_tag.rstrip('t')}-{machine.python_tag}-linux_{machine.arch}"]
@@ -114,9 +114,9 @@ def editable_wheel(trees: Sequence[Path], content: Content, machine: Machine, co
 
 
 def add_payload(ready: ReadyPlan, trees: Sequence[Path], metadata: str) -> None:
-    """Add the package that checks an installation, ``PACKAGE_portable``, and make upstream's packages ask it.
+    """Add the package that checks an installation, ``PACKAGE_portable``, and make upstream's packages import its guard.
 
-    ``trees`` are the folder of the wheel, or those of the parts of an editable build. A project's own needs none of it.
+    ``trees`` is the folder of the wheel, or the folders of an editable build's parts. A project's own wheel gets neither.
     """
     plan, torch, stable = ready.plan, ready.torch, ready.plan.abi.value.is_stable
     row = plan.upstream.value
@@ -159,14 +159,14 @@ def add_payload(ready: ReadyPlan, trees: Sequence[Path], metadata: str) -> None:
 
 
 def _transformers(plan: BuildPlan) -> tuple[tuple[str, str], ...]:
-    """The transformers for each torch that a wheel for many torches may meet: its metadata cannot ask for them by torch."""
+    """Return the transformers for each torch, for a wheel that serves many: metadata cannot depend on torch's version."""
     if not plan.abi.value.is_stable or not any(part.upstream.value.transformers for part in plan.parts):
         return ()
     return tuple((row.version, row.transformers) for row in load_tables().torch if row.transformers)
 
 
 def insert_guard(source: str, portable: str) -> str:
-    r"""Put the guard in front of a module's first import, after its docstring and ``from __future__`` lines.
+    r"""Insert the guard before a module's first import, after its docstring and ``from __future__`` lines.
 
     >>> insert_guard('__version__ = "1"\nimport x\n', "name_portable").splitlines()[1][:34]
     'import name_portable._guard  # noqa'
@@ -181,12 +181,12 @@ def insert_guard(source: str, portable: str) -> str:
         future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
         if isinstance(node, (ast.Import, ast.ImportFrom)) and not future:
             return "".join([*lines[: node.lineno - 1], guard, *lines[node.lineno - 1 :]])
-    # A package that imports nothing loads no binary either.
+    # A package without imports loads no binary.
     return source
 
 
 def pack(stage: Path, context: BuildContext) -> Path:
-    """Write the staged folder as a wheel, with the `wheel` project's own packer (RECORD, order, SOURCE_DATE_EPOCH)."""
+    """Pack the staged folder with the `wheel` project's own packer (RECORD, order, SOURCE_DATE_EPOCH)."""
     out = emptied(context.folder / "packed")
     _give_usual_modes(stage)
     return _one_wheel(
@@ -195,19 +195,21 @@ def pack(stage: Path, context: BuildContext) -> Path:
 
 
 def repair_wheel(plan: BuildPlan, stage: Path, context: BuildContext) -> Path:
-    """Write the staged folder as a wheel by auditwheel: with the platform tag that its binaries deserve, stripped, without RPATHs."""
+    """Pack the staged folder with auditwheel: adds the platform tag of its binaries, strips them, removes RPATHs."""
     out = emptied(context.folder / "repaired")
     wheel = _as_given(stage, emptied(context.folder / "packed"))
     command = [sys.executable, "-m", "auditwheel", "repair", "--only-plat", "--wheel-dir", str(out)]
     command += [part for pattern in EXCLUDED for part in ("--exclude", pattern)]
     compiler = plan.compiler.value
-    stripped = compiler is not None and compiler.kind is CompilerKind.ZIG  # by its link, and no other program is needed
+    stripped = (
+        compiler is not None and compiler.kind is CompilerKind.ZIG
+    )  # zig's link strips already; no other program is needed
     command += ["--strip"] if plan.strip and not stripped else []
     return _one_wheel([*command, str(wheel)], out, context, "auditwheel")
 
 
 def _as_given(stage: Path, out: Path) -> Path:
-    """The staged folder as a wheel for auditwheel, which unpacks it at once: not compressed."""
+    """Pack the staged folder without compression for auditwheel, which unpacks it at once."""
     from wheel.wheelfile import WheelFile
 
     (info,) = matching(stage, "*.dist-info")
@@ -221,9 +223,9 @@ def _as_given(stage: Path, out: Path) -> Path:
 
 
 def _give_usual_modes(stage: Path) -> None:
-    """A wheel holds the modes of its files: they must not tell whose umask made them."""
+    """Normalise file modes: the wheel contains them, and must not depend on the builder's umask."""
     for folder, _, files in os.walk(stage):
-        os.chmod(folder, 0o755)  # noqa: S103 - as every folder of a wheel
+        os.chmod(folder, 0o755)  # noqa: S103 - the usual mode in a wheel
         for name in files:
             path = os.path.join(folder, name)
             if not os.path.islink(path):
@@ -235,7 +237,7 @@ def _tags(info: Path) -> list[str]:
 
 
 def _stated(info: Path, field: str) -> list[str]:
-    """The values that WHEEL has for a field."""
+    """Return the values of a field in WHEEL."""
     lines = read_text(info / "WHEEL").splitlines()
     return [line.partition(":")[2].strip() for line in lines if line.startswith(f"{field}:")]
 
@@ -254,5 +256,5 @@ def _one_wheel(command: list[str], out: Path, context: BuildContext, what: str) 
     )
     wheels = matching(out, "*.whl")
     if status != 0 or len(wheels) != 1:
-        raise failed(f"{what} ended with exit code {status} and left {len(wheels)} wheels instead of one", context.log)
+        raise failed(f"{what} ended with exit code {status} and made {len(wheels)} wheels instead of one", context.log)
     return wheels[0]

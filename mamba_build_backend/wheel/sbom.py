@@ -1,12 +1,12 @@
-"""What a wheel is made of and with, as CycloneDX has it, where PEP 770 puts it: ``.dist-info/sboms``.
+"""Write the wheel's SBOM in CycloneDX, in the folder of PEP 770: ``.dist-info/sboms``.
 
-auditwheel writes such a file for the libraries that it copies into a wheel, and ours never hold one. The version is 1.6 and
-not auditwheel's 1.4, which cannot say what something was built with (``formulation``). As in auditwheel's, the components are
-one flat list, since scanners pass over nested ones. torch and the CUDA runtime are in it: in CycloneDX the scope ``excluded``
-is for what a program does *not* need at run time, so they are ``required`` like all others, and a property says what is not in
-the wheel (``isExternal`` of 1.7 would).
+auditwheel writes such a file for libraries that it copies into a wheel; our wheels never contain such libraries. We use
+version 1.6, because auditwheel's 1.4 cannot describe build tools (``formulation``). As in auditwheel's file, the components are
+one flat list, because scanners ignore nested ones. The list includes torch and the CUDA runtime. In CycloneDX the scope
+``excluded`` means that a program does *not* need a component at run time, so they are ``required`` like all others, and a
+property marks components outside the wheel (``isExternal`` of 1.7 would).
 
-The text depends on the plan and the sources alone: no time, no path, no chance.
+The text depends only on the plan and the sources: no time, no path, no random number.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ Component = dict[str, Any]
 def sbom(
     plan: BuildPlan, origins: Sequence[Mapping[str, Any]], metadata: str, headers: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The document for a wheel with these ``metadata``.
+    """Return the document for a wheel with these ``metadata``.
 
-    ``origins`` say of each part where its source came from (:func:`~mamba_build_backend.source.prepare.origins`), ``headers`` which
-    versions of some materials were found (:func:`header_versions`).
+    ``origins`` has the origin of each part's source (:func:`~mamba_build_backend.source.prepare.origins`), ``headers`` the
+    versions of some materials (:func:`header_versions`).
     """
     head = HeaderParser().parsestr(metadata)
     name, version = str(head["Name"]), str(head["Version"])
@@ -72,22 +72,22 @@ def sbom(
         "formulation": [{"bom-ref": "build", "components": _toolchain(plan)}],
     }
     if rows[0].is_own:
-        # What its sources include beside torch and CUDA was not looked at.
+        # We do not know what else the project's sources include.
         document["compositions"] = [{"aggregate": "incomplete", "assemblies": [wheel["bom-ref"]]}]
-    # The same number for the same content: a random one would make every build another wheel.
+    # Derive the number from the content: a random one would make builds irreproducible.
     serial = uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(document, sort_keys=True))
     return {**document, "serialNumber": f"urn:uuid:{serial}"}
 
 
 def text(document: Mapping[str, Any]) -> str:
-    """The document as it is written."""
+    """Return the text of the document."""
     return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def header_versions(cuda_home: Path, torch_site: Path | None) -> dict[str, str]:
-    """Versions of CUB and pybind11, as their headers state them; what is not found is left out.
+    """Return the versions of CUB and pybind11 from their headers; omits missing ones.
 
-    pybind11 comes with torch; None where none is here.
+    pybind11 comes with torch; ``torch_site`` is None without torch.
     """
     found = {}
     for include in ("include/cccl", "include"):
@@ -141,13 +141,13 @@ def _placed(component: Component, *, inside: bool) -> Component:
 
 
 def _upstream(plan: BuildPlan, origin: Mapping[str, Any]) -> Component:
-    """The source that was compiled; where it is not what upstream released, that is its ancestor."""
+    """Return the component for the compiled source; if it is not a release, the release is its ancestor."""
     row = plan.upstream.value
     released = _released(_ancestor(row), str(origin["sha256"]))
     hashes: Mapping[str, str] = origin["patches_sha256"]
     if origin["verified"] and not hashes:
         return released
-    # A patched source is still looked up as what was released; a fork may be anything.
+    # Scanners should look up a patched source as the release; a fork may be anything.
     purl = released["purl"] if origin["verified"] else ""
     made = _component(
         released["bom-ref"], row.name, row.version, row.project.license, "upstream's source, changed", purl
@@ -165,7 +165,7 @@ def _upstream(plan: BuildPlan, origin: Mapping[str, Any]) -> Component:
             }
             for file in hashes
         ]
-        # A patch has no place for a hash of its own.
+        # CycloneDX's patch type has no hash.
         made["externalReferences"] = [
             {"type": "other", "comment": "applied patch", "url": f"patches/{file}", "hashes": [_sha256(digest)]}
             for file, digest in hashes.items()
@@ -174,7 +174,7 @@ def _upstream(plan: BuildPlan, origin: Mapping[str, Any]) -> Component:
 
 
 def _ancestor(row: ProjectVersion) -> ProjectVersion:
-    """The release that a fork is most like; the row itself, where it is none."""
+    """Return the release that a fork is most like; the row itself if it is not a fork."""
     if row.fork is None:
         return row
     known = load_tables().versions_of(row.fork.project)
@@ -196,19 +196,19 @@ def _released(row: ProjectVersion, digest: str) -> Component:
 
 def _compiled_in(item: ThirdParty, version: str) -> Component:
     inside = {"torch": "torch/include", "pybind11": "torch/include/pybind11"}.get(item.name)
-    # A scanner that looks torch up finds the same as for the torch that runs; the path says that these are its headers.
+    # A scanner finds the same entry as for torch itself; the path marks these as torch's headers.
     purl = f"{_pypi('torch', version)}#{inside}" if item.name == "torch" else ""
     return _component(f"compiled-in/{item.name}", item.name, version, item.license, f"compiled in: {item.what}", purl)
 
 
 def _runtime(plan: BuildPlan) -> list[Component]:
-    """What the wheel needs and does not hold."""
+    """Return the components that the wheel needs but does not contain."""
     version = _versions(plan)["torch"]
     asked = f"not in the wheel, which requires {plan.torch_requirement or 'torch'}"
     torch = _component("runtime/torch", "torch", version, "BSD-3-Clause", asked, _pypi("torch", version))
     if plan.abi.value.is_stable:
         return [torch]
-    what = "not in the wheel: the libcudart that torch brings along"
+    what = "not in the wheel: the libcudart that torch installs"
     return [torch, _component("runtime/cuda", "cuda-runtime", plan.target.cuda, "LicenseRef-NVIDIA-Proprietary", what)]
 
 
@@ -222,7 +222,7 @@ def _toolchain(plan: BuildPlan) -> list[Component]:
         name = compiler.title.partition(" ")[0]
         found.append(_component(f"toolchain/{name}", name, compiler.version, "", target, kind="application"))
     if plan.portable and sysroot:
-        # zig's serves any glibc, and is made for the promised one.
+        # zig's sysroot supports any glibc, and is made for the promised one.
         glibc = plan.floor.glibc if sysroot.provider is SysrootProvider.ZIG else sysroot.glibc
         what = f"headers, link stubs and start files, from {sysroot.provider}"
         found.append(_component("toolchain/glibc", "glibc", glibc, "", what))

@@ -1,4 +1,4 @@
-"""The sdist: the project's tree with upstream's verified archive in it, the same bytes for the same content."""
+"""Write the sdist: the project's tree with upstream's verified archive in it. Reproducible."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def write_sdist(
 ) -> Path:
     """Write ``<name>-<version>.tar.gz`` into ``folder`` and return its path.
 
-    ``archives`` are upstream's, or folders that become one, each under the name that it gets; ``pkg_info`` is None for a
-    project's own sdist whose name and version stand in pyproject.toml, and empty where upstream's source carries none.
+    ``archives`` are upstream's archives, or folders to pack as archives, each with its name; ``pkg_info`` is None for a
+    project's own sdist with name and version in pyproject.toml, and empty if upstream's source has none.
     """
     row = plan.upstream.value
     upstream = HeaderParser().parsestr(pkg_info) if pkg_info is not None else None
@@ -79,7 +79,7 @@ def write_sdist(
 
 
 def _packed(tree: Path, name: str, stamp: int) -> bytes:
-    """A folder as the bytes of a source archive."""
+    """Pack a folder as a source archive and return its bytes."""
     out = io.BytesIO()
     with gzip.GzipFile(filename="", fileobj=out, mode="wb", mtime=stamp) as packed:
         with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
@@ -96,7 +96,7 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes, stamp: int, *, executable
 
 
 def _pkg_info(name: str, version: str, upstream: Message | None, plan: BuildPlan) -> str:
-    # Which torch the wheel will pin is known only where it is built.
+    # The wheel's torch pin is known only at build time.
     fields = [
         ("Metadata-Version", "2.2"),
         ("Name", name),

@@ -1,7 +1,7 @@
-"""A wheel without files, under upstream's name: it requires the portable distribution of the same version, which has the files.
+"""Write a wheel without files under upstream's name, which requires the portable distribution of the same version.
 
-Packages that require upstream by name are then content, and nobody compiles. Its version has the local label ``portable``: what asks for
-upstream's version takes it, and nothing else has that label.
+It satisfies packages that require upstream by name, so that nothing is compiled. Its version has the local label ``portable``:
+requirements for upstream's version accept it, and no other package has that label.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LABEL = "portable"
 
 
 def write_stand_in(row: ProjectVersion, folder: Path, environ: Mapping[str, str]) -> Path:
-    """Write it into ``folder``, the same bytes for the same version, and return its path. Raises StorageError."""
+    """Write the wheel into ``folder`` and return its path; reproducible. Raises StorageError."""
     stem = f"{row.name.replace('-', '_')}-{row.version}+{LABEL}"
     wheel = (
         f"Wheel-Version: 1.0\nGenerator: mamba-build-backend {__version__}\nRoot-Is-Purelib: true\nTag: py3-none-any\n"

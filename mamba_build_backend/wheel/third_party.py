@@ -1,4 +1,4 @@
-"""What of other projects is compiled into a wheel, under which licence, and whose notice has to travel with it."""
+"""Code of other projects that is compiled into a wheel: its licences, and the notices that the wheel must contain."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..plan import BuildPlan
 from ..tables import ThirdParty
 
 NOTICES = Path(__file__).parent.parent / "payload" / "licenses"
-"""The licence texts that are asked for in binary form too, each named after its material."""
+"""The licence texts that binaries must include, each named after its material."""
 
 
 _OURS = "mamba-build-backend"
@@ -35,7 +35,7 @@ _LLVM = ThirdParty(
 
 
 def materials(plan: BuildPlan) -> tuple[ThirdParty, ...]:
-    """All that is known to be compiled in. What a project's own sources include beside torch and CUDA is not known."""
+    """Return all known compiled-in materials. For a project's own sources we know only torch and CUDA."""
     own, stable = plan.upstream.value.is_own, plan.abi.value.is_stable
     ours = [] if own else ["the package that checks the installation"]
     ours += ["headers in place of torch's C++ ones (abi=stable)"] if stable else []
@@ -51,16 +51,16 @@ def materials(plan: BuildPlan) -> tuple[ThirdParty, ...]:
 
 
 def noticed(plan: BuildPlan) -> tuple[ThirdParty, ...]:
-    """Those whose notice goes into the wheel; none for a project's own, whose pyproject.toml says what its licences are."""
+    """Return the materials whose notice goes into the wheel; none for a project's own wheel, which states its own licences."""
     return () if plan.upstream.value.is_own else tuple(item for item in materials(plan) if item.notice)
 
 
 def license_expression(plan: BuildPlan) -> str:
-    """Of a known upstream's wheel, as SPDX has it: what was compiled, and what was taken in; empty for a project's own."""
+    """Return the SPDX expression of a known upstream's wheel with all notices; empty for a project's own wheel."""
     rows = [part.upstream.value.project.license for part in plan.parts]
     return " AND ".join(dict.fromkeys([*rows, *(item.notice for item in noticed(plan))])) if all(rows) else ""
 
 
 def notices(plan: BuildPlan) -> dict[str, Path]:
-    """Files with the notices, by the name that they get in the wheel."""
+    """Return the files with the notices, by their names in the wheel."""
     return {f"{item.name}/LICENSE": NOTICES / f"{item.name}.txt" for item in noticed(plan)}

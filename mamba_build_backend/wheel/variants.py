@@ -1,7 +1,7 @@
-"""Wheel variants, as the drafts PEP 825 (the format) and PEP 817 (the providers) describe them. Off by default.
+"""Wheel variants, following the drafts PEP 825 (format) and PEP 817 (providers). Off by default.
 
-The file is PEP 825's, version 0.1.1 of its schema, with PEP 817's ``providers`` beside it: uv 0.13 (preview feature
-``wheel-variants``) and variantlib 0.2 read a variant with it, and skip one without. pip refuses the file name of a variant.
+The file follows version 0.1.1 of PEP 825's schema, plus PEP 817's ``providers``: uv 0.13 (preview feature ``wheel-variants``)
+and variantlib 0.2 need ``providers`` and skip a variant without it. pip rejects the file name of a variant.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _PROVIDER = {
 
 
 def variant_json(label: str, cuda: str) -> str:
-    """The content of ``variant.json``: the oldest CUDA of the driver.
+    """Return the content of ``variant.json``: the oldest CUDA version that the driver must support.
 
-    Programs of a major version run with every driver of it. The torch that the wheel is tied to is a requirement of it, and
-    no property: uv knows no provider for ``abi_dependency``, and would not install the wheel.
+    Programs of a CUDA major version run with every driver of that major version. The wheel's torch is a requirement, not a
+    property: uv has no provider for ``abi_dependency``, and would not install the wheel.
     """
     properties = {"nvidia": {"cuda_version_lower_bound": [f"{cuda.partition('.')[0]}.0"]}}
     data = {
@@ -37,22 +37,22 @@ def variant_json(label: str, cuda: str) -> str:
 
 
 def merged(texts: Sequence[bytes]) -> str:
-    """What an index tells of all variants of a version: the union of their ``variant.json``. Raises ValueError."""
+    """Return the union of all ``variant.json`` of a version, for an index. Raises ValueError."""
     whole: dict[str, Any] = {}
     for text in texts:
         try:
             data = json.loads(text)
         except RecursionError:
-            raise ValueError("it is nested too deep") from None
+            raise ValueError(f"{FILE_NAME} is nested too deeply") from None
         variants = {**whole.get("variants", {}), **data["variants"]}
         if any(variants[label] != known for label, known in whole.get("variants", {}).items()):
-            raise ValueError("a variant label stands for two sets of properties")
+            raise ValueError("a variant label has two different definitions")
         whole = {**data, "variants": variants}
     return json.dumps(whole, indent=1, sort_keys=True) + "\n"
 
 
 def variant_name(wheel: str, label: str) -> str:
-    """The file name of a wheel with its label.
+    """Return the file name of a wheel with its label.
 
     >>> variant_name("a-1-cp311-cp311-linux_x86_64.whl", "cu13")
     'a-1-cp311-cp311-linux_x86_64-cu13.whl'
@@ -61,7 +61,7 @@ def variant_name(wheel: str, label: str) -> str:
 
 
 def plain_name(wheel: str) -> str:
-    """The file name without a label, as tools of before the drafts expect it.
+    """Return the file name without a label, for tools that do not know variants.
 
     >>> plain_name("a-1-cp311-cp311-linux_x86_64-cu13.whl")
     'a-1-cp311-cp311-linux_x86_64.whl'

@@ -1,4 +1,4 @@
-"""Make the build record of a wheel: the one place that reads a plan for it."""
+"""Make the build record of a wheel; only this module reads a plan for it."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ COMPILER_VARIABLES = (
     ),
     *("GNUTARGET", "LDEMULATION", "CUDNN_HOME", "CUDNN_PATH"),
 )
-"""What changes a compile or a link: read by nvcc 13.0 (seen in its --dryrun), setuptools' ``customize_compiler``, GCC ("Environment
-Variables Affecting GCC"), GNU ld and torch's ``cpp_extension``. Those that the build sets itself, such as CXX, are not among them."""
+"""Variables that change a compile or a link: read by nvcc 13.0 (seen in its --dryrun), setuptools' ``customize_compiler``, GCC
+("Environment Variables Affecting GCC"), GNU ld and torch's ``cpp_extension``. Without those that the build sets, such as CXX."""
 
 _PATH = re.compile(r"""(^|[\s"'=,:;(]|-(?:I|L|B|R|isystem|iquote|idirafter|include|imacros))/(?!/)[^\s"',:;)]*""")
 
@@ -61,11 +61,11 @@ def record_of(
     effective: EffectiveFloor | None = None,
     variables: Iterable[VariableRecord] = (),
 ) -> BuildRecord:
-    """What was done.
+    """Return the record of a build.
 
-    ``origins`` say of each part where its source came from (:func:`~mamba_build_backend.source.prepare.origins`); ``floor`` is what
-    was measured, ``effective`` that together with what torch needs, None where nothing was measured; ``variables`` those that
-    reached a compiler (:func:`compiler_variables`).
+    ``origins`` has the origin of each part's source (:func:`~mamba_build_backend.source.prepare.origins`); ``floor`` is the
+    measured floor, ``effective`` the floor together with torch's needs (None if nothing was measured); ``variables`` are those
+    that reached a compiler (:func:`compiler_variables`).
     """
     plan, torch = ready.plan, ready.torch
     upstream, *companions = (_source(part, origin) for part, origin in zip(plan.parts, origins))
@@ -96,7 +96,7 @@ def record_of(
 
 
 def _torch(plan: BuildPlan, found: Torch | None) -> TorchRecord:
-    """The torch that was there; only what is asked of one, where none was."""
+    """Return the record of the build's torch; without a torch, only the requirement."""
     asked = TorchRecord("", "", None, plan.target.cxx_standard, plan.torch_requirement, "")
     if found is None:
         return asked
@@ -118,7 +118,8 @@ def _compiler(found: Compiler) -> CompilerRecord:
 
 def _sysroot(ready: ReadyPlan) -> SysrootRecord:
     if ready.sysroot.provider is SysrootProvider.ZIG:
-        # It serves any glibc, and is made for the promised one; whether it lay in the cache is of the hour.
+        # zig's sysroot supports any glibc, and is made for the promised one. Do not record whether it was cached: that would
+        # make builds irreproducible.
         return SysrootRecord("zig", ready.plan.floor.glibc, "index")
     return SysrootRecord(str(ready.sysroot.provider), ready.sysroot.glibc, str(ready.sysroot.origin))
 
@@ -158,14 +159,14 @@ def _passes(items: Iterable[FrontEnd]) -> tuple[PassRecord, ...]:
 
 
 def compiler_variables(environment: Mapping[str, str]) -> tuple[VariableRecord, ...]:
-    """Of the environment that compilers run in, the variables that change what they make, without folders and secrets."""
+    """Return the compilers' environment variables that change their output, without paths and secrets."""
     values = {name: environment[name] for name in COMPILER_VARIABLES if environment.get(name)}
     clean = without_names(values, private_words(environment))
     return tuple(VariableRecord(name, shown(value)) for name, value in clean.items())
 
 
 def shown(value: str) -> str:
-    """A variable's value with no folder of the machine in it, and no secret.
+    """Mask the paths and secrets in a variable's value.
 
     >>> shown("-DKEY_TOKEN=abc -I/home/u/include -O3")
     '-DKEY_TOKEN=*** -I{path} -O3'

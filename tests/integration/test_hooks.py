@@ -96,7 +96,7 @@ def test_wheel_with_metadata_other_than_announced_is_refused(tiny, own_cache, tm
     done = pip_wheel(tiny, tmp_path / "dist", {**own_cache, "RUNS": str(tmp_path / "runs")}, check=False)
     assert done.returncode != 0
     said = done.stdout + done.stderr
-    assert "error: METADATA of the wheel would say 'Summary: xx' where the metadata hook wrote 'Summary: x'" in said
+    assert "error: METADATA of the wheel would say 'Summary: xx', but the metadata hook wrote 'Summary: x'" in said
     assert "compiling this project" not in said
     assert not list(tmp_path.glob("dist/*.whl"))
 
@@ -124,7 +124,7 @@ def test_other_metadata_is_an_error_that_names_the_line(tiny, own_cache, kind):
     (info / "METADATA").write_text(metadata.replace("Version: 1.2.3", "Version: 1.2.4"))
     done = hook(tiny, own_cache, build)
     assert done.returncode == 5
-    assert "would say 'Version: 1.2.3' where the metadata hook wrote 'Version: 1.2.4'" in done.stderr
+    assert "would say 'Version: 1.2.3', but the metadata hook wrote 'Version: 1.2.4'" in done.stderr
     (info / "METADATA").unlink()
     assert "METADATA that the metadata hook wrote cannot be read" in hook(tiny, own_cache, build).stderr
     assert not (tiny / "dist").exists()

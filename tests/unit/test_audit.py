@@ -286,7 +286,7 @@ def test_library_without_a_section_table_is_reported(tmp_path, capsys):
 
 @pytest.mark.parametrize("cut", [70, 500, 1200])
 def test_a_library_that_was_cut_off_is_refused_in_a_sentence(tmp_path, cut):
-    with pytest.raises(AuditError, match=r"_C\.so is no ELF file, or a damaged one"):
+    with pytest.raises(AuditError, match=r"_C\.so is not an ELF file, or is damaged"):
         audit.audit_wheel(with_library(tmp_path, Elf64(SECTIONS).data[:cut]))
 
 

@@ -205,6 +205,6 @@ def test_ambiguous_or_unknown_label_is_skipped_with_a_reason(tmp_path):
     index = index_writer.write_index(tmp_path)
     assert len(index.wheels) == 1
     assert sorted(why for _, why in index.left_out) == [
-        "a variant label stands for two sets of properties",
+        "a variant label has two different definitions",
         "its name has a variant label, but its variant.json does not define the label",
     ]

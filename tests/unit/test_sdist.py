@@ -81,7 +81,7 @@ def test_tracked_files_are_in_the_sdist_and_new_ones_named(project):
     write(project, "scratch/secret.txt", "src/b.cu")
     held, notes = names(project)
     assert held == ALL
-    assert notes == "git does not track scratch/, src/b.cu, and the sdist is without (git add puts them in)"
+    assert notes == "git does not track scratch/, src/b.cu; the sdist does not contain them (git add includes them)"
     git(project, "add", "src/b.cu")
     assert names(project)[0] == {*ALL, "src/b.cu"}, "no commit is needed"
 
@@ -122,9 +122,9 @@ def test_links_are_followed_only_within_the_project(project, tmp_path):
     held, notes = names(project)
     assert held == {*ALL, "same.cu"}
     for line in (
-        "folder is a link that leads to a folder",
-        "gone is a link that leads nowhere",
-        "private.txt is a link that leads out",
+        "folder is a link that points to a folder",
+        "gone is a link that points nowhere",
+        "private.txt is a link that points out",
     ):
         assert line in notes
 
