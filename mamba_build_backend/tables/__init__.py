@@ -1,4 +1,4 @@
-"""What is known of the world, as data: each row with its source, checked when it is loaded."""
+"""Facts about CUDA, torch, distributions and projects as data: each row has its source and is checked when loaded."""
 
 from __future__ import annotations
 
@@ -72,66 +72,66 @@ __all__ = [
 
 HERE = Path(__file__).parent
 PATCHES = HERE.parent / "patches" if is_dir(HERE.parent / "patches") else HERE.parent.parent / "patches"
-"""The folder of patches: in the backend where it was vendored, else beside it. Without a series there are none."""
+"""The folder of patches: inside a vendored backend, otherwise next to it. Without series.toml there are no patches."""
 
 
 @dataclass(frozen=True)
 class Tables:
-    """All tables. Immutable, so a plan depends on nothing else than facts, settings and this."""
+    """All tables. Immutable, so a plan depends only on facts, settings and these tables."""
 
     cuda: tuple[Cuda, ...]
     bad_pairs: tuple[BadPair, ...]
     torch: tuple[TorchRow, ...]
     bad_neighbours: tuple[BadNeighbour, ...]
     projects: tuple[Project, ...]
-    """The default one first."""
+    """The default project first."""
     versions: tuple[ProjectVersion, ...]
-    """Of all projects, each one's in rising order."""
+    """The versions of all projects, in rising order for each project."""
     patches: tuple[PatchRow, ...]
     distributions: tuple[Distribution, ...]
     floors: tuple[Floor, ...]
     cxx11_glibc: str
     zig: Zig
     zig_compilers: tuple[ZigCompiler, ...]
-    """With rising CUDA releases."""
+    """In order of their CUDA releases."""
     nvidia: RedistHost
     archives: tuple[Archive, ...]
-    """NVIDIA's, of CUDA releases whose nvcc the package index has not."""
+    """NVIDIA's archives of CUDA releases without an nvcc on PyPI."""
     runtimes: tuple[CrossRuntime, ...] = ()
     released: tuple[ReleasedFiles, ...] = ()
-    """The sources of each project's releases."""
+    """The source files of each project's releases."""
 
     def versions_of(self, project: str) -> list[ProjectVersion]:
-        """The versions of a project, the oldest first; none of an unknown one."""
+        """Return the versions of a project, oldest first; empty for an unknown project."""
         return [row for row in self.versions if row.name == project]
 
     def cuda_row(self, wanted: str) -> Cuda:
-        """The row of a CUDA release, or the newest older one, or the oldest of all."""
+        """Return the row of a CUDA release, or the newest older row, or the oldest of all."""
         return nearest(self.cuda, wanted)
 
     def torch_row(self, wanted: str) -> TorchRow:
-        """The row of a torch version, or the newest older one, or the oldest of all."""
+        """Return the row of a torch version, or the newest older row, or the oldest of all."""
         return nearest(self.torch, wanted)
 
     def redist(self, machine: str) -> tuple[RedistRelease, ...]:
-        """The CUDA releases whose nvcc NVIDIA's archives make on this machine (of platform.machine()), the oldest first."""
+        """Return the CUDA releases with NVIDIA archives for ``machine`` (platform.machine()), oldest first."""
         return releases(self.archives, machine)
 
     def cross_runtime(self, cuda: str, machine: str) -> CrossRuntime | None:
-        """CUDA's runtime of this minor version for a processor that is not the build's; None where none is known."""
+        """Return CUDA's runtime of this minor version for another processor than the build's; None if unknown."""
         return next((row for row in self.runtimes if (row.cuda, row.machine) == (minor(cuda), machine)), None)
 
     def zig_compiler(self, cuda: str) -> ZigCompiler | None:
-        """The zig that is a host compiler for a CUDA release; None where none is known to be."""
+        """Return the zig that works as host compiler for a CUDA release; None if unknown."""
         return next((row for row in self.zig_compilers if admits(row.cuda, cuda)), None)
 
     def floor_row(self, glibc: str) -> Floor:
-        """The manylinux row of a glibc version, or the newest older one, or the oldest of all."""
+        """Return the manylinux row of a glibc version, or the newest older row, or the oldest of all."""
         older = [row for row in self.floors if parsed(row.glibc) <= parsed(glibc)]
         return older[-1] if older else self.floors[0]
 
     def distribution_row(self, name: str) -> Distribution | None:
-        """The row of a distribution, such as ``rocky 8.9`` or ``ubuntu 22.04``; None for an unknown one."""
+        """Return the row of a distribution, such as ``rocky 8.9`` or ``ubuntu 22.04``; None if unknown."""
         for row in self.distributions:
             if any(name == own or name.startswith(f"{own}.") for own in row.names):
                 return row
@@ -140,7 +140,7 @@ class Tables:
 
 @lru_cache(maxsize=1)
 def load_tables() -> Tables:
-    """Read and check every table. Raises ValueError for a row that is incomplete, contradicts itself or has no source."""
+    """Read and check every table. Raises ValueError if a row is incomplete, inconsistent or has no source."""
     projects, versions = load_projects(PROJECTS)
     return Tables(
         cuda=in_order("cuda", [_checked_cuda(row) for row in _typed(Cuda, "cuda")]),
@@ -228,7 +228,7 @@ def _read(name: str) -> dict[str, Any]:
 
 
 def read_rows(name: str, *needed: str, array: str = "") -> list[dict[str, Any]]:
-    """The rows of an array of a table's file. Raises ValueError where one lacks a needed key."""
+    """Return the rows of an array in a table's file. Raises ValueError if a row lacks a needed key."""
     rows: list[dict[str, Any]] = _read(name)[array or name]
     for row in rows:
         for key in needed:

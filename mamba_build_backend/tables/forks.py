@@ -1,4 +1,4 @@
-"""A changed tree, as the tables know one: the release that it is most like, and what of it differs."""
+"""A changed tree: its most similar release, and the differences."""
 
 from __future__ import annotations
 
@@ -10,43 +10,43 @@ PYTHON = (".py",)
 CUDA = (".cu", ".cuh")
 CXX = (".cpp", ".cc", ".cxx", ".c", ".h", ".hpp")
 SOURCES = (*PYTHON, *CUDA, *CXX)
-"""How the names of source files end."""
+"""Suffixes of source files."""
 
 
 @dataclass(frozen=True)
 class Fork:
-    """A tree that somebody changed, and the release that it is most like."""
+    """A changed tree, and its most similar release."""
 
     project: str
     release: str
-    """Its version."""
+    """The version of that release."""
     same: tuple[str, ...] = ()
-    """Paths in the tree, as all here but ``missing``."""
+    """Paths in the tree, like all fields except ``missing``."""
     changed: tuple[str, ...] = ()
     new: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     released: tuple[str, ...] = ()
-    """Those that some release of the project has, whichever it is."""
+    """Files with the content of any release of the project."""
     path: str = ""
     sha256: str = ""
     fits: tuple[PatchFit, ...] = ()
     is_whole: bool = True
-    """Whether it is a copy of the project, under its name; if not, of its kernels alone."""
+    """Whether it is a copy of the whole project under its name, not only of its kernels."""
     build_imports: tuple[str, ...] = ()
-    """What its setup.py imports."""
+    """Modules that its setup.py imports."""
     owners: tuple[Owner, ...] = ()
-    """Installed distributions that hold its modules."""
+    """Installed distributions that contain its modules."""
     beyond: tuple[str, ...] = ()
-    """What its sources use of torch beyond the stable headers."""
+    """Names of torch that its sources use and the stable headers lack."""
 
     @property
     def like(self) -> str:
-        """The release, as one says it."""
+        """Name and version of the release."""
         return f"{self.project} {self.release}"
 
     @property
     def differences(self) -> str:
-        """How it differs, in a few words."""
+        """The differences in a few words."""
         kinds = (("Python", PYTHON), ("CUDA", CUDA), ("C++", CXX))
         counts = {kind: sum(name.endswith(ends) for name in self.changed) for kind, ends in kinds}
         parts = [_files(counts[kind], kind) for kind, _ in kinds if counts[kind] or kind != "C++"]
@@ -55,11 +55,11 @@ class Fork:
         return "changed: " + ", ".join(parts)
 
     def is_released(self, *paths: str) -> bool:
-        """Whether each of these files is as some release has it."""
+        """Whether each of these files has the content of a release."""
         return all(path in self.released for path in paths)
 
     def with_folder_of(self, path: str) -> tuple[str, ...]:
-        """The headers that a file can take in without a path: those of its folder and below."""
+        """Return the headers that a file can include by relative path: those in its folder and below."""
         folder = path.rpartition("/")[0]
         every = (*self.same, *self.changed, *self.new)
         return tuple(name for name in every if name.startswith(f"{folder}/") and name.endswith((".cuh", ".h", ".hpp")))

@@ -1,4 +1,4 @@
-"""Which release a tree is most like, by the content of its files, and how it differs. Pure."""
+"""Find the release that is most similar to a tree by the content of its files, and the differences. No I/O."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from .released import EMPTY, ReleasedFiles
 from .rows import admits, is_version
 
 _FEWEST_KERNELS = 2
-"""Files of CUDA and C++ with the names of a release's: one alone may be another project's, such as static_switch.h. Copies of VMamba's scan
-keep two, and one of them as it is."""
+"""CUDA and C++ files with the names of a release's files: a single one may belong to another project, such as static_switch.h.
+Copies of VMamba's scan keep two, one of them unchanged."""
 
 
 def likeness(
@@ -20,9 +20,9 @@ def likeness(
     version: str,
     released: Sequence[ReleasedFiles],
 ) -> Fork | None:
-    """The release that ``files`` (digests by path) are most like; None for a tree that is like none.
+    """Return the release that is most similar to ``files`` (digests by path); None if there is none.
 
-    ``name`` and ``version`` are the tree's own: they decide between releases that are as like.
+    ``name`` and ``version`` are the tree's own: they decide between equally similar releases.
     """
     best: tuple[tuple[int, ...], Fork] | None = None
     for known in released:
@@ -36,7 +36,7 @@ def likeness(
             telling = sum(files[path] != EMPTY for path in fork.same)
             if not (telling or by_name) or (kernels < _FEWEST_KERNELS and name != known.project):
                 continue
-            # By names alone it may be a copy of a copy, which started from an old release.
+            # If only names match, it may be a copy of a copy, based on an old release.
             rank = (name == known.project, telling, item == version, -len(fork.missing), number if telling else -number)
             if best is None or rank > best[0]:
                 best = rank, fork
@@ -44,7 +44,7 @@ def likeness(
 
 
 def _stems(known: ReleasedFiles) -> set[str]:
-    """What the names of a project's own kernels begin with."""
+    """Return the prefixes of the names of a project's own kernels."""
     names = (path.rpartition("/")[2] for path in known.contents if path.endswith(CUDA[:1]))
     return {f"{name.partition('_fwd')[0]}_" for name in names if "_fwd" in name}
 
@@ -65,7 +65,7 @@ def _compared(known: ReleasedFiles, version: str, files: Mapping[str, str], plac
 
 
 def placed(paths: Iterable[str], there: Iterable[str]) -> dict[str, str]:
-    """Where the files of a release lie in a tree: at their own path, or the one place that ends with it, or with all but its first folder.
+    """Locate a release's files in a tree: at the same path, or at the only path that ends with it (or with it without its first folder).
 
     >>> placed(["scan/ops/a.py", "csrc/b.cu"], ["my_scan/ops/a.py", "kernels/csrc/b.cu"])
     {'scan/ops/a.py': 'my_scan/ops/a.py', 'csrc/b.cu': 'kernels/csrc/b.cu'}
@@ -88,10 +88,10 @@ def placed(paths: Iterable[str], there: Iterable[str]) -> dict[str, str]:
 
 
 def is_for(patch: PatchRow, names: Iterable[str], fork: Fork, known: ReleasedFiles, files: Mapping[str, str]) -> bool:
-    """Whether a patch is for the content of a tree: ``names`` are the released paths that it changes, ``files`` the tree's digests.
+    """Whether a patch is for a tree's content: ``names`` are the released paths that it changes, ``files`` the tree's digests.
 
-    A file that is some release's gets what that release gets. One that somebody changed gets what the tree's release gets; and where the
-    source would not compile or import without it, whichever of its variants fits.
+    A file with the content of a release gets the patches of that release. A changed file gets the patches of the tree's release.
+    A patch that the source needs to compile or import may be any variant that fits.
     """
     if patch.upstream != fork.project:
         return False
@@ -108,7 +108,7 @@ def is_for(patch: PatchRow, names: Iterable[str], fork: Fork, known: ReleasedFil
 
 
 def is_older(version: str, than: str) -> bool:
-    """Whether a version is one, and comes before another."""
+    """Whether a version is valid, and older than another."""
     from ..core._compat import version as versions
 
     return is_version(version) and versions.Version(version) < versions.Version(than)

@@ -1,4 +1,4 @@
-"""The projects that can be built, and their versions, as types: what ``projects/<name>/`` holds."""
+"""Types for the known projects and their versions, ``projects/<name>/``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .rows import KernelGroup, admits, in_order
 
 @dataclass(frozen=True)
 class BadArch:
-    """An architecture for which nvcc makes wrong code of a project, and the one whose code its GPUs run instead."""
+    """An architecture for which nvcc generates wrong code of a project, and the architecture to use instead."""
 
     SOURCES: ClassVar[tuple[str, ...]] = ("source",)
 
@@ -29,7 +29,7 @@ class BadArch:
 
 @dataclass(frozen=True)
 class ThirdParty:
-    """Code of others that a project's sources take in when they are compiled."""
+    """Third-party code that a project's sources include."""
 
     SOURCES: ClassVar[tuple[str, ...]] = ("source",)
 
@@ -38,58 +38,58 @@ class ThirdParty:
     """An SPDX expression."""
     what: str
     notice: str = ""
-    """The part of the expression that asks for its text beside a binary; empty where nothing does.
+    """The part of the expression whose text must accompany a binary; empty if none.
 
-    The exceptions of GCC and LLVM are there so that what a compiler makes is free of their conditions.
+    The exceptions of GCC and LLVM free compiled code from their conditions.
     """
 
 
 @dataclass(frozen=True)
 class Partner:
-    """Another project that this one calls, and that may go into the same wheel (setting ``with-NAME``)."""
+    """Another project that this one calls, and that may share its wheel (setting ``with-NAME``)."""
 
     name: str
     default: str
-    """The setting's default, as the table of settings shows it."""
+    """The setting's default, for the table of settings."""
     missing: str
-    """What becomes of this project where no version of the partner fits; the end of a sentence."""
+    """What does not work if no version of the partner fits; the end of a sentence."""
     calls: str = ""
-    """How the path of the file ends that calls the partner's binding: a copy that changed it may call another one."""
+    """The end of the path of the file that calls the partner's binding: a changed copy may call it differently."""
 
 
 @dataclass(frozen=True)
 class Project:
-    """What is known of a project, whatever its version."""
+    """Facts about a project that do not depend on its version."""
 
     name: str
     good: tuple[str, ...] = ()
-    """Versions that are known to work, the newest first."""
+    """Versions that are known to work, newest first."""
     repository: str = ""
     packages: tuple[str, ...] = ()
-    """What is imported; each checks torch before it loads a binary."""
+    """Importable packages; each checks torch before it loads a binary."""
     extensions: tuple[str, ...] = ()
-    """The modules that the wheel must hold."""
+    """The modules that the wheel must contain."""
     environment: tuple[tuple[str, str], ...] = sourced(())
-    """Set for its setup.py, which would else download a wheel, or compile none of the CUDA code."""
+    """Variables for its setup.py, which would otherwise download a wheel, or not compile the CUDA code."""
     license: str = sourced("")
     """An SPDX expression."""
     default: bool = False
-    """Whether it is built where nothing is said."""
+    """Whether this project is built by default."""
     extras: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """Requirements that it makes of everybody and only one optional part needs (its imports are guarded), by a name for the part."""
+    """Requirements that only an optional part needs (its imports are guarded), by a name for that part."""
     unneeded: tuple[str, ...] = sourced(())
-    """Requirements that it makes of everybody by mistake."""
+    """Requirements that upstream lists by mistake."""
     avoid: tuple[BadArch, ...] = ()
     one_pass: tuple[str, ...] = sourced(())
-    """Patterns of file names: these have nothing of GPUs after Ampere, so that one pass of nvcc's front end is enough."""
+    """Patterns of file names without code for GPUs after Ampere, so that one pass of nvcc's front end is enough."""
     compiled: int = 0
-    """How many files there are to compile, at most; 0 where nobody knows."""
+    """The maximum number of files to compile; 0 if unknown."""
     kernel_groups: tuple[KernelGroup, ...] = ()
-    """Files whose kernels are so similar that they compress far better together; those that take longest first."""
+    """Files with similar kernels, which compress far better together; slowest first."""
     stable: str = sourced("")
     """Specifiers of the versions whose binding compiles with the stable-ABI headers (``mamba_build_backend/stable``)."""
     triton: str = sourced("")
-    """What of it Triton compiles when it runs, in words; empty for nothing."""
+    """The parts that Triton compiles at run time, in words; empty if none."""
     partner: Optional[Partner] = None
     third_party: tuple[ThirdParty, ...] = ()
 
@@ -104,62 +104,62 @@ class ProjectVersion:
     version: str
     index_file: str = ""
     index_sha256: str = ""
-    """Empty where the index's archive holds no CUDA sources."""
+    """Empty if the index's archive has no CUDA sources."""
     git_tag: str = ""
     git_commit: str = ""
     tree_sha256: tuple[str, ...] = ()
-    """What the content of the index's archive, and of the tag, is known by (archives.tree_sha256)."""
+    """Hashes of the content of the index's archive and of the tag (archives.tree_sha256)."""
     cuda_min: str = ""
-    """The oldest nvcc that its setup.py takes."""
+    """The oldest nvcc that its setup.py accepts."""
     transformers: str = ""
-    """Specifiers of the transformers that its imports work with; empty where it imports none."""
+    """Specifiers of the transformers that its imports work with; empty if it does not import transformers."""
     torch_min: str = ""
     python_min: str = ""
-    """The oldest torch and Python that it goes with, whatever its metadata say."""
+    """The oldest torch and Python that it really works with, regardless of its metadata."""
     needs_why: str = ""
     partner: str = ""
-    """The version of the project's partner that goes with this one."""
+    """The matching version of the project's partner."""
     partner_fits: str = ""
-    """Specifiers of those whose binding takes the arguments that this one passes."""
+    """Specifiers of the partner versions whose binding accepts the arguments of this version."""
     partner_required: bool = False
-    """Whether it cannot be imported without."""
+    """Whether it cannot be imported without the partner."""
     fork: Optional[Fork] = None
-    """How it differs, where it is a tree that somebody changed."""
+    """The differences, if it is a changed tree."""
 
     @property
     def name(self) -> str:
-        """The project's."""
+        """The project's name."""
         return self.project.name
 
     @property
     def is_own(self) -> bool:
-        """Whether it is the project itself that holds the backend, and none of ``projects/``."""
+        """Whether it is the project that contains the backend, not one of ``projects/``."""
         return self.name == SELF
 
     @property
     def stable(self) -> bool:
         """Whether its binding compiles with the stable-ABI headers."""
-        # A fork's version is its author's own and may be none.
+        # A fork has its own version, which may be missing.
         return bool(self.project.stable) and (self.fork is not None or admits(self.project.stable, self.version))
 
     @property
     def title(self) -> str:
-        """Name and version, as one says them."""
+        """Name and version for a sentence."""
         return f"{self.name} {self.version}".rstrip() if self.version or self.fork else "this project"
 
     @property
     def described(self) -> str:
-        """The same, and of a fork how it differs."""
+        """The title, with the differences of a fork."""
         return f"{self.title}, {self.fork.differences}" if self.fork and self.fork.release else self.title
 
     @property
     def archive_name(self) -> str:
-        """The file name of its source archive: the index's, or the same for one made from the tag."""
+        """The file name of its source archive: the index's, or one in the same form for the tag."""
         return self.index_file or f"{self.name.replace('-', '_')}-{self.version}.tar.gz"
 
     @property
     def commit_name(self) -> str:
-        """What a folder with the commit of its tag alone is called."""
+        """The name of a folder with only the commit of its tag."""
         return f"{self.name}-{self.git_commit[:16]}"
 
     @property
@@ -169,17 +169,17 @@ class ProjectVersion:
 
 
 class PatchKind(Word):
-    """What a patch is for."""
+    """The purpose of a patch."""
 
     DRIFT = "drift"
-    """The source does not compile or import without it, since a toolkit, torch or Triton changed."""
+    """Needed to compile or import the source after a change of CUDA, torch or Triton."""
     FIX = "fix"
-    """The source computes wrong results without it. A build may do without: ``fixes=false``."""
+    """Without it, the source computes wrong results. A build may leave it out: ``fixes=false``."""
 
 
 @dataclass(frozen=True)
 class PatchRow:
-    """A patch to a project's sources. ``versions``, ``cuda``, ``torch`` and ``cxx`` are specifiers; empty ones admit all."""
+    """A patch to a project's sources. ``versions``, ``cuda``, ``torch`` and ``cxx`` are specifiers; empty means all."""
 
     SOURCES: ClassVar[tuple[str, ...]] = ("why", "reported", "until")
 
@@ -189,46 +189,46 @@ class PatchRow:
     cuda: str = ""
     torch: str = ""
     cxx: str = ""
-    """Of the language standard: ``>=20``."""
+    """Specifier of the language standard: ``>=20``."""
     why: str = ""
     kind: PatchKind = PatchKind.DRIFT
     shown: str = sourced("")
-    """Of a fix: the command that shows what is wrong, and what it printed before and after."""
+    """For a fix: the command that shows the fault, and its output before and after."""
     concern: str = ""
-    """Of a fix: whose results change."""
+    """For a fix: which results change."""
     copies: str = ""
-    """Whose changed copies it is for, where it is for no release."""
+    """Projects with changed copies, if the patch is for no release."""
 
     @property
     def is_fix(self) -> bool:
-        """Whether it changes results."""
+        """Whether the patch changes results."""
         return self.kind is PatchKind.FIX
 
     @property
     def subject(self) -> str:
-        """What it is about, in the words of its file's name: without its number and the versions that it ends with."""
+        """The subject, from the file name without number and versions."""
         name = self.file.rpartition("/")[2].removesuffix(".patch").partition("-")[2]
         return re.sub(r"-(to|before)-[0-9][0-9a-z.]*$", "", name).replace("-", " ")
 
     def concerns(self, row: ProjectVersion) -> bool:
-        """Whether it is for this project and this version."""
+        """Whether the patch is for this project and this version."""
         return not self.copies and row.name == self.upstream and admits(self.versions, row.version)
 
     def misfit(self, row: ProjectVersion, cuda: str, torch: str, cxx: int) -> str:
-        """Why it is not applied to a release; empty where it is."""
+        """Return why the patch is not applied to a release; empty if it is applied."""
         return self.not_for(row) or self.unneeded(cuda, torch, cxx)
 
     def not_for(self, row: ProjectVersion) -> str:
-        """Why it is for other releases; empty where it is for this one."""
+        """Return the other releases that the patch is for; empty if it is for this release."""
         return "" if self.concerns(row) else f"it is for {self.meant}"
 
     @property
     def meant(self) -> str:
-        """What it is for, in words."""
+        """The versions or copies that the patch is for, in words."""
         return f"copies of {self.upstream} in {self.copies}" if self.copies else f"{self.upstream} {self.versions}"
 
     def unneeded(self, cuda: str, torch: str, cxx: int) -> str:
-        """Why it is not needed with this CUDA, torch and C++; empty where it is."""
+        """Return why the patch is not needed with this CUDA, torch and C++; empty if it is needed."""
         for what, ranges, found in (
             ("CUDA", self.cuda, cuda),
             ("torch", self.torch, torch),
@@ -240,7 +240,7 @@ class PatchRow:
 
 
 def load_projects(folder: Path) -> tuple[tuple[Project, ...], tuple[ProjectVersion, ...]]:
-    """Read and check every project of ``projects/``. Raises ValueError for what is missing, unknown, or contradicts itself."""
+    """Read and check every project in ``projects/``. Raises ValueError if anything is missing, unknown or inconsistent."""
     projects, versions = [], []
     for name, data in read_projects(folder).items():
         project: Project = load_row(Project, {**data, "name": name}, f"projects/{name}/project.toml")

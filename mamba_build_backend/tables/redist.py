@@ -1,4 +1,4 @@
-"""NVIDIA's archives of CUDA, as types: tables/redist.toml."""
+"""Types for NVIDIA's CUDA archives, tables/redist.toml."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import ClassVar
 from ..core._compat import version
 
 COMPONENTS = ("cuda_nvcc", "cuda_cudart", "cuda_cccl")
-"""What makes an nvcc that compiles and links: the compiler, the runtime with its headers, and CUB."""
+"""Components for an nvcc that compiles and links: the compiler, the runtime with its headers, and CUB."""
 
 _PLATFORMS = {"x86_64": "linux-x86_64", "aarch64": "linux-sbsa"}
-"""NVIDIA's names of what platform.machine() says."""
+"""NVIDIA's platform names, by platform.machine()."""
 
 
 @dataclass(frozen=True)
 class RedistHost:
-    """Where NVIDIA has its archives, and under which licence."""
+    """The address and licence of NVIDIA's archives."""
 
     SOURCES: ClassVar[tuple[str, ...]] = ("source",)
 
@@ -31,17 +31,17 @@ class RedistHost:
 
 @dataclass(frozen=True)
 class Archive:
-    """One archive, of one component of a CUDA release."""
+    """The archive of one component of a CUDA release."""
 
     SOURCES: ClassVar[tuple[str, ...]] = ("source",)
 
     release: str
-    """Of CUDA: ``12.4.1``."""
+    """The CUDA release: ``12.4.1``."""
     component: str
     arch: str
-    """NVIDIA's name of the platform: ``linux-x86_64``, ``linux-sbsa``."""
+    """NVIDIA's name for the platform: ``linux-x86_64``, ``linux-sbsa``."""
     version: str
-    """Of the component."""
+    """The version of the component."""
     bytes: int
     sha256: str
 
@@ -52,25 +52,25 @@ class Archive:
 
     @property
     def top(self) -> str:
-        """The folder that it holds."""
+        """The top folder in the archive."""
         return f"{self.component}-{self.arch}-{self.version}-archive"
 
     @property
     def path(self) -> str:
-        """Where it lies below NVIDIA's address."""
+        """The path below NVIDIA's address."""
         return f"{self.component}/{self.arch}/{self.name}"
 
 
 @dataclass(frozen=True)
 class CrossRuntime:
-    """CUDA's runtime for another processor than the build's: a wheel of the package index, which is not installed but unpacked."""
+    """CUDA's runtime for another processor than the build's: a wheel from PyPI, which is unpacked, not installed."""
 
     SOURCES: ClassVar[tuple[str, ...]] = ("source",)
 
     cuda: str
     """The minor version."""
     machine: str
-    """As platform.machine() says it."""
+    """As in platform.machine()."""
     name: str
     version: str
     index_file: str
@@ -79,40 +79,40 @@ class CrossRuntime:
 
 @dataclass(frozen=True)
 class RedistRelease:
-    """The archives that make the nvcc of one CUDA release for one platform."""
+    """The archives for the nvcc of one CUDA release on one platform."""
 
     release: str
     archives: tuple[Archive, ...]
 
     @property
     def cuda(self) -> str:
-        """The minor version, as nvcc says it: ``12.4``."""
+        """The minor version, as nvcc prints it: ``12.4``."""
         return ".".join(self.release.split(".")[:2])
 
     @property
     def bytes(self) -> int:
-        """Of all archives together."""
+        """Total size of all archives."""
         return sum(item.bytes for item in self.archives)
 
 
 @dataclass(frozen=True)
 class Archives:
-    """NVIDIA's archives that a toolkit is made of."""
+    """The NVIDIA archives of a toolkit."""
 
     release: RedistRelease
     missing: tuple[Archive, ...]
-    """Those that are not here: they are fetched, once."""
+    """The archives to download, because they are not in the cache."""
     mirror: str
-    """The address or the folder that they come from; it may hold a password."""
+    """The address or folder of the archives; it may contain a password."""
 
     @property
     def bytes(self) -> int:
-        """Of what is fetched."""
+        """Total size of the downloads."""
         return sum(item.bytes for item in self.missing)
 
 
 def releases(archives: Sequence[Archive], machine: str) -> tuple[RedistRelease, ...]:
-    """The releases that are whole for this machine (of platform.machine()), the oldest first."""
+    """Return the complete releases for ``machine`` (platform.machine()), oldest first."""
     platform = _PLATFORMS.get(machine, "")
     found: dict[str, list[Archive]] = {}
     for item in archives:
@@ -126,7 +126,7 @@ def releases(archives: Sequence[Archive], machine: str) -> tuple[RedistRelease, 
 
 
 def checked_archive(row: Archive) -> Archive:
-    """The row. Raises ValueError if it cannot be true: a file name and a hash are made of it."""
+    """Return the row. Raises ValueError if it is invalid: file names and hashes come from it."""
     plain = all(re.fullmatch(r"[0-9.]+", text) for text in (row.release, row.version))
     whole = re.fullmatch(r"[0-9a-f]{64}", row.sha256) and row.bytes > 0
     if not (plain and whole and row.component in COMPONENTS and row.arch in _PLATFORMS.values()):

@@ -1,7 +1,7 @@
-"""The sources of every release, each file known by its content: what a changed tree is compared with.
+"""The source files of every release by content, for comparison with a changed tree.
 
-``projects/NAME/files.toml`` has a table for each path, with a line for each content that the file had: the first digits of git's hash of it,
-and the first and the last release that hold it. ``tests/release_files.py`` writes it.
+``projects/NAME/files.toml`` has a table for each path, with a line for each content of that file: the first digits of its git
+hash, and the first and the last release with it. ``tests/release_files.py`` writes the file.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from .projects import ProjectVersion
 
 FILES = "files.toml"
 DIGITS = 10
-"""Of a hash. There are some hundreds of files: two of the same path with the same digits are not met by chance."""
+"""Digits of a hash. With some hundreds of files, two contents of one path do not share these digits by chance."""
 
 
 def digest(content: bytes) -> str:
-    """What a file's content is known by: git's hash of it, with lines that end as on Unix.
+    """Return the first digits of the git hash of a file's content with Unix line ends.
 
     >>> digest(b"")
     'e69de29bb2'
@@ -31,25 +31,25 @@ def digest(content: bytes) -> str:
 
 
 EMPTY = digest(b"")
-"""The content of many files, and of other projects' too: it says nothing."""
+"""The content of many files in many projects: it identifies nothing."""
 
 
 @dataclass(frozen=True)
 class ReleasedFiles:
-    """What is known of the files of a project's releases."""
+    """The files of a project's releases."""
 
     project: str
     versions: tuple[str, ...]
-    """The oldest first."""
+    """Oldest first."""
     contents: Mapping[str, Mapping[str, tuple[str, ...]]]
-    """By path and digest, the versions that hold it."""
+    """By path and digest, the versions with that content."""
 
     def is_released(self, path: str, content: str) -> bool:
-        """Whether some release has this content at this path."""
+        """Whether any release has this content at this path."""
         return content in self.contents.get(path, {})
 
     def files_of(self, version: str) -> dict[str, str]:
-        """The digest of each file of a release."""
+        """Return the digest of each file of a release."""
         return {
             path: content
             for path, versions in self.contents.items()
@@ -59,7 +59,7 @@ class ReleasedFiles:
 
 
 def load_released(folder: Path, rows: Sequence[ProjectVersion]) -> tuple[ReleasedFiles, ...]:
-    """Those of each project in ``folder`` that has such a table. Raises ValueError for a version that is not known."""
+    """Read the files.toml of each project in ``folder`` that has one. Raises ValueError for an unknown version."""
     found = []
     for project in dict.fromkeys(row.name for row in rows):
         path = folder / project / FILES
