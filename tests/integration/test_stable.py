@@ -202,14 +202,14 @@ INSTALL = "fix:  python -m pip install "
 @pytest.mark.parametrize(
     ("torch", "says"),
     [
-        (None, ["and there is none.", f"{INSTALL}torch"]),
-        ("__version__ = '1.13.1+cu117'", ["torch 1.13.1+cu117 is here.", f"{INSTALL}--upgrade torch"]),
-        ("CUDA = None", ["torch 2.13.0 is here, a build without CUDA", "--torch-backend=auto"]),
-        ("CUDA, HIP = None, '6.4'", ["torch 2.13.0 is here, a build for ROCm", "--no-binary causal-conv1d causal-conv1d   (upstream's own build knows ROCm)"]),
-        ("del __version__", ["what is called torch here is something else", f"{INSTALL}--force-reinstall torch"]),
-        ("raise OSError('libcublas.so.12: no such file\\nmore')", ["fails when it is imported: OSError: libcublas.so.12: no such file.\n"]),
-        ("import a_module_of_torchs", ["fails when it is imported: ModuleNotFoundError: No module named 'a_module_of_torchs'"]),
-        ("__version__ = '2.11.0a0+git'", ["lacks something: AttributeError: ", "'data_ptr'", f"{INSTALL}torch --upgrade"]),
+        (None, ["and torch is not installed.", f"{INSTALL}torch"]),
+        ("__version__ = '1.13.1+cu117'", ["torch 1.13.1+cu117 is installed.", f"{INSTALL}--upgrade torch"]),
+        ("CUDA = None", ["torch 2.13.0 is installed, a build without CUDA", "--torch-backend=auto"]),
+        ("CUDA, HIP = None, '6.4'", ["torch 2.13.0 is installed, a build for ROCm", "--no-binary causal-conv1d causal-conv1d   (upstream's own build for ROCm)"]),
+        ("del __version__", ["the module torch here is not torch", f"{INSTALL}--force-reinstall torch"]),
+        ("raise OSError('libcublas.so.12: no such file\\nmore')", ["cannot be imported: OSError: libcublas.so.12: no such file.\n"]),
+        ("import a_module_of_torchs", ["cannot be imported: ModuleNotFoundError: No module named 'a_module_of_torchs'"]),
+        ("__version__ = '2.11.0a0+git'", ["lacks a name: AttributeError: ", "'data_ptr'", f"{INSTALL}torch --upgrade"]),
     ],
     ids=["none", "too old", "without CUDA", "ROCm", "a leftover", "broken", "without a part", "another"],
 )  # fmt: skip
@@ -233,7 +233,7 @@ def test_extension_names_a_torch_that_does_not_fit(compiled, tmp_path, clean_env
     [
         (
             11080,
-            "needs an NVIDIA driver that runs CUDA 12.0, which is 525 or newer, and the driver here runs CUDA 11.8.",
+            "needs an NVIDIA driver that supports CUDA 12.0 (525 or newer), and this machine's driver supports CUDA 11.8.",
         ),
         (12000, ""),
         (13020, ""),

@@ -1,7 +1,7 @@
 #pragma once
-// What the headers here use of Python's limited API of 3.9, for a machine without Python's own header: that is in python3-dev, which
-// whoever only runs Python does not have. Where Python has its header, it is taken. The stable ABI (PEP 384) promises these structures,
-// numbers and functions for every later Python 3, so they need not be read from the Python that happens to compile.
+// The part of Python 3.9's limited API that these headers use, for a machine without Python's own header (package python3-dev). If
+// Python's header exists, it is used instead. The stable ABI (PEP 384) promises these structures, numbers and functions for every
+// later Python 3, so they do not depend on the Python that runs the build.
 #if defined(__has_include_next) && !defined(MAMBA_STABLE_OWN_PYTHON_H)
 #if __has_include_next(<Python.h>)
 #define MAMBA_STABLE_HAS_PYTHON_H
@@ -15,7 +15,7 @@
 #error "Python.h was not found: apt-get install python3-dev, or dnf install python3-devel"
 #endif
 #ifndef Py_LIMITED_API
-#error "Python.h was not found, and the one that comes along has the limited API alone: apt-get install python3-dev"
+#error "Python.h was not found, and the replacement in this backend has only the limited API: apt-get install python3-dev"
 #endif
 
 #include <assert.h>

@@ -1,6 +1,6 @@
 #pragma once
-// What upstream's bindings call at::, c10:: and torch::. A name that is missing here does not compile, which is how a new
-// upstream version says that it needs something else.
+// The names in at::, c10:: and torch:: that upstream's bindings use. A missing name is a compile error, which shows that a new
+// upstream version needs more.
 
 #include "cuda.h"
 #include "errors.h"

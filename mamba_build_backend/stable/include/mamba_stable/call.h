@@ -1,5 +1,5 @@
 #pragma once
-// Calls from Python, with the rules and the words of pybind11, which upstream is built with.
+// Calls from Python, with the rules and error messages of pybind11, which upstream uses.
 #include <new>
 #include <optional>
 #include <string>
@@ -14,7 +14,7 @@
 namespace mamba_stable {
 
 template <typename T, typename = void>
-struct Argument;  // the name that pybind11 shows, and whether an object is one
+struct Argument;  // pybind11's name of the type, and the conversion of an object
 
 template <>
 struct Argument<Tensor> {
@@ -44,7 +44,7 @@ struct Argument<bool> {
   static bool load(PyObject* object, bool& out) {
     out = object == Py_True;
     if (out || object == Py_False || object == Py_None) return true;
-    // Python 3.9 does not tell the slots of its own types; each that fills this one has the method.
+    // Python 3.9's limited API cannot read the slots of built-in types; every type that fills this slot has the method.
     const Ref method(PyObject_GetAttrString(reinterpret_cast<PyObject*>(Py_TYPE(object)), "__bool__"));
     if (!method) {
       PyErr_Clear();
@@ -57,7 +57,7 @@ struct Argument<bool> {
   }
 };
 
-// A number that the object is or can be made, first as it is and then by __int__ or __float__; no error is left set.
+// Converts an object to a number, first directly and then by __int__ or __float__; leaves no error set.
 template <typename Number>
 bool load_number(PyObject* object, PyObject* (*made)(PyObject*), Number (*read)(PyObject*), Number& out) {
   const auto failed = [&](PyObject* from) { return (out = read(from)) == Number(-1) && PyErr_Occurred() != nullptr; };
@@ -72,7 +72,7 @@ bool load_number(PyObject* object, PyObject* (*made)(PyObject*), Number (*read)(
 template <typename T>
 struct Argument<T, std::enable_if_t<std::is_integral_v<T> && std::is_signed_v<T>>> {
   static std::string name() { return "typing.SupportsInt"; }
-  // Of a float no digits are lost.
+  // Rejects floats, so that no digits are lost.
   static bool load(PyObject* object, T& out) {
     long value = 0;
     if (PyFloat_Check(object) || !load_number(object, &PyNumber_Long, &PyLong_AsLong, value)) return false;
@@ -93,7 +93,7 @@ struct Argument<T, std::enable_if_t<std::is_floating_point_v<T>>> {
 };
 
 template <typename T>
-struct Result;  // the name that pybind11 shows, and the object
+struct Result;  // pybind11's name of the type, and the conversion to an object
 
 template <>
 struct Result<Tensor> {
@@ -194,7 +194,7 @@ inline void set_cuda_error(const CudaError& error) {
   }
 }
 
-// Nothing of C++ leaves here: what was thrown becomes the Python error that torch makes of it.
+// No C++ exception leaves this function: each becomes the same Python error as in torch.
 template <typename Body>
 PyObject* guarded(Body&& body) {
   try {

@@ -1,11 +1,11 @@
 #pragma once
-// The current device and stream, and the setting that asks for deterministic kernels.
+// The current device and stream, and the setting for deterministic kernels.
 #include "cuda_error.h"
 #include "tensor.h"
 
 namespace mamba_stable {
 
-// -1 where there is none: without a driver, asking for the stream is what says so.
+// -1 if there is none: without a driver, the call for the stream reports that.
 inline int current_device() {
   int device = -1;
   if (cudaGetDevice(&device) == cudaSuccess) return device;
@@ -13,18 +13,18 @@ inline int current_device() {
   return -1;
 }
 
-// torch's own guard, where the tensor lies on another device than the current one; it knows which devices have a context.
+// torch's own guard, if the tensor is not on the current device; torch tracks which devices have a context.
 class DeviceGuard {
  public:
   explicit DeviceGuard(const Device& device) : DeviceGuard(device.is_cuda() ? device.index() : -1) {}
 
-  // Of a device's number; -1, which a tensor of the CPU has, changes nothing.
+  // Takes a device index; -1, the index of CPU tensors, changes nothing.
   explicit DeviceGuard(int index) {
     const int current = current_device();
     if (index < 0 || current < 0 || current == index) return;
     scope_.enter(call(torch.cuda_device, integer(index).get()));
-    // torch's CUDA runtime may have been on that device already and told nobody: before CUDA 12, one makes a context current only
-    // when it first needs it, and until then the runtime that is linked in here does not see what torch's was set to.
+    // torch's CUDA runtime may already be set to that device: before CUDA 12 a runtime makes a context current only on first use,
+    // and until then the runtime that is linked in here does not see the device of torch's runtime.
     if (current_device() != index) C10_CUDA_CHECK(cudaSetDevice(index));
   }
 

@@ -1,6 +1,6 @@
 #pragma once
-// C10_CUDA_CHECK for kernels and binding. The text is torch's own, asked of the libtorch that is loaded, and only then:
-// a binding that linked against it could not say what is wrong where it is not the right one.
+// C10_CUDA_CHECK for kernels and binding. The text comes from the loaded libtorch, at the time of the error: a binding that
+// links libtorch could not report that it is the wrong one.
 #include <cuda_runtime_api.h>
 #include <dlfcn.h>
 
@@ -36,7 +36,7 @@ inline std::string cuda_error_text(cudaError_t code, const char* file, const cha
   return text;
 }
 
-// What the GPU is, and for which ones there is code: "code for GPUs of compute capability 8.0, 9.0, and this GPU is 7.5".
+// Names this GPU, and the GPUs that there is code for: "code for GPUs of compute capability 8.0, 9.0, and this GPU is 7.5".
 inline std::string missing_code(std::initializer_list<int> codes) {
   int device = 0, major = 0, minor = 0;
   cudaGetDevice(&device);
@@ -55,13 +55,13 @@ inline std::string missing_code(std::initializer_list<int> codes) {
                                           std::initializer_list<int> codes) {
   std::string text = cuda_error_text(code, file, function, line);
   if (code == cudaErrorNoKernelImageForDevice && codes.size() > 0) text += missing_code(codes);
-  (void)cudaGetLastError();  // as torch does: the error is told once
+  (void)cudaGetLastError();  // as torch does: report the error once
   throw CudaError(code, text);
 }
 
 }  // namespace mamba_stable
 
-// nvcc's list of what it compiles a file for; g++ compiles no kernels.
+// nvcc's list of the architectures of this file; g++ compiles no kernels.
 #ifdef __CUDA_ARCH_LIST__
 #define MAMBA_STABLE_CODES {__CUDA_ARCH_LIST__}
 #else

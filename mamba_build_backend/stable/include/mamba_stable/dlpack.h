@@ -1,7 +1,7 @@
 #pragma once
-// The part of DLPack 1's C exchange API that is used here, laid out as the standard has it (dlpack.h of dmlc/dlpack,
-// DLPackExchangeAPI). torch offers it as torch.Tensor.__dlpack_c_exchange_api__: a table of plain C functions, which is
-// how this binding reads a tensor and asks for the current stream without one symbol of libtorch.
+// The used part of DLPack 1's C exchange API, with the layout of the standard (dlpack.h of dmlc/dlpack, DLPackExchangeAPI).
+// torch provides it as torch.Tensor.__dlpack_c_exchange_api__, a table of plain C functions. With it this binding reads a
+// tensor and gets the current stream without any symbol of libtorch.
 #include <cstdint>
 
 namespace mamba_stable::dlpack {
@@ -33,12 +33,12 @@ struct Tensor {
 
 struct Header {
   std::uint32_t major, minor;
-  const Header* previous;  // an older table, where the producer has one
+  const Header* previous;  // an older table, if the producer has one
 };
 
 struct ExchangeApi {
   Header header;
-  void (*allocate)();        // three functions that are not used here
+  void (*allocate)();        // three unused functions
   void (*from_object)();
   void (*to_object)();
   int (*view)(void* object, Tensor* out);  // borrows: shape and strides are the tensor's own; 0, or -1 and a Python error

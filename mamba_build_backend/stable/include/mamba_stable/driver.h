@@ -1,6 +1,6 @@
 #pragma once
-// Whether the driver runs what the CUDA runtime that is linked in was made for. Asked when the module is imported, of the driver's
-// own function that needs no context: a process that forks afterwards finds nothing initialised.
+// Check at import whether the driver supports the CUDA runtime that is linked in. Calls the one driver function that needs no
+// context, so that the process can still fork afterwards.
 #include <cuda_runtime_api.h>
 #include <dlfcn.h>
 
@@ -8,14 +8,14 @@
 
 #include "python.h"
 
-// The oldest CUDA version of a driver that runs the wheel: that of the toolkit's major version, unless the build says more.
+// The oldest CUDA version that the driver must support: the toolkit's major version, unless the build sets a newer one.
 #ifndef MAMBA_STABLE_DRIVER
 #define MAMBA_STABLE_DRIVER (CUDART_VERSION / 1000 * 1000)
 #endif
 
 namespace mamba_stable {
 
-// As 1000 * major + 10 * minor; 0 without a driver.
+// Returns 1000 * major + 10 * minor; 0 without a driver.
 inline int driver_version() {
   void* library = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
   if (library == nullptr) return 0;
@@ -26,7 +26,7 @@ inline int driver_version() {
   return version;
 }
 
-// NVIDIA's number of the first driver with a CUDA version (CUDA Compatibility, "Minor version compatibility").
+// NVIDIA's first driver for a CUDA version (CUDA Compatibility, "Minor version compatibility").
 constexpr const char* driver_named(int version) {
   return version >= 13000 ? "580" : version >= 12040 ? "550" : version >= 12000 ? "525" : "450";
 }
@@ -35,14 +35,14 @@ inline std::string shown_version(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
-// Throws PythonError with an ImportError. Without a driver the import works, and a call says what is missing.
+// Throws PythonError with an ImportError. Without a driver the import works, and a call reports the missing driver.
 inline void check_driver(const char* module) {
   const int found = driver_version();
   if (found == 0 || found >= MAMBA_STABLE_DRIVER) return;
-  const std::string text = std::string(module) + " needs an NVIDIA driver that runs CUDA " +
-                           shown_version(MAMBA_STABLE_DRIVER) + ", which is " + driver_named(MAMBA_STABLE_DRIVER) +
-                           " or newer, and the driver here runs CUDA " + shown_version(found) +
-                           ".\n  fix:  nvidia-smi   (shows the driver; a newer one, or a wheel built with an older CUDA, is needed)";
+  const std::string text = std::string(module) + " needs an NVIDIA driver that supports CUDA " +
+                           shown_version(MAMBA_STABLE_DRIVER) + " (" + driver_named(MAMBA_STABLE_DRIVER) +
+                           " or newer), and this machine's driver supports CUDA " + shown_version(found) +
+                           ".\n  fix:  nvidia-smi   (shows the driver; install a newer one, or a wheel built with an older CUDA)";
   PyErr_SetString(PyExc_ImportError, text.c_str());
   throw PythonError();
 }

@@ -1,5 +1,5 @@
 #pragma once
-// TORCH_CHECK and AT_ERROR with torch's own words: Python sees a RuntimeError with the same text.
+// TORCH_CHECK and AT_ERROR with torch's own messages: Python gets a RuntimeError with the same text.
 #include "numbers.h"
 
 #include <stdexcept>
@@ -33,7 +33,7 @@ std::string check_message(const char* condition, const Parts&... parts) {
 
 }  // namespace mamba_stable
 
-// A whole statement: upstream leaves out a semicolon here and there, as torch's own macro allows.
+// A complete statement: upstream sometimes omits the semicolon, which torch's own macro allows.
 #define TORCH_CHECK(condition, ...)                                                       \
   if (!(condition)) {                                                                     \
     throw std::runtime_error(mamba_stable::check_message(#condition, ##__VA_ARGS__));     \

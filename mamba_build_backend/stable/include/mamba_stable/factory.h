@@ -1,6 +1,6 @@
 #pragma once
-// New tensors. torch's Python functions make them, so that an OutOfMemoryError stays one and strides are torch's choice.
-// Small ones have a shorter way, since there the call is what takes the time; where that fails, Python's says why.
+// New tensors. torch's Python functions make them, so that an OutOfMemoryError stays one and torch chooses the strides.
+// Small tensors use a faster function, because the call dominates their time; if that fails, Python's reports the error.
 #include <algorithm>
 #include <vector>
 
@@ -11,12 +11,12 @@ namespace mamba_stable {
 
 constexpr std::int64_t few_elements = 1 << 18;
 
-// By the function that code written by torch.compile calls for the same reason: nothing to parse, no dispatcher. It makes
-// tensors on the current device. Undefined where that is not the one, or where anything else is out of the ordinary.
+// Uses the function of torch.compile's generated code, which is fast for the same reason: no parsing, no dispatcher. It makes
+// tensors on the current device. Returns an undefined tensor for any other device or any special case.
 inline Tensor made_quickly(const IntArrayRef& sizes, const IntArrayRef& strides, const Tensor& beside, ScalarType type,
                            bool zeroed) {
   PyObject* dtype = torch.dtype_or_null(type);
-  // Plain and with memory: not one of functorch's, not a fake one, no subclass.
+  // A plain tensor with memory: not functorch's, not a fake tensor, not a subclass.
   const bool ordinary = PlainTensors::is_plain(beside.object()) && beside.has_own_memory();
   if (torch.empty_strided_cuda == nullptr || dtype == nullptr || !ordinary || !beside.is_cuda()) return {};
   if (product(sizes) > few_elements || current_device() != beside.device_index()) return {};

@@ -1,5 +1,5 @@
 #pragma once
-// PYBIND11_MODULE and m.def, making a module of the limited API.
+// PYBIND11_MODULE and m.def for a module of the limited API.
 #include <stdexcept>
 
 #include "call.h"
@@ -27,7 +27,7 @@ class Module {
   static inline std::size_t count = 0;
 };
 
-// Python passes nothing that would say which function is meant, so each has an entry of its own.
+// Python passes nothing that identifies the function, so each function has its own entry.
 template <std::size_t I>
 PyObject* entry(PyObject*, PyObject* const* arguments, Py_ssize_t count, PyObject* keywords) {
   return guarded([&] { return Module::functions[I].call(Module::functions[I], arguments, count, keywords); });
@@ -65,5 +65,5 @@ inline PyObject* create(const char* name, void (*fill)(Module&)) {
     return mamba_stable::create(MAMBA_STABLE_TEXT_(name), &mamba_stable_fill);                \
   }                                                                                           \
   static void mamba_stable_fill(mamba_stable::Module& variable)
-// Twice, so that TORCH_EXTENSION_NAME is what the build made it.
+// Two macros, so that TORCH_EXTENSION_NAME is expanded to the build's value.
 #define PYBIND11_MODULE(name, variable) MAMBA_STABLE_MODULE_(name, variable)

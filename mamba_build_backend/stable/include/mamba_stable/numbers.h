@@ -1,6 +1,6 @@
 #pragma once
-// The number types that upstream's kernels and bindings name, over CUDA's own: with torch's names, layout and arithmetic, and no
-// header of torch, so that any torch, or none, compiles the same file. Bindings, which g++ compiles, only name them.
+// The number types of upstream's kernels and bindings, based on CUDA's own, with torch's names, layout and arithmetic, but without
+// torch's headers: the result does not depend on torch. Bindings, which g++ compiles, only name them.
 #ifdef __CUDACC__
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -19,7 +19,7 @@
 
 namespace c10 {
 
-// Upstream asks for these alone; a tensor of any other type is Undefined.
+// Upstream uses only these; a tensor of any other type is Undefined.
 enum class ScalarType : std::int8_t { Int, Half, Float, ComplexFloat, BFloat16, Undefined };
 
 inline const char* toString(ScalarType type) {
@@ -38,7 +38,7 @@ struct alignas(2) Half {
 
   Half() = default;
 #ifdef __CUDACC__
-  // CUDA 11 has the functions that look at a half's bits on the GPU alone.
+  // In CUDA 11 the functions for the bits of a half exist only on the GPU.
   MAMBA_STABLE_ANYWHERE Half(const __half& value) : x(reinterpret_cast<const unsigned short&>(value)) {}
   MAMBA_STABLE_ANYWHERE Half(float value) : Half(__float2half(value)) {}
   MAMBA_STABLE_ANYWHERE operator float() const { return __half2float(reinterpret_cast<const __half&>(x)); }
@@ -51,11 +51,11 @@ struct alignas(2) BFloat16 {
   BFloat16() = default;
 #ifdef __CUDACC__
   MAMBA_STABLE_ANYWHERE BFloat16(float value) : x(rounded(value)) {}
-  // By CUDA's function, which is an instruction of its own from Hopper on: upstream's kernels have it.
+  // CUDA's function, a single instruction on Hopper and newer: upstream's kernels use it.
   MAMBA_STABLE_ANYWHERE operator float() const { return __bfloat162float(reinterpret_cast<const __nv_bfloat16&>(x)); }
 
  private:
-  // To the nearest, ties to even, as torch has it: CUDA's own function gives another NaN where it does without an instruction.
+  // Round to nearest even, as torch does: without a GPU instruction, CUDA's own function returns another NaN.
   MAMBA_STABLE_ANYWHERE static std::uint16_t rounded(float value) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
     return __bfloat16_as_ushort(__float2bfloat16(value));
@@ -70,7 +70,7 @@ struct alignas(2) BFloat16 {
 #endif
 };
 
-// Products and sums in the order in which torch's type has them: the kernels' bits depend on it.
+// Products and sums in the order of torch's type: the bits of the kernels' results depend on it.
 template <typename T>
 struct alignas(2 * sizeof(T)) complex {
   using value_type = T;

@@ -1,5 +1,5 @@
 #pragma once
-// Owned references and Python errors, within the limited API of Python 3.9: one file for all later ones.
+// Owned references and Python errors, within the limited API of Python 3.9: one file for all later Pythons.
 #ifndef Py_LIMITED_API
 #define Py_LIMITED_API 0x03090000
 #endif
@@ -11,7 +11,7 @@
 
 namespace mamba_stable {
 
-// The fast way to be called, which Python has since 3.7 and counts to its limited API since 3.10: its number, and its function.
+// The fast calling convention (flag and function type): in Python since 3.7, in its limited API since 3.10.
 constexpr int fast_call = 0x0080;
 using FastCall = PyObject* (*)(PyObject*, PyObject* const*, Py_ssize_t, PyObject*);
 
@@ -39,8 +39,8 @@ class Ref {
   PyObject* object_ = nullptr;
 };
 
-// A Python error on its way through C++. It is taken out of the interpreter when it is thrown, so that destructors may
-// call Python too, and put back where C++ ends.
+// A Python error as a C++ exception. Removed from the interpreter when thrown, so that destructors may call Python, and
+// restored where C++ ends.
 class PythonError {
  public:
   PythonError() {
@@ -54,7 +54,7 @@ class PythonError {
   Ref type_, value_, traceback_;
 };
 
-// What a call of the C API returned, or the error that it set as an exception.
+// Returns the result of a C API call, or throws the error that it set.
 inline Ref checked(PyObject* stolen) {
   if (stolen == nullptr) throw PythonError();
   return Ref(stolen);
@@ -84,7 +84,7 @@ Ref call(PyObject* function, Objects*... arguments) {
   return checked(PyObject_CallFunctionObjArgs(function, arguments..., nullptr));
 }
 
-// A Python context manager, entered as long as this lives.
+// A Python context manager, entered for the lifetime of this object.
 class With {
  public:
   With() = default;

@@ -1,5 +1,5 @@
 #pragma once
-// at::Tensor as far as upstream's bindings use it: a reference to the Python object, and a view of what it holds.
+// The part of at::Tensor that upstream's bindings use: a reference to the Python object, and a view of its data.
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
@@ -14,7 +14,7 @@
 
 namespace mamba_stable {
 
-// Borrowed, like torch's: of a tensor's own sizes, or of a list that lives as long as the expression.
+// Borrowed, like torch's: points to a tensor's own sizes, or to a list that lives as long as the expression.
 class IntArrayRef {
  public:
   IntArrayRef(const std::int64_t* data, std::size_t size) : data_(data), size_(size) {}
@@ -23,7 +23,7 @@ class IntArrayRef {
   std::size_t size() const { return size_; }
   const std::int64_t* begin() const { return data_; }
   const std::int64_t* end() const { return data_ + size_; }
-  // torch reads past the end without a word; upstream takes sizes before it has checked how many there are.
+  // torch silently reads past the end; upstream reads sizes before it checks their number.
   std::int64_t operator[](std::size_t index) const { return index < size_ ? data_[index] : 0; }
   bool operator==(const IntArrayRef& other) const {
     return size_ == other.size_ && std::equal(begin(), end(), other.begin());
@@ -51,7 +51,7 @@ inline Ref as_tuple(const IntArrayRef& values) {
 struct Device;
 struct TensorOptions;
 
-// Subclasses of torch.Tensor reach upstream's C++ as plain tensors: their __torch_function__ is not asked.
+// Subclasses of torch.Tensor reach upstream's C++ as plain tensors: their __torch_function__ is not called.
 class PlainTensors {
  public:
   explicit PlainTensors(PyObject* of) {
@@ -71,7 +71,7 @@ class Tensor {
  public:
   Tensor() = default;  // undefined; None in Python
 
-  // Of an object that is a torch.Tensor. Throws PythonError.
+  // Wraps a torch.Tensor. Throws PythonError.
   static Tensor of(Ref object) {
     Tensor made;
     made.object_ = std::move(object);
@@ -79,7 +79,7 @@ class Tensor {
     return made;
   }
 
-  // Of one that was made here, with memory of its own, and of which all but its address is known.
+  // Wraps a tensor that was made here, with its own memory; only its address is not known yet.
   static Tensor made(Ref object, const IntArrayRef& sizes, const IntArrayRef& strides, ScalarType type, const Tensor& beside) {
     if (torch.exchange != nullptr || sizes.size() > most_dims) return of(std::move(object));
     Tensor made;
@@ -123,14 +123,14 @@ class Tensor {
   ScalarType dtype() const { return type_; }
   bool has_own_memory() const { return foreign_ == nullptr; }
   std::int32_t device_index() const { return known().device_.index; }
-  // Of a tensor of the CPU: -1, as in torch.
+  // -1 for a CPU tensor, as in torch.
   std::int64_t get_device() const { return is_cuda() ? device_index() : -1; }
   Device device() const;
   TensorOptions options() const;
 
   void* data_ptr() const {
     if (foreign_ == nullptr) return known().data_;
-    // Not to be had otherwise, so torch says why; where it gives an address after all, that is the one.
+    // Ask torch: it reports why there is no address, or returns one.
     const PlainTensors scope(object_.get());
     return PyLong_AsVoidPtr(method("data_ptr").get());
   }
@@ -197,7 +197,7 @@ class Tensor {
     return true;
   }
 
-  // What the table says, of a tensor with memory of its own. False where it is anything else; an error may be set then.
+  // Reads the same as the table, for a tensor with its own memory. False for any other tensor; an error may then be set.
   bool look_by_methods() {
     PyObject* self = object_.get();
     const Ref on_cuda(PyObject_GetAttr(self, torch.is_cuda_name));
@@ -221,7 +221,7 @@ class Tensor {
     return true;
   }
 
-  // Asked once, of a process that has a tensor on a GPU and so has CUDA running: one call less for each tensor.
+  // Asked once, in a process with a tensor on a GPU, so CUDA is running: saves one call per tensor.
   static bool has_one_gpu() {
     static const bool one = [] {
       int count = 0;
@@ -240,7 +240,7 @@ class Tensor {
     return true;
   }
 
-  // Tensors without memory of their own (meta, fake, functorch's), and subclasses, which may hold anything.
+  // Tensors without their own memory (meta, fake, functorch's), and subclasses, which may contain anything.
   void look_through_python() {
     const PlainTensors scope(object_.get());
     auto foreign = std::make_shared<Foreign>();
@@ -269,7 +269,7 @@ class Tensor {
     foreign_ = std::move(foreign);
   }
 
-  // Upstream compares types with these alone; any other is none of them.
+  // Upstream compares types only with these; any other is Undefined.
   static ScalarType type_of(const dlpack::DataType& type) {
     if (type.lanes != 1) return ScalarType::Undefined;
     switch (type.code << 8 | type.bits) {
@@ -310,7 +310,7 @@ class Tensor {
 };
 
 struct Device {
-  Tensor tensor;  // one that lies there: new ones are made beside it
+  Tensor tensor;  // a tensor on this device: new tensors are made on the same device
 
   bool is_cuda() const { return tensor.is_cuda(); }
   std::int32_t index() const { return tensor.device_index(); }

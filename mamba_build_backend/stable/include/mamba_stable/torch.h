@@ -1,5 +1,5 @@
 #pragma once
-// What of Python's torch the binding uses, looked up once when the module is imported; and whether this torch fits.
+// The names of Python's torch that the binding uses, looked up once at import; and a check whether this torch fits.
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
@@ -13,7 +13,7 @@ namespace mamba_stable {
 using c10::ScalarType;
 
 struct Torch {
-  const dlpack::ExchangeApi* exchange = nullptr;  // null before torch 2.10: tensors are read by the methods below
+  const dlpack::ExchangeApi* exchange = nullptr;  // null before torch 2.10: tensors are then read by the methods below
   PyObject *data_ptr = nullptr, *stride = nullptr, *get_device = nullptr, *raw_stream = nullptr;
   PyObject *shape_name = nullptr, *dtype_name = nullptr, *is_cuda_name = nullptr;
   PyObject *tensor = nullptr, *parameter = nullptr, *no_subclasses = nullptr, *cuda_device = nullptr;
@@ -40,19 +40,19 @@ inline Torch torch;  // lives as long as the process, like the module
   throw PythonError();
 }
 
-// What knows ROCm. The project's name is defined by the build of one that is released.
+// The build to suggest for ROCm. The build of a released project defines the project's name.
 #ifdef MAMBA_STABLE_PROJECT
 #define MAMBA_STABLE_TEXT_OF(name) #name
 #define MAMBA_STABLE_TEXT(name) MAMBA_STABLE_TEXT_OF(name)
 #define MAMBA_STABLE_NAME MAMBA_STABLE_TEXT(MAMBA_STABLE_PROJECT)
 constexpr const char* own_build =
     "python -m pip install --no-build-isolation --no-binary " MAMBA_STABLE_NAME " " MAMBA_STABLE_NAME
-    "   (upstream's own build knows ROCm)";
+    "   (upstream's own build for ROCm)";
 #else
 constexpr const char* own_build = "use this package's own build for ROCm";
 #endif
 
-// The error that is set, in one line; it is cleared.
+// Returns the current Python error in one line, and clears it.
 inline std::string pending_error() {
   PyObject *type = nullptr, *value = nullptr, *traceback = nullptr;
   PyErr_Fetch(&type, &value, &traceback);
@@ -66,7 +66,7 @@ inline std::string pending_error() {
   return said.substr(0, said.find('\n'));
 }
 
-// Null where the table is missing or of a version that is not known here.
+// Null if the table is missing or of an unknown version.
 inline const dlpack::ExchangeApi* exchange_api(PyObject* tensor) {
   const Ref capsule(PyObject_GetAttrString(tensor, "__dlpack_c_exchange_api__"));
   const dlpack::Header* header = nullptr;
@@ -83,15 +83,15 @@ inline void Torch::load(const char* module) {
   if (!package) {
     const bool none = PyErr_ExceptionMatches(PyExc_ModuleNotFoundError) != 0;
     const std::string said = pending_error();
-    if (none && said.find("'torch'") != std::string::npos) refuse(module, "there is none", install);
-    refuse(module, "the one that is here fails when it is imported: " + said, "python -c 'import torch'   (shows all of it)");
+    if (none && said.find("'torch'") != std::string::npos) refuse(module, "torch is not installed", install);
+    refuse(module, "the installed torch cannot be imported: " + said, "python -c 'import torch'   (shows the whole error)");
   }
   check(module, package);
   try {
     look_up(package);
   } catch (PythonError& error) {
     error.restore();
-    refuse(module, "the one that is here lacks something: " + pending_error(), install + " --upgrade");
+    refuse(module, "the installed torch lacks a name: " + pending_error(), install + " --upgrade");
   }
 }
 
@@ -99,10 +99,10 @@ inline void Torch::check(const char* module, const Ref& package) const {
   const Ref version(PyObject_GetAttrString(package.get(), "__version__"));
   if (!version) {
     PyErr_Clear();
-    refuse(module, "what is called torch here is something else, or the rest of one",
+    refuse(module, "the module torch here is not torch, or only a remnant of torch",
            "python -m pip install --force-reinstall torch");
   }
-  const std::string here = "torch " + as_text(checked(PyObject_Str(version.get())).get()) + " is here";
+  const std::string here = "torch " + as_text(checked(PyObject_Str(version.get())).get()) + " is installed";
   if (here.compare(0, 8, "torch 1.") == 0 || here.compare(0, 8, "torch 0.") == 0) {
     refuse(module, here, "python -m pip install --upgrade torch");
   }
@@ -121,7 +121,7 @@ inline void Torch::check(const char* module, const Ref& package) const {
 inline void Torch::look_up(const Ref& package) {
   const auto get = [](const Ref& object, const char* name) { return attribute(object.get(), name).release(); };
   tensor = get(package, "Tensor");
-  // The tests of the other way set the variable.
+  // The tests set this variable to test the methods instead.
   if (std::getenv("MAMBA_STABLE_NO_EXCHANGE") == nullptr) exchange = exchange_api(tensor);
   data_ptr = attribute(tensor, "data_ptr").release();
   stride = attribute(tensor, "stride").release();
@@ -141,14 +141,14 @@ inline void Torch::look_up(const Ref& package) {
   bfloat16 = get(package, "bfloat16");
   complex64 = get(package, "complex64");
   int32 = get(package, "int32");
-  // Names with an underscore may go, and some are new: what they are for is done without them then.
+  // torch may remove names with an underscore, and some names are new: the binding works without them.
   const auto optional = [](const char* module, const char* name) {
     const Ref holder(PyImport_ImportModule(module));
     PyObject* found = holder ? PyObject_GetAttrString(holder.get(), name) : nullptr;
     if (found == nullptr) PyErr_Clear();
     return found;
   };
-  accelerator_error = optional("torch", "AcceleratorError");  // from torch 2.8 on
+  accelerator_error = optional("torch", "AcceleratorError");  // torch 2.8 and newer
   no_subclasses = optional("torch._C", "DisableTorchFunctionSubclass");
   if (no_subclasses == nullptr) no_subclasses = optional("torch._C", "DisableTorchFunction");  // its name in torch 2.0
   empty_strided_cuda = optional("torch._C._dynamo.guards", "_empty_strided_cuda");
@@ -176,7 +176,7 @@ inline ScalarType Torch::type_of(PyObject* dtype) const {
 
 inline PyObject* Torch::dtype(ScalarType type) const {
   PyObject* found = dtype_or_null(type);
-  if (found == nullptr) throw std::runtime_error(std::string("no tensors of type ") + c10::toString(type) + " are made here");
+  if (found == nullptr) throw std::runtime_error(std::string("cannot make tensors of type ") + c10::toString(type));
   return found;
 }
 

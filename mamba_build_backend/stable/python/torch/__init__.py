@@ -1,7 +1,7 @@
-"""Stands in for torch while setup.py runs for a build with ``abi=stable``: what setup.py asks of torch, and nothing that computes.
+"""A stand-in for torch while setup.py runs for a build with ``abi=stable``: only names that setup.py uses, nothing that computes.
 
-``compile/_setup_py_child.py`` puts this folder on the path and calls :func:`describe`. A name that is missing here is an AttributeError
-or an ImportError, which the child answers with what to set to have torch itself.
+``compile/_setup_py_child.py`` puts this folder on the path and calls :func:`describe`. A missing name raises AttributeError or
+ImportError, and the child then names the setting that installs the real torch.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ __all__ = ["cuda", "describe", "utils", "version"]
 
 __version__ = "0"
 _C = SimpleNamespace(_GLIBCXX_USE_CXX11_ABI=True)
-"""setup.py names wheels on the web by it, which are not taken."""
+"""setup.py uses it only for the names of wheels to download, which the build refuses."""
 
 
 def describe(release: str, cuda_release: str) -> None:
-    """Say which torch, and which CUDA, setup.py is told of: ``2.15.0``, ``13.0``."""
+    """Set the versions of torch and CUDA that setup.py sees: ``2.15.0``, ``13.0``."""
     global __version__
     __version__, version.__version__, version.cuda = release, release, cuda_release

@@ -1,4 +1,4 @@
-"""As torch's module of this name answers on a machine without a GPU: the build's plan has the architectures."""
+"""The answers of torch.cuda on a machine without a GPU: the build's plan has the architectures."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ def is_available() -> bool:
 
 
 def device_count() -> int:
-    """How many there are."""
+    """Return the number of GPUs."""
     return 0

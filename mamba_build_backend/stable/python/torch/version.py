@@ -1,4 +1,4 @@
-"""What torch's module of this name has."""
+"""The names of torch.version."""
 
 from __future__ import annotations
 

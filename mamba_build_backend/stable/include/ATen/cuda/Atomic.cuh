@@ -1,5 +1,5 @@
 #pragma once
-// What torch's gpuAtomicAdd does for the types that the kernels accumulate in (ATen/cuda/Atomic.cuh of torch 2.11).
+// torch's gpuAtomicAdd for the types in which the kernels accumulate (ATen/cuda/Atomic.cuh of torch 2.11).
 #include <mamba_stable/numbers.h>
 
 inline __device__ float gpuAtomicAdd(float* address, float value) { return atomicAdd(address, value); }

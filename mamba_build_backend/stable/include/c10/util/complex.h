@@ -1,5 +1,5 @@
 #pragma once
-// torch's own header of this name gives kernels two headers more.
+// torch's own header of this name also includes these two headers, which kernels use.
 #include <algorithm>
 #include <iostream>
 

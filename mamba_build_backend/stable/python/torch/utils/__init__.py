@@ -1,4 +1,4 @@
-"""What torch's package of this name has."""
+"""The names of torch.utils."""
 
 from __future__ import annotations
 

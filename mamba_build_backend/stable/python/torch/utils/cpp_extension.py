@@ -1,6 +1,6 @@
-"""torch's names for building an extension: nvcc and g++ are started by ninja, and setuptools links.
+"""torch's names for building an extension: ninja runs nvcc and g++, and setuptools links.
 
-A file is compiled again where its command or what it includes is another, so that an editable build is short.
+ninja recompiles a file only if its command or its includes changed, so that an editable build is short.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CUDA_HOME: Optional[str] = os.environ.get("CUDA_HOME")
 HIP_HOME: Optional[str] = None
 ROCM_HOME: Optional[str] = None
 
-# Upstream's options undefine these again. What a kernel means must not change with who compiles it, so they are torch's.
+# torch's own options, some of which upstream undefines: a kernel must mean the same as in a build with torch.
 _NVCC_FLAGS = [
     "-D__CUDA_NO_HALF_OPERATORS__",
     "-D__CUDA_NO_HALF_CONVERSIONS__",
@@ -42,17 +42,17 @@ rule cuda
 
 
 def include_paths(device_type: str = "cpu", *_: Any, **__: Any) -> list[str]:
-    """Folders of headers: CUDA's. Those with torch's names come with the extension."""
+    """Return CUDA's include folder. The headers with torch's names come with the extension."""
     return [os.path.join(CUDA_HOME, "include")] if CUDA_HOME and device_type != "cpu" else []
 
 
 def library_paths(*_: Any, **__: Any) -> list[str]:
-    """Folders of libraries: CUDA's."""
+    """Return CUDA's library folder."""
     return [os.path.join(CUDA_HOME, "lib64")] if CUDA_HOME else []
 
 
 def CUDAExtension(name: str, sources: Sequence[Any], *args: Any, **kwargs: Any) -> Extension:  # noqa: N802 - torch's name
-    """An extension of C++ and CUDA files."""
+    """Return an extension of C++ and CUDA files."""
     kwargs["include_dirs"] = [*(str(path) for path in kwargs.get("include_dirs") or ()), *include_paths("cuda")]
     kwargs["library_dirs"] = [*(str(path) for path in kwargs.get("library_dirs") or ()), *library_paths()]
     kwargs["language"] = "c++"
@@ -60,27 +60,27 @@ def CUDAExtension(name: str, sources: Sequence[Any], *args: Any, **kwargs: Any) 
 
 
 def CppExtension(name: str, *_: Any, **__: Any) -> Extension:  # noqa: N802 - torch's name
-    """Raise RuntimeError: ``abi=stable`` replaces the headers of CUDA extensions alone."""
-    raise RuntimeError(f"abi=stable builds CUDAExtension, and {name} is a CppExtension: -C abi=torch")
+    """Raise RuntimeError: ``abi=stable`` replaces only the headers of CUDA extensions."""
+    raise RuntimeError(f"abi=stable can build only CUDAExtension, and {name} is a CppExtension: use -C abi=torch")
 
 
 class BuildExtension(build_ext):
-    """setuptools' command, with ninja for the files."""
+    """setuptools' command, which compiles with ninja."""
 
     @classmethod
     def with_options(cls, **_: Any) -> type[BuildExtension]:
-        """The command with some of torch's options, which change nothing here."""
+        """Return the command; torch's options have no effect here."""
         return cls
 
     def build_extension(self, ext: Any) -> None:
-        """Compile the files of one extension, and link."""
+        """Compile and link one extension."""
         name = ext.name.rpartition(".")[2]
         options = ext.extra_compile_args
         options = options if isinstance(options, dict) else {"cxx": options or [], "nvcc": options or []}
         compiler: Any = self.compiler
 
         def compile_files(sources: Sequence[str], output_dir: str = "", **given: Any) -> list[str]:
-            # What setuptools' own compiler derives from these, with absolute paths: ninja runs in a folder of its own.
+            # The options that setuptools' own compiler would derive, with absolute paths: ninja runs in its own folder.
             folders = [os.path.abspath(path) for path in (*(given.get("include_dirs") or ()), *compiler.include_dirs)]
             macros = [
                 *(given.get("macros") or ()),
@@ -94,7 +94,7 @@ class BuildExtension(build_ext):
             _compile(files, output, compiler.compiler_so[1:], flags, options)
             return list(files)
 
-        self.force = True  # ninja knows what is up to date, headers among it; setuptools looks at the sources alone
+        self.force = True  # ninja checks what is up to date, including headers; setuptools checks only the sources
         original, compiler.compile = compiler.compile, compile_files
         try:
             super().build_extension(ext)
@@ -103,7 +103,7 @@ class BuildExtension(build_ext):
 
 
 def _defines(macros: Iterable[Sequence[Any]]) -> list[str]:
-    """Options for setuptools' macros: ``(name, value)``, ``(name, None)``, and ``(name,)`` for one that is to be undefined."""
+    """Return options for setuptools' macros: ``(name, value)``, ``(name, None)``, and ``(name,)`` to undefine one."""
     options = []
     for name, *value in macros:
         options.append(f"-U{name}" if not value else f"-D{name}" if value[0] is None else f"-D{name}={value[0]}")
@@ -111,7 +111,7 @@ def _defines(macros: Iterable[Sequence[Any]]) -> list[str]:
 
 
 def _object(source: str, output: str) -> str:
-    """Where the object of a file goes; two files of one name in one folder, as ``scan.cpp`` and ``scan.cu``, have two."""
+    """Return the path of a file's object; ``scan.cpp`` and ``scan.cu`` in one folder get different objects."""
     stem, suffix = os.path.splitext(os.path.relpath(source))
     stem = stem.replace(os.pardir, "up")
     return os.path.join(output, f"{stem}.cuda.o" if suffix == ".cu" else f"{stem}.o")
@@ -120,7 +120,7 @@ def _object(source: str, output: str) -> str:
 def _compile(
     files: dict[str, str], output: str, python_flags: Sequence[str], flags: Sequence[str], options: dict[str, Any]
 ) -> None:
-    """Have ninja make the objects. Raises SystemExit with ninja's exit status."""
+    """Compile the objects with ninja. Raises SystemExit with ninja's exit status."""
     os.makedirs(output, exist_ok=True)
     nvcc = os.environ.get("PYTORCH_NVCC") or os.path.join(CUDA_HOME or "", "bin", "nvcc")
     lines = [
@@ -146,10 +146,10 @@ def _compile(
 
 
 def _joined(words: Iterable[Any]) -> str:
-    """Words for the shell, in a file of ninja's."""
+    """Quote words for the shell in a ninja file."""
     return " ".join(shlex.quote(str(word)) for word in words).replace("$", "$$")
 
 
 def _path(path: str) -> str:
-    """A path in a rule of ninja's."""
+    """Escape a path for a ninja file."""
     return path.replace("$", "$$").replace(" ", "$ ").replace(":", "$:")
