@@ -1,10 +1,10 @@
-"""Says where the torch of an environment lies, if it is the one that its cells are for.
+"""Prints the folder of an environment's torch, if it is the torch of its cells.
 
     PYTHON -m mamba_build_backend doctor --json > doctor.json
     python manylinux/environment.py doctor.json --torch 2.11 --cuda 13.0
 
-Exit code 1 and a sentence for any other torch, or none: a wheel that was built for it would have the wrong name. Standard
-library only.
+Exits with code 1 and a message for any other torch, or none: a wheel built for it would have the wrong name. Standard library
+only.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Any
 
 
 def main() -> int:
-    """Print the folder that holds torch."""
+    """Print the folder that contains torch."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("doctor", type=Path, metavar="FILE", help="what doctor --json printed there")
+    parser.add_argument("doctor", type=Path, metavar="FILE", help="the output of doctor --json in that environment")
     parser.add_argument("--torch", required=True, help="a minor version")
     parser.add_argument("--cuda", required=True)
     options = parser.parse_args()
     try:
         data = json.loads(options.doctor.read_text(encoding="utf-8"))
     except ValueError:
-        print("ERROR: doctor gave no answer in that environment: see the lines above", file=sys.stderr)
+        print("ERROR: doctor failed in that environment: see the lines above", file=sys.stderr)
         return 1
     wrong = misfit(data, options.torch, options.cuda)
     if wrong:
@@ -37,7 +37,7 @@ def main() -> int:
 
 
 def misfit(doctor: dict[str, Any], torch: str, cuda: str) -> str:
-    """Why this environment is not one of the cells' torch; empty if it is."""
+    """Return why this environment does not have the cells' torch; empty if it does."""
     found = doctor["plan"]["torch"]["chosen"]
     needed = f"torch {torch} for CUDA {cuda} is needed"
     where = f"the environment of Python {doctor['facts']['machine']['python_version']}"

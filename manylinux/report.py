@@ -1,7 +1,7 @@
-"""Collects what became of a matrix: ``python manylinux/report.py OUT``.
+"""Collects the results of a matrix: ``python manylinux/report.py OUT``.
 
-Reads what the workflow left in OUT (cells.json, built/, audits/, logs/, environments/), links the finished wheels into
-OUT/wheels, and writes OUT/report.json and OUT/report.md. May be run at any time, also by hand. Standard library only.
+Reads the workflow's files in OUT (cells.json, built/, audits/, logs/, environments/), links the finished wheels into
+OUT/wheels, and writes OUT/report.json and OUT/report.md. You may run it at any time. Standard library only.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main() -> int:
     parser.add_argument("out", type=Path, metavar="OUT")
     out: Path = parser.parse_args().out.absolute()
     if not (out / "cells.json").is_file():
-        print(f"{out} holds no cells.json: the workflow has not been run with out={out}", file=sys.stderr)
+        print(f"{out} contains no cells.json: the workflow has not run with out={out}", file=sys.stderr)
         return 2
     report = collect(out)
     publish(out, report)
@@ -48,20 +48,22 @@ def main() -> int:
 
 
 def collect(out: Path) -> dict[str, Any]:
-    """The state of every cell."""
+    """Return the state of every cell."""
     listed = json.loads((out / "cells.json").read_text(encoding="utf-8"))
     cells = [state_of(out, cell) for cell in listed["cells"]]
     owners: dict[str, str] = {}
     for cell in cells:
         name = cell["wheel"]
         if name and owners.setdefault(name, cell["id"]) != cell["id"]:
-            cell.update(state="failed", error=f"its wheel has the name of {owners[name]}'s: {name}", wheel="")
+            cell.update(
+                state="failed", error=f"its wheel has the same name as the wheel of {owners[name]}: {name}", wheel=""
+            )
     counts = {state: sum(cell["state"] == state for cell in cells) for state in STATES}
     return {"schema": SCHEMA, "counts": counts, "cells": cells}
 
 
 def state_of(out: Path, cell: dict[str, Any]) -> dict[str, Any]:
-    """What became of one cell."""
+    """Return the result of one cell."""
     name = cell["id"]
     result = {
         "id": name,
@@ -100,7 +102,7 @@ def state_of(out: Path, cell: dict[str, Any]) -> dict[str, Any]:
 
 
 def _json(path: Path) -> Any:
-    """The content; None where there is none, or where it was cut off."""
+    """Return the content; None if the file is missing or cut off."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -112,12 +114,12 @@ def _log(out: Path, name: str) -> str:
 
 
 def last_error(log: str) -> str:
-    """The line that says why: the backend's own, else the last that calls itself an error, else the last of all."""
+    """Return the error line: the backend's own, else the last line with "error:", else the last line."""
     lines = [_COLOUR.sub("", line).rstrip() for line in log.splitlines() if line.strip()]
     own = [index for index, line in enumerate(lines) if f"{_PREFIX}error: " in line and not _AFTERMATH.search(line)]
     if own:
         found = [lines[own[0]].partition(f"{_PREFIX}error: ")[2]]
-        # What belongs to it follows with more of a margin: the compiler's own words.
+        # Its continuation lines, with the compiler's own message, are indented further.
         for line in lines[own[0] + 1 :]:
             more = line.partition(f"{_PREFIX}error: ")[2]
             if not more.startswith("   "):
@@ -125,13 +127,13 @@ def last_error(log: str) -> str:
             found.append(more.strip())
         return ": ".join(found)
     errors = [line for line in lines if _ERROR.search(line) and not _AFTERMATH.search(line)]
-    said = (errors or lines or ["it left no word"])[-1].strip()
+    said = (errors or lines or ["the log is empty"])[-1].strip()
     network = [match[0] for match in map(_NETWORK.search, lines) if match]
     return said if not network or network[-1] in said else f"{said} ({network[-1]})"
 
 
 def publish(out: Path, report: dict[str, Any]) -> None:
-    """Link the wheels into OUT/wheels; take away those that the last report had and that are no longer good."""
+    """Link the wheels into OUT/wheels; delete wheels of the last report that are no longer valid."""
     folder = out / "wheels"
     folder.mkdir(exist_ok=True)
     wanted = {cell["wheel"]: cell for cell in report["cells"] if cell["state"] == "built"}
@@ -157,12 +159,12 @@ def publish(out: Path, report: dict[str, Any]) -> None:
 
 
 def summary(report: dict[str, Any]) -> str:
-    """How many, in a line."""
+    """Return the counts in one line."""
     return ", ".join(f"{count} {state}" for state, count in report["counts"].items() if count or state == "built")
 
 
 def markdown(report: dict[str, Any]) -> str:
-    """The report for a person."""
+    """Return the report as Markdown."""
     rows = [
         "# The matrix",
         "",
@@ -185,7 +187,7 @@ def _cell(text: str) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Write beside its place and rename."""
+    """Write a draft and rename it into place."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_text(text, encoding="utf-8")
     draft.replace(path)

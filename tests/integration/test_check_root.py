@@ -139,11 +139,11 @@ def sentence(done, status=2):
 
 def test_missing_engine_is_one_sentence_with_a_fix(contained, wheel):
     said = sentence(contained("--image", "ubuntu:20.04", "--wheel", wheel(), engines=())[0], 8)
-    assert said.startswith("there is no docker and no podman here, which runs the image ubuntu:20.04\n")
+    assert said.startswith("docker or podman is needed to run the image ubuntu:20.04, and is not installed\n")
     assert "fix:  apt-get install podman" in said
     assert "fix:  sudo manylinux/check-root --wheel" in said
     done, asked = contained("--image", "a", "--engine", "podman", "--wheel", wheel())
-    assert sentence(done, 8).startswith("there is no podman here")
+    assert sentence(done, 8).startswith("podman is needed to run the image a, and is not installed")
     assert asked is None
 
 
@@ -261,12 +261,12 @@ def test_chosen_python_is_python3_in_the_container(contained, tmp_path):
     ("arguments", "named"),
     [
         ([], "give --wheel, or a command after --"),
-        (["--root", "/", "ls"], "'ls': a command stands after --"),
+        (["--root", "/", "ls"], "'ls': put the command after --"),
         (["--image", "a", "--root", "/", "--", "ls"], "--image runs a container"),
         (["--image", "a", "--make"], "--image runs a container"),
         (["--image", "a", "--package", "g++-9", "--", "ls"], "--image runs a container"),
         (["--root", "/", "--python", "3.9", "--", "ls"], "--python is for --image"),
-        (["--image", "a", "--python", "cp39", "--", "ls"], "cp39 is no version of a Python, such as 3.9"),
+        (["--image", "a", "--python", "cp39", "--", "ls"], "cp39 is not a Python version, such as 3.9"),
         (["--engine", "lxc", "--", "ls"], "invalid choice: 'lxc'"),
         (["--rooot", "/", "--", "ls"], "unrecognized arguments: --rooot"),
     ],
@@ -279,7 +279,7 @@ def test_a_bad_argument_is_named(check, arguments, named):
 
 
 def test_a_wheel_that_is_missing_or_damaged_is_named(check, wheel, tmp_path):
-    assert sentence(check("--wheel", "no.whl")) == "no.whl is not there"
+    assert sentence(check("--wheel", "no.whl")) == "no.whl does not exist"
     whole = wheel()
     data = whole.read_bytes()
     # Cut off, another file altogether, and with bytes that are not what was packed.
@@ -289,15 +289,15 @@ def test_a_wheel_that_is_missing_or_damaged_is_named(check, wheel, tmp_path):
     for bad in (data[:at], b"<html>", b"", broken):
         whole.write_bytes(bad)
         said = sentence(check("--wheel", whole))
-        assert said.startswith(f"{whole.name} is damaged, or no wheel: ")
+        assert said.startswith(f"{whole.name} is damaged, or is not a wheel: ")
         assert f"fix:  python -m mamba_build_backend audit {whole}" in said
-    assert "is damaged, or no wheel" in sentence(check("--wheel", tmp_path))
+    assert "is damaged, or is not a wheel" in sentence(check("--wheel", tmp_path))
 
 
 def test_wheel_without_extensions_needs_a_command(contained, tmp_path):
     pure = packed_wheel(tmp_path, {"pure/__init__.py": b"", "pure/_C.so": b""}, "pure-1.0-py3-none-any.whl")
     said = sentence(contained("--image", "a:1", "--wheel", pure)[0])
-    assert said.startswith("pure-1.0-py3-none-any.whl: no extension module lies at its top\n")
+    assert said.startswith("pure-1.0-py3-none-any.whl: no extension module at the top of the wheel\n")
     done, asked = contained("--image", "a:1", "--wheel", pure, "--", "python3", "-c", "import pure")
     assert done.returncode == 0
     assert asked.command == ["python3", "-c", "import pure"]
@@ -307,12 +307,12 @@ def test_folder_without_torch_and_missing_folder_are_named(check, wheel, torch, 
     given = ("--root", "/", "--wheel", wheel())
     (tmp_path / "empty").mkdir()
     said = sentence(check(*given, "--torch", tmp_path / "empty"))
-    assert said.startswith(f"{tmp_path}/empty holds no torch\n")
+    assert said.startswith(f"{tmp_path}/empty contains no torch\n")
     assert "fix:  check-root --torch " in said
     (tmp_path / "linked").mkdir()
     (tmp_path / "linked" / "torch").symlink_to(torch / "torch")
-    assert "is a link, which leads nowhere" in sentence(check(*given, "--torch", tmp_path / "linked"))
-    assert sentence(check(*given, "--bind", "nowhere")) == "nowhere is no folder"
+    assert "is a link, which does not work in another root" in sentence(check(*given, "--torch", tmp_path / "linked"))
+    assert sentence(check(*given, "--bind", "nowhere")) == "nowhere is not a folder"
     assert "wheel's place" in sentence(check(*given, "--out", f"{SCRIPT}/wheel's place"), 8)
 
 
@@ -322,9 +322,9 @@ def test_folder_without_torch_and_missing_folder_are_named(check, wheel, torch, 
 def test_unsuitable_root_is_refused_with_the_missing_parts(check, wheel, tmp_path):
     root = tmp_path / "root"
     given = ("--root", root, "--wheel", wheel())
-    assert sentence(check(*given)) == f"{root} is no root of a Linux: it has no usr"
+    assert sentence(check(*given)) == f"{root} is not the root of a Linux: it has no usr"
     (root / "usr" / "bin").mkdir(parents=True)
-    assert sentence(check(*given)) == f"{root} has no Python: {root}/usr/bin/python3 is not there"
+    assert sentence(check(*given)) == f"{root} has no Python: {root}/usr/bin/python3 does not exist"
     (root / "usr" / "bin" / "python3").symlink_to("python3.11")
     said = sentence(check(*given))
     assert said.startswith(f"{root} has Python 3.11, and the wheel is for Python 3.9\n")
@@ -340,14 +340,14 @@ def test_python_that_fits_or_hides_its_version_is_tried(check, wheel, python, tm
     program.symlink_to(python) if python else program.touch()
     # It comes as far as the question who may enter.
     done = check("--root", tmp_path, "--wheel", wheel("cp310-abi3"), before=("-c", ANOTHER_USER))
-    assert sentence(done, 8).startswith("only root can make another root and enter it\n")
+    assert sentence(done, 8).startswith("only root can make and enter another root file system\n")
 
 
 @pytest.mark.parametrize("arguments", [("--root", "/", "--", "true"), ("--make",)])
 def test_user_who_is_not_root_gets_the_command_with_sudo(check, arguments, tmp_path):
     done = check(*arguments, before=("-c", NOBODY), TMPDIR="/tmp")
     first, sudo, engine = sentence(done, 8).splitlines()
-    assert first == "only root can make another root and enter it"
+    assert first == "only root can make and enter another root file system"
     assert re.search(rf"fix:  sudo \S+ {re.escape(str(SCRIPT))} {' '.join(arguments)}$", sudo)
     assert "fix:  manylinux/check-root --image ubuntu:20.04" in engine
     assert not (tmp_path / "cache").exists()
@@ -355,7 +355,7 @@ def test_user_who_is_not_root_gets_the_command_with_sudo(check, arguments, tmp_p
 
 def test_missing_debootstrap_is_one_sentence_with_a_fix(check):
     said = sentence(check("--make", before=("-c", WITHOUT_DEBOOTSTRAP)), 8)
-    assert said.startswith("there is no debootstrap here, which makes the old Linux\n")
+    assert said.startswith("debootstrap is not installed; it makes the old Linux\n")
     assert "fix:  apt-get install debootstrap" in said
 
 
@@ -500,7 +500,7 @@ def test_ending_check_root_ends_the_command(spaces, tmp_path):
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "here\n"
         process.terminate()
-        assert process.stderr.read() == "check-root: interrupted; nothing was left running\n"
+        assert process.stderr.read() == "check-root: Interrupted. All child processes were stopped.\n"
     assert process.returncode == 130
     left = [path for path in Path("/proc").glob("[0-9]*/cmdline") if mark in _read(path)]
     assert left == []
