@@ -1,6 +1,6 @@
-"""Hold a folder against the plan before anything is uploaded: ``python release/check.py dist``.
+"""Check a folder against the plan before the upload: ``python release/check.py dist``.
 
-Names, versions, build numbers, tags, sizes, metadata (twine), and of each wheel the record and the audit. It prints the files with
+Checks names, versions, build numbers, tags, sizes, metadata (twine), and each wheel's record and audit. Prints the files with
 their SHA-256.
 """
 
@@ -23,25 +23,25 @@ MB = 1e6
 
 
 def problems(folder: Path, plan: Plan, machines: Collection[str]) -> Iterator[str]:
-    """What is wrong with the files of a release that has wheels for these machines."""
+    """Yield the faults in the files of a release with wheels for these machines."""
     tool = TOOL.replace("-", "_")
     wanted = {f"{tool}-{VERSION}-py3-none-any.whl": "tool", f"{tool}-{VERSION}.tar.gz": "tool"}
     wanted |= {item.sdist: "sdist" for item in plan.wheels}
     there = {path.name for path in folder.iterdir()}
-    yield from (f"{name} is not there" for name in wanted if name not in there)
+    yield from (f"{name} is missing" for name in wanted if name not in there)
     for item in plan.wheels:
         built = sorted(name for name in there if name.startswith(item.stem) and name.endswith(".whl"))
         wanted |= dict.fromkeys(built, "wheel")
         for machine in machines:
             if sum(name.endswith(f"_{machine}.whl") for name in built) != 1:
-                yield f"{item.stem}*_{machine}.whl is not there once"
+                yield f"there is not exactly one {item.stem}*_{machine}.whl"
         for name in built:
             yield from _of_wheel(folder / name, item)
-    yield from (f"{name} is none of the plan's" for name in sorted(there - set(wanted)))
+    yield from (f"{name} is not in the plan" for name in sorted(there - set(wanted)))
     for name in sorted(there & set(wanted)):
         size, most = (folder / name).stat().st_size / MB, plan.limits[wanted[name]]
         if size > most:
-            yield f"{name} has {size:.1f} MB, and {most:g} MB is the limit of plan.toml"
+            yield f"{name} has {size:.1f} MB; the limit in plan.toml is {most:g} MB"
 
 
 def _of_wheel(path: Path, wheel: Wheel) -> Iterator[str]:
@@ -53,18 +53,18 @@ def _of_wheel(path: Path, wheel: Wheel) -> Iterator[str]:
         record = json.loads(archive.read(name))
         stated = archive.read(name.replace("mamba-build-record.json", "WHEEL")).decode().splitlines()
     if record["backend"] != VERSION:
-        yield f"{path.name} was made by the tool {record['backend']}, and this is {VERSION}"
+        yield f"{path.name} was made by version {record['backend']} of the tool; this is {VERSION}"
     if f"Build: {wheel.build}" not in stated:
         yield f"the WHEEL of {path.name} does not state build {wheel.build}"
     if not record["upstream"]["verified"]:
-        yield f"{path.name} is not of a source that upstream released"
+        yield f"the source of {path.name} is not a release of upstream"
 
 
 def main() -> int:
-    """Check, and print what is there."""
+    """Check the folder, and print its files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--only-this-machine", action="store_true", help="no wheels for other machines are expected")
+    parser.add_argument("--only-this-machine", action="store_true", help="do not expect wheels for other machines")
     options = parser.parse_args()
     files = sorted(path for path in options.folder.iterdir() if path.is_file())
     if not files:

@@ -3,9 +3,9 @@
     python release/install_check.py dist --torch 2.11.0 --python 3.11
     python release/install_check.py dist --torch /venv/lib/python3.11/site-packages --python 3.11 --by uv
 
-A local index serves the folder, beside the index that is set for pip or uv. The environment has torch, and its PATH has no compiler. The
-install must take the wheels, build nothing and change no package that was there. What it took is printed in seconds, from the command
-to the end of the first import.
+A local index serves the folder, in addition to the configured index of pip or uv. The environment has torch, and no compiler on its
+PATH. The installer must use the wheels, build nothing and change no installed package. Prints the seconds from the command to the end
+of the first import.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ print(json.dumps(names))
 
 
 def environment(folder: Path, torch: str, python: str) -> Path:
-    """A new environment with pip and this torch, and its Python.
+    """Make a new environment with pip and this torch; return its Python.
 
-    ``torch`` is a version, which the index has with CUDA; empty for none; or a site-packages folder that holds one, which is linked: what
-    is there is there in the new environment too.
+    ``torch`` is a version (with CUDA, from the index), empty for none, or a site-packages folder with torch, whose packages are linked
+    into the new environment.
     """
     step(uv(), "venv", "--quiet", "--python", python, folder)
     made = folder / "bin" / "python"
@@ -55,9 +55,9 @@ def environment(folder: Path, torch: str, python: str) -> Path:
 
 
 def check(python: Path, by: str, address: str, names: Mapping[str, str]) -> float:
-    """Install ``names``, each with its module, from the index at ``address``, and import the modules; the seconds that it took."""
+    """Install ``names``, each with its module, from the index at ``address``, import the modules, and return the seconds."""
     before = _installed(python)
-    # Compilers are out of reach: neither PATH nor a variable leads to one.
+    # Compilers must be unreachable: neither PATH nor a variable points to one.
     env = {
         name: value
         for name, value in variables().items()
@@ -85,14 +85,14 @@ def check(python: Path, by: str, address: str, names: Mapping[str, str]) -> floa
         for name, version in before.items()
         if after.get(name) != version
     ]:
-        raise fail(f"the install changed what was there: {', '.join(changed)}")
+        raise fail(f"the install changed installed packages: {', '.join(changed)}")
     if absent := [name for name in names if name not in after]:
         raise fail(f"{', '.join(absent)} was not installed")
     return seconds
 
 
 def _pips_other_indexes(python: Path) -> str:
-    """The variable takes the place of pip's configuration, so what that says is said again."""
+    """Return the extra indexes of pip's configuration, which PIP_EXTRA_INDEX_URL would otherwise replace."""
     said = step(python, "-m", "pip", "config", "list", quiet=True)
     found = [
         line.partition("=")[2].strip("'\"")
@@ -108,20 +108,20 @@ def _installed(python: Path) -> dict[str, str]:
 
 
 def uv() -> str:
-    """The uv beside this Python, or that of PATH. Raises SystemExit without any."""
+    """Return the uv next to this Python, or on PATH. Raises SystemExit if there is none."""
     beside = Path(sys.executable).with_name("uv")
     found = str(beside) if os.access(beside, os.X_OK) else shutil.which("uv")
     if not found:
-        raise fail("there is no uv here: python -m pip install uv")
+        raise fail("uv is not installed: python -m pip install uv")
     return found
 
 
 def main() -> int:
-    """Check one environment, by one installer or by both."""
+    """Check one environment, with one installer or both."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument(
-        "--torch", required=True, help="a version; empty for none; or a site-packages that holds one, which is linked"
+        "--torch", required=True, help="a version; empty for none; or a site-packages folder with torch, to link"
     )
     parser.add_argument("--python", required=True, metavar="X.Y")
     parser.add_argument("--by", choices=("pip", "uv", "both"), default="both")

@@ -1,6 +1,6 @@
-"""A package index on this machine, as long as it is needed: ``with served(FOLDER) as address``, or this file with a folder as its argument.
+"""A temporary package index on this machine: ``with served(FOLDER) as address``, or run this file with a folder as its argument.
 
-It is pypiserver, started on a free port of 127.0.0.1. It serves the wheels and sdists of one folder and knows no other index.
+Starts pypiserver on a free port of 127.0.0.1. It serves the wheels and sdists of one folder and no other index.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PATIENCE = 30.0
-"""Seconds in which the server has to answer."""
+"""Seconds within which the server must answer."""
 
 
 @contextmanager
 def served(folder: Path, python: str = sys.executable) -> Iterator[str]:
-    """The address of an index of the files in ``folder``, while it is served. Raises RuntimeError where the server does not start.
+    """Serve ``folder`` as an index and yield its address. Raises RuntimeError if the server does not start.
 
-    ``python`` is a Python that has pypiserver.
+    ``python`` is a Python with pypiserver.
     """
     port = _free_port()
     options = ["run", "--port", str(port), "--interface", "127.0.0.1", "--disable-fallback", "--server", "wsgiref"]
-    # Each file that is put there is seen at once: without the optional watcher, the folder is listed for each request.
+    # New files appear at once: without the optional watcher, the server lists the folder for each request.
     command = [python, "-m", "pypiserver", *options, "--backend", "simple-dir", "--hash-algo", "sha256", str(folder)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:

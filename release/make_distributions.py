@@ -1,8 +1,8 @@
-"""Make what needs no compiler: the tool's wheel and sdist, and the sdist of each portable distribution.
+"""Make the files that need no compiler: the tool's wheel and sdist, and the sdist of each portable distribution.
 
     python release/make_distributions.py dist
 
-Each is built twice, from the sdist too where it is a wheel, and both must be the same bytes.
+Builds each file twice (wheels from the sdist), and checks that both builds are byte-identical.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from same_bytes import compare
 from steps import step
 
 _PLACES = {"mamba-ssm": ROOT}
-"""Of the projects whose distribution is not in ``distributions/``."""
+"""Projects whose distribution is not in ``distributions/``."""
 
 
 def make(out: Path, plan: Plan) -> None:
-    """Put them into a folder."""
+    """Make the files in a folder."""
     build = [sys.executable, "-m", "build"]
     step(*build, "--outdir", out, ROOT / "distributions" / TOOL, quiet=True)
     for wheel in plan.wheels:
@@ -31,7 +31,7 @@ def make(out: Path, plan: Plan) -> None:
 
 
 def main() -> int:
-    """Make them, and make them again."""
+    """Make the files twice, and compare."""
     if len(sys.argv) != 2:
         print(__doc__, file=sys.stderr)
         return 2

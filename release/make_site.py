@@ -11,7 +11,7 @@ from steps import step, variables
 
 
 def main() -> int:
-    """Build it; a link that leads nowhere is an error."""
+    """Build the site; a broken link is an error."""
     if len(sys.argv) != 2:
         print(__doc__, file=sys.stderr)
         return 2

@@ -9,11 +9,11 @@ from plan import Plan, load
 from steps import fail, step
 
 REQUIRED = "glibc=2.17"
-"""What no wheel of a release may exceed."""
+"""The limit for every wheel of a release."""
 
 
 def make(project: str, out: Path, plan: Plan) -> Path:
-    """The path of the wheel. Raises SystemExit where it is not built, or is not what was planned."""
+    """Build the wheel and return its path. Raises SystemExit if the build fails, or if the wheel does not match the plan."""
     wheel = next((item for item in plan.wheels if item.project == project), None)
     if wheel is None:
         raise fail(f"plan.toml has no wheel of {project!r}")
@@ -23,13 +23,13 @@ def make(project: str, out: Path, plan: Plan) -> Path:
     step(*backend, "build", f"{project}=={wheel.version}", *options, "-w", out)
     found = sorted(out.glob(f"{wheel.stem}*.whl"))
     if len(found) != 1:
-        raise fail(f"{out} holds {len(found)} wheels {wheel.stem}*.whl, and one was built")
+        raise fail(f"{out} contains {len(found)} wheels {wheel.stem}*.whl, not 1")
     step(*backend, "audit", found[0], "--require", REQUIRED)
     return found[0]
 
 
 def main() -> int:
-    """Build it."""
+    """Build the wheel."""
     if len(sys.argv) != 3:
         print(__doc__, file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""A version's notes from CHANGELOG.md: ``python release/notes.py 0.2.0``; its section must be there and hold something."""
+"""Print a version's notes from CHANGELOG.md: ``python release/notes.py 0.2.0``. Its section must exist and not be empty."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from steps import fail
 
 
 def section(text: str, title: str) -> str:
-    """What stands below ``## TITLE`` (``## 0.2.0, 2026-12-01`` too), up to the next one. Raises SystemExit without any."""
+    """Return the text below ``## TITLE`` (also ``## 0.2.0, 2026-12-01``) up to the next heading. Raises SystemExit if it is missing."""
     parts = re.split(r"^## +(.+?) *$", text, flags=re.MULTILINE)
     found = [
         body.strip()
@@ -23,13 +23,13 @@ def section(text: str, title: str) -> str:
 
 
 def main() -> int:
-    """Print them. A tag says ``v`` before the version, and must be that of the code."""
+    """Print the notes. The argument may have a tag's ``v``, and must be the version of the code."""
     if len(sys.argv) != 2:
         print(__doc__, file=sys.stderr)
         return 2
     version = sys.argv[1].removeprefix("v")
     if version not in (VERSION, "Unreleased"):
-        raise fail(f"{version} was asked for, and the code is {VERSION} (mamba_build_backend/_version.py)")
+        raise fail(f"the requested version is {version}, but the code is {VERSION} (mamba_build_backend/_version.py)")
     print(section((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), version), end="")
     return 0
 

@@ -1,4 +1,4 @@
-"""What a release is made of, from plan.toml: ``python release/plan.py wheels|linux|environments`` prints a line for a strategy's matrix."""
+"""The content of a release, from plan.toml: ``python release/plan.py wheels|linux|environments`` prints a line for a matrix."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from mamba_build_backend._version import __version__  # noqa: E402
 
 TOOL = "mamba-build-backend"
 ROUNDS = (1, 2)
-"""Each wheel is built twice, on two machines, and both must be the same bytes."""
+"""Each wheel is built twice, on two machines, and both builds must be byte-identical."""
 VERSION = __version__
-"""The tool's, and so the release's."""
+"""The version of the tool and of the release."""
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,17 @@ class Wheel:
 
     @property
     def distribution(self) -> str:
-        """The name that it is installed by."""
+        """The name for installers."""
         return f"{self.project}-portable"
 
     @property
     def stem(self) -> str:
-        """How its file name begins."""
+        """The beginning of its file name."""
         return f"{self.distribution.replace('-', '_')}-{self.version}-{self.build}-"
 
     @property
     def sdist(self) -> str:
-        """The file name of the sdist of this version, which has no builds."""
+        """The file name of this version's sdist, which has no build number."""
         return f"{self.distribution.replace('-', '_')}-{self.version}.tar.gz"
 
 
@@ -57,7 +57,7 @@ class Linux:
 
 @dataclass(frozen=True)
 class Environment:
-    """A fresh environment into which the wheels are installed; ``torch`` is empty where none is there."""
+    """A fresh environment for installing the wheels; ``torch`` is empty for none."""
 
     torch: str
     python: str
@@ -65,20 +65,20 @@ class Environment:
 
 @dataclass(frozen=True)
 class Plan:
-    """The file."""
+    """The content of plan.toml."""
 
     limits: dict[str, float]
     """MB for ``wheel``, ``sdist`` and ``tool``."""
     settings: dict[str, str]
     wheels: tuple[Wheel, ...]
     machines: dict[str, str]
-    """GitHub's runner for each."""
+    """The GitHub runner for each machine."""
     linux: tuple[Linux, ...]
     environments: tuple[Environment, ...]
 
 
 def load(path: Path = HERE / "plan.toml") -> Plan:
-    """Read it. Raises SystemExit for a file that says less or more than this, or the same wheel twice."""
+    """Read the plan. Raises SystemExit if keys are missing or unknown, or a wheel occurs twice."""
     data = tomllib.loads(path.read_text(encoding="utf-8"))
     try:
         plan = Plan(
@@ -93,7 +93,7 @@ def load(path: Path = HERE / "plan.toml") -> Plan:
         raise SystemExit(f"{path}: {error}") from None
     named = [(item.project, item.version) for item in plan.wheels]
     if twice := {item for item in named if named.count(item) > 1}:
-        raise SystemExit(f"{path}: {twice} stands there twice: a version has one build at a time")
+        raise SystemExit(f"{path}: {twice} occurs twice: a version has one build at a time")
     return plan
 
 
@@ -109,7 +109,7 @@ def matrix(what: str, plan: Plan) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Print the matrix that was asked for."""
+    """Print the requested matrix."""
     words = ("wheels", "linux", "environments")
     if len(sys.argv) != 2 or sys.argv[1] not in words:
         print(f"usage: python release/plan.py {'|'.join(words)}", file=sys.stderr)

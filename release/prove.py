@@ -12,7 +12,7 @@ from steps import fail, step
 
 
 def main() -> int:
-    """Do so for each wheel of this machine's architecture."""
+    """Check each wheel for this machine's architecture."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--image", required=True)

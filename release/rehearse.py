@@ -1,12 +1,12 @@
-"""The whole release on this machine, against a local index; nothing is uploaded.
+"""Rehearse the whole release on this machine, with a local index; uploads nothing.
 
-    python release/rehearse.py                                  # all of it: the wheels take minutes each
+    python release/rehearse.py                                  # everything: each wheel takes minutes
     python release/rehearse.py --wheels ready --environment /venv/lib/python3.11/site-packages:3.11
 
-Its steps are those of the release workflow, by the same scripts: the workflows are linted; the distributions are made twice and must be the same
-bytes; the wheels are made, or taken from a folder and given the plan's build number; all is held against the plan; fresh environments take
-the wheels by pip and by uv, and the tool by uvx; containers import them, if Docker or Podman is here; the notes and the site are made.
-It needs the packages of the dependency group `test`.
+Runs the steps of the release workflow with the same scripts: lints the workflows; makes the distributions twice and compares the
+bytes; makes the wheels, or takes them from a folder and gives them the plan's build number; checks all files against the plan; installs
+the wheels with pip and uv into fresh environments, and the tool with uvx; imports the wheels in containers, if Docker or Podman answers;
+makes the notes and the site. Needs the packages of the dependency group `test`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SCRIPTS = ROOT / "release"
 
 @contextmanager
 def timed(title: str, times: list[tuple[str, float]]) -> Iterator[None]:
-    """A part of the rehearsal, with its time for the table at the end."""
+    """Time a part of the rehearsal for the table at the end."""
     print(f"\n## {title}", flush=True)
     start = time.monotonic()
     yield
@@ -44,20 +44,20 @@ def script(name: str, *words: object) -> None:
 
 
 def lint_workflows() -> None:
-    """As the checks of every change do."""
+    """Lint the workflows, as the checks of every change do."""
     files = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
     step(sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", *files)
     step(Path(sys.executable).with_name("zizmor"), "--offline", "--quiet", ROOT / ".github")
 
 
 def take_wheels(ready: Path, dist: Path, plan: Plan) -> None:
-    """Copy wheels that were made before, under the names that the plan gives them."""
+    """Copy ready wheels, with the plan's names."""
     for wheel in plan.wheels:
         name = wheel.distribution.replace("-", "_")
         found = sorted(ready.rglob(f"{name}-{wheel.version}-*abi3*.whl"))
         if len(found) != 1:
             raise fail(
-                f"{ready} holds {len(found)} wheels of {wheel.distribution} {wheel.version} for every torch, and one is needed"
+                f"{ready} contains {len(found)} wheels of {wheel.distribution} {wheel.version} for every torch, not 1"
             )
         _give_build(found[0], wheel, dist)
 
@@ -67,11 +67,11 @@ def _give_build(made: Path, wheel: Wheel, dist: Path) -> None:
     if not copied.name.startswith(wheel.stem):
         step(sys.executable, "-m", "wheel", "tags", "--build", wheel.build, "--remove", copied, quiet=True)
     if not list(dist.glob(f"{wheel.stem}*.whl")):
-        raise fail(f"{made.name} could not be given build {wheel.build}")
+        raise fail(f"cannot set the build number of {made.name} to {wheel.build}")
 
 
 def try_tool(dist: Path) -> None:
-    """The tool from the index, by uvx: its version, its help, and that it refuses nothing that it should do."""
+    """Run the tool from the index with uvx: its version, and an explanation."""
     with local_index.served(dist) as address:
         env = {**variables(), "UV_INDEX": address, "NO_PROXY": "127.0.0.1"}
         for words in (["--version"], ["explain", "version `GLIBC_2.32' not found"]):
@@ -87,18 +87,18 @@ def engine() -> bool:
 
 
 def main() -> int:
-    """Do all of it, and say what each part took."""
+    """Run everything, and print the time of each part."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--wheels", type=Path, metavar="FOLDER", help="take ready wheels of the plan's versions from there"
+        "--wheels", type=Path, metavar="FOLDER", help="use ready wheels of the plan's versions from this folder"
     )
     parser.add_argument(
         "--environment",
         action="append",
         metavar="TORCH:PYTHON",
-        help="try this one in place of the plan's; may be repeated",
+        help="use this environment in place of the plan's; may be repeated",
     )
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="keep what would be uploaded")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="keep the files for the upload in this folder")
     options = parser.parse_args()
     plan, times = load(), list[tuple[str, float]]()
     wanted = options.environment or [f"{item.torch}:{item.python}" for item in plan.environments]
@@ -115,7 +115,7 @@ def main() -> int:
                 take_wheels(options.wheels, dist, plan)
             for wheel in () if options.wheels else plan.wheels:
                 script("make_wheel.py", wheel.project, dist)
-        with timed("held against the plan", times):
+        with timed("checked against the plan", times):
             script("check.py", dist, "--only-this-machine")
         with timed("the tool from the index", times):
             try_tool(dist)

@@ -1,4 +1,4 @@
-"""Two folders hold the same files, byte for byte: ``python release/same_bytes.py A B``. It names the first member that differs."""
+"""Check that two folders have byte-identical files: ``python release/same_bytes.py A B``. Names the first differing members."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from steps import fail
 
 
 def compare(one: Path, other: Path) -> None:
-    """Raises SystemExit where a name is in one folder alone, where content differs, or where there is none."""
+    """Raise SystemExit if a file is in only one folder, if the content differs, or if both folders are empty."""
     names, others = ({path.name for path in folder.iterdir() if path.is_file()} for folder in (one, other))
     if names != others:
-        raise fail(f"one build alone made {', '.join(sorted(names ^ others))}")
+        raise fail(f"only one of the two builds made {', '.join(sorted(names ^ others))}")
     if not names:
         raise fail(f"{one} and {other} are empty")
     for name in sorted(names):
         if (one / name).read_bytes() != (other / name).read_bytes():
             raise fail(f"two builds of {name} differ: {_difference(one / name, other / name)}")
-    print(f"{len(names)} files are the same bytes in two builds")
+    print(f"{len(names)} files are byte-identical in two builds")
 
 
 def _difference(one: Path, other: Path) -> str:
-    """The first members with another content; the archives' own fields where all are alike."""
+    """Name the first members with different content; if there are none, the archives' own fields."""
     members, others = _members(one), _members(other)
     found = sorted(name for name in {*members, *others} if members.get(name) != others.get(name))
     return ", ".join(found[:5]) or "order, times or modes of the members"
@@ -41,7 +41,7 @@ def _members(path: Path) -> dict[str, str]:
 
 
 def main() -> int:
-    """Compare the folders that were named."""
+    """Compare the two folders."""
     if len(sys.argv) != 3:
         print(__doc__, file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""What the scripts of a release share: a step is printed as it can be typed, and ends the script where it fails."""
+"""Shared code of the release scripts: prints each step in pasteable form, and ends the script if a step fails."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 from plan import ROOT
 
 SOURCE_DATE_EPOCH = "1577836800"
-"""The time of the files in what is built: 2020-01-01, as the backend's default."""
+"""The time stamp of built files: 2020-01-01, the backend's default."""
 
 
 def variables(given: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The variables of a release's builds: no setting of the person or machine that releases decides what is built."""
+    """Return the environment of a release's builds, without the backend's settings of the user or machine."""
     kept = {
         name: value
         for name, value in given.items()
@@ -26,7 +26,7 @@ def variables(given: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 def step(*command: object, cwd: Path = ROOT, env: Mapping[str, str] | None = None, quiet: bool = False) -> str:
-    """Run a command and return what it prints. Raises SystemExit with its status where that is not 0."""
+    """Run a command and return its output. Raises SystemExit with its exit code if that is not 0."""
     words = [str(word) for word in command]
     print("+", shlex.join(words), flush=True)
     done = subprocess.run(
@@ -41,6 +41,6 @@ def step(*command: object, cwd: Path = ROOT, env: Mapping[str, str] | None = Non
 
 
 def fail(found: str) -> SystemExit:
-    """The error that ends a script: what was found, on stderr."""
+    """Print an error on stderr and return the exception that ends the script."""
     print(f"release: error: {found}", file=sys.stderr, flush=True)
     return SystemExit(1)

@@ -453,7 +453,7 @@ def test_a_backend_without_a_series_has_no_patches(tmp_path, clean_env):
     (tmp_path / "q/setup.py").touch()
     done = in_project(tmp_path, clean_env, "vendor", "q", "--upstream", "mamba-ssm")
     assert done.returncode == 2
-    assert "carries no patches of mamba-ssm" in done.stderr
+    assert "contains no patches for mamba-ssm" in done.stderr
 
 
 @pytest.mark.parametrize("upstream", ["self", "mamba-ssm", "causal-conv1d"])

@@ -102,7 +102,7 @@ def test_tag_of_another_version_has_no_notes(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["notes.py", "v99.0"])
     with pytest.raises(SystemExit):
         notes.main()
-    assert f"99.0 was asked for, and the code is {__version__}" in capsys.readouterr().err
+    assert f"the requested version is 99.0, but the code is {__version__}" in capsys.readouterr().err
 
 
 def archive(path, **members):
@@ -172,8 +172,8 @@ def test_a_whole_release_has_no_problem(dist):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"backend": "0.0.1"}, f"was made by the tool 0.0.1, and this is {__version__}"),
-        ({"verified": False}, "is not of a source that upstream released"),
+        ({"backend": "0.0.1"}, f"was made by version 0.0.1 of the tool; this is {__version__}"),
+        ({"verified": False}, "is not a release of upstream"),
         ({"build": 9}, "does not state build 1"),
     ],
 )
@@ -191,9 +191,9 @@ def test_missing_other_and_large_files_are_named(dist):
     (dist / f"mamba_build_backend-{__version__}.tar.gz").unlink()
     said = "\n".join(told(dist))
     assert "5.0 MB, and 5 MB is the limit" in said
-    assert f"{PLAN.wheels[1].stem}*_x86_64.whl is not there once" in said
-    assert "notes.txt is none of the plan's" in said
-    assert f"mamba_build_backend-{__version__}.tar.gz is not there" in said
+    assert f"there is not exactly one {PLAN.wheels[1].stem}*_x86_64.whl" in said
+    assert "notes.txt is not in the plan" in said
+    assert f"mamba_build_backend-{__version__}.tar.gz is missing" in said
 
 
 def test_wheel_for_one_torch_is_not_released(dist):
