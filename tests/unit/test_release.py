@@ -190,7 +190,7 @@ def test_missing_other_and_large_files_are_named(dist):
     (dist / "notes.txt").touch()
     (dist / f"mamba_build_backend-{__version__}.tar.gz").unlink()
     said = "\n".join(told(dist))
-    assert "5.0 MB, and 5 MB is the limit" in said
+    assert "5.0 MB; the limit in plan.toml is 5 MB" in said
     assert f"there is not exactly one {PLAN.wheels[1].stem}*_x86_64.whl" in said
     assert "notes.txt is not in the plan" in said
     assert f"mamba_build_backend-{__version__}.tar.gz is missing" in said

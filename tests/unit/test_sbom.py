@@ -198,7 +198,7 @@ def test_a_patched_source_has_the_released_one_as_ancestor_and_each_patch_with_i
     patch, fix, *_ = source["pedigree"]["patches"]
     file = "mamba-ssm/0002-cub-3-before-2.2.6.patch"
     assert patch["diff"]["url"] == f"patches/{file}"
-    assert patch["resolves"][0]["description"].startswith("CUB 3")
+    assert patch["resolves"][0]["description"].startswith("CUDA 13's CUB 3")
     assert fix["resolves"][0]["description"].startswith("the backward scan of complex numbers")
     reference, *_ = source["externalReferences"]
     assert reference["url"] == patch["diff"]["url"]
