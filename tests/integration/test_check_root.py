@@ -265,7 +265,7 @@ def test_chosen_python_is_python3_in_the_container(contained, tmp_path):
         (["--image", "a", "--root", "/", "--", "ls"], "--image runs a container"),
         (["--image", "a", "--make"], "--image runs a container"),
         (["--image", "a", "--package", "g++-9", "--", "ls"], "--image runs a container"),
-        (["--root", "/", "--python", "3.9", "--", "ls"], "--python is for --image"),
+        (["--root", "/", "--python", "3.9", "--", "ls"], "--python is only for --image"),
         (["--image", "a", "--python", "cp39", "--", "ls"], "cp39 is not a Python version, such as 3.9"),
         (["--engine", "lxc", "--", "ls"], "invalid choice: 'lxc'"),
         (["--rooot", "/", "--", "ls"], "unrecognized arguments: --rooot"),

@@ -107,7 +107,7 @@ def test_unreachable_repository_is_reported_with_fixes(upstream, tmp_path):
 
 def test_missing_git_is_reported_with_a_fix(upstream, tmp_path):
     _, row = upstream
-    with pytest.raises(SourceError, match="there is no git here"):
+    with pytest.raises(SourceError, match="git is not installed"):
         export(row, tmp_path, env={**ENV, "PATH": str(tmp_path)})
 
 

@@ -394,10 +394,10 @@ FILE, LINK, HARD, PIPE = tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarf
 @pytest.mark.parametrize(
     ("members", "told"),
     [
-        ([("{top}/../../evil", FILE, "", b"x")], "is outside of its own folder"),
-        ([("{top}/.archives/evil", FILE, "", b"x")], "is outside of its own folder"),
-        ([("/etc/evil", FILE, "", b"x")], "is outside of its own folder"),
-        ([("other/evil", FILE, "", b"x")], "is outside of its own folder"),
+        ([("{top}/../../evil", FILE, "", b"x")], "is outside the archive's own folder"),
+        ([("{top}/.archives/evil", FILE, "", b"x")], "is outside the archive's own folder"),
+        ([("/etc/evil", FILE, "", b"x")], "is outside the archive's own folder"),
+        ([("other/evil", FILE, "", b"x")], "is outside the archive's own folder"),
         ([("{top}/away", LINK, "/etc", b"")], "nor a relative link"),
         ([("{top}/away", LINK, "../../..", b"")], "a link that points outside"),
         ([("{top}/a", LINK, "..", b""), ("{top}/b", LINK, "a/..", b"")], "a link that points outside"),
