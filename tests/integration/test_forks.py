@@ -117,7 +117,7 @@ def test_a_vendored_fork_has_the_plan_of_the_path(copy, tmp_path):
     assert 'source = "."' in text
     again = typed("vendor", tree)
     assert again.returncode == 0
-    assert "builds its released source" not in again.stdout
+    assert "builds upstream's released source" not in again.stdout
     after = plan_of(doctor("--project", tree))
     pyproject = {"sha256", "path"}
     for plan, parts in (before, after):
