@@ -269,7 +269,9 @@ def test_patches_command_lists_what_applies_and_reasons():
     machine = ROOT / "tests" / "facts" / "debian12-torch2.11-cuda13.0.json"
     done = command("--facts", str(machine), "-C", "upstream-version=2.2.4")
     assert done.returncode == 0
-    assert re.search(r"^  applied      mamba-ssm/0002-cub-3-before-2.2.6.patch: CUDA 13's CUB 3", done.stdout, re.MULTILINE)
+    assert re.search(
+        r"^  applied      mamba-ssm/0002-cub-3-before-2.2.6.patch: CUDA 13's CUB 3", done.stdout, re.MULTILINE
+    )
     assert re.search(
         r"^  not applied  mamba-ssm/0001-cub-3-before-2.1.patch: it is for mamba-ssm <2.1", done.stdout, re.MULTILINE
     )
