@@ -3,8 +3,8 @@
     PYTHON -m mamba_build_backend doctor --json > doctor.json
     python manylinux/environment.py doctor.json --torch 2.11 --cuda 13.0
 
-Exits with code 1 and a message for any other torch, or none: a wheel built for it would have the wrong name. Standard library
-only.
+Exits with code 1 and a message for any other torch, or none: a wheel built for it would have the wrong name. Standard
+library only.
 """
 
 from __future__ import annotations

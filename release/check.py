@@ -1,7 +1,7 @@
 """Check a folder against the plan before the upload: ``python release/check.py dist``.
 
-Checks names, versions, build numbers, tags, sizes, metadata (twine), and each wheel's record and audit. Prints the files with
-their SHA-256.
+Checks names, versions, build numbers, tags, sizes, metadata (twine), and each wheel's record and audit. Prints the
+files with their SHA-256.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
     python release/install_check.py dist --torch 2.11.0 --python 3.11
     python release/install_check.py dist --torch /venv/lib/python3.11/site-packages --python 3.11 --by uv
 
-A local index serves the folder, in addition to the configured index of pip or uv. The environment has torch, and no compiler on its
-PATH. The installer must use the wheels, build nothing and change no installed package. Prints the seconds from the command to the end
-of the first import.
+A local index serves the folder, in addition to the configured index of pip or uv. The environment has torch, and no
+compiler on its PATH. The installer must use the wheels, build nothing and change no installed package. Prints the
+seconds from the command to the end of the first import.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ print(json.dumps(names))
 def environment(folder: Path, torch: str, python: str) -> Path:
     """Make a new environment with pip and this torch; return its Python.
 
-    ``torch`` is a version (with CUDA, from the index), empty for none, or a site-packages folder with torch, whose packages are linked
-    into the new environment.
+    ``torch`` is a version (with CUDA, from the index), empty for none, or a site-packages folder with torch, whose
+    packages are linked into the new environment.
     """
     step(uv(), "venv", "--quiet", "--python", python, folder)
     made = folder / "bin" / "python"

@@ -13,7 +13,10 @@ REQUIRED = "glibc=2.17"
 
 
 def make(project: str, out: Path, plan: Plan) -> Path:
-    """Build the wheel and return its path. Raises SystemExit if the build fails, or if the wheel does not match the plan."""
+    """Build the wheel and return its path.
+
+    Raises SystemExit if the build fails, or if the wheel does not match the plan.
+    """
     wheel = next((item for item in plan.wheels if item.project == project), None)
     if wheel is None:
         raise fail(f"plan.toml has no wheel of {project!r}")

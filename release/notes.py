@@ -1,4 +1,7 @@
-"""Print a version's notes from CHANGELOG.md: ``python release/notes.py 0.2.0``. Its section must exist and not be empty."""
+"""Print a version's notes from CHANGELOG.md: ``python release/notes.py 0.2.0``.
+
+Its section must exist and not be empty.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,10 @@ from steps import fail
 
 
 def section(text: str, title: str) -> str:
-    """Return the text below ``## TITLE`` (also ``## 0.2.0, 2026-12-01``) up to the next heading. Raises SystemExit if it is missing."""
+    """Return the text below ``## TITLE`` (also ``## 0.2.0, 2026-12-01``) up to the next heading.
+
+    Raises SystemExit if it is missing.
+    """
     parts = re.split(r"^## +(.+?) *$", text, flags=re.MULTILINE)
     found = [
         body.strip()

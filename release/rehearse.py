@@ -3,10 +3,11 @@
     python release/rehearse.py                                  # everything: each wheel takes minutes
     python release/rehearse.py --wheels ready --environment /venv/lib/python3.11/site-packages:3.11
 
-Runs the steps of the release workflow with the same scripts: lints the workflows; makes the distributions twice and compares the
-bytes; makes the wheels, or takes them from a folder and gives them the plan's build number; checks all files against the plan; installs
-the wheels with pip and uv into fresh environments, and the tool with uvx; imports the wheels in containers, if Docker or Podman answers;
-makes the notes and the site. Needs the packages of the dependency group `test`.
+Runs the steps of the release workflow with the same scripts: lints the workflows; makes the distributions twice and
+compares the bytes; makes the wheels, or takes them from a folder and gives them the plan's build number; checks all
+files against the plan; installs the wheels with pip and uv into fresh environments, and the tool with uvx; imports the
+wheels in containers, if Docker or Podman answers; makes the notes and the site. Needs the packages of the dependency
+group `test`.
 """
 
 from __future__ import annotations

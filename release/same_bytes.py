@@ -1,4 +1,7 @@
-"""Check that two folders have byte-identical files: ``python release/same_bytes.py A B``. Names the first differing members."""
+"""Check that two folders have byte-identical files: ``python release/same_bytes.py A B``.
+
+Names the first differing members.
+"""
 
 from __future__ import annotations
 

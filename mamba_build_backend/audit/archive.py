@@ -60,7 +60,10 @@ class Contents:
 
 
 def read_archive(wheel: Path, folder: Path) -> Contents:
-    """Check a wheel's archive, and unpack its shared libraries into ``folder``. Raises AuditError if it is not a wheel."""
+    """Check a wheel's archive, and unpack its shared libraries into ``folder``.
+
+    Raises AuditError if it is not a wheel.
+    """
     try:
         file = open_plain(wheel)
     except FileNotFoundError:

@@ -1,7 +1,7 @@
 """Judge a finished wheel by its files: its requirements, its promises, its GPU code.
 
-Works on any wheel. The promises are those in the wheel's build record, if there is one, and the platform tag in the file
-name.
+Works on any wheel. The promises are those in the wheel's build record, if there is one, and the platform tag in the
+file name.
 """
 
 from __future__ import annotations

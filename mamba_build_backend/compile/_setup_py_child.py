@@ -1,8 +1,9 @@
 """Run upstream's setup.py in its own process, with the plan's flags in place of upstream's.
 
-Started as ``python _setup_py_child.py BUILD-STEP.json``. Imports only the standard library, because upstream controls the
-build environment's packages here. ``toolchain/shims/protocol.py`` describes the JSON file. Rewriting the arguments of
-``CUDAExtension`` works for every version and every project; patching the text of setup.py would need a patch for each.
+Started as ``python _setup_py_child.py BUILD-STEP.json``. Imports only the standard library, because upstream controls
+the build environment's packages here. ``toolchain/shims/protocol.py`` describes the JSON file. Rewriting the arguments
+of ``CUDAExtension`` works for every version and every project; patching the text of setup.py would need a patch for
+each.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ if TYPE_CHECKING or __package__:
     from ..toolchain.shims.nvcc_options import replace_upstreams
     from ..toolchain.shims.protocol import ProtocolError, Regrouping, SetupPy, StableExtension, TorchStandIn, read
 else:
-    # Python puts this file's folder first on sys.path. Replace it by the shims' folder while their modules are imported, then
-    # remove that too: upstream's imports must not find modules of the backend.
+    # Python puts this file's folder first on sys.path. Replace it by the shims' folder while their modules are
+    # imported, then remove that too: upstream's imports must not find modules of the backend.
     _FOLDER = os.path.dirname(os.path.abspath(__file__))
     _SHIMS = os.path.join(os.path.dirname(_FOLDER), "toolchain", "shims")
     sys.path[:] = [_SHIMS, *(entry for entry in sys.path if entry != _FOLDER)]

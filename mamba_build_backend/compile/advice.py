@@ -256,7 +256,8 @@ class Advice:
         arch = "aarch64" if self.evidence.aarch64 else "x86_64"
         gpu = f"{capability[:-1]}.{capability[-1]}"
         fits = [(row, cuda) for row in self.tables.torch for cuda in row.builds_for(arch) if row.runs(cuda, arch, gpu)]
-        # The log does not name the driver. Nearly all drivers support CUDA 12, and drivers of GPUs that need CUDA 13 support that.
+        # The log does not name the driver. Nearly all drivers support CUDA 12, and drivers of GPUs that need CUDA 13
+        # support that.
         majors = sorted({cuda.partition(".")[0] for _, cuda in fits}, key=lambda major: (major != "12", int(major)))
         least = majors[0] if majors else ""
         found = self._newest(lambda row, build: (row, build) in fits and build.partition(".")[0] == least)

@@ -51,7 +51,10 @@ def _capability(plan: BuildPlan) -> str:
 def shim_config(
     plan: BuildPlan, tools: Toolchain, context: BuildContext, environment: EnvironmentFlags, *, alone: bool
 ) -> protocol.ShimConfig:
-    """Return the instructions for the compilers' shims. ``alone``: one compiler and one architecture at a time, for low memory."""
+    """Return the instructions for the compilers' shims.
+
+    ``alone``: one compiler and one architecture at a time, for low memory.
+    """
     # The build folder may have a short alias (storage.py); programs that resolve their path see the real one.
     folders = dict.fromkeys((str(context.whole), os.path.realpath(context.whole)))
     return protocol.ShimConfig(

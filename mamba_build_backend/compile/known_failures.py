@@ -1,8 +1,8 @@
 """Recognise known failures in a log and return cause and fixes. No I/O: text in, answers out.
 
-``tables/failures.toml`` lists failures in order of rank: if a log matches several, the first cause is the answer. A *place*
-(Windows, macOS, an AMD GPU) outranks causes of compiled code. *Frames* (messages that say only *that* something failed)
-count only if no cause was found.
+``tables/failures.toml`` lists failures in order of rank: if a log matches several, the first cause is the answer. A
+*place* (Windows, macOS, an AMD GPU) outranks causes of compiled code. *Frames* (messages that say only *that* something
+failed) count only if no cause was found.
 """
 
 from __future__ import annotations
@@ -79,7 +79,10 @@ Found = list[tuple[Failure, "re.Match[str]"]]
 
 
 def _found(text: str, evidence: Evidence) -> Found:
-    """Return all rows that match. A matching place is shown with the first line about compiled code, if there is one."""
+    """Return all rows that match.
+
+    A matching place is shown with the first line about compiled code, if there is one.
+    """
     found, hinted = [], []
     anchor: re.Match[str] | None = None
     for item in load_failures():

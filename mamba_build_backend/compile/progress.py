@@ -114,8 +114,8 @@ class Progress:
 def left(seconds: float, done: int, running: int, total: int) -> float | None:
     """Estimate the remaining seconds; files in progress count as half done.
 
-    None before the first file is done, and when no file waits any more: the last file is often by far the longest, so the others
-    do not predict its time.
+    None before the first file is done, and when no file waits any more: the last file is often by far the longest, so
+    the others do not predict its time.
 
     >>> left(100, 1, 2, 10), left(100, 0, 2, 10), left(360, 3, 1, 4)
     (400.0, None, None)

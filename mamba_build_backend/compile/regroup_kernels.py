@@ -1,6 +1,7 @@
 """Generate the .cu files that regroup upstream's kernel instantiations by block size. No I/O.
 
-``_setup_py_child.regroup`` puts them in place next to upstream's setup.py; ``protocol.Regrouping`` is the data between the two.
+``_setup_py_child.regroup`` puts them in place next to upstream's setup.py; ``protocol.Regrouping`` is the data between
+the two.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from ..toolchain.shims.protocol import Regrouping, SourceFile
 def regrouping(group: KernelGroup) -> Regrouping:
     """Generate the files that replace a group's files.
 
-    Upstream has one file per type, and each instantiates one template for the same few block sizes. A generated file has all
-    types, and the block sizes that the table lists for it. Block sizes not listed in the table are instantiated in the first file.
+    Upstream has one file per type, and each instantiates one template for the same few block sizes. A generated file
+    has all types, and the block sizes that the table lists for it. Block sizes not listed in the table are instantiated
+    in the first file.
     """
     includes = "".join(f'#include "{name}"\n' for name in group.files)
     others = [_instances(group, part) for part in group.parts]

@@ -29,7 +29,8 @@ def flags(plan: BuildPlan) -> list[str]:
 def stand_in(plan: BuildPlan) -> TorchStandIn | None:
     """Return the stand-in for torch while setup.py runs; None if setup.py imports the real torch.
 
-    We know what the known projects' setup.py need of torch. Other projects' setup.py get the installed torch, if there is one.
+    We know what the known projects' setup.py need of torch. Other projects' setup.py get the installed torch, if there
+    is one.
     """
     known = not plan.upstream.value.is_own and not plan.allow_unverified
     if not plan.abi.value.is_stable or (plan.torch.value is not None and not known):

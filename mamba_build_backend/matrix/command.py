@@ -1,4 +1,7 @@
-"""The command: reads a matrix file, probes the machine, returns planned cells. Only this module of the matrix probes."""
+"""The command: reads a matrix file, probes the machine, returns planned cells.
+
+Only this module of the matrix probes.
+"""
 
 from __future__ import annotations
 

@@ -264,7 +264,8 @@ def _environments(table: Mapping[str, Any], base: Path) -> tuple[tuple[str, str]
         if not isinstance(value, str) or not value:
             raise SettingsError(f"environments.{key} is {_kind(value)}", "the path of a Python is needed", way)
         path = os.path.expanduser(value)
-        # Do not resolve links: the python of a virtual environment is a link, and Python finds the environment through it.
+        # Do not resolve links: the python of a virtual environment is a link, and Python finds the environment through
+        # it.
         out.append((key, os.path.normpath(base / path) if os.sep in path else find_program(path, os.environ) or path))
     return tuple(out)
 

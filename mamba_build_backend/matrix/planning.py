@@ -114,7 +114,10 @@ def _is_beside(cell: Cell, tables: Tables) -> bool:
 
 
 def cell_settings(cell: Cell, matrix: Matrix, tables: Tables, environ: Mapping[str, str]) -> Settings:
-    """Return the settings of a cell: its own override the matrix's, which override the project's. Raises SettingsError."""
+    """Return the settings of a cell: its own override the matrix's, which override the project's.
+
+    Raises SettingsError.
+    """
     project = matrix.project(cell.upstream)
     name, _, release = cell.upstream.partition("==")
     what = (

@@ -41,7 +41,10 @@ IndexFile = Union[ProjectVersion, CrossRuntime]
 
 
 def obtain(row: IndexFile, cache: Path, environ: Mapping[str, str], echo: Echo) -> Path:
-    """Return the archive, from the cache or the index; a complete download is renamed into the cache. Raises SourceError."""
+    """Return the archive, from the cache or the index; a complete download is renamed into the cache.
+
+    Raises SourceError.
+    """
     kept = cached_archive(row, cache)
     if is_file(kept) and sha256(kept) == row.index_sha256:
         return kept
@@ -110,7 +113,8 @@ def _download(finder: PackageFinder, row: IndexFile, folder: Path, known: tuple[
             link = matches[0].link
             if link.is_file and not is_file(link.file_path):
                 raise _unreachable(row, f"{link.file_path} is no plain file")
-            # Separate folders: unearth also unpacks an archive (we unpack later, from the verified file), and leaves a wheel packed.
+            # Separate folders: unearth also unpacks an archive (we unpack later, from the verified file), and leaves a
+            # wheel packed.
             content = folder / "content"
             content.mkdir(exist_ok=True)
             finder.download_and_unpack(link, content, folder, hashes={"sha256": [row.index_sha256]})

@@ -1,4 +1,7 @@
-"""Find upstream's source: in the sdist, on the package index, in its repository, or at a path. Its content identifies it."""
+"""Find upstream's source: in the sdist, on the package index, in its repository, or at a path.
+
+Its content identifies it.
+"""
 
 from __future__ import annotations
 

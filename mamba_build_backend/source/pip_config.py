@@ -1,7 +1,7 @@
 """Read where the user's installer looks for packages: pip's configuration files and variables, and uv's variables.
 
-A frontend does not pass its command-line options to a backend, but mirrors and proxies are usually in the configuration.
-pip documents the files and their order under "Configuration".
+A frontend does not pass its command-line options to a backend, but mirrors and proxies are usually in the
+configuration. pip documents the files and their order under "Configuration".
 """
 
 from __future__ import annotations

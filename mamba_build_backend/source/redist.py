@@ -27,7 +27,10 @@ from .index import FETCHER
 from .pip_config import read_index_config
 
 _GROWTH, _SPARE = 20, 100_000_000
-"""An archive may grow by this factor plus these bytes. NVIDIA's archives grow about fourfold, header-only ones tenfold."""
+"""An archive may grow by this factor plus these bytes.
+
+NVIDIA's archives grow about fourfold, header-only ones tenfold.
+"""
 _MEMBERS = 100_000
 _DOWNLOADS = ".archives"
 _NVCC, _FOUND_IN = "bin/nvcc", "NVIDIA's archives"
@@ -45,7 +48,10 @@ class _Shop:
 
 
 def obtain(archives: Archives, cache: Path, environ: Mapping[str, str], echo: Echo) -> Toolkit:
-    """Return the toolkit, from the cache or newly made. Raises SourceError, StorageError, ToolError if nvcc does not run."""
+    """Return the toolkit, from the cache or newly made.
+
+    Raises SourceError, StorageError, ToolError if nvcc does not run.
+    """
     shop = _Shop(archives, load_tables().nvidia, environ, echo)
     folder, cuda = toolkit_folder(archives.release, cache), archives.release.cuda
     known = is_dir(folder)
@@ -170,7 +176,10 @@ def _unfetched(shop: _Shop, item: Archive, why: str) -> SourceError:
 
 
 def _unpack(archive: Path, item: Archive, into: Path) -> list[Path]:
-    """Unpack the content of the archive's one folder; return its links. Raises SourceError, and OSError for disk errors."""
+    """Unpack the content of the archive's one folder; return its links.
+
+    Raises SourceError, and OSError for disk errors.
+    """
     import lzma
 
     links: list[Path] = []

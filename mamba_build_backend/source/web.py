@@ -28,8 +28,8 @@ def open_session(
 ) -> Any:
     """Return unearth's client, which also follows redirects as pip does; httpx sends no credentials to another host.
 
-    ``addresses`` may contain credentials. Without ``local``, no redirect can lead to a file of this machine. Beyond ``bounds``
-    the client raises EndlessError; without bounds, the caller limits time and size.
+    ``addresses`` may contain credentials. Without ``local``, no redirect can lead to a file of this machine. Beyond
+    ``bounds`` the client raises EndlessError; without bounds, the caller limits time and size.
     """
     from unearth.auth import MultiDomainBasicAuth
     from unearth.fetchers import PyPIClient

@@ -1,6 +1,7 @@
 """Read what a shared library needs and provides: symbol versions, undefined symbols, NEEDED, RPATH, sections, GPU code.
 
-The layout of NVIDIA's ``.nv_fatbin`` section, which has no public document, is checked against ``cuobjdump`` by the tests.
+The layout of NVIDIA's ``.nv_fatbin`` section, which has no public document, is checked against ``cuobjdump`` by the
+tests.
 """
 
 from __future__ import annotations
@@ -100,7 +101,10 @@ _GPU = (".nv", "__nv")
 
 
 def read_sections(elf: ElfFile) -> Iterator[Section]:
-    """Yield the sections that occupy the file. Raises DamagedError if one exceeds the file, or has an impossible count."""
+    """Yield the sections that occupy the file.
+
+    Raises DamagedError if one exceeds the file, or has an impossible count.
+    """
     for section in elf.sections:
         if section.kind in (0, elf_tables.NOBITS) or not section.size:
             continue
@@ -235,8 +239,8 @@ def read_fatbin(data: bytes) -> Iterator[GpuCode]:
 def not_defined(symbols: Iterable[str], libraries: Sequence[Path]) -> list[str]:
     """Return the symbols that none of the libraries defines, in order; an unreadable library defines none.
 
-    ``libraries`` are shared libraries, or an interpreter that exports the Python C API. Symbols are read once and not stored:
-    libtorch_cpu has 200,000.
+    ``libraries`` are shared libraries, or an interpreter that exports the Python C API. Symbols are read once and not
+    stored: libtorch_cpu has 200,000.
     """
     wanted = list(dict.fromkeys(symbols))
     missing = {name.encode("utf-8", "surrogateescape") for name in wanted}

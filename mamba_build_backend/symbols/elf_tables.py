@@ -1,8 +1,8 @@
 """Read the tables of an ELF file within bounds: every number is checked against the size of the file.
 
-An audit reads untrusted files. pyelftools trusts the file: it follows cyclic lists, accepts tables larger than the file, and
-unpacks any compressed section. Here time and memory are proportional to the file size, and inconsistent data raises
-:class:`DamagedError`. The tests compare the results with pyelftools on real libraries.
+An audit reads untrusted files. pyelftools trusts the file: it follows cyclic lists, accepts tables larger than the
+file, and unpacks any compressed section. Here time and memory are proportional to the file size, and inconsistent data
+raises :class:`DamagedError`. The tests compare the results with pyelftools on real libraries.
 
 Layouts: elf(5); Linux Standard Base Core 3.0, 10.7, for symbol versions.
 """
@@ -120,7 +120,10 @@ class Strings:
 
 
 class ElfFile:
-    """An ELF file of either width and byte order. ``machine`` is e_machine, ``kind`` e_type; ``sections`` may be empty."""
+    """An ELF file of either width and byte order.
+
+    ``machine`` is e_machine, ``kind`` e_type; ``sections`` may be empty.
+    """
 
     def __init__(self, data: Data) -> None:
         """Raises DamagedError."""

@@ -1,7 +1,7 @@
 """Symbol versions: what libraries need, and what a system must have for a wheel and its torch together. No I/O.
 
-Only this module has the rule of the effective floor: in each family the larger version counts, and its owner sets the floor.
-``doctor`` applies the rule to a plan's promise, ``audit`` and the build record to measured versions.
+Only this module has the rule of the effective floor: in each family the larger version counts, and its owner sets the
+floor. ``doctor`` applies the rule to a plan's promise, ``audit`` and the build record to measured versions.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ class Asked:
 
 @dataclass(frozen=True)
 class TorchNeeds:
-    """What the libraries of a torch need from the system. ``source``: ``libraries``, or ``record`` for the build's torch."""
+    """What the libraries of a torch need from the system.
+
+    ``source``: ``libraries``, or ``record`` for the build's torch.
+    """
 
     version: str
     source: str

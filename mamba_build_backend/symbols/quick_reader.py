@@ -27,6 +27,9 @@ def newest_needs(libraries: Iterable[Path]) -> dict[str, str]:
 
 
 def needed_versions(path: Path) -> list[str]:
-    """Return the names in .gnu.version_r, such as ``GLIBC_2.14``. Raises OSError, and DamagedError if the file is not ELF."""
+    """Return the names in .gnu.version_r, such as ``GLIBC_2.14``.
+
+    Raises OSError, and DamagedError if the file is not ELF.
+    """
     with opened(path) as elf:
         return [version for _, version, _ in elf.version_needs()]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Section:
     """A section that occupies the file; ``size`` in bytes.
 
-    ``kind`` is ``gpu``, ``code`` (host code), ``data``, ``symbols`` (read by the loader), ``debug`` (removed by ``strip``), or
-    ``rest``.
+    ``kind`` is ``gpu``, ``code`` (host code), ``data``, ``symbols`` (read by the loader), ``debug`` (removed by
+    ``strip``), or ``rest``.
     """
 
     name: str

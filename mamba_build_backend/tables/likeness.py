@@ -90,8 +90,8 @@ def placed(paths: Iterable[str], there: Iterable[str]) -> dict[str, str]:
 def is_for(patch: PatchRow, names: Iterable[str], fork: Fork, known: ReleasedFiles, files: Mapping[str, str]) -> bool:
     """Whether a patch is for a tree's content: ``names`` are the released paths that it changes, ``files`` the tree's digests.
 
-    A file with the content of a release gets the patches of that release. A changed file gets the patches of the tree's release.
-    A patch that the source needs to compile or import may be any variant that fits.
+    A file with the content of a release gets the patches of that release. A changed file gets the patches of the tree's
+    release. A patch that the source needs to compile or import may be any variant that fits.
     """
     if patch.upstream != fork.project:
         return False

@@ -240,7 +240,10 @@ class PatchRow:
 
 
 def load_projects(folder: Path) -> tuple[tuple[Project, ...], tuple[ProjectVersion, ...]]:
-    """Read and check every project in ``projects/``. Raises ValueError if anything is missing, unknown or inconsistent."""
+    """Read and check every project in ``projects/``.
+
+    Raises ValueError if anything is missing, unknown or inconsistent.
+    """
     projects, versions = [], []
     for name, data in read_projects(folder).items():
         project: Project = load_row(Project, {**data, "name": name}, f"projects/{name}/project.toml")

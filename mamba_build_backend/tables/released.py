@@ -1,7 +1,7 @@
 """The source files of every release by content, for comparison with a changed tree.
 
-``projects/NAME/files.toml`` has a table for each path, with a line for each content of that file: the first digits of its git
-hash, and the first and the last release with it. ``tests/release_files.py`` writes the file.
+``projects/NAME/files.toml`` has a table for each path, with a line for each content of that file: the first digits of
+its git hash, and the first and the last release with it. ``tests/release_files.py`` writes the file.
 """
 
 from __future__ import annotations

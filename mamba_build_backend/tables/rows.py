@@ -135,8 +135,8 @@ class TorchRow:
 class KernelGroup:
     """Upstream's files that instantiate one function template, one file per type, and the files to compile in their place.
 
-    Kernels for different types compress well together, so a file with all types makes a smaller wheel. The template's first
-    arguments, such as block sizes, are split into separate files, so that the build takes no longer.
+    Kernels for different types compress well together, so a file with all types makes a smaller wheel. The template's
+    first arguments, such as block sizes, are split into separate files, so that the build takes no longer.
     """
 
     name: str

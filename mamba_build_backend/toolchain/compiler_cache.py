@@ -41,8 +41,8 @@ def apply_compiler_cache(
         launcher = Launcher("ccache", (chosen.path,), _of_ccache(parts, compiler, work, environ))
     else:
         launcher = Launcher("sccache", (chosen.path,), _of_sccache(parts, compiler, environ))
-        # Start the server here: two parallel first compiles would each start one. A running server is reported as an error. The
-        # server outlives the build, so it gets the user's TMPDIR.
+        # Start the server here: two parallel first compiles would each start one. A running server is reported as an
+        # error. The server outlives the build, so it gets the user's TMPDIR.
         try:
             capture([chosen.path, "--start-server"], env=environ, timeout=30, merge=True)
         except ToolError as error:

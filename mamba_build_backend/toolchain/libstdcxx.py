@@ -1,14 +1,14 @@
 """Link C++ so that it runs with an older libstdc++.so.6 than the compiler's, as gcc-toolset does.
 
-If the linker gets the compiler's own libstdc++.so.6, it writes that library's newest symbol versions into the wheel. Instead
-we give it a stub that exports only the symbols of the promised version, and after the stub the compiler's libstdc++.a for
-the few newer functions. The linker takes those statically and hidden. Exceptions, locales and streams stay in the one shared
-library; a fully static libstdc++ would duplicate them.
+If the linker gets the compiler's own libstdc++.so.6, it writes that library's newest symbol versions into the wheel.
+Instead we give it a stub that exports only the symbols of the promised version, and after the stub the compiler's
+libstdc++.a for the few newer functions. The linker takes those statically and hidden. Exceptions, locales and streams
+stay in the one shared library; a fully static libstdc++ would duplicate them.
 
-The archive must come right after the objects and before torch's libraries: GNU ld also takes archive members for symbols
-that *shared* libraries on its command line leave undefined. Placed last, it gave an extension a member for
-libtorch_python.so's std::runtime_error(std::runtime_error&&), and with it a reference to glibc 2.32.
-``wrappers.py`` sees to the place.
+The archive must come right after the objects and before torch's libraries: GNU ld also takes archive members for
+symbols that *shared* libraries on its command line leave undefined. Placed last, it gave an extension a member for
+libtorch_python.so's std::runtime_error(std::runtime_error&&), and with it a reference to glibc 2.32. ``wrappers.py``
+sees to the place.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from .sysroot import Root
 STATIC = "libstdc++.a"
 SUPPORT = "libmamba_support.a"
 
-# g++ 13's <iostream> no longer makes a std::ios_base::Init in each object; it refers to this function instead, which means
-# "the library initialises its streams itself" (GLIBCXX_3.4.32). An older library does not: so add the Init object here,
-# and keep out libstdc++.a's own definition, which would bring a second set of streams.
+# g++ 13's <iostream> no longer makes a std::ios_base::Init in each object; it refers to this function instead, which
+# means "the library initialises its streams itself" (GLIBCXX_3.4.32). An older library does not: so add the Init object
+# here, and keep out libstdc++.a's own definition, which would bring a second set of streams.
 _STREAMS_SOURCE = """\
 #include <ios>
 namespace std { void ios_base_library_init() {} }
@@ -78,8 +78,8 @@ def apply_libstdcxx(compiler: Compiler, floor: Floor, root: Root, folder: Path, 
     support = _support_archive(compiler, root, folder, environ)
     (folder / "libstdc++.so").unlink(missing_ok=True)
     (folder / "libstdc++.so").symlink_to(shared.name)
-    # A group, because members of the static library may need the support archive. The support archive comes first, so that
-    # its definitions win.
+    # A group, because members of the static library may need the support archive. The support archive comes first, so
+    # that its definitions win.
     group = ("-Wl,--start-group", str(shared), str(support), compiler.libstdcxx_static, "-Wl,--end-group")
     return Runtime(folder, (f"-Wl,--exclude-libs,{STATIC}:{SUPPORT}", *group))
 

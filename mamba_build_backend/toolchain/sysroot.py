@@ -36,8 +36,8 @@ _STUBS = (
     "libld.so.2",
 )
 
-# libstdc++'s ext/atomicity.h uses __libc_single_threaded (GLIBC_2.32) if this header exists. zig has it for every target,
-# because its headers are those of the newest glibc, with differences selected by __GLIBC_MINOR__.
+# libstdc++'s ext/atomicity.h uses __libc_single_threaded (GLIBC_2.32) if this header exists. zig has it for every
+# target, because its headers are those of the newest glibc, with differences selected by __GLIBC_MINOR__.
 _TOO_NEW = ("sys/single_threaded.h",)
 
 

@@ -1,11 +1,11 @@
 """Present one CUDA toolkit as torch's build code expects it: bin, include, lib64, nvvm under one folder.
 
-The folder consists of links. A complete toolkit with this layout gets a link for each of its entries. Other toolkits are
-assembled: PyPI's nvcc, spread over the site-packages of the build environment and of torch; conda's, with its headers under
-targets/; Debian's, with its headers in /usr/include among all others; the HPC SDK's, whose cuBLAS and cuSPARSE have their
-own folder; NVIDIA's archives, with lib in place of lib64; and a toolkit without headers that the NVIDIA wheels next to torch
-contain. nvcc finds its parts relative to the path that started it, so links are enough. Only for ``gpu-code=compact``, cicc
-and fatbinary are scripts that start ``shims/nvcc_steps.py``.
+The folder consists of links. A complete toolkit with this layout gets a link for each of its entries. Other toolkits
+are assembled: PyPI's nvcc, spread over the site-packages of the build environment and of torch; conda's, with its
+headers under targets/; Debian's, with its headers in /usr/include among all others; the HPC SDK's, whose cuBLAS and
+cuSPARSE have their own folder; NVIDIA's archives, with lib in place of lib64; and a toolkit without headers that the
+NVIDIA wheels next to torch contain. nvcc finds its parts relative to the path that started it, so links are enough.
+Only for ``gpu-code=compact``, cicc and fatbinary are scripts that start ``shims/nvcc_steps.py``.
 """
 
 from __future__ import annotations

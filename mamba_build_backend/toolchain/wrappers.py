@@ -32,9 +32,9 @@ def apply_wrappers(
 ) -> tuple[Path, Path]:
     """Write ``gcc`` and ``g++`` scripts into ``folder/bin``; return their paths.
 
-    torch looks for compilers with these names, and nvcc's ``-ccbin`` accepts either. Their text does not depend on the path of
-    ``folder``, because a compiler cache hashes them. ``places`` are further folders and their replacements in ``__FILE__``,
-    which torch's headers put into the binary; the parent of ``folder`` becomes ".".
+    torch looks for compilers with these names, and nvcc's ``-ccbin`` accepts either. Their text does not depend on the
+    path of ``folder``, because a compiler cache hashes them. ``places`` are further folders and their replacements in
+    ``__FILE__``, which torch's headers put into the binary; the parent of ``folder`` becomes ".".
     """
     binaries = folder / "bin"
     binaries.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,9 @@
 """Use zig's C++ compiler in place of g++: clang with its own C++ library, linked in, and the glibc that the wheel promises.
 
-zig needs the libc++ branch of CUDA's headers, which ``__HORIZON__`` enables. The compiler must not define that name when nvcc
-asks for its predefined macros (nvcc would look for a front end that does not exist), so it is an option of nvcc, not of the
-scripts here. One declaration in that branch differs from glibc's: glibc's ``__assert_fail`` takes an unsigned line number,
-and throws nothing.
+zig needs the libc++ branch of CUDA's headers, which ``__HORIZON__`` enables. The compiler must not define that name
+when nvcc asks for its predefined macros (nvcc would look for a front end that does not exist), so it is an option of
+nvcc, not of the scripts here. One declaration in that branch differs from glibc's: glibc's ``__assert_fail`` takes an
+unsigned line number, and throws nothing.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def apply_zig(
     If the plan says so, a link strips symbols: a machine without g++ has no ``strip`` either.
 
     Their text depends on no path, because a compiler cache hashes them. ``places`` are as in
-    :func:`~mamba_build_backend.toolchain.wrappers.apply_wrappers`. zig compiles its C++ library at its first link; the result is
-    kept in ``cache``.
+    :func:`~mamba_build_backend.toolchain.wrappers.apply_wrappers`. zig compiles its C++ library at its first link; the
+    result is kept in ``cache``.
     """
     compiler, kept = ready.compiler, cache / "zig"
     kept.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,8 @@ def apply_zig(
     link_to(Path(compiler.path).parent, folder / "zig")
     link_to(kept, folder / "zig-kept")
     target = f"{compiler.target}.{ready.plan.floor.glibc}"
-    # -O disables zig's checks for undefined behaviour, which would abort the process; but it also disables assert, so undo that.
+    # -O disables zig's checks for undefined behaviour, which would abort the process; but it also disables assert, so
+    # undo that.
     shared = ["-target", target, "-O2", "-fno-sanitize=undefined", "-UNDEBUG"]
     shared += ["-ffile-prefix-map=$work=.", "-ffile-prefix-map=$real=.", "-ffile-prefix-map=$tools/zig=zig"]
     shared += [f"-ffile-prefix-map={place.replace(str(folder), '$tools')}={name}" for place, name in places]
@@ -89,7 +90,10 @@ def apply_zig(
 
 
 def _make_library(cxx: Path, name: str, folder: Path, kept: Path, environ: Mapping[str, str], echo: Echo) -> None:
-    """Link a trial file, so that zig makes its C++ library now, with a message. Of two parallel builds the second waits."""
+    """Link a trial file, so that zig makes its C++ library now, with a message.
+
+    Of two parallel builds the second waits.
+    """
     done, trial = kept / f"{name}.made", folder / "trial-zig.cpp"
     if is_file(done):
         return
@@ -127,8 +131,8 @@ def _open_link(link: Path) -> None:
             (link / entry.name).symlink_to(entry)
 
 
-# A link keeps only objects, libraries and the version script: other options are for GNU ld or for Python's own compiler, and
-# zig rejects unknown ones. The extension finds only Python's symbols in the process.
+# A link keeps only objects, libraries and the version script: other options are for GNU ld or for Python's own
+# compiler, and zig rejects unknown ones. The extension finds only Python's symbols in the process.
 _SCRIPT = (
     """\
 #!/bin/sh

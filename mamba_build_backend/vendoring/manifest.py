@@ -104,14 +104,17 @@ _CHECKOUT_ONLY = (
     *("matrix/", "vendoring/", "schemas/", "patches/", "wheel/stand_in.py"),
     *("cli/matrix_commands.py", "cli/vendor_command.py", "cli/stand_in_command.py"),
 )
-"""Files that no build reads: the matrix, this command, the schema of `doctor --json`. Patches are selected one by one."""
+"""Files that no build reads: the matrix, this command, the schema of `doctor --json`.
+
+Patches are selected one by one.
+"""
 
 
 def is_needed(name: str, projects: frozenset[str]) -> bool:
     """Whether a file of the package goes into a copy for these projects (empty for a project that builds itself).
 
-    ``projects/NAME/`` has the data of one project. A package in ``payload/`` goes only into wheels of known projects; the
-    licences next to it go into every wheel.
+    ``projects/NAME/`` has the data of one project. A package in ``payload/`` goes only into wheels of known projects;
+    the licences next to it go into every wheel.
     """
     if name.startswith(_CHECKOUT_ONLY):
         return False

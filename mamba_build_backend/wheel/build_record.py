@@ -1,8 +1,8 @@
 """The build record in a wheel: its sources, tools, target and options. No I/O.
 
-The types are the format: each field is a key of the JSON, under a ``schema`` number. The record is separate from the plan,
-whose fields may be renamed at any time, while old wheels keep their records forever. A record contains no build paths, no
-timestamps and no rejected choices, so that builds are reproducible.
+The types are the format: each field is a key of the JSON, under a ``schema`` number. The record is separate from the
+plan, whose fields may be renamed at any time, while old wheels keep their records forever. A record contains no build
+paths, no timestamps and no rejected choices, so that builds are reproducible.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from . import build_record as now
 def read(data: Mapping[str, Any]) -> now.BuildRecord:
     """Convert the record to the current schema.
 
-    Raises KeyError, TypeError, ValueError or AttributeError if fields are missing that the audit needs. Other fields may be
-    missing, as in records of early builds, and are then empty.
+    Raises KeyError, TypeError, ValueError or AttributeError if fields are missing that the audit needs. Other fields
+    may be missing, as in records of early builds, and are then empty.
     """
     plan = data["plan"]
     target, torch, abi = _part(plan, "target"), _chosen(plan, "torch"), _chosen(plan, "abi")

@@ -19,8 +19,8 @@ from .third_party import license_expression
 METADATA_WRITER = "pyproject-metadata>=0.9.1"
 """PyPA's package. Older versions break a field's line at characters such as a form feed."""
 
-# Upstream's "License" contains the whole licence text; "Dynamic" is not allowed in a wheel; a "Description" becomes the body.
-# We write the other fields ourselves.
+# Upstream's "License" contains the whole licence text; "Dynamic" is not allowed in a wheel; a "Description" becomes the
+# body. We write the other fields ourselves.
 _REPLACED = (
     "metadata-version",
     "name",

@@ -1,8 +1,8 @@
 """Select the files of an sdist: those that git tracks or, without git, all files that are not build results.
 
-Tracked means in git's index: ``git add`` is enough, and a note names files that nobody added. setuptools-scm and flit do the
-same. hatchling and scikit-build-core also include new files that .gitignore does not name, and so any stray file of a work
-tree.
+Tracked means in git's index: ``git add`` is enough, and a note names files that nobody added. setuptools-scm and flit
+do the same. hatchling and scikit-build-core also include new files that .gitignore does not name, and so any stray file
+of a work tree.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def _belongs(name: str) -> bool:
 def _tracked(project: Path, environ: Mapping[str, str]) -> list[str] | None:
     """Return the names in git's index, including submodules; None if git does not track the project.
 
-    A folder inside another repository, such as an unpacked sdist, is not tracked by that repository. Raises ToolError if git
-    fails, as it does in a folder that another user owns.
+    A folder inside another repository, such as an unpacked sdist, is not tracked by that repository. Raises ToolError
+    if git fails, as it does in a folder that another user owns.
     """
     if not any(exists(folder / ".git") for folder in (project, *resolved(project).parents)):
         return None

@@ -116,7 +116,8 @@ def editable_wheel(trees: Sequence[Path], content: Content, machine: Machine, co
 def add_payload(ready: ReadyPlan, trees: Sequence[Path], metadata: str) -> None:
     """Add the package that checks an installation, ``PACKAGE_portable``, and make upstream's packages import its guard.
 
-    ``trees`` is the folder of the wheel, or the folders of an editable build's parts. A project's own wheel gets neither.
+    ``trees`` is the folder of the wheel, or the folders of an editable build's parts. A project's own wheel gets
+    neither.
     """
     plan, torch, stable = ready.plan, ready.torch, ready.plan.abi.value.is_stable
     row = plan.upstream.value

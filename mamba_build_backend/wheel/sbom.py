@@ -1,10 +1,10 @@
 """Write the wheel's SBOM in CycloneDX, in the folder of PEP 770: ``.dist-info/sboms``.
 
 auditwheel writes such a file for libraries that it copies into a wheel; our wheels never contain such libraries. We use
-version 1.6, because auditwheel's 1.4 cannot describe build tools (``formulation``). As in auditwheel's file, the components are
-one flat list, because scanners ignore nested ones. The list includes torch and the CUDA runtime. In CycloneDX the scope
-``excluded`` means that a program does *not* need a component at run time, so they are ``required`` like all others, and a
-property marks components outside the wheel (``isExternal`` of 1.7 would).
+version 1.6, because auditwheel's 1.4 cannot describe build tools (``formulation``). As in auditwheel's file, the
+components are one flat list, because scanners ignore nested ones. The list includes torch and the CUDA runtime. In
+CycloneDX the scope ``excluded`` means that a program does *not* need a component at run time, so they are ``required``
+like all others, and a property marks components outside the wheel (``isExternal`` of 1.7 would).
 
 The text depends only on the plan and the sources: no time, no path, no random number.
 """
@@ -39,8 +39,8 @@ def sbom(
 ) -> dict[str, Any]:
     """Return the document for a wheel with these ``metadata``.
 
-    ``origins`` has the origin of each part's source (:func:`~mamba_build_backend.source.prepare.origins`), ``headers`` the
-    versions of some materials (:func:`header_versions`).
+    ``origins`` has the origin of each part's source (:func:`~mamba_build_backend.source.prepare.origins`), ``headers``
+    the versions of some materials (:func:`header_versions`).
     """
     head = HeaderParser().parsestr(metadata)
     name, version = str(head["Name"]), str(head["Version"])

@@ -1,7 +1,7 @@
 """Write a wheel without files under upstream's name, which requires the portable distribution of the same version.
 
-It satisfies packages that require upstream by name, so that nothing is compiled. Its version has the local label ``portable``:
-requirements for upstream's version accept it, and no other package has that label.
+It satisfies packages that require upstream by name, so that nothing is compiled. Its version has the local label
+``portable``: requirements for upstream's version accept it, and no other package has that label.
 """
 
 from __future__ import annotations

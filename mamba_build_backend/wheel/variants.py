@@ -1,7 +1,8 @@
 """Wheel variants, following the drafts PEP 825 (format) and PEP 817 (providers). Off by default.
 
-The file follows version 0.1.1 of PEP 825's schema, plus PEP 817's ``providers``: uv 0.13 (preview feature ``wheel-variants``)
-and variantlib 0.2 need ``providers`` and skip a variant without it. pip rejects the file name of a variant.
+The file follows version 0.1.1 of PEP 825's schema, plus PEP 817's ``providers``: uv 0.13 (preview feature
+``wheel-variants``) and variantlib 0.2 need ``providers`` and skip a variant without it. pip rejects the file name of a
+variant.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ _PROVIDER = {
 def variant_json(label: str, cuda: str) -> str:
     """Return the content of ``variant.json``: the oldest CUDA version that the driver must support.
 
-    Programs of a CUDA major version run with every driver of that major version. The wheel's torch is a requirement, not a
-    property: uv has no provider for ``abi_dependency``, and would not install the wheel.
+    Programs of a CUDA major version run with every driver of that major version. The wheel's torch is a requirement,
+    not a property: uv has no provider for ``abi_dependency``, and would not install the wheel.
     """
     properties = {"nvidia": {"cuda_version_lower_bound": [f"{cuda.partition('.')[0]}.0"]}}
     data = {

@@ -63,9 +63,9 @@ def record_of(
 ) -> BuildRecord:
     """Return the record of a build.
 
-    ``origins`` has the origin of each part's source (:func:`~mamba_build_backend.source.prepare.origins`); ``floor`` is the
-    measured floor, ``effective`` the floor together with torch's needs (None if nothing was measured); ``variables`` are those
-    that reached a compiler (:func:`compiler_variables`).
+    ``origins`` has the origin of each part's source (:func:`~mamba_build_backend.source.prepare.origins`); ``floor`` is
+    the measured floor, ``effective`` the floor together with torch's needs (None if nothing was measured);
+    ``variables`` are those that reached a compiler (:func:`compiler_variables`).
     """
     plan, torch = ready.plan, ready.torch
     upstream, *companions = (_source(part, origin) for part, origin in zip(plan.parts, origins))
@@ -118,8 +118,8 @@ def _compiler(found: Compiler) -> CompilerRecord:
 
 def _sysroot(ready: ReadyPlan) -> SysrootRecord:
     if ready.sysroot.provider is SysrootProvider.ZIG:
-        # zig's sysroot supports any glibc, and is made for the promised one. Do not record whether it was cached: that would
-        # make builds irreproducible.
+        # zig's sysroot supports any glibc, and is made for the promised one. Do not record whether it was cached: that
+        # would make builds irreproducible.
         return SysrootRecord("zig", ready.plan.floor.glibc, "index")
     return SysrootRecord(str(ready.sysroot.provider), ready.sysroot.glibc, str(ready.sysroot.origin))
 

@@ -13,7 +13,8 @@ __all__ = ["build_info"]
 def build_info() -> dict[str, Any]:
     """Return the build record of this wheel: versions, flags, source hash, patches.
 
-    Raises ``LookupError`` if the wheel's metadata is damaged or not installed, for example if the folder was copied by hand.
+    Raises ``LookupError`` if the wheel's metadata is damaged or not installed, for example if the folder was copied by
+    hand.
     """
     import json
     from importlib import metadata

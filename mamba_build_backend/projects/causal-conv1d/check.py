@@ -48,8 +48,8 @@ def _compared(
     from causal_conv1d import causal_conv1d_fn
 
     names, layouts = ("out", "dx", "dweight", "dbias"), ("channels first", "channels last")
-    # Tolerances of upstream's tests/test_causal_conv1d.py, relative part. Gradients sum over the sequence: upstream allows
-    # them several times the forward tolerance.
+    # Tolerances of upstream's tests/test_causal_conv1d.py, relative part. Gradients sum over the sequence: upstream
+    # allows them several times the forward tolerance.
     for dtype, tolerance in ((torch.float32, 3e-4), (torch.float16, 3e-3), (torch.bfloat16, 1e-2)):
         for length in of_chunk(512 if dtype == torch.float32 else 1024):
             for layout, width, activation in itertools.product(layouts, widths, activations):

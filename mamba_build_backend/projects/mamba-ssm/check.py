@@ -31,12 +31,12 @@ def _compared(lengths: tuple[int, ...]) -> Iterator[tuple[str, Any, Any, float]]
     import torch
     from mamba_ssm.ops.selective_scan_interface import selective_scan_fn, selective_scan_ref
 
-    # Tolerances of upstream's tests/ops/test_selective_scan.py, relative part. Gradients sum over the sequence: upstream allows
-    # them several times the forward tolerance.
+    # Tolerances of upstream's tests/ops/test_selective_scan.py, relative part. Gradients sum over the sequence:
+    # upstream allows them several times the forward tolerance.
     tolerances = {torch.float32: 6e-4, torch.float16: 3e-3, torch.bfloat16: 3e-2}
     cases = [(dtype, length) for dtype in tolerances for length in lengths]
-    # The reference is slow, one step after the other, so all cases are groups of one call. Steps beyond a case's length are
-    # ignored, and their gradients are zeros.
+    # The reference is slow, one step after the other, so all cases are groups of one call. Steps beyond a case's length
+    # are ignored, and their gradients are zeros.
     given = [_given(dtype, length, max(lengths)) for dtype, length in cases]
     whole = [torch.cat([case[i].float() for case in given], dim) for i, dim in enumerate((1, 1, 0, 1, 1, 0, 1))]
     references = [

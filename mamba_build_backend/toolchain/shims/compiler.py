@@ -1,7 +1,7 @@
 """Shim for nvcc and g++ when they compile a file: sets architectures, makes builds reproducible, uses a compiler cache.
 
-Started as ``python -I -S compiler.py COMPILER ARGUMENT…`` by scripts with the compilers' names. It then ``exec``s the rewritten
-command of :func:`command`. ``protocol.py`` describes its input, and how the shim imports that module.
+Started as ``python -I -S compiler.py COMPILER ARGUMENT…`` by scripts with the compilers' names. It then ``exec``s the
+rewritten command of :func:`command`. ``protocol.py`` describes its input, and how the shim imports that module.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def command(compiler: str, arguments: Sequence[str], config: ShimConfig, cwd: st
     if config.fixed_folder and source.endswith(".cu"):
         rest = _with_copied_source(rest, config.fixed_folder)
     rest = [_SHORT.get(word, word) for word in rest]
-    # ccache must use the list of dependencies: one preprocessor run shows a source for only one architecture, and ccache then
-    # returned old objects for files that had changed for another architecture (benchmarks/README.md).
+    # ccache must use the list of dependencies: one preprocessor run shows a source for only one architecture, and
+    # ccache then returned old objects for files that had changed for another architecture (benchmarks/README.md).
     if config.cache_command and "-MF" in rest:
         return [*config.cache_command, compiler, *rest]
     return [compiler, *rest]
@@ -70,10 +70,10 @@ def _passes(source: str, arguments: list[str], config: ShimConfig) -> list[str]:
 def _name_options(path: str, config: ShimConfig) -> list[str]:
     """Return nvcc's options for the same binary in every build folder.
 
-    nvcc derives the names of a file's internal functions and variables from the file's path. cudafe++ uses the last path that it
-    gets. For a file without external definitions, such as most of the kernels, nvcc also adds a process number;
-    "-frandom-seed" replaces that number, but not the path (seen with 11.8, 13.0). If nvcc lacks one of the two options, it
-    compiles without that option, and its binaries differ between build folders.
+    nvcc derives the names of a file's internal functions and variables from the file's path. cudafe++ uses the last
+    path that it gets. For a file without external definitions, such as most of the kernels, nvcc also adds a process
+    number; "-frandom-seed" replaces that number, but not the path (seen with 11.8, 13.0). If nvcc lacks one of the two
+    options, it compiles without that option, and its binaries differ between build folders.
     """
     for folder in config.build_folders:
         if path.startswith(f"{folder}/"):
@@ -87,8 +87,8 @@ def _name_options(path: str, config: ShimConfig) -> list[str]:
 def _relocated(word: str, config: ShimConfig, cwd: str) -> str:
     """Rewrite a path in the build folder to a name that is the same for every build folder.
 
-    The name is relative to the compiler's working folder, unless there is a fixed folder: sccache runs nvcc's steps in other
-    folders.
+    The name is relative to the compiler's working folder, unless there is a fixed folder: sccache runs nvcc's steps in
+    other folders.
     """
     for folder in config.build_folders:
         if match := re.match(_BEFORE_PATH + re.escape(folder) + r"(?=/|$)", word):

@@ -2,9 +2,9 @@
 
 Standard library only, for Python 3.9; ``protocol.py`` says how programs outside the backend import this module.
 
-nvcc accepts the value of an option as ``--option value``, ``--option=value`` and, for a few short options, joined (``-t4``). A
-parser must know every option that takes a value; otherwise it mistakes ``-std=c++14`` in ``-Xcompiler -std=c++14`` for an
-option of nvcc.
+nvcc accepts the value of an option as ``--option value``, ``--option=value`` and, for a few short options, joined
+(``-t4``). A parser must know every option that takes a value; otherwise it mistakes ``-std=c++14`` in ``-Xcompiler
+-std=c++14`` for an option of nvcc.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 cicc: derive the PTX for one architecture from another's if possible. fatbinary: rewrite PTX so that it compresses well.
 
-Started as ``python -I -S nvcc_steps.py PROGRAM ARGUMENT…`` by scripts with the programs' names; ``protocol.py`` describes the
-input, and how the shim imports that module.
+Started as ``python -I -S nvcc_steps.py PROGRAM ARGUMENT…`` by scripts with the programs' names; ``protocol.py``
+describes the input, and how the shim imports that module.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _START_TIMEOUT = 60.0
 def derive(real: str, arguments: list[str], order: Optional[DerivedPtx]) -> int | None:
     """Run cicc for the source architecture, or derive the PTX of a target from its output.
 
-    Returns cicc's exit status, or None if ``real`` must run with these arguments. Raises ValueError, OSError or KeyError if
-    the PTX cannot be derived; ``real`` must then run, too.
+    Returns cicc's exit status, or None if ``real`` must run with these arguments. Raises ValueError, OSError or
+    KeyError if the PTX cannot be derived; ``real`` must then run, too.
 
-    nvcc starts one cicc process per architecture of a file, and all of them get the same path for the module's id. The output
-    for the source architecture is left in a folder next to that path.
+    nvcc starts one cicc process per architecture of a file, and all of them get the same path for the module's id. The
+    output for the source architecture is left in a folder next to that path.
     """
     options = dict(zip(arguments, arguments[1:]))
     name = os.path.basename(options.get("--orig_src_file_name", "").strip('"'))

@@ -6,12 +6,14 @@
 - ``compiler.py``, the shim of nvcc and g++, reads :attr:`BuildStep.shims`; the variable ``STEP_FILE`` has the file's path;
 - ``nvcc_steps.py``, the shim of cicc and fatbinary, reads :attr:`ShimConfig.derived_ptx`; only with ``gpu-code=compact``.
 
-A key that is unknown, missing or of the wrong type raises :class:`ProtocolError` with its name, before anything is compiled.
+A key that is unknown, missing or of the wrong type raises :class:`ProtocolError` with its name, before anything is
+compiled.
 
 Standard library only, for Python 3.9: upstream controls the build environment's packages. The shims are started with
-``python -I -S FILE``, so that neither ``PYTHONPATH`` nor a ``json.py`` in site-packages changes a compile. Python then also
-omits the script's own folder from ``sys.path``. The programs append this folder themselves, after the standard library, and
-import ``protocol`` and ``nvcc_options`` as top-level modules; inside the backend the same files are part of the package.
+``python -I -S FILE``, so that neither ``PYTHONPATH`` nor a ``json.py`` in site-packages changes a compile. Python then
+also omits the script's own folder from ``sys.path``. The programs append this folder themselves, after the standard
+library, and import ``protocol`` and ``nvcc_options`` as top-level modules; inside the backend the same files are part
+of the package.
 """
 
 from __future__ import annotations
@@ -47,8 +49,8 @@ class SourceFile:
 class Regrouping:
     """Upstream's files that instantiate one template, and the files to compile in their place.
 
-    ``compile/regroup_kernels.py`` generates the texts. The child writes and uses them if ``setup.py`` lists all of ``files`` in
-    one folder. Otherwise the child does not change the list of sources.
+    ``compile/regroup_kernels.py`` generates the texts. The child writes and uses them if ``setup.py`` lists all of
+    ``files`` in one folder. Otherwise the child does not change the list of sources.
     """
 
     files: tuple[str, ...]
@@ -186,7 +188,10 @@ def read_shim_config(environ: Mapping[str, str]) -> ShimConfig:
 
 
 def _read_value(kind: Any, value: Any, name: str) -> Any:
-    """Convert ``value`` to ``kind``: a dataclass, ``tuple[X, ...]``, ``Optional[X]``, str, int or bool. Raises ProtocolError."""
+    """Convert ``value`` to ``kind``: a dataclass, ``tuple[X, ...]``, ``Optional[X]``, str, int or bool.
+
+    Raises ProtocolError.
+    """
     if get_origin(kind) is Union:
         return None if value is None else _read_value(get_args(kind)[0], value, name)
     if get_origin(kind) is tuple:

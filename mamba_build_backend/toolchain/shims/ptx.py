@@ -104,8 +104,9 @@ def _bare(lines: list[str]) -> str:
 def retarget(ptx: str, arch: str) -> str:
     r"""Rewrite a module for an older architecture, such as ``75``, with the instructions of that architecture.
 
-    Replaces one instruction, the rounding to bfloat16, by torch's own code for GPUs without it: round to nearest even, and one
-    NaN for all (c10/util/BFloat16.h, round_to_nearest_even). Raises ValueError for any other instruction that Turing lacks.
+    Replaces one instruction, the rounding to bfloat16, by torch's own code for GPUs without it: round to nearest even,
+    and one NaN for all (c10/util/BFloat16.h, round_to_nearest_even). Raises ValueError for any other instruction that
+    Turing lacks.
 
     >>> retarget(".target sm_80\nmov.u32 %r1, 1;\n", "75")
     '.target sm_75\nmov.u32 %r1, 1;\n'
