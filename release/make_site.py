@@ -1,4 +1,7 @@
-"""Build the documentation's site with the project's addresses: ``python release/make_site.py FOLDER``."""
+"""Build the documentation's site with the project's addresses: ``python release/make_site.py FOLDER``.
+
+Its page "Explain a log" gets Python and this backend (browser_python.py), which needs npm and its registry.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+from browser_python import put_python
 from plan import ROOT
 from steps import step, variables
 
@@ -22,6 +26,7 @@ def main() -> int:
         "MAMBA_SITE": told["site"],
         "NO_MKDOCS_2_WARNING": "1",
     }
+    site = Path(sys.argv[1]).absolute()
     step(
         sys.executable,
         "-m",
@@ -30,9 +35,10 @@ def main() -> int:
         "--strict",
         "--quiet",
         "--site-dir",
-        Path(sys.argv[1]).absolute(),
+        site,
         env=env,
     )
+    put_python(site)
     return 0
 
 

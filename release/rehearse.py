@@ -7,7 +7,7 @@ Runs the steps of the release workflow with the same scripts: lints the workflow
 compares the bytes; makes the wheels, or takes them from a folder and gives them the plan's build number; checks all
 files against the plan; installs the wheels with pip and uv into fresh environments, and the tool with uvx; imports the
 wheels in containers, if Docker or Podman answers; makes the notes and the site. Needs the packages of the dependency
-group `test`.
+group `test`, and npm for the site.
 """
 
 from __future__ import annotations

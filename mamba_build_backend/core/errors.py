@@ -64,14 +64,24 @@ def ways(fix: tuple[str, ...], width: int = _COLUMNS) -> list[str]:
     """The lines that show fixes, the recommended one first. Commands are never wrapped; comments are shell comments."""
     out: list[str] = []
     for i, way in enumerate(fix):
-        command, comment = parts_of(way)
-        if command.startswith("-C "):
-            command = f"add {command} to the command"
-        elif _VARIABLES.fullmatch(command):
-            command = f"add {command} in front of the command"
+        written, comment = parts_of(way)
+        command = _as_instruction(written)
         label = "or:  " if i else "do:  " if _INSTRUCTION.match(command) else "fix: "
         out += way_lines(label, command, comment, width)
     return out
+
+
+def command_of(way: str) -> str:
+    """The command of a way out, without its comment; empty where the way is an instruction and no command."""
+    command, _ = parts_of(way)
+    return "" if _INSTRUCTION.match(_as_instruction(command)) else command
+
+
+def _as_instruction(command: str) -> str:
+    """A setting as the words that say where it belongs; a command as it is."""
+    if command.startswith("-C "):
+        return f"add {command} to the command"
+    return f"add {command} in front of the command" if _VARIABLES.fullmatch(command) else command
 
 
 def way_lines(label: str, command: str, comment: str, width: int = _COLUMNS) -> list[str]:
