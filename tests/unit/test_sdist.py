@@ -63,6 +63,7 @@ PATTERNS = (
     r"release/[a-z_]+\.(py|toml)",
     r"manylinux/(README\.md|Snakefile|Dockerfile|build-and-prove|check-root|[a-z]+\.(py|toml)|profiles/[a-z]+/config\.yaml)",
     r"tests/.+\.(py|ini|json|toml|txt|md|cu|cpp|cuh|h|cc)",
+    r"docs/explain/[a-z]+\.(js|json|py)|docs/templates/page_policy\.py",
 )
 
 
