@@ -506,3 +506,26 @@ def test_the_archive_holds_the_licences_of_what_is_in_it(site):
         assert any(name.startswith(start) and "LICENSE" in name for name in names), start
     assert json.loads((site / "explain/pyodide/package.json").read_text(encoding="utf-8"))["license"] == "MPL-2.0"
     assert not any(Path(name).suffix == ".pyc" for name in names)
+
+
+@pytest.mark.parametrize("where", ["http", "file"])
+@pytest.mark.parametrize("start", ["index.html", "explain.html"])
+@pytest.mark.parametrize(
+    ("word", "found"),
+    [
+        ("bare_metal_version", "troubleshooting.html"),
+        ("GLIBC_2.32", "troubleshooting.html"),
+        ("显卡", "zh/troubleshooting.html"),
+    ],
+)
+def test_the_search_finds_what_a_reader_types(browser, address, site, where, start, word, found):
+    reader = Reader(browser, address if where == "http" else site.as_uri(), start)
+    box = reader.page.locator("[data-md-component=search-query]")
+    box.click()
+    box.fill(word)
+    box.press("End")  # the theme listens to keys, and an input method's last one is a key
+    other = ":not([href*='/zh/'])" if "/" not in found else ""
+    reader.page.locator(f".md-search-result__link[href*='/{found}']{other}").first.wait_for()
+    if where == "http":
+        assert reader.errors == []
+    reader.context.close()
