@@ -29,7 +29,7 @@ from support import ROOT
 PAGES = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("manylinux/*.md"), *ROOT.glob("distributions/*/*.md")]
 )
-_FENCE = re.compile(r"^( *)(```+)([\w-]*)[^\n]*\n(.*?)^\1\2 *$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^( *)(```+)([\w-]*)[^\n]*\n(.*?)^\1\2 *$", re.MULTILINE | re.DOTALL)
 _NOTE = re.compile(r"<!-- run: ([^>]*?) *-->\s*\Z")
 
 
@@ -60,14 +60,17 @@ class Block:
 @functools.cache
 def blocks(page: Path | str) -> list[Block]:
     path = ROOT / page
-    text = path.read_text(encoding="utf-8")
+    return parsed(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))
+
+
+def parsed(name: str, text: str) -> list[Block]:
+    """The blocks of a page of that name."""
     found = []
-    for match in _FENCE.finditer(text):
+    for match in FENCE.finditer(text):
         before = text[: match.start()]
         note = _NOTE.search(before)
         world, *options = note[1].split() if note else [""]
         body = "\n".join(line[len(match[1]) :] for line in match[4].splitlines()) + "\n"
-        name = path.relative_to(ROOT).as_posix()
         found.append(Block(name, before.count("\n") + 1, match[3], world, tuple(options), body))
     return found
 
@@ -75,3 +78,11 @@ def blocks(page: Path | str) -> list[Block]:
 def all_blocks(*worlds: str) -> list[Block]:
     found = [block for page in PAGES for block in blocks(page)]
     return [block for block in found if not worlds or block.world in worlds]
+
+
+def distinct(found: list[Block]) -> list[Block]:
+    """Without the blocks that another page has word for word, as a translation does."""
+    seen: dict[tuple[str, tuple[str, ...], str], Block] = {}
+    for block in found:
+        seen.setdefault((block.world, block.options, block.text), block)
+    return list(seen.values())

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from snippets import all_blocks
+from snippets import all_blocks, distinct
 from support import ROOT, activated, environment_with_torch, run
 
 
@@ -53,7 +53,7 @@ def checkout(tmp_path):
     return tmp_path, env
 
 
-@pytest.mark.parametrize("block", all_blocks("here"), ids=str)
+@pytest.mark.parametrize("block", distinct(all_blocks("here")), ids=str)
 def test_a_command_that_compiles_nothing_runs_in_the_checkout(block, checkout):
     folder, env = checkout
     status = next((int(item[5:]) for item in block.options if item.startswith("exit=")), 0)
@@ -66,7 +66,8 @@ def test_a_command_that_compiles_nothing_runs_in_the_checkout(block, checkout):
 def quotes():
     """Each block of output that is marked as quoted, with the commands above it that print it."""
     found = all_blocks()
-    return [(above, block) for above, block in zip(found, found[1:]) if "quoted" in block.options]
+    quoted = distinct([block for block in found if "quoted" in block.options])
+    return [(above, block) for above, block in zip(found, found[1:]) if block in quoted]
 
 
 def test_there_are_quotes():
@@ -88,7 +89,7 @@ def test_output_that_the_documents_quote_is_what_the_command_prints(above, block
             assert line in rest, f"{block}: {line!r} is not in\n" + "\n".join(printed)
 
 
-@pytest.mark.parametrize("block", all_blocks("python"), ids=str)
+@pytest.mark.parametrize("block", distinct(all_blocks("python")), ids=str)
 def test_a_block_of_python_runs(block, checkout):
     if "mamba" in block.options:
         compile(block.text, str(block), "exec")

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 import yaml
-from snippets import PAGES, all_blocks
+from snippets import PAGES, Block, all_blocks, distinct
 from support import ROOT
 
 from mamba_build_backend.cli import drive
@@ -32,6 +32,13 @@ def test_each_fenced_block_says_what_it_is_and_how_it_is_run(page):
             assert block.world in WORLDS, f"{block}: no note such as <!-- run: here --> right above it"
             if block.language in SHELLS and block.world != "text":
                 assert block.commands, f"{block}: no command"
+
+
+def test_of_blocks_that_are_the_same_the_first_one_is_run():
+    one = Block("docs/a.md", 1, "bash", "here", (), "a\n")
+    other = replace(one, options=("exit=3",))
+    assert distinct([one, other, replace(one, page="docs/zh/a.md")]) == [one, other]
+    assert distinct(all_blocks("here")) != all_blocks("here")
 
 
 def test_each_kind_of_block_occurs():
