@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import re
 from dataclasses import dataclass
@@ -75,6 +76,7 @@ class Entry:
         return self.failure.title or (self.message if len(self.message) <= 300 else self.core)
 
 
+@functools.cache
 def entries() -> list[Entry]:
     """All rows of the table, in its order."""
     out = []
@@ -88,24 +90,58 @@ def entries() -> list[Entry]:
     return out
 
 
-def page() -> str:
+@dataclass(frozen=True)
+class Language:
+    """The words of the page between the messages and the commands, which are the same in each language."""
+
+    head: str
+    foot: str
+    groups: dict[str, str]
+    labels: dict[str, str]
+    """For ``fix``, ``or``, ``do`` and ``reported``: the word and its colon."""
+    link: str
+    """The title of the link to an entry, for screen readers."""
+
+    def heading(self, entry: Entry) -> str:
+        return entry.heading
+
+    def cause(self, entry: Entry) -> str:
+        return entry.found.cause
+
+    def notes(self, entry: Entry) -> list[str]:
+        """The purpose of each fix, or the instruction itself if the fix is not a command."""
+        return [
+            fix.why if fix.is_command else fix.text + (f": {fix.why}" if fix.why else "") for fix in entry.found.fixes
+        ]
+
+
+ENGLISH = Language(
+    head=HEAD,
+    foot=FOOT,
+    groups=GROUPS,
+    labels={"fix": "fix:", "or": "or:", "do": "do:", "reported": "Reported: "},
+    link="Link to this message",
+)
+
+
+def page(language: Language = ENGLISH) -> str:
     """The page as Markdown."""
     found = entries()
     groups = {name: [entry for entry in found if entry.failure.group == name] for name in failure_table.GROUPS}
-    out = [HEAD, *(_index(GROUPS[name], items) for name, items in groups.items())]
+    out = [language.head, *(_index(language, name, items) for name, items in groups.items())]
     for name, items in groups.items():
-        out += [f"## {GROUPS[name]}\n", *map(_section, items)]
-    return "\n".join([*out, FOOT])
+        out += [f"## {language.groups[name]}\n", *(_section(language, entry) for entry in items)]
+    return "\n".join([*out, language.foot])
 
 
-def _index(title: str, items: list[Entry]) -> str:
+def _index(language: Language, group: str, items: list[Entry]) -> str:
     lines = [
-        f'<li><a href="#{item.failure.id}"><code>{html.escape(_FOLDERS.sub("…", item.heading), quote=False)}</code></a></li>'
+        f'<li><a href="#{item.failure.id}"><code>{html.escape(_FOLDERS.sub("…", language.heading(item)), quote=False)}</code></a></li>'
         for item in items
     ]
     return "\n".join(
         [
-            f"<details data-search-exclude><summary>{title} ({len(items)})</summary>",
+            f"<details data-search-exclude><summary>{language.groups[group]} ({len(items)})</summary>",
             "<ul>",
             *lines,
             "</ul>",
@@ -114,24 +150,22 @@ def _index(title: str, items: list[Entry]) -> str:
     )
 
 
-def _section(entry: Entry) -> str:
+def _section(language: Language, entry: Entry) -> str:
     """An entry. Its heading is HTML, since a message may hold anything, and the anchor is the id of its row."""
     name = entry.failure.id
-    heading = f"<code>{html.escape(entry.heading, quote=False)}</code>"
+    heading = f"<code>{html.escape(language.heading(entry), quote=False)}</code>"
     out = [
-        f'<h3 class="message" id="{name}">{heading} <a class="headerlink" href="#{name}" title="Link to this message">&para;</a></h3>\n'
+        f'<h3 class="message" id="{name}">{heading} <a class="headerlink" href="#{name}" title="{language.link}">&para;</a></h3>\n'
     ]
     if entry.message not in entry.heading:
         out.append(f'<pre class="message"><code>{html.escape(entry.message, quote=False)}</code></pre>\n')
-    out.append(f"{_markdown(entry.found.cause)}\n")
-    for number, fix in enumerate(entry.found.fixes):
-        label = "do" if not fix.is_command else "or" if number else "fix"
-        if not fix.is_command:
-            out.append(f"**{label}:** {_markdown(fix.text)}" + (f": {_markdown(fix.why)}" if fix.why else "") + "\n")
-            continue
-        out.append(f"**{label}:** {_markdown(fix.why)}".rstrip() + "\n")
-        out.append(f"<!-- run: told -->\n```bash\n{fix.text}\n```\n")
-    out.append(f"Reported: {', '.join(map(address, entry.found.reported))}\n")
+    out.append(f"{_markdown(language.cause(entry))}\n")
+    for number, (fix, note) in enumerate(zip(entry.found.fixes, language.notes(entry))):
+        label = language.labels["do" if not fix.is_command else "or" if number else "fix"]
+        out.append(f"**{label}** {_markdown(note)}".rstrip() + "\n")
+        if fix.is_command:
+            out.append(f"<!-- run: told -->\n```bash\n{fix.text}\n```\n")
+    out.append(language.labels["reported"] + ", ".join(map(address, entry.found.reported)) + "\n")
     return "\n".join(out)
 
 

@@ -1,7 +1,7 @@
 """Write what is made from code and tables anew: look at the diff before you commit it.
 
 The reports of all recorded machines and the reasons in them, what changed machines are told, the lists of a vendored copy's files, the JSON Schema of ``doctor --json``, in docs/ settings.md, troubleshooting.md,
-compatibility.md and the charts and the picture of doctor in docs/img, and the table of benchmarks/results.json in benchmarks/README.md.
+zh/troubleshooting.md, compatibility.md and the charts and the picture of doctor in docs/img, and the table of benchmarks/results.json in benchmarks/README.md.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import doctor_picture  # noqa: E402
 import matrix  # noqa: E402
 import reasons  # noqa: E402
 import troubleshooting_page  # noqa: E402
+import troubleshooting_zh  # noqa: E402
 from doctor_schema import doctor_schema  # noqa: E402
 
 from mamba_build_backend import plan, tables  # noqa: E402
@@ -431,6 +432,7 @@ def main() -> None:
     changed_machines.AGREED.write_text("".join(changed_machines.texts()), encoding="utf-8")
     (ROOT / "docs" / "settings.md").write_text(settings_page(), encoding="utf-8")
     (ROOT / "docs" / "troubleshooting.md").write_text(troubleshooting_page.page(), encoding="utf-8")
+    (ROOT / "docs" / "zh" / "troubleshooting.md").write_text(troubleshooting_zh.page(), encoding="utf-8")
     (ROOT / "docs" / "compatibility.md").write_text(compatibility(), encoding="utf-8")
     for name, text in {**charts.pictures(), **doctor_picture.pictures()}.items():
         (ROOT / "docs" / "img" / name).write_text(text, encoding="utf-8")

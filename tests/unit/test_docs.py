@@ -201,15 +201,6 @@ def test_the_compilers_on_the_page_of_conda_are_those_of_the_tables():
     assert told == expected
 
 
-def test_explain_knows_each_message_of_the_chinese_page():
-    rows = re.findall(
-        r"^\| (`+)(.+?)\1 \|", (ROOT / "docs" / "zh" / "troubleshooting.md").read_text(encoding="utf-8"), re.MULTILINE
-    )
-    assert len(rows) >= 20
-    for _, message in rows:
-        assert known_failures.explain(message).explanations, message
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_linked_page_exists(page):
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8")):
