@@ -1,6 +1,6 @@
 """Show the progress of a compile: finished files from ninja's lines, running compilers from /proc.
 
-Prints a line when a file is done, and a heartbeat line while none ends. Our own frontends draw a progress bar and set
+Prints a line when a file is done, and a heartbeat line while compilers are still running. Our own frontends draw a progress bar and set
 ``PULSE``: then a line of JSON is printed every second, which the frontend removes from the output.
 """
 

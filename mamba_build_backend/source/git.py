@@ -47,7 +47,7 @@ def _program(row: ProjectVersion, environ: Mapping[str, str]) -> str:
             (
                 "apt-get install git",
                 "conda install -c conda-forge git",
-                "a newer -C upstream-version, whose archive on the package index is complete",
+                "a newer -C upstream-version, whose archive on PyPI is complete",
             ),
         )
     return program
@@ -82,7 +82,7 @@ def export(
                 f"the source of {row.title} is needed once",
                 (
                     f"git clone --mirror {row.project.repository} on a machine that can, then -C source=/path/to/the/mirror",
-                    "a newer -C upstream-version, whose archive on the package index is complete",
+                    "a newer -C upstream-version, whose archive on PyPI is complete",
                 ),
             ) from None
         if found != row.git_commit:

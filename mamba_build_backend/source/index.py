@@ -112,7 +112,7 @@ def _download(finder: PackageFinder, row: IndexFile, folder: Path, known: tuple[
                 continue
             link = matches[0].link
             if link.is_file and not is_file(link.file_path):
-                raise _unreachable(row, f"{link.file_path} is no plain file")
+                raise _unreachable(row, f"{link.file_path} is not a regular file")
             # Separate folders: unearth also unpacks an archive (we unpack later, from the verified file), and leaves a
             # wheel packed.
             content = folder / "content"

@@ -1,4 +1,4 @@
-"""Find upstream's source: in the sdist, on the package index, in its repository, or at a path.
+"""Find upstream's source: in the sdist, on PyPI, in its repository, or at a path.
 
 Its content identifies it.
 """

@@ -72,7 +72,7 @@ def sbom(
         "formulation": [{"bom-ref": "build", "components": _toolchain(plan)}],
     }
     if rows[0].is_own:
-        # We do not know what else the project's sources include.
+        # We do not know which other parts the project's sources include.
         document["compositions"] = [{"aggregate": "incomplete", "assemblies": [wheel["bom-ref"]]}]
     # Derive the number from the content: a random one would make builds irreproducible.
     serial = uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(document, sort_keys=True))

@@ -267,7 +267,7 @@ def test_no_text_is_told(reader, text):
     ("name", "data", "told"),
     [
         ("core", b"\x7fELF\x02\x01\x01\0\0\0", "core is no text file. "),
-        ("build.log.gz", gzip.compress(b"error"), "build.log.gz is compressed. Unpack it first"),
+        ("build.log.gz", gzip.compress(b"error", mtime=0), "build.log.gz is compressed. Unpack it first"),
         ("a-1-py3-none-any.whl", b"PK\x03\x04\x14\0", "a-1-py3-none-any.whl is a wheel. To check a wheel, run: "),
         ("logs.zip", b"PK\x03\x04\x14\0", "logs.zip is compressed."),
     ],

@@ -7,7 +7,7 @@ VERSION: str = "0"
 UPSTREAM: str = "name 0"
 PACKAGES: tuple[str, ...] = ("name",)
 CHECKS: tuple[str, ...] = ()
-"""Modules next to this one that compare kernels with a reference, one for each project with such a check."""
+"""Modules in this package that compare kernels with a reference: the name of each project's module, if it has such a check."""
 ABI: str = "torch"
 """``torch``: only this minor version of torch; ``stable``: this one and newer."""
 TORCH: str = "0.0"

@@ -18,7 +18,7 @@ CUDA_HOME: Optional[str] = os.environ.get("CUDA_HOME")
 HIP_HOME: Optional[str] = None
 ROCM_HOME: Optional[str] = None
 
-# torch's own options, some of which upstream undefines: a kernel must mean the same as in a build with torch.
+# torch's own options, except that upstream undefines some: a kernel must mean the same as in a build with torch.
 _NVCC_FLAGS = [
     "-D__CUDA_NO_HALF_OPERATORS__",
     "-D__CUDA_NO_HALF_CONVERSIONS__",
