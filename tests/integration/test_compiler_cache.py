@@ -201,7 +201,7 @@ def test_missing_cache_is_an_error_if_requested(project, env, tmp_path, torch_si
     own = {**env, "PATH": os.pathsep.join([os.path.dirname(sys.executable), "/nowhere"])}
     options = ["-C", "cache=ccache", "-C", f"host-compiler={gxx}"]
     done = pip_wheel(project[0], tmp_path / "no", own, *options, check=False, isolated=False)
-    assert "cache=ccache: there is no ccache on PATH; ccache 4.7 or newer is needed" in done.stderr
+    assert "cache=ccache: there is no ccache on PATH; a working ccache 4.7 or newer is needed" in done.stderr
 
 
 def test_read_only_cache_folder_does_not_fail_the_build(project, env, ccache, torch_site, gxx):
