@@ -18,18 +18,40 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Mapping
+from email.parser import HeaderParser
 from pathlib import Path
 
 import local_index
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 from plan import load
 from steps import fail, step, variables
+
+from mamba_build_backend.tables import load_tables  # plan.py puts the checkout on the path
 
 _INSTALLED = """\
 import json, re
 from importlib import metadata
 names = {re.sub("[-_.]+", "-", item.metadata["Name"]).lower(): item.version for item in metadata.distributions()}
 print(json.dumps(names))
+"""
+
+# Triton 3.2 and 3.3 (torch 2.6 and 2.7) ask for a GPU where mamba_ssm declares its kernels; the extension needs none.
+_IMPORTS = """\
+import importlib, sys
+import torch
+for word in sys.argv[1:]:
+    name, *extensions = word.split(",")
+    try:
+        importlib.import_module(name)
+    except RuntimeError as error:
+        if "active drivers" not in str(error) or torch.cuda.is_available():
+            raise
+        print(f"{name}: imported without its kernels in Triton, which this Triton does not declare without a GPU ({error})")
+        for extension in extensions:
+            importlib.import_module(extension)
 """
 
 
@@ -54,8 +76,16 @@ def environment(folder: Path, torch: str, python: str) -> Path:
     return made
 
 
+def admits(wheel: Path, python: str) -> bool:
+    """Whether the wheel's Requires-Python admits a Python, such as ``3.9``."""
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        asked = HeaderParser().parsestr(archive.read(name).decode())["Requires-Python"]
+    return Version(python) in SpecifierSet(asked or "")
+
+
 def check(python: Path, by: str, address: str, names: Mapping[str, str]) -> float:
-    """Install ``names``, each with its module, from the index at ``address``, import the modules, and return the seconds."""
+    """Install ``names``, each with its package and its extension modules (``package,module``), from the index at ``address``, import the modules, and return the seconds."""
     before = _installed(python)
     # Compilers must be unreachable: neither PATH nor a variable points to one.
     env = {
@@ -72,7 +102,8 @@ def check(python: Path, by: str, address: str, names: Mapping[str, str]) -> floa
         command = [uv(), "pip", "install", "--python", python, *names]
     start = time.monotonic()
     said = step(*command, env=env, quiet=True)
-    step(python, "-c", f"import {', '.join(names.values())}", env=env)
+    for line in step(python, "-c", _IMPORTS, *names.values(), env=env, quiet=True).splitlines():
+        print(line)
     seconds = time.monotonic() - start
     built = [
         line.strip() for line in said.splitlines() if "Building wheel" in line or line.strip().startswith("Building ")
@@ -126,12 +157,21 @@ def main() -> int:
     parser.add_argument("--python", required=True, metavar="X.Y")
     parser.add_argument("--by", choices=("pip", "uv", "both"), default="both")
     options = parser.parse_args()
-    modules = {item.distribution: item.project.replace("-", "_") for item in load().wheels}
-    served = {
-        name: module for name, module in modules.items() if any(options.folder.glob(f"{name.replace('-', '_')}-*.whl"))
+    tables = load_tables()
+    modules = {
+        item.distribution: ",".join(
+            (item.project.replace("-", "_"), *tables.versions_of(item.project)[0].project.extensions)
+        )
+        for item in load().wheels
     }
-    if not served:
+    found = {name: sorted(options.folder.glob(f"{name.replace('-', '_')}-*.whl")) for name in modules}
+    if not any(found.values()):
         raise fail(f"{options.folder} has none of the plan's wheels")
+    served = {name: modules[name] for name, wheels in found.items() if wheels and admits(wheels[-1], options.python)}
+    for name in found.keys() - served.keys():
+        print(f"{name}: not for Python {options.python}, or not in {options.folder}")
+    if not served:
+        raise fail(f"none of the wheels in {options.folder} is for Python {options.python}")
     with local_index.served(options.folder.absolute()) as address:
         for by in ("pip", "uv") if options.by == "both" else (options.by,):
             with tempfile.TemporaryDirectory(prefix="mamba-install-") as folder:
