@@ -60,7 +60,9 @@ def test_missing_file_error_names_the_newest_of_the_index(links, tmp_path):
     folder, row = links
     environ = {**NOBODY, "PIP_FIND_LINKS": str(folder)}
     row = replace(row, version="2.3.9", index_file="mamba_ssm-2.3.9.tar.gz")
-    with pytest.raises(SourceError, match=r"the index does not have this file; its newest version is 2\.3\.0") as caught:
+    with pytest.raises(
+        SourceError, match=r"the index does not have this file; its newest version is 2\.3\.0"
+    ) as caught:
         obtain(row, tmp_path / "cache", environ)
     assert "-C source=/path/to/mamba_ssm-2.3.9.tar.gz" in str(caught.value)
     assert kept(tmp_path / "cache") == []
