@@ -41,12 +41,12 @@ print(json.dumps(names))
 # Triton 3.2 and 3.3 (torch 2.6 and 2.7) ask for a GPU where mamba_ssm declares its kernels; the extension needs none.
 _IMPORTS = """\
 import importlib, sys
-import torch
 for word in sys.argv[1:]:
     name, *extensions = word.split(",")
     try:
         importlib.import_module(name)
     except RuntimeError as error:
+        import torch
         if "active drivers" not in str(error) or torch.cuda.is_available():
             raise
         print(f"{name}: imported without its kernels in Triton, which this Triton does not declare without a GPU ({error})")
@@ -69,9 +69,12 @@ def environment(folder: Path, torch: str, python: str) -> Path:
             if not (site / entry.name).exists():
                 subprocess.run(["cp", "-as", entry, site], check=True)
         return made
-    # torch before 2.3 was compiled for NumPy 1.
-    wanted = [f"torch=={torch}"] if torch else []
-    wanted += ["numpy<2"] if torch.startswith(("2.0.", "2.1.", "2.2.")) else []
+    wanted = []
+    if torch:
+        # Old torches need an old NumPy and old transformers; otherwise the wheel's guard stops the import and names the fix.
+        known = load_tables().torch_row(".".join(torch.split(".")[:2]))
+        wanted = [f"torch=={torch}", f"numpy{known.numpy}"]
+        wanted += [f"transformers{known.transformers}"] if known.transformers else []
     step(uv(), "pip", "install", "--quiet", "--python", made, "pip", *wanted)
     return made
 

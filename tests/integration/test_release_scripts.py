@@ -73,3 +73,43 @@ def test_the_environment_of_the_check_has_no_compiler_and_leaves_nothing(dist, e
     done = check(dist, {**env, "TMPDIR": str(temporary), "CC": "gcc", "CUDA_HOME": "/usr/local/cuda"}, by="uv")
     assert done.returncode == 0, done.stdout + done.stderr
     assert os.listdir(temporary) == []
+
+
+def replaced(dist, wheel, files):
+    """The plan's wheel again, with other files."""
+    (dist / f"{wheel.stem}{TAGS}.whl").unlink()
+    name = f"{wheel.distribution.replace('-', '_')}-{wheel.version}-{TAGS}.whl"
+    packed_wheel(dist, files, name).rename(dist / f"{wheel.stem}{TAGS}.whl")
+
+
+def test_wheel_for_newer_pythons_is_left_out(dist, env):
+    """causal-conv1d 1.7.0 needs Python 3.10, and mamba-ssm does not."""
+    first, second = plan.load().wheels
+    module, info = second.project.replace("-", "_"), second.distribution.replace("-", "_")
+    head = f"Metadata-Version: 2.1\nName: {second.distribution}\nVersion: {second.version}\nRequires-Python: >=3.99\n"
+    replaced(
+        dist,
+        second,
+        {f"{module}/__init__.py": b"", f"{info}-{second.version}.dist-info/METADATA": head.encode()},
+    )
+    done = check(dist, env, by="uv")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{second.distribution}: not for Python" in done.stdout
+    assert f"uv: {first.distribution} beside torch of the installer" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("has_gpu", "extension", "passes"), [("False", b"", True), ("True", b"", False), ("False", None, False)]
+)
+def test_triton_without_a_gpu_leaves_the_extension_to_import(has_gpu, extension, passes, dist, env):
+    """Triton 3.2 and 3.3 ask for a GPU when a kernel is declared."""
+    first = plan.load().wheels[0]
+    declared = b"raise RuntimeError('0 active drivers ([]). There should only be one.')\n"
+    torch = f"class cuda:\n    def is_available():\n        return {has_gpu}\n"
+    files = {f"{first.project.replace('-', '_')}/__init__.py": declared, "torch.py": torch.encode()}
+    if extension is not None:
+        files["selective_scan_cuda.py"] = extension
+    replaced(dist, first, files)
+    done = check(dist, env, by="uv")
+    assert (done.returncode == 0) == passes, done.stdout + done.stderr
+    assert ("does not declare without a GPU (0 active drivers" in done.stdout) == (has_gpu == "False")
