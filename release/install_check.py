@@ -71,7 +71,7 @@ def environment(folder: Path, torch: str, python: str) -> Path:
         return made
     wanted = []
     if torch:
-        # Old torches need an old NumPy and old transformers; otherwise the wheel's guard stops the import and names the fix.
+        # An old torch needs an old NumPy and old transformers: the wheel's guard stops the import otherwise.
         known = load_tables().torch_row(".".join(torch.split(".")[:2]))
         wanted = [f"torch=={torch}", f"numpy{known.numpy}"]
         wanted += [f"transformers{known.transformers}"] if known.transformers else []
@@ -88,7 +88,10 @@ def admits(wheel: Path, python: str) -> bool:
 
 
 def check(python: Path, by: str, address: str, names: Mapping[str, str]) -> float:
-    """Install ``names``, each with its package and its extension modules (``package,module``), from the index at ``address``, import the modules, and return the seconds."""
+    """Install ``names`` from the index at ``address``, import what each has, and return the seconds.
+
+    A value of ``names`` is the package and its extension modules: ``package,module``.
+    """
     before = _installed(python)
     # Compilers must be unreachable: neither PATH nor a variable points to one.
     env = {
