@@ -87,11 +87,8 @@ def admits(wheel: Path, python: str) -> bool:
     return Version(python) in SpecifierSet(asked or "")
 
 
-def check(python: Path, by: str, address: str, names: Mapping[str, str]) -> float:
-    """Install ``names`` from the index at ``address``, import what each has, and return the seconds.
-
-    A value of ``names`` is the package and its extension modules: ``package,module``.
-    """
+def check(python: Path, by: str, address: str, names: Mapping[str, tuple[str, ...]]) -> float:
+    """Install ``names``, each with its package and extensions, from the index at ``address``; return the seconds."""
     before = _installed(python)
     # Compilers must be unreachable: neither PATH nor a variable points to one.
     env = {
@@ -108,7 +105,7 @@ def check(python: Path, by: str, address: str, names: Mapping[str, str]) -> floa
         command = [uv(), "pip", "install", "--python", python, *names]
     start = time.monotonic()
     said = step(*command, env=env, quiet=True)
-    for line in step(python, "-c", _IMPORTS, *names.values(), env=env, quiet=True).splitlines():
+    for line in step(python, "-c", _IMPORTS, *map(",".join, names.values()), env=env, quiet=True).splitlines():
         print(line)
     seconds = time.monotonic() - start
     built = [
@@ -165,9 +162,7 @@ def main() -> int:
     options = parser.parse_args()
     tables = load_tables()
     modules = {
-        item.distribution: ",".join(
-            (item.project.replace("-", "_"), *tables.versions_of(item.project)[0].project.extensions)
-        )
+        item.distribution: (item.project.replace("-", "_"), *tables.versions_of(item.project)[0].project.extensions)
         for item in load().wheels
     }
     found = {name: sorted(options.folder.glob(f"{name.replace('-', '_')}-*.whl")) for name in modules}

@@ -35,7 +35,7 @@ def check_gpus(
             notebook.problem(code, found, needed, *fixes, _FOR_OTHERS)
     _note_old(facts, offers.row, notebook)
     for gpu in facts.gpus:
-        if _is_unknown(gpu, offers.tables) and _served(gpu, front_ends):
+        if _runs_by_ptx(gpu, offers.tables, front_ends):
             notebook.note(
                 f"{gpu.name} ({gpu.capability}) is newer than every GPU that the tables know: the driver compiles the wheel's PTX "
                 "when a kernel first runs"
@@ -125,8 +125,9 @@ def _troubles(
         newer = f"use a GPU of compute capability {dotted(str(OLDEST))} or newer, here or on another machine"
         yield "gpu-target", found, f"the kernels need {dotted(str(OLDEST))} or newer (Pascal)", [newer]
         return
-    by_ptx = gpu is not None and _is_unknown(gpu, offers.tables) and _served(gpu, front_ends)
-    nvcc = _nvcc_trouble(offers, cuda, toolkit, gpu) if gpu is not None and not by_ptx else None
+    nvcc = None
+    if gpu is not None and not _runs_by_ptx(gpu, offers.tables, front_ends):
+        nvcc = _nvcc_trouble(offers, cuda, toolkit, gpu)
     torches = [] if _torch_runs(offers) == (True, True) else torch_ways(offers, keep=offers.torch, note=_NOTE)
     torch = _other_torch(offers, cuda, torches, upgrade=nvcc is None)
     if torch is not None:
@@ -135,11 +136,10 @@ def _troubles(
         yield nvcc
 
 
-def _is_unknown(gpu: Gpu, tables: Tables) -> bool:
-    """Whether the GPU is newer than all that any CUDA release of the tables compiles for."""
-    return all(
-        parsed(gpu.capability) > max(parsed(dotted(code)) for code in above_oldest(row.archs)) for row in tables.cuda
-    )
+def _runs_by_ptx(gpu: Gpu, tables: Tables, front_ends: tuple[FrontEnd, ...]) -> bool:
+    """Whether only PTX serves the GPU, because no known CUDA release compiles for a GPU that is this new."""
+    newest = max(parsed(dotted(code)) for row in tables.cuda for code in above_oldest(row.archs))
+    return bool(parsed(gpu.capability) > newest) and _served(gpu, front_ends)
 
 
 def _is_new_enough(gpu: Gpu) -> bool:

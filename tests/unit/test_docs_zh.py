@@ -37,7 +37,7 @@ def test_both_languages_have_the_same_sections_commands_and_figures(name):
     [
         ("start", "python -m mamba_build_backend doctor\n", "python -m mamba_build_backend doctor -v\n", "blocks"),
         ("start", "<!-- run: here exit=3 -->", "<!-- run: here -->", "blocks"),
-        ("start", "277 ", "278 ", "figures"),
+        ("start", "538 ", "539 ", "figures"),
         ("start", "`-C arch=8.0`", "`-C arch=8.6`", "code"),
         ("conda", "gxx_linux-64=13", "gxx_linux-64=14", "blocks"),
         ("conda", "`-C glibc=2.28`", "`-C glibc=2.31`", "code"),
