@@ -38,6 +38,7 @@ from mamba_build_backend.tables import load_tables
 # One process compiles the bindings and the wheel that these tests look at.
 pytestmark = pytest.mark.xdist_group("stable")
 HERE = ROOT / "tests" / "stable"
+reading_tensors = pytest.mark.parametrize("reading", ["table", "aoti", "methods"])
 BINDINGS = {
     "mamba-ssm": ("selective_scan_cuda", "csrc/selective_scan", "selective_scan.cpp", "scan_launchers.cpp"),
     "causal-conv1d": ("causal_conv1d_cuda", "csrc", "causal_conv1d.cpp", "conv_launchers.cpp"),
@@ -93,13 +94,22 @@ def compile_binding(gxx, torch_site, library, sources, *includes):
     assert done.returncode == 0, f"{sources[0]}\n{done.stderr[-4000:]}"
 
 
-@pytest.mark.parametrize("reading", [{}, {"MAMBA_STABLE_NO_EXCHANGE": "1"}], ids=["by the table", "by methods"])
+@reading_tensors
 def test_stable_headers_agree_with_torch_on_numbers_and_views(gxx, torch_site, tmp_path, clean_env, reading):
     """Names that bindings of forks use in addition to those of upstream."""
     compile_binding(gxx, torch_site, tmp_path / "fork_binding.abi3.so", [HERE / "fork_binding.cpp"])
     command = [sys.executable, HERE / "fork_calls.py", "check", tmp_path]
-    said = run(*command, env={**clean_env, **reading}, cwd=tmp_path).stdout
+    said = run(*command, env={**clean_env, "MAMBA_STABLE_READING": reading}, cwd=tmp_path).stdout
     assert said.splitlines()[-1] == "284 compared, 0 differ"
+
+
+@reading_tensors
+def test_binding_reads_of_a_tensor_what_python_says(gxx, torch_site, tmp_path, clean_env, reading):
+    """Views, all types, up to twelve dimensions; sparse tensors and functorch's have no memory of their own."""
+    compile_binding(gxx, torch_site, tmp_path / "view_binding.abi3.so", [HERE / "view_binding.cpp"])
+    env = {**clean_env, "MAMBA_STABLE_READING": reading}
+    said = run(sys.executable, HERE / "views.py", tmp_path, env=env, cwd=tmp_path).stdout
+    assert said.splitlines()[-1].endswith(f"by {reading}: 88 tensors, 0 wrong")
 
 
 def test_stable_headers_have_every_name_that_forks_use(gxx, torch_site, tmp_path):
@@ -170,10 +180,17 @@ def modules(compiled, *titles, into):
     return into
 
 
-@pytest.mark.parametrize("reading", [{}, {"MAMBA_STABLE_NO_EXCHANGE": "1"}], ids=["by the table", "by methods"])
+@reading_tensors
 def test_wrong_calls_get_the_answers_of_upstream(compiled, tmp_path, clean_env, reading):
     folder = modules(compiled, "mamba-ssm 2.3.2.post1", "causal-conv1d 1.6.1", into=tmp_path)
-    said = run(sys.executable, HERE / "calls.py", "check", folder, env={**clean_env, **reading}, cwd=tmp_path).stdout
+    said = run(
+        sys.executable,
+        HERE / "calls.py",
+        "check",
+        folder,
+        env={**clean_env, "MAMBA_STABLE_READING": reading},
+        cwd=tmp_path,
+    ).stdout
     assert said.splitlines()[-1] == "2631 compared, 0 differ"
 
 

@@ -177,7 +177,7 @@ class Tensor {
 
   void look() {
     if (PlainTensors::is_plain(object_.get())) {
-      if (torch.exchange != nullptr ? look_by_table() : look_by_methods()) return;
+      if (torch.exchange != nullptr ? look_by_table() : torch.aoti.complete ? look_by_aoti() : look_by_methods()) return;
       PyErr_Clear();
     }
     look_through_python();
@@ -198,6 +198,31 @@ class Tensor {
   }
 
   // Reads the same as the table, for a tensor with its own memory. False for any other tensor; an error may then be set.
+  bool look_by_aoti() {
+    PyObject* self = object_.get();
+    // First the address by the method: it refuses tensors without their own memory, of which the functions must not be asked.
+    const Ref address(PyObject_CallFunctionObjArgs(torch.data_ptr, self, nullptr));
+    const Ref number(address ? PyObject_GetAttr(self, torch.cdata_name) : nullptr);
+    void* held = number ? PyLong_AsVoidPtr(number.get()) : nullptr;
+    if (held == nullptr) return false;
+    const aoti::Api& api = torch.aoti;
+    std::int64_t dims = 0, *sizes = nullptr, *strides = nullptr;
+    std::int32_t dtype = 0, device = 0, index = 0;
+    if (api.dim(&held, &dims) != 0 || dims < 0 || static_cast<std::size_t>(dims) > most_dims) return false;
+    if (api.sizes(&held, &sizes) != 0 || api.strides(&held, &strides) != 0 || api.dtype(&held, &dtype) != 0) return false;
+    if (api.device_type(&held, &device) != 0) return false;
+    if (device == aoti::cuda && api.device_index(&held, &index) != 0) return false;
+    data_ = PyLong_AsVoidPtr(address.get());
+    device_ = {device == aoti::cuda ? dlpack::cuda : dlpack::cpu, index};
+    type_ = type_of(dtype);
+    bits_ = bits_of(type_);
+    dims_ = static_cast<std::int32_t>(dims);
+    std::copy(sizes, sizes + dims, sizes_);
+    std::copy(strides, strides + dims, strides_);
+    return true;
+  }
+
+  // The same by Python's methods alone.
   bool look_by_methods() {
     PyObject* self = object_.get();
     const Ref on_cuda(PyObject_GetAttr(self, torch.is_cuda_name));
@@ -278,6 +303,17 @@ class Tensor {
       case dlpack::brain_floating << 8 | 16: return ScalarType::BFloat16;
       case dlpack::complex << 8 | 64: return ScalarType::ComplexFloat;
       case dlpack::integer << 8 | 32: return ScalarType::Int;
+      default: return ScalarType::Undefined;
+    }
+  }
+
+  static ScalarType type_of(std::int32_t type) {
+    switch (type) {
+      case aoti::float32: return ScalarType::Float;
+      case aoti::float16: return ScalarType::Half;
+      case aoti::bfloat16: return ScalarType::BFloat16;
+      case aoti::complex64: return ScalarType::ComplexFloat;
+      case aoti::int32: return ScalarType::Int;
       default: return ScalarType::Undefined;
     }
   }

@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "aoti.h"
 #include "dlpack.h"
 #include "numbers.h"
 #include "python.h"
@@ -13,9 +14,11 @@ namespace mamba_stable {
 using c10::ScalarType;
 
 struct Torch {
-  const dlpack::ExchangeApi* exchange = nullptr;  // null before torch 2.10: tensors are then read by the methods below
+  // How tensors are read: by this table, which torch has since 2.10; else by these functions, since 2.3; else by methods.
+  const dlpack::ExchangeApi* exchange = nullptr;
+  aoti::Api aoti;
   PyObject *data_ptr = nullptr, *stride = nullptr, *get_device = nullptr, *raw_stream = nullptr;
-  PyObject *shape_name = nullptr, *dtype_name = nullptr, *is_cuda_name = nullptr;
+  PyObject *shape_name = nullptr, *dtype_name = nullptr, *is_cuda_name = nullptr, *cdata_name = nullptr;
   PyObject *tensor = nullptr, *parameter = nullptr, *no_subclasses = nullptr, *cuda_device = nullptr;
   PyObject *empty_like = nullptr, *zeros_like = nullptr, *empty = nullptr, *zeros = nullptr;
   PyObject* empty_strided_cuda = nullptr;
@@ -121,14 +124,18 @@ inline void Torch::check(const char* module, const Ref& package) const {
 inline void Torch::look_up(const Ref& package) {
   const auto get = [](const Ref& object, const char* name) { return attribute(object.get(), name).release(); };
   tensor = get(package, "Tensor");
-  // The tests set this variable to test the methods instead.
-  if (std::getenv("MAMBA_STABLE_NO_EXCHANGE") == nullptr) exchange = exchange_api(tensor);
+  // The tests set this variable to read tensors as with an older torch.
+  const char* reading = std::getenv("MAMBA_STABLE_READING");
+  const std::string by = reading != nullptr ? reading : "table";
+  if (by == "table") exchange = exchange_api(tensor);
+  if (exchange == nullptr && by != "methods") aoti.load();
   data_ptr = attribute(tensor, "data_ptr").release();
   stride = attribute(tensor, "stride").release();
   get_device = attribute(tensor, "get_device").release();
   shape_name = checked(PyUnicode_InternFromString("shape")).release();
   dtype_name = checked(PyUnicode_InternFromString("dtype")).release();
   is_cuda_name = checked(PyUnicode_InternFromString("is_cuda")).release();
+  cdata_name = checked(PyUnicode_InternFromString("_cdata")).release();
   parameter = get(attribute(package.get(), "nn"), "Parameter");
   cuda_device = get(attribute(package.get(), "cuda"), "device");
   empty_like = get(package, "empty_like");
