@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import threading
 import zipfile
@@ -27,6 +28,7 @@ from unittest import mock
 
 import pytest
 
+from mamba_build_backend.compile import stable_abi
 from mamba_build_backend.core.facts import Sysroot, SysrootProvider
 from mamba_build_backend.core.locks import locked
 from mamba_build_backend.plan.types import BuildPlan, ReadyPlan
@@ -362,3 +364,19 @@ for wrong in ((torch.zeros(2), None, True), (torch.zeros(2).double(), None, True
     assert lines[0].startswith("RuntimeError Expected x.is_cuda() to be true, but got false.")
     assert lines[1] == "RuntimeError x must be of type float"
     assert lines[2].startswith("TypeError doubled(): incompatible function arguments.")
+
+
+def compile_binding(gxx, torch_site, library, sources, *includes):
+    """As a build with abi=stable compiles and links it."""
+    cuda = next(torch_site.glob("nvidia/cu1*"))
+    extension = stable_abi.extension(library.parent)
+    # A name of its own, so that what this machine's nvcc is does not matter.
+    command = [gxx, "-O1", "-std=c++17", "-fPIC", "-shared", "-Wall", "-Werror=return-type"]
+    command += ["-DMAMBA_STABLE_DRIVER=12000", "-DMAMBA_STABLE_PROJECT=causal-conv1d"]
+    command += [f"-DTORCH_EXTENSION_NAME={library.name.partition('.')[0]}"]
+    places = (sysconfig.get_path("include"), stable_abi.INCLUDE, *includes, cuda / "include")
+    command += [f"-I{place}" for place in places]
+    command += [*sources, "-o", library, f"-L{cuda / 'lib'}", *(f"-l{name}" for name in extension.libraries)]
+    command += extension.link_flags
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{sources[0]}\n{done.stderr[-4000:]}"

@@ -10,7 +10,17 @@ import zipfile
 from dataclasses import replace
 
 import pytest
-from support import ROOT, copy_tiny, only_wheel, packed_wheel, pip_wheel, record_of, run, wrong_calls_are_answered
+from support import (
+    ROOT,
+    compile_binding,
+    copy_tiny,
+    only_wheel,
+    packed_wheel,
+    pip_wheel,
+    record_of,
+    run,
+    wrong_calls_are_answered,
+)
 
 from mamba_build_backend.audit import abi as audit_abi
 from mamba_build_backend.audit import check as audit
@@ -76,22 +86,6 @@ def compiled(trees, gxx, torch_site, tmp_path_factory):
             compile_binding(gxx, torch_site, known[text], sources, tree / folder)
         out[title] = known[text]
     return out
-
-
-def compile_binding(gxx, torch_site, library, sources, *includes):
-    """As a build with abi=stable compiles and links it."""
-    cuda = next(torch_site.glob("nvidia/cu1*"))
-    extension = stable_abi.extension(library.parent)
-    # A name of its own, so that what this machine's nvcc is does not matter.
-    command = [gxx, "-O1", "-std=c++17", "-fPIC", "-shared", "-Wall", "-Werror=return-type"]
-    command += ["-DMAMBA_STABLE_DRIVER=12000", "-DMAMBA_STABLE_PROJECT=causal-conv1d"]
-    command += [f"-DTORCH_EXTENSION_NAME={library.name.partition('.')[0]}"]
-    places = (sysconfig.get_path("include"), stable_abi.INCLUDE, *includes, cuda / "include")
-    command += [f"-I{place}" for place in places]
-    command += [*sources, "-o", library, f"-L{cuda / 'lib'}", *(f"-l{name}" for name in extension.libraries)]
-    command += extension.link_flags
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{sources[0]}\n{done.stderr[-4000:]}"
 
 
 @reading_tensors

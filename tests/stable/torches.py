@@ -5,18 +5,21 @@
 The wheels have abi=stable: mamba-ssm, and causal-conv1d where its Python code works (torch 2.4, Python 3.10). Each
 torch gets a new environment, with the transformers that the tables name for it; uv installs the wheels, and pip prints
 what it would install. Neither may touch torch, Triton or a package of NVIDIA. Then the script runs ``python -m
-mamba_ssm_portable`` and the calls of ``calls.py``, of both modules everywhere. Needs uv, a network, and 8 GB of disk;
-one torch takes two minutes.
+mamba_ssm_portable``, the calls of ``calls.py``, of both modules everywhere, and ``views.py`` with each way of reading
+tensors. Needs uv, g++, an environment with torch for CUDA (its headers), a network, and 16 GB of disk; one torch takes
+two minutes.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 import zipfile
@@ -26,18 +29,21 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent.parent), str(HERE.parent)]
 
-from support import python_of_version  # noqa: E402
+from support import compile_binding, python_of_version  # noqa: E402
 
 from mamba_build_backend.core._compat import version  # noqa: E402
 from mamba_build_backend.tables import load_tables  # noqa: E402
 
 RESULTS = HERE / "torches.json"
 ROWS = (
-    ("2.0.1", "3.9"), ("2.1.2", "3.11"), ("2.2.2", "3.10"), ("2.3.1", "3.12"), ("2.4.1", "3.9"), ("2.4.1", "3.12"), ("2.5.1", "3.11"),
-    ("2.6.0", "3.13"), ("2.7.1", "3.10"), ("2.8.0", "3.9"), ("2.8.0", "3.13"), ("2.9.1", "3.12"), ("2.10.0", "3.10"), ("2.11.0", "3.11"),
-    ("2.11.0", "3.13"), ("2.12.*", "3.12"), ("2.13.*", "3.10"), ("2.14.*", "3.13"), ("2.15.*", "3.11"), ("2.15.*", "3.13"),
+    ("2.0.1", "3.9"), ("2.0.1", "3.11"), ("2.1.2", "3.9"), ("2.1.2", "3.11"), ("2.2.2", "3.9"), ("2.2.2", "3.10"), ("2.2.2", "3.12"),
+    ("2.3.1", "3.9"), ("2.3.1", "3.12"), ("2.4.1", "3.9"), ("2.4.1", "3.12"), ("2.5.1", "3.9"), ("2.5.1", "3.11"), ("2.5.1", "3.13"),
+    ("2.6.0", "3.9"), ("2.6.0", "3.13"), ("2.7.1", "3.9"), ("2.7.1", "3.10"), ("2.7.1", "3.13"), ("2.8.0", "3.9"), ("2.8.0", "3.13"),
+    ("2.9.1", "3.10"), ("2.9.1", "3.12"), ("2.9.1", "3.13"), ("2.10.0", "3.10"), ("2.10.0", "3.13"),
+    ("2.11.0", "3.10"), ("2.11.0", "3.11"), ("2.11.0", "3.12"), ("2.11.0", "3.13"), ("2.12.*", "3.10"), ("2.12.*", "3.12"), ("2.12.*", "3.13"),
+    ("2.13.*", "3.10"), ("2.13.*", "3.13"), ("2.14.*", "3.10"), ("2.14.*", "3.13"), ("2.15.*", "3.11"), ("2.15.*", "3.13"),
 )  # fmt: skip
-"""torch and Python: PyPI's build of each minor version from 2.0 on."""
+"""torch and Python: PyPI's build of each minor version from 2.0 on, with its oldest Python from 3.9 and its newest to 3.13."""
 OURS = ("torch", "triton", "nvidia-")
 
 
@@ -48,26 +54,34 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=[], help="minor versions of torch")
     options = parser.parse_args()
     done = json.loads(RESULTS.read_text(encoding="utf-8"))["rows"] if RESULTS.exists() else []
-    for torch, python in ROWS:
-        minor = ".".join(torch.split(".")[:2])
-        if options.only and minor not in options.only:
-            continue
-        start = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="mamba-torches-") as folder:
-            row = tried(Path(folder), torch, python, minor, options.mamba, options.conv)
-        print(f"{time.monotonic() - start:.0f} s", json.dumps(row), flush=True)
-        done = [item for item in done if (item["asked"], item["python"]) != (torch, python)] + [row]
-        order = {pair: number for number, pair in enumerate(ROWS)}
-        done.sort(key=lambda item: order.get((item["asked"], item["python"]), len(ROWS)))
-        wheels = [options.mamba.name, options.conv.name]
-        text = json.dumps({"wheels": wheels, "rows": done}, indent=1)
-        RESULTS.write_text(text + "\n", encoding="utf-8")
+    order = {pair: number for number, pair in enumerate(ROWS)}
+    with tempfile.TemporaryDirectory(prefix="mamba-views-") as views:
+        library, site = Path(views) / "view_binding.abi3.so", Path(sysconfig.get_path("purelib"))
+        compile_binding("g++", site, library, [HERE / "view_binding.cpp"])
+        for torch, pairs in itertools.groupby(ROWS, key=lambda pair: pair[0]):
+            minor = ".".join(torch.split(".")[:2])
+            if options.only and minor not in options.only:
+                continue
+            # The Pythons of one torch share a cache, and no more: 80 GB hold few torches.
+            with tempfile.TemporaryDirectory(prefix="mamba-torches-") as cache:
+                for _, python in pairs:
+                    start = time.monotonic()
+                    with tempfile.TemporaryDirectory(prefix="venv-", dir=cache) as folder:
+                        env = {**clean(), "UV_CACHE_DIR": f"{cache}/uv"}
+                        row = tried(Path(folder), env, torch, python, minor, options.mamba, options.conv, library)
+                    print(f"{time.monotonic() - start:.0f} s", json.dumps(row), flush=True)
+                    done = [item for item in done if (item["asked"], item["python"]) != (torch, python)] + [row]
+                    done.sort(key=lambda item: order.get((item["asked"], item["python"]), len(ROWS)))
+                    text = json.dumps({"wheels": [options.mamba.name, options.conv.name], "rows": done}, indent=1)
+                    RESULTS.write_text(text + "\n", encoding="utf-8")
     return 0
 
 
-def tried(folder: Path, torch: str, python: str, minor: str, mamba: Path, conv: Path) -> dict[str, Any]:
-    """What one environment says of the wheels."""
-    uv, env = shutil.which("uv") or "uv", {**clean(), "UV_CACHE_DIR": str(folder / "uv")}  # some torches fill 80 GB
+def tried(
+    folder: Path, env: dict[str, str], torch: str, python: str, minor: str, mamba: Path, conv: Path, library: Path
+) -> dict[str, Any]:
+    """What one environment says of the wheels, and of the binding of ``views.py``."""
+    uv = shutil.which("uv") or "uv"
     run([uv, "venv", "-q", "--seed", "--python", python_of_version(python), folder / "venv"], env, folder)
     inside = folder / "venv" / "bin" / "python"
     known = load_tables().torch_row(minor)
@@ -118,6 +132,7 @@ def tried(folder: Path, torch: str, python: str, minor: str, mamba: Path, conv: 
         "changed by uv": sorted(changed),
         "changed by pip": sorted(name for name in pips if name.startswith(OURS)),
         "calls": calls(inside, conv, env, folder),
+        "views": views(inside, library, env, folder),
     }
 
 
@@ -161,6 +176,16 @@ def calls(python: Path, conv: Path, env: dict[str, str], folder: Path) -> str:
                 archive.extract(name, site)
     done = run([python, HERE / "calls.py", "check", site], env, folder, check=False)
     return (done.stdout.strip().splitlines() or [done.stderr.strip()[-200:]])[-1]
+
+
+def views(python: Path, library: Path, env: dict[str, str], folder: Path) -> str:
+    """``alike``, if the binding reads what Python says in each of the three ways, as far as this torch has them."""
+    for way in ("table", "aoti", "methods"):
+        env = {**env, "MAMBA_STABLE_READING": way}
+        done = run([python, HERE / "views.py", library.parent], env, folder, check=False)
+        if done.returncode:
+            return f"{way}: {(done.stdout.strip() or done.stderr.strip())[-400:]}"
+    return "alike"
 
 
 if __name__ == "__main__":
