@@ -6,12 +6,12 @@
 
 A comma joins wheels that work together; each such set is imported in its own processes, since forks have modules of one
 name. The script tests the parts of a set: the scan of a copy of mamba-ssm through its own interface, its fused
-functions (mamba_inner_fn, mamba_inner_fn_no_out_proj, bimamba_inner_fn), its Triton kernels, a copy of causal-conv1d,
-VMamba's selective_scan_cuda_core, _oflex, _ndstate and _nrow, and Spatial-Mamba's _oflex_rh. Each case is a line, and a
-wrong answer ends the run with status 1.
+functions (mamba_inner_fn, mamba_inner_fn_no_out_proj, bimamba_inner_fn), its Triton kernels, a copy of causal-conv1d.
+Of VMamba it tests selective_scan_cuda_core, _oflex, _ndstate and _nrow, of Spatial-Mamba _oflex_rh. Each case is a
+line, and a wrong answer ends the run with status 1.
 
-References, bounds and the comparison are those of edges.py. A missing library that a
-package imports (einops, transformers, huggingface_hub) gets a stand-in, and a line names it.
+References, bounds and the comparison are those of edges.py. A missing library that a package imports (einops,
+transformers, huggingface_hub) gets a stand-in, and a line names it.
 
 The first command needs a GPU. The second replaces the compiled modules by plain torch on the CPU: it tests the fork's
 own Python, the references and the bounds. The third needs no wheel: it injects faults, which must be found.
@@ -134,8 +134,8 @@ def call_core(name: str, module: types.ModuleType, given: Given) -> Outputs:
     return {"out": out, "last_state": x[:, :, -1, 1::2], **gradients}
 
 
-# Spatial-Mamba's scan, whose output is the state: a scan with ones for C. The fork calls it with one number of state, and
-# without D: the forward kernel ignores D, the backward kernel reads one number of state of the output's gradient.
+# Spatial-Mamba's scan, whose output is the state: a scan with ones for C. The fork calls it with one number of state,
+# and without D: the forward kernel ignores D, the backward kernel reads one number of state of the output's gradient.
 
 
 def states_given(config: Config, length: int, draw: Draw) -> Given:

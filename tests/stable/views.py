@@ -1,10 +1,10 @@
-"""What a binding compiled with our headers reads of real tensors, compared with what Python says of them.
+"""Compare real tensors, as a binding compiled with our headers reads them, with what Python says of them.
 
     python tests/stable/views.py FOLDER [GPU]    FOLDER has view_binding.abi3.so, compiled from view_binding.cpp
 
-``MAMBA_STABLE_READING`` selects how it reads: ``table`` (torch 2.10 and newer), ``aoti`` (2.3 and newer), ``methods``. A
-tensor without its own memory must raise a Python error, and nothing may be written to stderr. With ``GPU``, tensors of
-each GPU are compared, too.
+``MAMBA_STABLE_READING`` selects how it reads: ``table`` (torch 2.10 and newer), ``aoti`` (2.3 and newer), ``methods``.
+A tensor without its own memory must raise a Python error, and nothing may be written to stderr. With ``GPU``, tensors
+of each GPU are compared, too.
 """
 
 from __future__ import annotations
