@@ -274,8 +274,9 @@ TORCHES = """\
 The same two wheels with `abi=stable` (mamba-ssm 2.3.2.post1 and causal-conv1d 1.7.0) were installed next to each torch below. Each row is a
 new environment without a GPU, with PyPI's build of that torch. uv installed the wheels, and pip printed what it would install. Then
 `python -m mamba_ssm_portable` ran, and the recorded calls of both modules: most of these calls are wrong, and each answer must equal the answer of
-upstream's binding. The two files are the same in all rows; nvcc 13.0 and zig built them for one GPU (9.0). The rows from torch 2.10 on were also
-run with wheels of nvcc 12.4 and g++, with the same result.
+upstream's binding. Last, 88 real tensors were compared, as a binding with the stable headers reads them in each way that this torch has, with what
+Python says of them. The two files are the same in all rows: nvcc 13.0, in its fastest mode, and zig built them for one GPU (9.0). An earlier run of
+the rows from torch 2.10 on, with wheels of nvcc 12.4 and g++, had the same result.
 
 <!-- run: text -->
 ```console
@@ -284,8 +285,8 @@ $ python tests/stable/torches.py mamba_ssm_portable-*.whl causal_conv1d_portable
 
 causal-conv1d's Python code needs torch 2.4 and Python 3.10. For an older torch or Python, its wheel was not installed.
 
-| torch | Python | extensions | `import mamba_ssm` | Mamba-3 | installed as well | calls |
-|---|---|---|---|---|---|---|"""
+| torch | Python | extensions | `import mamba_ssm` | Mamba-3 | installed as well | calls | tensors |
+|---|---|---|---|---|---|---|---|"""
 WITHOUT_GPU = "RuntimeError: 0 active drivers"
 
 
@@ -310,7 +311,7 @@ def _torch(row: dict[str, Any]) -> str:
     )
     brought = ", ".join(f"{name} {row[name]}" if name in row else name for name in row["changed by uv"]) or "nothing"
     state = "import" if fine else "**fail**"
-    return f"| {row['torch']} | {row['python']} | {state} | {package} | {mamba3} | {brought} | {calls} |"
+    return f"| {row['torch']} | {row['python']} | {state} | {package} | {mamba3} | {brought} | {calls} | {row.get('views', 'not compared')} |"
 
 
 FORKS = """\
@@ -331,8 +332,7 @@ $ NVCC_APPEND_FLAGS=-Ofc=max python -m mamba_build_backend build FOLDER -C arch=
 
 The next table has the same builds with nvcc 12.4, with less optimisation to save time. Such a wheel is for torch 2.0 and newer. Each was
 unpacked next to torch 2.1.2+cu121 (Python 3.10) and torch 2.4.1+cu121 (Python 3.11), audited with it, and imported. The scans' modules were called with
-CPU tensors, which they refuse in their own words. The copies of mamba-ssm in Vim, VideoMamba and SegMamba have not been built with CUDA 12 yet;
-the modules of their nvcc 13.0 wheels were imported and called next to both.
+CPU tensors, which they refuse in their own words.
 
 <!-- run: text -->
 ```console

@@ -7,7 +7,7 @@
 A comma joins wheels that work together; each such set is imported in its own processes, since forks have modules of one
 name. The script tests the parts of a set: the scan of a copy of mamba-ssm through its own interface, its fused
 functions (mamba_inner_fn, mamba_inner_fn_no_out_proj, bimamba_inner_fn), its Triton kernels, a copy of causal-conv1d.
-Of VMamba it tests selective_scan_cuda_core, _oflex, _ndstate and _nrow, of Spatial-Mamba _oflex_rh. Each case is a
+It tests VMamba's selective_scan_cuda_core, _oflex, _ndstate and _nrow, and Spatial-Mamba's _oflex_rh. Each case is a
 line, and a wrong answer ends the run with status 1.
 
 References, bounds and the comparison are those of edges.py. A missing library that a package imports (einops,
