@@ -308,14 +308,16 @@ class Tensor {
   }
 
   static ScalarType type_of(std::int32_t type) {
-    switch (type) {
-      case aoti::float32: return ScalarType::Float;
-      case aoti::float16: return ScalarType::Half;
-      case aoti::bfloat16: return ScalarType::BFloat16;
-      case aoti::complex64: return ScalarType::ComplexFloat;
-      case aoti::int32: return ScalarType::Int;
-      default: return ScalarType::Undefined;
+    struct Known {
+      std::int32_t theirs;
+      ScalarType ours;
+    };
+    for (const Known& known : {Known{aoti::float32, ScalarType::Float}, Known{aoti::float16, ScalarType::Half},
+                               Known{aoti::bfloat16, ScalarType::BFloat16},
+                               Known{aoti::complex64, ScalarType::ComplexFloat}, Known{aoti::int32, ScalarType::Int}}) {
+      if (type == known.theirs) return known.ours;
     }
+    return ScalarType::Undefined;
   }
 
   static constexpr std::uint8_t bits_of(ScalarType type) {
