@@ -275,8 +275,9 @@ The same two wheels with `abi=stable` (mamba-ssm 2.3.2.post1 and causal-conv1d 1
 new environment without a GPU, with PyPI's build of that torch. uv installed the wheels, and pip printed what it would install. Then
 `python -m mamba_ssm_portable` ran, and the recorded calls of both modules: most of these calls are wrong, and each answer must equal the answer of
 upstream's binding. Last, 88 real tensors were compared, as a binding with the stable headers reads them in each way that this torch has, with what
-Python says of them. The two files are the same in all rows: nvcc 13.0, in its fastest mode, and zig built them for one GPU (9.0). An earlier run of
-the rows from torch 2.10 on, with wheels of nvcc 12.4 and g++, had the same result.
+Python says of them. The two files are the same in all these rows: nvcc 13.0, in its fastest mode, and zig built them for one GPU (9.0). Rows that
+say *not compared* are of an earlier run, of an earlier build of the same two wheels. An earlier run of the rows from torch 2.10 on, with wheels of
+nvcc 12.4 and g++, had the same result.
 
 <!-- run: text -->
 ```console
