@@ -333,7 +333,8 @@ $ NVCC_APPEND_FLAGS=-Ofc=max python -m mamba_build_backend build FOLDER -C arch=
 
 The next table has the same builds with nvcc 12.4, with less optimisation to save time. Such a wheel is for torch 2.0 and newer. Each was
 unpacked next to torch 2.1.2+cu121 (Python 3.10) and torch 2.4.1+cu121 (Python 3.11), audited with it, and imported. The scans' modules were called with
-CPU tensors, which they refuse in their own words.
+CPU tensors, which they refuse in their own words. The wheels of Vim and VideoMamba have a draft of `mamba_stable/aoti.h`, which misread types with
+torch 2.4.1, so their calls count with torch 2.1.2 only.
 
 <!-- run: text -->
 ```console
